@@ -1,0 +1,15 @@
+//! The words of the field as types: addresses, client addresses, message ids, limits, and the one failure table.
+//!
+//! No I/O happens here. A string from outside becomes one of these types once, at the edge, and is trusted after.
+
+mod address;
+mod failure;
+mod message_id;
+mod peer_ip;
+
+pub mod limits;
+
+pub use address::{AddressError, DomainName, EmailAddress, ReversePath};
+pub use failure::{Pop3Code, Reason, SmtpReply, Verdict};
+pub use message_id::{MessageId, MessageIdError};
+pub use peer_ip::{ClientKey, PeerIp, PeerIpError};

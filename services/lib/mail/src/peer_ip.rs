@@ -1,0 +1,131 @@
+//! The client's address, canonical. A relay grant depends on it, so two spellings of one client must be one value.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    str::FromStr,
+};
+
+use ipnet::IpNet;
+use thiserror::Error;
+
+/// Address of a client: an IPv4 address written inside IPv6 (`::ffff:a.b.c.d`) is that IPv4 address.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerIp(IpAddr);
+
+/// What was given is no IP address.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("not an IP address")]
+pub struct PeerIpError;
+
+/// Whom a grant is for: one IPv4 address, or one IPv6 /64 (a client changes the rest at will).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientKey(IpAddr);
+
+impl PeerIp {
+    /// Folds the address into its canonical form.
+    #[must_use]
+    pub fn new(ip: IpAddr) -> Self {
+        Self(ip.to_canonical())
+    }
+
+    /// The canonical address.
+    #[must_use]
+    pub fn ip(self) -> IpAddr {
+        self.0
+    }
+
+    /// The client that this address belongs to.
+    #[must_use]
+    pub fn client_key(self) -> ClientKey {
+        match self.0 {
+            IpAddr::V4(_) => ClientKey(self.0),
+            IpAddr::V6(v6) => {
+                let network = u128::from(v6) & !u128::from(u64::MAX);
+                ClientKey(IpAddr::V6(Ipv6Addr::from(network)))
+            }
+        }
+    }
+
+    /// True for 127.0.0.0/8 and ::1.
+    #[must_use]
+    pub fn is_loopback(self) -> bool {
+        self.0.is_loopback()
+    }
+
+    /// True when one of the networks holds this address.
+    #[must_use]
+    pub fn is_in(self, networks: &[IpNet]) -> bool {
+        networks.iter().any(|network| network.contains(&self.0))
+    }
+}
+
+impl From<IpAddr> for PeerIp {
+    fn from(ip: IpAddr) -> Self {
+        Self::new(ip)
+    }
+}
+
+impl FromStr for PeerIp {
+    type Err = PeerIpError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse::<IpAddr>().map(Self::new).map_err(|_| PeerIpError)
+    }
+}
+
+impl fmt::Display for PeerIp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for PeerIp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for ClientKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(v4) => v4.fmt(f),
+            IpAddr::V6(v6) => write!(f, "{v6}/64"),
+        }
+    }
+}
+
+impl fmt::Debug for ClientKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(text: &str) -> PeerIp {
+        text.parse().expect("test address")
+    }
+
+    #[test]
+    fn v4_inside_v6_is_v4() {
+        assert_eq!(peer("::ffff:203.0.113.9"), peer("203.0.113.9"));
+        assert_eq!(peer("::ffff:203.0.113.9").client_key().to_string(), "203.0.113.9");
+    }
+
+    #[test]
+    fn v6_clients_are_one_by_64() {
+        assert_eq!(peer("2001:db8:1:2::1").client_key(), peer("2001:db8:1:2:ffff::9").client_key());
+        assert_ne!(peer("2001:db8:1:2::1").client_key(), peer("2001:db8:1:3::1").client_key());
+        assert_eq!(peer("2001:db8:1:2::1").client_key().to_string(), "2001:db8:1:2::/64");
+    }
+
+    #[test]
+    fn junk_is_refused() {
+        for bad in ["", "1.2.3", "1.2.3.4:25", "[::1]", "1.2.3.4/32", " 1.2.3.4"] {
+            assert_eq!(bad.parse::<PeerIp>(), Err(PeerIpError), "{bad}");
+        }
+    }
+}
