@@ -1,0 +1,136 @@
+//! What one commit holds: a message, its entries, its queue rows, and queue rows that end with it.
+//!
+//! Built by `grpc/submission` and by `bounce`, written by [`super::Acceptor`].
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use postern_mail::{EmailAddress, MessageId, ReversePath};
+
+use crate::route::PlannedEntry;
+
+/// Everything that becomes durable together.
+#[derive(Clone, Debug)]
+pub struct AcceptUnit {
+    /// The message; stored once for all recipients.
+    pub message: NewMessage,
+    /// One for each mailbox that gets it.
+    pub entries: Vec<PlannedEntry>,
+    /// One for each recipient that it must leave for.
+    pub queue: Vec<NewQueueRow>,
+    /// Queue rows (of other messages) that are removed in the same transaction: those that a bounce answers.
+    pub finished_queue_ids: Vec<i64>,
+}
+
+/// A message about to be stored.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// The key by which a repeated submission is known.
+    pub id: MessageId,
+    /// Envelope sender.
+    pub sender: ReversePath,
+    /// Header fields of ours for all recipients, each ending with CRLF.
+    pub prefix: Bytes,
+    /// The content, or where it was put.
+    pub content: StoredContent,
+    /// Octets of the content.
+    pub content_bytes: u64,
+    /// CRC-32C of the content.
+    pub checksum: u32,
+    /// What else is known of it.
+    pub flags: MessageFlags,
+    /// Customer on whose behalf it was submitted.
+    pub customer: Option<String>,
+    /// Login that submitted it.
+    pub login: Option<String>,
+    /// Client that submitted it.
+    pub peer_ip: Option<IpAddr>,
+}
+
+/// Where content is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoredContent {
+    /// In the message row.
+    Inline(Bytes),
+    /// In the blob store, complete.
+    Blob {
+        /// Its key there.
+        key: String,
+    },
+}
+
+/// Properties of a message that its sender declared or that we know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MessageFlags {
+    /// BODY=8BITMIME.
+    pub eight_bit: bool,
+    /// SMTPUTF8: needs it to travel on.
+    pub smtp_utf8: bool,
+    /// Submitted by AUTH or grant.
+    pub authenticated: bool,
+    /// A bounce that we made.
+    pub bounce: bool,
+}
+
+impl MessageFlags {
+    /// As `messages.flags` holds them.
+    #[must_use]
+    pub fn bits(self) -> i16 {
+        i16::from(self.eight_bit)
+            | i16::from(self.smtp_utf8) << 1
+            | i16::from(self.authenticated) << 2
+            | i16::from(self.bounce) << 3
+    }
+
+    /// From `messages.flags`.
+    #[must_use]
+    pub fn from_bits(bits: i16) -> Self {
+        Self {
+            eight_bit: bits & 1 != 0,
+            smtp_utf8: bits & 2 != 0,
+            authenticated: bits & 4 != 0,
+            bounce: bits & 8 != 0,
+        }
+    }
+}
+
+/// What kind of work a queue row is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueueClass {
+    /// Mail of a client.
+    #[default]
+    Mail,
+    /// A bounce of ours.
+    Bounce,
+}
+
+impl QueueClass {
+    /// As `queue.class` holds it.
+    #[must_use]
+    pub fn code(self) -> i16 {
+        match self {
+            Self::Mail => 0,
+            Self::Bounce => 1,
+        }
+    }
+}
+
+/// A queue row about to be born, leased to this replica.
+#[derive(Clone, Debug)]
+pub struct NewQueueRow {
+    /// Where it must go.
+    pub recipient: EmailAddress,
+    /// Our address that forwarded it, if one did.
+    pub via: Option<EmailAddress>,
+    /// What kind of work it is.
+    pub class: QueueClass,
+}
+
+/// The answer: it is durable.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// Ids of the new queue rows, in the order of the unit's `queue`. Empty when it had been stored before.
+    pub queue_ids: Vec<i64>,
+    /// This message had been stored before: nothing was done now.
+    pub repeated: bool,
+}

@@ -1,0 +1,3 @@
+//! The delivery service as a process of its own.
+
+fn main() {}

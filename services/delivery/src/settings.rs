@@ -1,0 +1,108 @@
+//! Settings of the delivery service, read and checked before any port opens.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use postern_mail::limits;
+use postern_mesh::StartError;
+
+/// What the delivery service must know.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// Address of the gRPC door
+    #[arg(
+        id = "delivery-listen",
+        long = "delivery-listen",
+        env = "POSTERN_DELIVERY_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:7103"
+    )]
+    pub listen: SocketAddr,
+
+    /// Postgres, such as postgres://user@host/postern or postgres:///postern?host=/folder
+    #[arg(long = "database-url", id = "delivery-database-url", env = "POSTERN_DATABASE_URL", value_name = "URL")]
+    pub database_url: String,
+
+    /// Connections to Postgres besides those of the accept path
+    #[arg(
+        long = "database-connections",
+        id = "delivery-database-connections",
+        env = "POSTERN_DATABASE_CONNECTIONS",
+        value_name = "COUNT",
+        default_value_t = 16
+    )]
+    pub database_connections: u32,
+
+    /// Redis, such as redis://host:6379 or redis+unix:///path
+    #[arg(long = "redis-url", id = "delivery-redis-url", env = "POSTERN_REDIS_URL", value_name = "URL")]
+    pub redis_url: String,
+
+    /// Where large messages are kept: file:///folder or s3://bucket/prefix
+    #[arg(long, env = "POSTERN_BLOB_URL", value_name = "URL")]
+    pub blob_url: String,
+
+    /// Content up to this size is kept in the database row, larger content in the blob store, octets
+    #[arg(long, env = "POSTERN_INLINE_MAX_BYTES", value_name = "BYTES", default_value_t = 64 * 1024)]
+    pub inline_max_bytes: usize,
+
+    /// Largest message content, octets; 0 = no limit
+    #[arg(
+        long = "limit-message-bytes",
+        id = "delivery-limit-message-bytes",
+        env = "POSTERN_LIMIT_MESSAGE_BYTES",
+        value_name = "BYTES",
+        default_value_t = limits::MESSAGE_MAX_BYTES
+    )]
+    pub message_max_bytes: u64,
+
+    /// Content of all messages being received or read at once, held in memory, octets
+    #[arg(
+        long,
+        env = "POSTERN_LIMIT_CONTENT_MEMORY_BYTES",
+        value_name = "BYTES",
+        default_value_t = 128 * 1024 * 1024
+    )]
+    pub content_memory_bytes: usize,
+
+    /// Seconds between two sweeps for what nobody refers to; 0 = never
+    #[arg(long, env = "POSTERN_SWEEP_SECONDS", value_name = "SECONDS", default_value_t = 3600)]
+    pub sweep_seconds: u64,
+
+    /// Send all outside mail to this host instead of the recipients' MX hosts, host:port
+    #[arg(long, env = "POSTERN_SMARTHOST", value_name = "HOST:PORT")]
+    pub smarthost: Option<String>,
+
+    /// Name of this mail host, for EHLO, Received and bounces
+    #[arg(
+        long = "mail-host",
+        id = "delivery-mail-host",
+        env = "POSTERN_MAIL_HOST",
+        value_name = "NAME",
+        default_value = "mail.postern.test"
+    )]
+    pub mail_host: String,
+}
+
+/// Inline content larger than this makes batches and memory too big, octets.
+const INLINE_CEILING_BYTES: usize = 1024 * 1024;
+
+impl Settings {
+    /// Checks what clap cannot.
+    ///
+    /// # Errors
+    /// Names the setting that makes no sense.
+    pub fn check(&self) -> Result<(), StartError> {
+        if self.inline_max_bytes > INLINE_CEILING_BYTES {
+            let why = format!("at most {INLINE_CEILING_BYTES}");
+            return Err(StartError::setting("POSTERN_INLINE_MAX_BYTES", why));
+        }
+        if self.database_connections < 2 {
+            return Err(StartError::setting("POSTERN_DATABASE_CONNECTIONS", "at least 2"));
+        }
+        if self.content_memory_bytes < 16 * INLINE_CEILING_BYTES {
+            let why = format!("at least {}", 16 * INLINE_CEILING_BYTES);
+            return Err(StartError::setting("POSTERN_LIMIT_CONTENT_MEMORY_BYTES", why));
+        }
+        Ok(())
+    }
+}
