@@ -1,0 +1,139 @@
+//! Reason to gRPC status and back: one match in each direction, nothing decided elsewhere.
+//!
+//! Rule R0: only an `ErrorInfo` of our own domain is the word of the domain; every other status becomes temporary.
+
+use std::collections::HashMap;
+
+use postern_mail::Reason;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// `google.rpc.ErrorInfo.domain` of our reasons.
+pub const DOMAIN: &str = "postern";
+
+/// A status that says this reason with the table's own text.
+#[must_use]
+pub fn status(reason: Reason) -> Status {
+    status_with(reason, reason.text())
+}
+
+/// A status whose message says what and where; tools show it, gateways do not.
+pub fn status_with(reason: Reason, detail: impl Into<String>) -> Status {
+    status_with_metadata(reason, detail, HashMap::new())
+}
+
+/// The same with `ErrorInfo.metadata`, such as `since` and `peer_ip` of [`Reason::MailboxInUse`].
+pub fn status_with_metadata(
+    reason: Reason,
+    detail: impl Into<String>,
+    metadata: HashMap<String, String>,
+) -> Status {
+    let details = ErrorDetails::with_error_info(reason.name(), DOMAIN, metadata);
+    Status::with_error_details(code_of(reason), detail, details)
+}
+
+/// Why a call failed. What no part of ours typed is temporary (R0, table of the fault matrix):
+/// [`Reason::Unavailable`], [`Reason::Misconfigured`] (alert the operator) or [`Reason::InsufficientStorage`].
+#[must_use]
+pub fn reason_of(status: &Status) -> Reason {
+    match typed_reason(status) {
+        // To a gateway its own rejection by a peer is version skew or a wrong key, never a verdict on the mail.
+        Some(Reason::CallerUnknown | Reason::CallerNotPermitted) => Reason::Misconfigured,
+        Some(reason) => reason,
+        None => untyped_reason(status.code()),
+    }
+}
+
+/// The reason that a part of ours gave, as it gave it. Operator tools show this one.
+#[must_use]
+pub fn typed_reason(status: &Status) -> Option<Reason> {
+    let info = status.get_details_error_info()?;
+    if info.domain != DOMAIN {
+        return None;
+    }
+    info.reason.parse().ok()
+}
+
+/// `ErrorInfo.metadata` of one of our own statuses, else empty.
+#[must_use]
+pub fn metadata_of(status: &Status) -> HashMap<String, String> {
+    match status.get_details_error_info() {
+        Some(info) if info.domain == DOMAIN => info.metadata,
+        _ => HashMap::new(),
+    }
+}
+
+/// What and where, for tools and logs.
+#[must_use]
+pub fn detail_of(status: &Status) -> &str {
+    status.message()
+}
+
+fn untyped_reason(code: Code) -> Reason {
+    match code {
+        Code::Unimplemented | Code::InvalidArgument | Code::Unauthenticated | Code::PermissionDenied => {
+            Reason::Misconfigured
+        }
+        Code::ResourceExhausted => Reason::InsufficientStorage,
+        _ => Reason::Unavailable,
+    }
+}
+
+fn code_of(reason: Reason) -> Code {
+    match reason {
+        Reason::NoSuchMailbox | Reason::NotFound | Reason::MessageGone => Code::NotFound,
+        Reason::BadCredentials | Reason::CallerUnknown | Reason::AuthenticationRequired => {
+            Code::Unauthenticated
+        }
+        Reason::RelayProhibited
+        | Reason::SenderNotPermitted
+        | Reason::CallerNotPermitted
+        | Reason::EncryptionRequired => Code::PermissionDenied,
+        Reason::LoginThrottled
+        | Reason::BudgetExhausted
+        | Reason::InsufficientStorage
+        | Reason::Overloaded
+        | Reason::OverQuota
+        | Reason::TooManyRecipients
+        | Reason::TooManyUnknownRecipients
+        | Reason::TooManyFailures
+        | Reason::TooManyErrors
+        | Reason::TooManyConnections => Code::ResourceExhausted,
+        Reason::MailboxInUse
+        | Reason::LockLost
+        | Reason::MailboxRemoved
+        | Reason::FailedPrecondition
+        | Reason::DomainNotLive
+        | Reason::MailLoop
+        | Reason::BadSequence
+        | Reason::NoValidRecipients
+        | Reason::Unsynchronized
+        | Reason::Misconfigured => Code::FailedPrecondition,
+        Reason::EtagMismatch => Code::Aborted,
+        Reason::AlreadyExists => Code::AlreadyExists,
+        Reason::MessageDamaged => Code::DataLoss,
+        Reason::InvalidArgument
+        | Reason::MessageTooLarge
+        | Reason::BadContent
+        | Reason::ContentLineTooLong
+        | Reason::HeadersTooLarge
+        | Reason::BadArguments
+        | Reason::UnknownParameter
+        | Reason::BadSenderAddress
+        | Reason::BadRecipientAddress
+        | Reason::NonAsciiAddress
+        | Reason::LineTooLong
+        | Reason::SaslLineTooLong
+        | Reason::BadCharacter
+        | Reason::UnknownMechanism
+        | Reason::AuthenticationMalformed => Code::InvalidArgument,
+        Reason::UnknownCommand | Reason::NotImplemented => Code::Unimplemented,
+        Reason::AuthenticationCancelled => Code::Cancelled,
+        Reason::IdleTimeout => Code::DeadlineExceeded,
+        Reason::Unavailable
+        | Reason::ShuttingDown
+        | Reason::AuthenticationUnavailable
+        | Reason::Disconnected
+        | Reason::TlsNotAvailable => Code::Unavailable,
+    }
+}

@@ -1,0 +1,211 @@
+//! The server's stack around the handlers, the same for both shapes: a call limit, who calls and may they, trace
+//! context, metrics, and an end for endless streams when the server goes down.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Request, Response, header::CONTENT_TYPE};
+use http_body::Frame;
+use postern_mail::Reason;
+use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tonic::{Status, body::Body};
+use tower::{Layer, Service};
+use tracing::Instrument as _;
+
+use crate::{
+    access::{self, Callers, Method, Shape},
+    assertion_cache::AssertionCache,
+    failure,
+    identity::{ASSERTION_METADATA, Caller},
+    settings::MeshSettings,
+    trace_context,
+};
+
+/// Puts a [`Guard`] around the routes of a server.
+#[derive(Clone)]
+pub(crate) struct GuardLayer(Arc<State>);
+
+struct State {
+    service: &'static str,
+    assertions: AssertionCache,
+    permits: Arc<Semaphore>,
+    /// Ends watch streams.
+    going_down: CancellationToken,
+}
+
+/// The guarded routes.
+#[derive(Clone)]
+pub(crate) struct Guard<S> {
+    inner: S,
+    state: Arc<State>,
+}
+
+impl GuardLayer {
+    pub(crate) fn new(service: &'static str, settings: &MeshSettings, going_down: CancellationToken) -> Self {
+        Self(Arc::new(State {
+            service,
+            assertions: AssertionCache::new(settings.mesh_key.clone()),
+            permits: Arc::new(Semaphore::new(settings.concurrency_max.min(Semaphore::MAX_PERMITS))),
+            going_down,
+        }))
+    }
+}
+
+impl<S> Layer<S> for GuardLayer {
+    type Service = Guard<S>;
+
+    fn layer(&self, inner: S) -> Guard<S> {
+        Guard { inner, state: Arc::clone(&self.0) }
+    }
+}
+
+impl State {
+    /// The row of the method and the caller, or why not.
+    fn admit(&self, path: &str, headers: &HeaderMap) -> Result<(&'static Method, Option<Caller>), Status> {
+        let Some(method) = access::method(path) else {
+            return Err(Status::unimplemented(format!("no method {path} in this version")));
+        };
+        let caller = match headers.get(ASSERTION_METADATA) {
+            None => Err("the call carries no assertion".to_owned()),
+            Some(value) => match value.to_str() {
+                Ok(text) => self.assertions.caller(text).map_err(|error| error.to_string()),
+                Err(_) => Err("malformed assertion".to_owned()),
+            },
+        };
+        match caller {
+            Ok(caller) if method.callers.admit(caller.role) => Ok((method, Some(caller))),
+            Ok(caller) => {
+                let detail = format!("{} ({:?}) may not call {path}", caller.subject, caller.role);
+                Err(failure::status_with(Reason::CallerNotPermitted, detail))
+            }
+            Err(_) if method.callers == Callers::Anybody => Ok((method, None)),
+            Err(why) => Err(failure::status_with(Reason::CallerUnknown, why)),
+        }
+    }
+
+    /// Counts the call and how long its answer took to begin; never the caller's data.
+    fn measure(&self, method: &'static str, started: Instant, response: &Response<Body>) {
+        let code =
+            Status::from_header_map(response.headers()).map_or(tonic::Code::Ok, |status| status.code());
+        metrics::counter!("postern_rpc_total", "service" => self.service, "method" => method, "code" => code_name(code))
+            .increment(1);
+        metrics::histogram!("postern_rpc_seconds", "service" => self.service, "method" => method)
+            .record(started.elapsed().as_secs_f64());
+    }
+}
+
+impl<S> Service<Request<Body>> for Guard<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let started = Instant::now();
+        let state = Arc::clone(&self.state);
+        // Full means "try later" at once: a queue here would only make everybody late.
+        let Ok(permit) = Arc::clone(&state.permits).try_acquire_owned() else {
+            metrics::counter!("postern_rpc_shed_total", "service" => state.service).increment(1);
+            return refuse(failure::status(Reason::Overloaded));
+        };
+        let (method, caller) = match state.admit(request.uri().path(), request.headers()) {
+            Ok(admitted) => admitted,
+            Err(status) => {
+                tracing::warn!(service = state.service, code = ?status.code(), "call refused: {}", status.message());
+                return refuse(status);
+            }
+        };
+        if let Some(caller) = caller {
+            request.extensions_mut().insert(caller);
+        }
+        let span = trace_context::span_of(request.headers(), method.path);
+        let answer = self.inner.call(request);
+        let guarded = async move {
+            let mut response = match answer.await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            };
+            // The permit counts work until the answer begins; a stream under way is bounded by its reader.
+            drop(permit);
+            state.measure(method.path, started, &response);
+            if method.shape == Shape::Watch {
+                response = response.map(|body| end_when_going_down(body, state.going_down.clone()));
+            }
+            Ok(response)
+        };
+        if span.is_none() { Box::pin(guarded) } else { Box::pin(guarded.instrument(span)) }
+    }
+}
+
+fn refuse(status: Status) -> BoxFuture<'static, Result<Response<Body>, Infallible>> {
+    Box::pin(std::future::ready(Ok(status.into_http())))
+}
+
+fn code_name(code: tonic::Code) -> &'static str {
+    match code {
+        tonic::Code::Ok => "OK",
+        tonic::Code::Cancelled => "CANCELLED",
+        tonic::Code::Unknown => "UNKNOWN",
+        tonic::Code::InvalidArgument => "INVALID_ARGUMENT",
+        tonic::Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        tonic::Code::NotFound => "NOT_FOUND",
+        tonic::Code::AlreadyExists => "ALREADY_EXISTS",
+        tonic::Code::PermissionDenied => "PERMISSION_DENIED",
+        tonic::Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        tonic::Code::FailedPrecondition => "FAILED_PRECONDITION",
+        tonic::Code::Aborted => "ABORTED",
+        tonic::Code::OutOfRange => "OUT_OF_RANGE",
+        tonic::Code::Unimplemented => "UNIMPLEMENTED",
+        tonic::Code::Internal => "INTERNAL",
+        tonic::Code::Unavailable => "UNAVAILABLE",
+        tonic::Code::DataLoss => "DATA_LOSS",
+        tonic::Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+fn end_when_going_down(body: Body, going_down: CancellationToken) -> Body {
+    Body::new(UntilGoingDown { body, going_down: Some(Box::pin(going_down.cancelled_owned())) })
+}
+
+/// A response body that ends with `SHUTTING_DOWN` when the server goes down.
+struct UntilGoingDown {
+    body: Body,
+    /// Gone once the end was sent.
+    going_down: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+impl http_body::Body for UntilGoingDown {
+    type Data = bytes::Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Status>>> {
+        let Some(going_down) = self.going_down.as_mut() else { return Poll::Ready(None) };
+        if going_down.as_mut().poll(cx).is_ready() {
+            self.going_down = None;
+            self.body = Body::empty();
+            let mut trailers =
+                failure::status(Reason::ShuttingDown).into_http::<Body>().into_parts().0.headers;
+            trailers.remove(CONTENT_TYPE);
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+}

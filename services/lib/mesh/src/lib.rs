@@ -1,0 +1,27 @@
+//! What every Postern process stands on: settings, telemetry, the gRPC server and client stack, identity and access
+//! between services, the cached directory, health, shutdown, TLS and the PROXY protocol.
+//!
+//! A request leaves through [`client::MeshChannel`], arrives in [`server`], passes [`access`], and its failure comes
+//! back as a reason of [`failure`].
+
+mod assertion_cache;
+mod deadline;
+mod error;
+mod guard;
+mod pool;
+mod trace_context;
+
+pub mod access;
+pub mod client;
+pub mod directory;
+pub mod failure;
+pub mod health;
+pub mod identity;
+pub mod proxy;
+pub mod server;
+pub mod settings;
+pub mod shutdown;
+pub mod telemetry;
+pub mod tls;
+
+pub use error::StartError;

@@ -1,0 +1,202 @@
+//! PROXY protocol v1 and v2: a listed load balancer names the client in front of its bytes. Peers that are not listed
+//! never may, listed ones always must: otherwise one could speak as any client, and a grant depends on the address.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use clap::Args;
+use ipnet::IpNet;
+use postern_mail::PeerIp;
+use thiserror::Error;
+use tokio::{io::AsyncReadExt as _, net::TcpStream};
+
+/// The header must be there so soon after the connection.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest v1 header with its CRLF, octets (PROXY protocol section 2.1).
+const V1_MAX_BYTES: usize = 107;
+/// Longest v2 address block with its TLVs that is read, octets.
+const V2_BLOCK_MAX_BYTES: usize = 4096;
+/// No header of either version is shorter: `PROXY UNKNOWN` and CRLF.
+const SHORTEST_BYTES: usize = 15;
+const V2_SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
+const V2_PREFIX_BYTES: usize = 16;
+
+/// Which peers are load balancers that speak the PROXY protocol.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ProxySettings {
+    /// Networks of load balancers that put a PROXY protocol header in front of each connection, separated by commas
+    #[arg(long, env = "POSTERN_PROXY_NETWORKS", value_name = "NETWORKS", value_delimiter = ',', value_parser = parse_network)]
+    pub proxy_networks: Vec<IpNet>,
+}
+
+impl ProxySettings {
+    /// True for a listed load balancer.
+    #[must_use]
+    pub fn is_proxy(&self, peer: PeerIp) -> bool {
+        peer.is_in(&self.proxy_networks)
+    }
+}
+
+/// A network, or one address.
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| "is no network such as 192.0.2.0/24".to_owned())
+}
+
+/// Why the connection of a load balancer is closed.
+#[derive(Debug, Error)]
+pub enum ProxyError {
+    /// What came is no header of version 1 or 2.
+    #[error("a listed proxy sent no valid PROXY protocol header")]
+    Malformed,
+    /// Nothing, or too little, came in time.
+    #[error("a listed proxy sent no PROXY protocol header within 5 s")]
+    Timeout,
+    /// The connection broke.
+    #[error("connection of a listed proxy broke")]
+    Broken(#[from] io::Error),
+}
+
+/// What a header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Header {
+    /// The client's address.
+    Client(SocketAddr),
+    /// The load balancer speaks for itself (health check), or does not know.
+    Unknown,
+}
+
+/// Finds out who the client is. Nothing behind the header is read. The last of the three is true for a connection over
+/// a listed load balancer.
+///
+/// # Errors
+/// Only for listed load balancers; the connection is to be closed without a word.
+pub async fn accept(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    settings: &ProxySettings,
+) -> Result<(TcpStream, PeerIp, bool), ProxyError> {
+    let peer_ip = PeerIp::new(peer.ip());
+    if !settings.is_proxy(peer_ip) {
+        return Ok((stream, peer_ip, false));
+    }
+    let header = tokio::time::timeout(HEADER_TIMEOUT, read_header(&mut stream))
+        .await
+        .map_err(|_| ProxyError::Timeout)??;
+    match header {
+        Header::Client(client) => Ok((stream, PeerIp::new(client.ip()), true)),
+        Header::Unknown => Ok((stream, peer_ip, true)),
+    }
+}
+
+async fn read_header(stream: &mut TcpStream) -> Result<Header, ProxyError> {
+    let mut header = vec![0; SHORTEST_BYTES];
+    stream.read_exact(&mut header).await?;
+    if header.starts_with(V2_SIGNATURE) {
+        return read_v2(stream, header).await;
+    }
+    if !header.starts_with(b"PROXY ") {
+        return Err(ProxyError::Malformed);
+    }
+    while !header.ends_with(b"\n") {
+        // Looked at first, so that nothing of the client is taken.
+        let mut ahead = [0; V1_MAX_BYTES];
+        let seen = stream.peek(&mut ahead).await?;
+        let ahead = ahead.get(..seen).unwrap_or_default();
+        let take = ahead.iter().position(|c| *c == b'\n').map_or(seen, |at| at + 1);
+        if take == 0 || header.len() + take > V1_MAX_BYTES {
+            return Err(ProxyError::Malformed);
+        }
+        let start = header.len();
+        header.resize(start + take, 0);
+        stream.read_exact(&mut header[start..]).await?;
+    }
+    parse_v1(&header).ok_or(ProxyError::Malformed)
+}
+
+async fn read_v2(stream: &mut TcpStream, mut header: Vec<u8>) -> Result<Header, ProxyError> {
+    header.resize(V2_PREFIX_BYTES, 0);
+    stream.read_exact(&mut header[SHORTEST_BYTES..]).await?;
+    let block = usize::from(u16::from_be_bytes([header[14], header[15]]));
+    if block > V2_BLOCK_MAX_BYTES {
+        return Err(ProxyError::Malformed);
+    }
+    header.resize(V2_PREFIX_BYTES + block, 0);
+    stream.read_exact(&mut header[V2_PREFIX_BYTES..]).await?;
+    parse_v2(&header).ok_or(ProxyError::Malformed)
+}
+
+/// Reads a whole v1 header with its CRLF (PROXY protocol section 2.1).
+#[must_use]
+pub fn parse_v1(header: &[u8]) -> Option<Header> {
+    if header.len() > V1_MAX_BYTES {
+        return None;
+    }
+    let line = std::str::from_utf8(header).ok()?.strip_prefix("PROXY ")?.strip_suffix("\r\n")?;
+    if line == "UNKNOWN" || line.starts_with("UNKNOWN ") {
+        return Some(Header::Unknown);
+    }
+    let mut words = line.split(' ');
+    let (family, source, target, source_port, target_port) =
+        (words.next()?, words.next()?, words.next()?, words.next()?, words.next()?);
+    let (source, target): (IpAddr, IpAddr) = (source.parse().ok()?, target.parse().ok()?);
+    let fits = match family {
+        "TCP4" => source.is_ipv4() && target.is_ipv4(),
+        "TCP6" => source.is_ipv6() && target.is_ipv6(),
+        _ => false,
+    };
+    parse_port(target_port)?;
+    if !fits || words.next().is_some() {
+        return None;
+    }
+    Some(Header::Client(SocketAddr::new(source, parse_port(source_port)?)))
+}
+
+/// Decimal without sign or leading zero.
+fn parse_port(text: &str) -> Option<u16> {
+    let canonical = text.bytes().all(|c| c.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    if canonical { text.parse().ok() } else { None }
+}
+
+/// Reads a whole v2 header (PROXY protocol section 2.2).
+#[must_use]
+pub fn parse_v2(header: &[u8]) -> Option<Header> {
+    let rest = header.strip_prefix(V2_SIGNATURE)?;
+    let (&[version_command, family, high, low], block) = rest.split_first_chunk::<4>()?;
+    if block.len() != usize::from(u16::from_be_bytes([high, low])) {
+        return None;
+    }
+    match version_command {
+        // LOCAL: the load balancer's own connection.
+        0x20 => return Some(Header::Unknown),
+        // PROXY
+        0x21 => {}
+        _ => return None,
+    }
+    match family {
+        // TCP over IPv4: source, target, ports.
+        0x11 => {
+            let (source, rest) = block.split_first_chunk::<4>()?;
+            let (_target, rest) = rest.split_first_chunk::<4>()?;
+            let (port, rest) = rest.split_first_chunk::<2>()?;
+            rest.split_first_chunk::<2>()?;
+            Some(Header::Client((Ipv4Addr::from(*source), u16::from_be_bytes(*port)).into()))
+        }
+        // TCP over IPv6.
+        0x21 => {
+            let (source, rest) = block.split_first_chunk::<16>()?;
+            let (_target, rest) = rest.split_first_chunk::<16>()?;
+            let (port, rest) = rest.split_first_chunk::<2>()?;
+            rest.split_first_chunk::<2>()?;
+            Some(Header::Client((Ipv6Addr::from(*source), u16::from_be_bytes(*port)).into()))
+        }
+        // UNSPEC, UDP, unix sockets: no client address that we could use.
+        0x00 | 0x12 | 0x22 | 0x31 | 0x32 => Some(Header::Unknown),
+        _ => None,
+    }
+}

@@ -1,0 +1,98 @@
+//! The gRPC server of a process: binds its port, puts the guard in front of the routes, adds health and reflection, and
+//! ends in order.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use futures_util::{Stream, stream};
+use tokio::net::{TcpListener, TcpStream};
+use tonic::{service::Routes, transport::Server};
+use tonic_health::ServingStatus;
+
+use crate::{StartError, guard::GuardLayer, settings::MeshSettings, shutdown::Shutdown};
+
+/// Largest message that a tonic server or client decodes by default, octets. Frames of content stay far below it; who
+/// needs more (a list of a million uids) raises `max_decoding_message_size` on its generated server.
+pub const DECODE_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Flow control of one HTTP/2 stream, octets.
+pub(crate) const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Flow control of one HTTP/2 connection, octets.
+pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// A silent connection is asked whether it lives; without an answer in the same time it is dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Pause after a failed accept (out of file descriptors), so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves the routes at `listen` (port 0: any) until shutdown and returns the address that was bound. The server runs
+/// as a task of `shutdown`; running calls get `drain_seconds` to end.
+///
+/// # Errors
+/// When the port cannot be bound, or reflection cannot be built.
+pub async fn serve(
+    listen: SocketAddr,
+    routes: Routes,
+    service: &'static str,
+    settings: &MeshSettings,
+    shutdown: &Shutdown,
+) -> Result<SocketAddr, StartError> {
+    let listener = TcpListener::bind(listen).await.map_err(|e| StartError::listen(listen, e))?;
+    let address = listener.local_addr().map_err(|e| StartError::listen(listen, e))?;
+    let (health, health_server) = tonic_health::server::health_reporter();
+    let mut routes = routes.add_service(health_server);
+    if settings.reflection {
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(postern_proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()
+            .map_err(|e| StartError::setting("POSTERN_REFLECTION", e.to_string()))?;
+        routes = routes.add_service(reflection);
+    }
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .layer(GuardLayer::new(service, settings, shutdown.token()))
+        .add_routes(routes.prepare());
+    let drain = Duration::from_secs(settings.drain_seconds);
+    let (asked, ending) = (shutdown.clone(), shutdown.clone());
+    shutdown.spawn(async move {
+        let stop = async move {
+            asked.triggered().await;
+            health.set_service_status("", ServingStatus::NotServing).await;
+        };
+        let serving = server.serve_with_incoming_shutdown(connections(listener), stop);
+        let too_long = async move {
+            ending.triggered().await;
+            tokio::time::sleep(drain).await;
+        };
+        tokio::select! {
+            ended = serving => if let Err(error) = ended {
+                tracing::error!(service, %error, "server ended");
+            },
+            () = too_long => tracing::warn!(service, "calls still running after {drain:?} are cut"),
+        }
+    });
+    tracing::info!(service, %address, "gRPC server listens");
+    Ok(address)
+}
+
+/// Accepted connections; a failed accept is logged and tried again after a pause.
+fn connections(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> {
+    stream::unfold(listener, |listener| async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _peer)) => {
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%error, "connection ended before it began");
+                        continue;
+                    }
+                    return Some((Ok(stream), listener));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    })
+}

@@ -1,0 +1,80 @@
+//! Settings that every process has, and reading a settings struct from the environment alone.
+
+use std::net::SocketAddr;
+
+use clap::{Args, Command};
+
+use crate::identity::MeshKey;
+
+/// Health doors of the separate processes; each listens at its own port by default.
+const HEALTH_PORTS: [(&str, u16); 6] = [
+    ("postern-account", 9101),
+    ("postern-auth", 9102),
+    ("postern-delivery", 9103),
+    ("postern-pop3-gateway", 9104),
+    ("postern-smtp-gateway", 9105),
+    ("postern-control-panel", 9106),
+];
+/// Health door of any other program, `postern up` among them.
+const HEALTH_PORT_OTHER: u16 = 9100;
+
+/// What every process of the mesh must know. Flatten it into the settings of a binary.
+#[derive(Args, Clone, Debug)]
+pub struct MeshSettings {
+    /// Secret that all parts of one house share.
+    #[command(flatten)]
+    pub mesh_key: MeshKey,
+
+    /// Address of /livez, /readyz and /metrics
+    #[arg(long, env = "POSTERN_HEALTH_LISTEN", value_name = "ADDRESS", default_value_t = default_health_listen())]
+    pub health_listen: SocketAddr,
+
+    /// What is logged: a level, or directives such as `info,postern_delivery=debug`
+    #[arg(long, env = "POSTERN_LOG", value_name = "FILTER", default_value = "info")]
+    pub log: String,
+
+    /// Offer gRPC reflection (grpcurl without .proto files); for development
+    #[arg(long, env = "POSTERN_REFLECTION", value_name = "BOOL", num_args = 0..=1, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub reflection: bool,
+
+    /// Calls that a server works on at once; more are answered "overloaded, try later"
+    #[arg(long, env = "POSTERN_LIMIT_CONCURRENT_CALLS", value_name = "COUNT", default_value_t = 4096)]
+    pub concurrency_max: usize,
+
+    /// How long a server that goes down lets running calls finish, seconds
+    #[arg(long, env = "POSTERN_DRAIN_SECONDS", value_name = "SECONDS", default_value_t = 10)]
+    pub drain_seconds: u64,
+}
+
+impl MeshSettings {
+    /// The defaults with this key: for tests and for a house in one process.
+    #[must_use]
+    pub fn with_key(mesh_key: MeshKey) -> Self {
+        Self {
+            mesh_key,
+            health_listen: default_health_listen(),
+            log: "info".to_owned(),
+            reflection: false,
+            concurrency_max: 4096,
+            drain_seconds: 10,
+        }
+    }
+}
+
+fn default_health_listen() -> SocketAddr {
+    let program = std::env::current_exe().ok();
+    let name = program.as_deref().and_then(|path| path.file_name()).and_then(|name| name.to_str());
+    let port =
+        HEALTH_PORTS.iter().find(|(program, _)| Some(*program) == name).map_or(HEALTH_PORT_OTHER, |p| p.1);
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// Reads a settings struct from environment variables and defaults, ignoring the command line.
+///
+/// # Errors
+/// When a setting is missing or wrong; the error's text is one clear line for people.
+pub fn from_env<A: Args>() -> Result<A, clap::Error> {
+    let command = A::augment_args(Command::new("postern").no_binary_name(true));
+    let matches = command.try_get_matches_from(std::iter::empty::<&str>())?;
+    A::from_arg_matches(&matches)
+}
