@@ -1,0 +1,5 @@
+//! The command `postern`: `up` runs the whole house on one machine, the rest are operator commands over gRPC.
+//!
+//! As a library it lends its private stores and its "outside world" to the tests.
+
+pub mod stores;
