@@ -1,1 +1,242 @@
-//! (being written)
+//! The grammar of command lines (RFC 5321 section 4.1.1 and 4.1.2): a line becomes a [`Command`] or a [`Refused`].
+//!
+//! Second step of the walk: lines -> commands. Knows nothing of order or state; that is the session's matter.
+
+mod path;
+
+use postern_mail::{EmailAddress, Reason, ReversePath};
+
+use crate::sasl::{self, Mechanism};
+
+/// HELO and EHLO argument, octets (S-02).
+const CLIENT_NAME_MAX_BYTES: usize = 255;
+
+/// Extensions that the server offers right now and that change the grammar.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offers {
+    /// RFC 6531: non-ASCII paths, and the parameter SMTPUTF8.
+    pub smtp_utf8: bool,
+    /// RFC 4954: the command AUTH.
+    pub auth: bool,
+}
+
+/// A well-formed command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// HELO with the client's name.
+    Helo(ClientName),
+    /// EHLO with the client's name.
+    Ehlo(ClientName),
+    /// MAIL FROM.
+    Mail(MailCommand),
+    /// RCPT TO.
+    Rcpt(RcptPath),
+    /// DATA.
+    Data,
+    /// RSET.
+    Rset,
+    /// NOOP, whatever its argument.
+    Noop,
+    /// QUIT.
+    Quit,
+    /// HELP, whatever its argument.
+    Help,
+    /// VRFY, whatever is asked.
+    Vrfy,
+    /// STARTTLS (RFC 3207).
+    StartTls,
+    /// AUTH with the decoded initial response, if any (RFC 4954).
+    Auth(Mechanism, Option<Vec<u8>>),
+    /// BDAT is not offered, and the octets that follow it are no commands: the session must end (RFC 3030).
+    Bdat,
+}
+
+/// What the client calls itself; safe to write into a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientName(String);
+
+impl ClientName {
+    /// The name; graphic ASCII without what has a meaning in header fields.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// MAIL with its parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailCommand {
+    /// Envelope sender.
+    pub sender: ReversePath,
+    /// SIZE, octets (RFC 1870).
+    pub declared_size_bytes: Option<u64>,
+    /// BODY=8BITMIME (RFC 6152).
+    pub eight_bit: bool,
+    /// SMTPUTF8 (RFC 6531).
+    pub smtp_utf8: bool,
+}
+
+/// Whom RCPT names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RcptPath {
+    /// An address.
+    Address(EmailAddress),
+    /// `<postmaster>` without a domain (RFC 5321 section 4.5.1).
+    Postmaster,
+}
+
+/// Why a line is no command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Row of the failure table.
+    pub reason: Reason,
+    /// More for the peer.
+    pub detail: Option<String>,
+}
+
+impl From<Reason> for Refused {
+    fn from(reason: Reason) -> Self {
+        Self { reason, detail: None }
+    }
+}
+
+impl Refused {
+    fn because(reason: Reason, detail: impl ToString) -> Self {
+        Self { reason, detail: Some(detail.to_string()) }
+    }
+}
+
+/// Reads one line, given without its CRLF.
+///
+/// # Errors
+/// A permanent reason of the group "Commands" or "Login".
+pub fn parse(line: &[u8], offers: Offers) -> Result<Command, Refused> {
+    // NUL, bare CR and other controls stand in no command (RFC 5321 section 4.1.1); TAB is no separator either.
+    if line.iter().any(u8::is_ascii_control) {
+        return Err(Reason::BadCharacter.into());
+    }
+    let text = std::str::from_utf8(line).map_err(|_| Refused::because(Reason::BadArguments, "not UTF-8"))?;
+    let text = text.trim_end_matches(' ');
+    let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
+    if verb.len() > 8 {
+        return Err(Reason::UnknownCommand.into());
+    }
+    match verb.to_ascii_uppercase().as_str() {
+        "HELO" => client_name(rest).map(Command::Helo),
+        "EHLO" => client_name(rest).map(Command::Ehlo),
+        "MAIL" => mail(rest, offers),
+        "RCPT" => rcpt(rest, offers),
+        "DATA" => without_argument(rest, Command::Data),
+        "RSET" => without_argument(rest, Command::Rset),
+        "QUIT" => without_argument(rest, Command::Quit),
+        // RFC 3207 section 4: "501 Syntax error (no parameters allowed)".
+        "STARTTLS" => without_argument(rest, Command::StartTls),
+        "NOOP" => Ok(Command::Noop),
+        "HELP" => Ok(Command::Help),
+        "VRFY" if rest.is_empty() => Err(Reason::BadArguments.into()),
+        "VRFY" => Ok(Command::Vrfy),
+        "AUTH" if offers.auth => auth(rest),
+        "BDAT" => Ok(Command::Bdat),
+        "AUTH" | "EXPN" | "TURN" | "ETRN" | "SEND" | "SOML" | "SAML" | "BURL" => {
+            Err(Reason::NotImplemented.into())
+        }
+        _ => Err(Reason::UnknownCommand.into()),
+    }
+}
+
+fn without_argument(rest: &str, command: Command) -> Result<Command, Refused> {
+    if rest.is_empty() { Ok(command) } else { Err(Reason::BadArguments.into()) }
+}
+
+fn client_name(rest: &str) -> Result<ClientName, Refused> {
+    let name = rest.trim_start_matches(' ');
+    if name.is_empty() || name.len() > CLIENT_NAME_MAX_BYTES || name.contains(' ') {
+        return Err(Refused::because(Reason::BadArguments, "a host name is needed"));
+    }
+    // Clients call themselves all sorts of things; what would mean something in a header field does not get there.
+    let safe = |c: char| c.is_ascii_alphanumeric() || "-._:[]/+=#~*!".contains(c);
+    Ok(ClientName(name.chars().map(|c| if safe(c) { c } else { '?' }).collect()))
+}
+
+fn auth(rest: &str) -> Result<Command, Refused> {
+    let mut words = rest.split(' ').filter(|word| !word.is_empty());
+    let name = words.next().ok_or(Reason::BadArguments)?;
+    let initial = words.next();
+    if words.next().is_some() {
+        return Err(Reason::BadArguments.into());
+    }
+    let mechanism = match name.to_ascii_uppercase().as_str() {
+        "PLAIN" => Mechanism::Plain,
+        "LOGIN" => Mechanism::Login,
+        _ => return Err(Reason::UnknownMechanism.into()),
+    };
+    let initial = initial.map(|word| sasl::decode_initial(word.as_bytes())).transpose()?;
+    Ok(Command::Auth(mechanism, initial))
+}
+
+/// Takes `FROM:` or `TO:` off, in any case, with at most one space after the colon (S-09).
+fn after_keyword<'a>(rest: &'a str, keyword: &str) -> Result<&'a str, Refused> {
+    let rest = rest.trim_start_matches(' ');
+    match rest.get(..keyword.len()) {
+        Some(given) if given.eq_ignore_ascii_case(keyword) => {
+            let path = &rest[keyword.len()..];
+            Ok(path.strip_prefix(' ').unwrap_or(path))
+        }
+        _ => Err(Refused::because(Reason::BadArguments, format_args!("{keyword}<address> is needed"))),
+    }
+}
+
+fn mail(rest: &str, offers: Offers) -> Result<Command, Refused> {
+    let (path, parameters) = path::split(after_keyword(rest, "FROM:")?)
+        .ok_or_else(|| Refused::because(Reason::BadSenderAddress, "an address in <> is needed"))?;
+    let mut command = MailCommand {
+        sender: ReversePath::Null,
+        declared_size_bytes: None,
+        eight_bit: false,
+        smtp_utf8: false,
+    };
+    for (name, value) in path::parameters(parameters)? {
+        match (name.as_str(), value) {
+            ("SIZE", value) => command.declared_size_bytes = Some(size(value)?),
+            ("BODY", Some(body)) if body.eq_ignore_ascii_case("8BITMIME") => command.eight_bit = true,
+            ("BODY", Some(body)) if body.eq_ignore_ascii_case("7BIT") => {}
+            ("BODY", _) => return Err(Refused::because(Reason::BadArguments, "BODY is 7BIT or 8BITMIME")),
+            // RFC 4954 section 5: read, and not trusted.
+            ("AUTH", value) if offers.auth => path::check_xtext(value)?,
+            ("SMTPUTF8", None) if offers.smtp_utf8 => command.smtp_utf8 = true,
+            _ => return Err(Refused::because(Reason::UnknownParameter, name)),
+        }
+    }
+    if !path.is_empty() {
+        let address =
+            path::address(path, command.smtp_utf8).map_err(|e| e.refused(Reason::BadSenderAddress))?;
+        command.sender = ReversePath::Address(address);
+    }
+    Ok(Command::Mail(command))
+}
+
+fn rcpt(rest: &str, offers: Offers) -> Result<Command, Refused> {
+    let (path, parameters) = path::split(after_keyword(rest, "TO:")?)
+        .ok_or_else(|| Refused::because(Reason::BadRecipientAddress, "an address in <> is needed"))?;
+    if let Some((name, _)) = path::parameters(parameters)?.into_iter().next() {
+        return Err(Refused::because(Reason::UnknownParameter, name));
+    }
+    if path.eq_ignore_ascii_case("postmaster") {
+        return Ok(Command::Rcpt(RcptPath::Postmaster));
+    }
+    // Whether this transaction said SMTPUTF8 is the session's knowledge.
+    let address =
+        path::address(path, offers.smtp_utf8).map_err(|e| e.refused(Reason::BadRecipientAddress))?;
+    Ok(Command::Rcpt(RcptPath::Address(address)))
+}
+
+/// RFC 1870 section 3: up to 20 digits; what does not fit 64 bits is no size.
+fn size(value: Option<&str>) -> Result<u64, Refused> {
+    let digits = value.filter(|v| (1..=20).contains(&v.len()) && v.bytes().all(|c| c.is_ascii_digit()));
+    let size =
+        digits.and_then(|digits| digits.parse::<u64>().ok()).filter(|size| i64::try_from(*size).is_ok());
+    size.ok_or_else(|| Refused::because(Reason::BadArguments, "SIZE is a number of octets"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! Valid and invalid lines, table by table.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const ALL: Offers = Offers { smtp_utf8: true, auth: true };
+const PLAIN: Offers = Offers { smtp_utf8: false, auth: false };
+
+fn reason(line: &str, offers: Offers) -> Option<Reason> {
+    parse(line.as_bytes(), offers).err().map(|refused| refused.reason)
+}
+
+fn sender(line: &str) -> String {
+    match parse(line.as_bytes(), PLAIN) {
+        Ok(Command::Mail(mail)) => mail.sender.to_string(),
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn s_09_verbs_and_keywords_in_any_case() {
+    for line in
+        ["MAIL FROM:<a@b.test>", "mail from:<a@b.test>", "Mail From: <a@b.test>", "MAIL FROM:<a@b.test> "]
+    {
+        assert_eq!(sender(line), "a@b.test", "{line}");
+    }
+    for line in ["quit", "QUIT ", "rset", "DATA", "noop", "NOOP what ever", "help", "HELP MAIL", "starttls"] {
+        assert!(parse(line.as_bytes(), PLAIN).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn s_10_null_sender_and_postmaster() {
+    assert_eq!(sender("MAIL FROM:<>"), "");
+    assert_eq!(parse(b"RCPT TO:<postmaster>", PLAIN), Ok(Command::Rcpt(RcptPath::Postmaster)));
+    assert_eq!(parse(b"RCPT TO:<PostMaster>", PLAIN), Ok(Command::Rcpt(RcptPath::Postmaster)));
+    assert_eq!(reason("RCPT TO:<>", PLAIN), Some(Reason::BadRecipientAddress));
+}
+
+#[test]
+fn s_12_source_routes_are_stripped() {
+    assert_eq!(sender("MAIL FROM:<@a.test,@b.test:user@c.test>"), "user@c.test");
+    assert_eq!(sender("MAIL FROM:<@[1.2.3.4]:user@c.test>"), "user@c.test");
+    for line in [
+        "MAIL FROM:<@:a@b.test>",
+        "MAIL FROM:<@a.test>",
+        "MAIL FROM:<@a.test,b.test:a@c.test>",
+        "MAIL FROM:<@a.test:>",
+    ] {
+        assert_eq!(reason(line, PLAIN), Some(Reason::BadSenderAddress), "{line}");
+    }
+}
+
+#[test]
+fn s_12_quoted_local_parts() {
+    assert_eq!(sender("MAIL FROM:<\"a b\"@c.test>"), "\"a b\"@c.test");
+    assert_eq!(sender("MAIL FROM:<\"a>b\"@c.test> SIZE=1"), "\"a>b\"@c.test");
+    assert_eq!(sender("MAIL FROM:<\"a\\\">b\"@c.test>"), "\"a\\\">b\"@c.test");
+    // Not routed anywhere else: the text after the last @ is the domain.
+    assert_eq!(sender("MAIL FROM:<\"a@evil.test\"@c.test>"), "\"a@evil.test\"@c.test");
+    assert_eq!(sender("MAIL FROM:<a%evil.test@c.test>"), "a%evil.test@c.test");
+}
+
+#[test]
+fn refused_lines() {
+    let long_local = format!("RCPT TO:<{}@b.test>", "a".repeat(65));
+    for (line, expected) in [
+        ("", Reason::UnknownCommand),
+        (" ", Reason::UnknownCommand),
+        ("NONSENSE", Reason::UnknownCommand),
+        ("averyveryverylongverb x", Reason::UnknownCommand),
+        ("GET / HTTP/1.1", Reason::UnknownCommand),
+        ("EXPN list", Reason::NotImplemented),
+        ("TURN", Reason::NotImplemented),
+        ("AUTH PLAIN AGEAYg==", Reason::NotImplemented),
+        ("HELO", Reason::BadArguments),
+        ("EHLO ", Reason::BadArguments),
+        ("EHLO a b", Reason::BadArguments),
+        ("DATA x", Reason::BadArguments),
+        ("RSET x", Reason::BadArguments),
+        ("QUIT x", Reason::BadArguments),
+        ("STARTTLS x", Reason::BadArguments),
+        ("VRFY", Reason::BadArguments),
+        ("MAIL", Reason::BadArguments),
+        ("MAIL <a@b.test>", Reason::BadArguments),
+        ("MAIL FROM <a@b.test>", Reason::BadArguments),
+        ("MAIL FROM:a@b.test", Reason::BadSenderAddress),
+        ("MAIL FROM:  <a@b.test>", Reason::BadSenderAddress),
+        ("MAIL FROM:<a@b.test", Reason::BadSenderAddress),
+        ("MAIL FROM:<a@b.test>x", Reason::BadSenderAddress),
+        ("MAIL FROM:<a@b.test>>", Reason::BadSenderAddress),
+        ("MAIL FROM:<<a@b.test>>", Reason::BadSenderAddress),
+        ("MAIL FROM:<a b@c.test>", Reason::BadSenderAddress),
+        ("MAIL FROM:<a>", Reason::BadSenderAddress),
+        ("MAIL FROM:<a@b..test>", Reason::BadSenderAddress),
+        ("MAIL FROM:<a@[127.0.0.1]>", Reason::BadSenderAddress),
+        ("MAIL FROM:<\u{fc}@b.test>", Reason::NonAsciiAddress),
+        ("RCPT TO:<a@b.test", Reason::BadRecipientAddress),
+        ("RCPT TO:a@b.test", Reason::BadRecipientAddress),
+        ("RCPT FROM:<a@b.test>", Reason::BadArguments),
+        ("RCPT TO:<a@\u{fc}.test>", Reason::NonAsciiAddress),
+        ("RCPT TO:<a@b.test> NOTIFY=NEVER", Reason::UnknownParameter),
+        ("RCPT TO:<a@b.test> NOTIFY=NEVER NOTIFY=NEVER", Reason::BadArguments),
+        (&long_local, Reason::BadRecipientAddress),
+    ] {
+        assert_eq!(reason(line, PLAIN), Some(expected), "{line}");
+    }
+    assert_eq!(parse(b"MAIL FROM:<\xff@b.test>", PLAIN).map_err(|r| r.reason), Err(Reason::BadArguments));
+}
+
+#[test]
+fn control_octets_stand_in_no_command() {
+    for line in ["NOOP\0", "MAIL FROM:<a\0@b.test>", "EHLO a\rb", "EHLO a\tb", "QUIT\x7f", "EHLO a\x1b"] {
+        assert_eq!(reason(line, ALL), Some(Reason::BadCharacter), "{line:?}");
+    }
+}
+
+#[test]
+fn s_14_parameters() {
+    for (line, expected) in [
+        ("MAIL FROM:<a@b.test> SIZE=10", None),
+        ("MAIL FROM:<a@b.test> size=0 body=8bitmime", None),
+        ("MAIL FROM:<a@b.test>  BODY=7BIT", None),
+        ("MAIL FROM:<a@b.test> AUTH=<>", None),
+        ("MAIL FROM:<a@b.test> AUTH=e+3Dmc2@x.test", None),
+        ("MAIL FROM:<a@b.test> AUTH=e+3dx", Some(Reason::BadArguments)),
+        ("MAIL FROM:<a@b.test> AUTH=+", Some(Reason::BadArguments)),
+        ("MAIL FROM:<a@b.test> AUTH", Some(Reason::BadArguments)),
+        ("MAIL FROM:<a@b.test> SMTPUTF8", None),
+        ("MAIL FROM:<a@b.test> SMTPUTF8=1", Some(Reason::UnknownParameter)),
+        ("MAIL FROM:<a@b.test> FOO=1", Some(Reason::UnknownParameter)),
+        ("MAIL FROM:<a@b.test> RET=FULL", Some(Reason::UnknownParameter)),
+        ("MAIL FROM:<a@b.test> REQUIRETLS", Some(Reason::UnknownParameter)),
+        ("MAIL FROM:<a@b.test> SIZE=1 SIZE=1", Some(Reason::BadArguments)),
+        ("MAIL FROM:<a@b.test> BODY=7BIT body=7bit", Some(Reason::BadArguments)),
+        ("MAIL FROM:<a@b.test> BODY=X", Some(Reason::BadArguments)),
+        ("MAIL FROM:<a@b.test> BODY=BINARYMIME", Some(Reason::BadArguments)),
+        ("MAIL FROM:<a@b.test> BODY", Some(Reason::BadArguments)),
+        ("MAIL FROM:<a@b.test> SIZE", Some(Reason::BadArguments)),
+        ("MAIL FROM:<a@b.test> SIZE=", Some(Reason::BadArguments)),
+        ("MAIL FROM:<a@b.test> SIZE=abc", Some(Reason::BadArguments)),
+        ("MAIL FROM:<a@b.test> SIZE=-1", Some(Reason::BadArguments)),
+        ("MAIL FROM:<a@b.test> SIZE=+1", Some(Reason::BadArguments)),
+        ("MAIL FROM:<a@b.test> SIZE=99999999999999999999", Some(Reason::BadArguments)),
+        ("MAIL FROM:<a@b.test> =1", Some(Reason::BadArguments)),
+        ("MAIL FROM:<a@b.test> X=a=b", Some(Reason::BadArguments)),
+    ] {
+        assert_eq!(reason(line, ALL), expected, "{line}");
+    }
+    assert_eq!(reason("MAIL FROM:<a@b.test> AUTH=<>", PLAIN), Some(Reason::UnknownParameter));
+    assert_eq!(reason("MAIL FROM:<a@b.test> SMTPUTF8", PLAIN), Some(Reason::UnknownParameter));
+}
+
+#[test]
+fn s_50_size_is_kept() {
+    let parsed = parse(b"MAIL FROM:<> SIZE=12345 BODY=8BITMIME", PLAIN);
+    let expected = MailCommand {
+        sender: ReversePath::Null,
+        declared_size_bytes: Some(12345),
+        eight_bit: true,
+        smtp_utf8: false,
+    };
+    assert_eq!(parsed, Ok(Command::Mail(expected)));
+}
+
+#[test]
+fn s_02_a_client_name_is_safe_for_a_header() {
+    for (line, name) in [
+        ("EHLO mail.x.test", "mail.x.test"),
+        ("EHLO [192.0.2.1]", "[192.0.2.1]"),
+        ("EHLO [IPv6:2001:db8::1]", "[IPv6:2001:db8::1]"),
+        ("EHLO under_score", "under_score"),
+        ("EHLO a(b)c;d<e>\"f\\", "a?b?c?d?e??f?"),
+        ("EHLO m\u{fc}ller.test", "m?ller.test"),
+    ] {
+        match parse(line.as_bytes(), PLAIN) {
+            Ok(Command::Ehlo(given)) => assert_eq!(given.as_str(), name),
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+    assert_eq!(reason(&format!("EHLO {}", "a".repeat(256)), PLAIN), Some(Reason::BadArguments));
+    assert_eq!(reason(&format!("EHLO {}", "a".repeat(255)), PLAIN), None);
+}
+
+#[test]
+fn s_81_auth_lines() {
+    assert_eq!(parse(b"auth plain", ALL), Ok(Command::Auth(Mechanism::Plain, None)));
+    assert_eq!(parse(b"AUTH PLAIN =", ALL), Ok(Command::Auth(Mechanism::Plain, Some(Vec::new()))));
+    assert_eq!(parse(b"AUTH LOGIN dQ==", ALL), Ok(Command::Auth(Mechanism::Login, Some(b"u".to_vec()))));
+    for (line, expected) in [
+        ("AUTH", Reason::BadArguments),
+        ("AUTH CRAM-MD5", Reason::UnknownMechanism),
+        ("AUTH PLAIN !!", Reason::AuthenticationMalformed),
+        ("AUTH PLAIN a b", Reason::BadArguments),
+    ] {
+        assert_eq!(reason(line, ALL), Some(expected), "{line}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_line_panics(octets in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = parse(&octets, ALL);
+    }
+
+    #[test]
+    fn no_path_panics(path in "[<>@:,\"\\\\a-z.ü ]{0,40}") {
+        for verb in ["MAIL FROM:", "RCPT TO:"] {
+            let _ = parse(format!("{verb}{path}").as_bytes(), ALL);
+        }
+    }
+}
