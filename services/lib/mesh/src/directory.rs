@@ -7,7 +7,7 @@
 mod freshness;
 mod watch;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use moka::sync::Cache;
 use postern_mail::{DomainName, EmailAddress};
@@ -236,7 +236,7 @@ impl Directory {
     /// then.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
-        self.inner.freshness.is_fresh()
+        self.inner.freshness.is_fresh(Instant::now())
     }
 }
 
@@ -246,7 +246,7 @@ impl Inner {
         K: std::hash::Hash + Eq + Send + Sync + 'static,
         T: Clone + Send + Sync + 'static,
     {
-        if !self.freshness.is_fresh() {
+        if !self.freshness.is_fresh(Instant::now()) {
             return None;
         }
         let kept = cache.get(key)?;

@@ -1,6 +1,14 @@
 //! /livez, /readyz and /metrics of a process, apart from its other doors.
 
-use std::{collections::BTreeMap, fmt, future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::{Future, IntoFuture as _},
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
 use tokio::{net::TcpListener, sync::Mutex, time::Instant};
@@ -102,10 +110,14 @@ pub async fn serve(
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(Doors { ready, shutdown: shutdown.clone() });
-    // Not tracked by the shutdown: probes are answered (not ready) until the process ends.
+    // Not a task of the shutdown: probes are answered (not ready) until all its tasks ended.
+    let last = shutdown.clone();
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "health server ended");
+        tokio::select! {
+            ended = axum::serve(listener, router).into_future() => if let Err(error) = ended {
+                tracing::error!(%error, "health server ended");
+            },
+            () = last.all_ended() => {}
         }
     });
     let ending = shutdown.clone();

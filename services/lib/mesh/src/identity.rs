@@ -121,7 +121,7 @@ impl MeshKey {
     }
 
     /// Says for the next 60 seconds: the bearer is this subject in this role. Control characters in the subject become
-    /// spaces, and it is cut at 256 characters.
+    /// spaces, and it is cut at 128 characters.
     #[must_use]
     pub fn assertion(&self, subject: &str, role: Role) -> String {
         self.assertion_until(subject, role, unix_seconds() + ASSERTION_SECONDS)
@@ -129,7 +129,7 @@ impl MeshKey {
 
     fn assertion_until(&self, subject: &str, role: Role, expires: u64) -> String {
         let subject: String =
-            subject.chars().take(256).map(|c| if c.is_control() { ' ' } else { c }).collect();
+            subject.chars().take(128).map(|c| if c.is_control() { ' ' } else { c }).collect();
         let payload = format!("{expires}\n{}\n{subject}", role.as_str());
         let tag = hmac::sign(&self.0, payload.as_bytes());
         format!("v1.{}.{}", URL_SAFE_NO_PAD.encode(payload), URL_SAFE_NO_PAD.encode(tag.as_ref()))

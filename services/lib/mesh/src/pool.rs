@@ -1,5 +1,5 @@
-//! Connections to all replicas behind a service's name: found by DNS, one HTTP/2 connection each, the less busy of two
-//! random ones takes a call, one that failed rests while others stand.
+//! Connections to all replicas behind a service's name: found by DNS, one HTTP/2 connection each, the least busy one
+//! takes a call, one that failed rests while others stand.
 
 use std::{
     collections::HashSet,
@@ -12,7 +12,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Uri, uri::Authority};
+use http::{
+    Request, Response, Uri,
+    uri::{Authority, Scheme},
+};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -43,7 +46,7 @@ pub(crate) struct Pool {
     /// For messages.
     url: String,
     targets: Vec<Target>,
-    members: RwLock<Vec<Arc<Member>>>,
+    members: RwLock<Members>,
     /// Serialises the first look-up.
     resolving: tokio::sync::Mutex<()>,
     watching_names: AtomicBool,
@@ -56,6 +59,9 @@ struct Target {
     host: String,
     port: u16,
 }
+
+/// All replicas known now.
+type Members = Arc<[Arc<Member>]>;
 
 /// One replica.
 #[derive(Debug)]
@@ -86,7 +92,7 @@ impl Pool {
         Ok(Arc::new(Self {
             url: url.to_owned(),
             targets,
-            members: RwLock::new(members),
+            members: RwLock::new(members.into()),
             resolving: tokio::sync::Mutex::default(),
             watching_names: AtomicBool::new(false),
             budget_tenths: AtomicI64::new(BUDGET_MAX_TENTHS),
@@ -99,11 +105,11 @@ impl Pool {
         mut request: Request<Body>,
     ) -> Result<Response<Body>, Status> {
         let members = self.members().await?;
-        let mut tried = HashSet::new();
+        let mut tried = [None; ATTEMPTS_MAX];
         let mut last = None;
-        while tried.len() < ATTEMPTS_MAX {
+        for attempt in 0..ATTEMPTS_MAX {
             let Some(member) = pick(&members, &tried) else { break };
-            tried.insert(member.address);
+            tried[attempt] = Some(member.address);
             match member.send(request).await {
                 Ok(response) => return Ok(response),
                 Err(Failed { status, unsent: Some(unsent) }) => {
@@ -145,7 +151,7 @@ impl Pool {
             .is_ok()
     }
 
-    async fn members(self: &Arc<Self>) -> Result<Vec<Arc<Member>>, Status> {
+    async fn members(self: &Arc<Self>) -> Result<Members, Status> {
         if !self.targets.is_empty() && !self.watching_names.swap(true, Ordering::Relaxed) {
             tokio::spawn(watch_names(Arc::downgrade(self)));
         }
@@ -166,8 +172,8 @@ impl Pool {
         Ok(known)
     }
 
-    fn known(&self) -> Vec<Arc<Member>> {
-        self.members.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn known(&self) -> Members {
+        Arc::clone(&self.members.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Takes the addresses that the names have now; a name that cannot be looked up keeps those it had.
@@ -182,17 +188,15 @@ impl Pool {
                 }
             }
         }
-        let literals = self.known().into_iter().filter(|member| self.is_literal(member.address));
-        now.extend(literals.map(|member| member.address));
-        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
-        members.retain(|member| now.contains(&member.address));
-        for address in now {
-            if !members.iter().any(|member| member.address == address)
-                && let Ok(member) = Member::new(address)
-            {
-                members.push(Arc::new(member));
-            }
+        let known = self.known();
+        now.extend(known.iter().map(|member| member.address).filter(|address| self.is_literal(*address)));
+        if known.len() == now.len() && known.iter().all(|member| now.contains(&member.address)) {
+            return;
         }
+        let mut members: Vec<_> =
+            known.iter().filter(|member| now.remove(&member.address)).map(Arc::clone).collect();
+        members.extend(now.into_iter().filter_map(|address| Member::new(address).ok()).map(Arc::new));
+        *self.members.write().unwrap_or_else(PoisonError::into_inner) = members.into();
     }
 
     fn is_literal(&self, address: SocketAddr) -> bool {
@@ -211,21 +215,14 @@ async fn watch_names(pool: Weak<Pool>) {
     }
 }
 
-/// Of two random replicas the less busy one; those that rest only when nothing else is left.
-fn pick(members: &[Arc<Member>], tried: &HashSet<SocketAddr>) -> Option<Arc<Member>> {
-    let open: Vec<_> = members.iter().filter(|member| !tried.contains(&member.address)).collect();
-    let awake: Vec<_> = open.iter().copied().filter(|member| !member.rests()).collect();
-    let from = if awake.is_empty() { open } else { awake };
-    match from.len() {
-        0 => None,
-        1 => from.first().map(|member| Arc::clone(member)),
-        count => {
-            let one = from.get(rand::random_range(0..count))?;
-            let two = from.get(rand::random_range(0..count))?;
-            let busy = |member: &Member| member.in_flight.load(Ordering::Relaxed);
-            Some(Arc::clone(if busy(one) <= busy(two) { one } else { two }))
-        }
-    }
+/// The least busy replica that was not tried yet, from a random one on; one that rests only when nothing else is left.
+fn pick<'a>(members: &'a [Arc<Member>], tried: &[Option<SocketAddr>]) -> Option<&'a Arc<Member>> {
+    let start = if members.len() > 1 { rand::random_range(0..members.len()) } else { 0 };
+    let (before, from) = members.split_at(start);
+    from.iter()
+        .chain(before)
+        .filter(|member| !tried.contains(&Some(member.address)))
+        .min_by_key(|member| (member.rests(), member.in_flight.load(Ordering::Relaxed)))
 }
 
 /// Why a replica did not answer; `unsent` when the call never left, so that another may take it.
@@ -274,14 +271,9 @@ impl Member {
             Ok(connection) => connection,
             Err(status) => return Err(Failed { status, unsent: Some(Box::new(request)) }),
         };
-        let path = request.uri().path_and_query().cloned();
-        let builder = Uri::builder().scheme("http").authority(self.authority.clone());
-        match path
-            .map_or(builder.path_and_query("/"), |path| {
-                Uri::builder().scheme("http").authority(self.authority.clone()).path_and_query(path)
-            })
-            .build()
-        {
+        let mut uri = request.uri().clone().into_parts();
+        (uri.scheme, uri.authority) = (Some(Scheme::HTTP), Some(self.authority.clone()));
+        match Uri::from_parts(uri) {
             Ok(uri) => *request.uri_mut() = uri,
             Err(error) => return Err(Failed { status: Status::internal(error.to_string()), unsent: None }),
         }

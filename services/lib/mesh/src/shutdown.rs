@@ -49,6 +49,11 @@ impl Shutdown {
         self.tasks.spawn(task)
     }
 
+    /// Ends once [`Self::finish`] was called and all tasks ended.
+    pub(crate) async fn all_ended(&self) {
+        self.tasks.wait().await;
+    }
+
     /// Triggers and waits for all tasks, at most for `grace`. True when all ended in time.
     pub async fn finish(&self, grace: Duration) -> bool {
         self.trigger();

@@ -71,10 +71,11 @@ pub fn init_with(service: &'static str, filter: &str) -> Result<TelemetryGuard, 
             .with_tracer(traces.tracer("postern"))
             .with_filter(EnvFilter::new("info,h2=off,hyper=off,tonic=off"))
     });
-    let installed = Registry::default().with(log).with(spans).try_init().is_ok();
-    if installed && traces.is_some() {
-        TRACES_ARE_EXPORTED.store(true, Ordering::Relaxed);
+    if Registry::default().with(log).with(spans).try_init().is_err() {
+        // Started before in this process: what stands goes on.
+        return Ok(TelemetryGuard { traces: None });
     }
+    TRACES_ARE_EXPORTED.store(traces.is_some(), Ordering::Relaxed);
     Ok(TelemetryGuard { traces })
 }
 
@@ -116,6 +117,8 @@ fn start_traces(service: &'static str) -> Result<Option<SdkTracerProvider>, Star
     if std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_none_or(|endpoint| endpoint.is_empty()) {
         return Ok(None);
     }
+    // The exporter's gRPC client lives on the runtime that it was made on.
+    tokio::runtime::Handle::try_current().map_err(StartError::telemetry)?;
     let exporter =
         opentelemetry_otlp::SpanExporter::builder().with_tonic().build().map_err(StartError::telemetry)?;
     let resource = Resource::builder()

@@ -103,6 +103,10 @@ impl TlsIdentity {
             .expect("ring offers TLS 1.2 and 1.3")
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&self.resolver) as Arc<dyn ResolvesServerCert>);
+        match ring::Ticketer::new() {
+            Ok(ticketer) => config.ticketer = ticketer,
+            Err(error) => tracing::warn!(%error, "TLS sessions cannot be resumed by ticket"),
+        }
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
         config
     }

@@ -7,11 +7,10 @@ use std::{
         PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use postern_mail::limits::DIRECTORY_FRESH_MILLIS;
-use tokio::time::Instant;
 
 const FRESH_FOR: Duration = Duration::from_millis(DIRECTORY_FRESH_MILLIS);
 
@@ -64,12 +63,12 @@ impl Freshness {
         state.epoch == epoch && state.versions.get(domain).is_none_or(|told| *told <= version)
     }
 
-    pub(super) fn is_fresh(&self) -> bool {
-        self.millis(Instant::now()) < self.fresh_until_millis.load(Ordering::Acquire)
+    pub(super) fn is_fresh(&self, now: Instant) -> bool {
+        self.millis(now) < self.fresh_until_millis.load(Ordering::Acquire)
     }
 
-    pub(super) fn beat(&self) {
-        self.fresh_until_millis.store(self.millis(Instant::now() + FRESH_FOR), Ordering::Release);
+    pub(super) fn beat(&self, now: Instant) {
+        self.fresh_until_millis.store(self.millis(now + FRESH_FOR), Ordering::Release);
     }
 
     pub(super) fn change(&self, domain: &str, version: i64) {
@@ -92,5 +91,53 @@ impl Freshness {
 
     fn millis(&self, at: Instant) -> u64 {
         u64::try_from(at.saturating_duration_since(self.origin).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fresh_for_750_ms_after_a_beat_and_not_before_the_first() {
+        let freshness = Freshness::default();
+        let start = freshness.origin + Duration::from_secs(5);
+        assert!(!freshness.is_fresh(freshness.origin));
+        freshness.beat(start);
+        assert!(freshness.is_fresh(start));
+        assert!(freshness.is_fresh(start + Duration::from_millis(749)));
+        assert!(!freshness.is_fresh(start + Duration::from_millis(750)));
+        freshness.beat(start + Duration::from_millis(900));
+        assert!(freshness.is_fresh(start + Duration::from_millis(1600)));
+    }
+
+    #[test]
+    fn an_answer_holds_until_a_newer_version_of_its_domain_is_told() {
+        let freshness = Freshness::default();
+        let asked = freshness.told("a.test");
+        assert_eq!(asked, Told { version: 0, epoch: 0 });
+        assert!(freshness.holds("a.test", 7, asked.epoch));
+        freshness.change("a.test", 8);
+        freshness.change("b.test", 90);
+        assert!(!freshness.holds("a.test", 7, asked.epoch));
+        assert!(freshness.holds("a.test", 8, asked.epoch));
+        // An older one told late changes nothing.
+        freshness.change("a.test", 5);
+        assert_eq!(freshness.told("a.test").version, 8);
+    }
+
+    #[test]
+    fn after_a_reset_nothing_old_holds_and_nothing_is_fresh() {
+        let freshness = Freshness::default();
+        let now = Instant::now();
+        freshness.beat(now);
+        freshness.change("a.test", 8);
+        let before = freshness.told("a.test");
+        freshness.reset();
+        assert!(!freshness.holds("a.test", i64::MAX, before.epoch));
+        assert!(!freshness.is_fresh(now));
+        let after = freshness.told("a.test");
+        assert_eq!(after.version, 0);
+        assert!(freshness.holds("a.test", 1, after.epoch));
     }
 }

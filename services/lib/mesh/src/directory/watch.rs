@@ -2,13 +2,17 @@
 
 use std::{
     sync::{Arc, Weak},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use postern_proto::account::v1::{WatchChangesRequest, watch_changes_response::Event};
+use postern_proto::account::v1::{
+    Reset, WatchChangesRequest, directory_service_client::DirectoryServiceClient,
+    watch_changes_response::Event,
+};
 use tonic::Status;
 
 use super::{DirectoryEvent, Inner};
+use crate::client::MeshChannel;
 
 /// First and longest pause before a new stream.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
@@ -40,9 +44,7 @@ pub(super) async fn run(directory: Weak<Inner>) {
 
 /// One stream, from its first event to its end. `spoke` becomes true with the first event.
 async fn follow(
-    mut client: postern_proto::account::v1::directory_service_client::DirectoryServiceClient<
-        crate::client::MeshChannel,
-    >,
+    mut client: DirectoryServiceClient<MeshChannel>,
     directory: &Weak<Inner>,
     spoke: &mut bool,
 ) -> Result<(), Status> {
@@ -55,7 +57,7 @@ async fn follow(
         let Some(inner) = directory.upgrade() else { return Ok(()) };
         // Changes may have been missed before a stream, whatever it begins with.
         if !std::mem::replace(spoke, true) && !matches!(message.event, Some(Event::Reset(_))) {
-            take(&inner, Event::Reset(postern_proto::account::v1::Reset {}));
+            take(&inner, Event::Reset(Reset {}));
         }
         if let Some(event) = message.event {
             take(&inner, event);
@@ -65,7 +67,7 @@ async fn follow(
 
 fn take(inner: &Arc<Inner>, event: Event) {
     let told = match event {
-        Event::Beat(_) => return inner.freshness.beat(),
+        Event::Beat(_) => return inner.freshness.beat(Instant::now()),
         Event::Reset(_) => {
             inner.freshness.reset();
             DirectoryEvent::Reset
