@@ -6,6 +6,8 @@ use clap::Args;
 use postern_mail::limits;
 use postern_mesh::StartError;
 
+use crate::queue::QueueSettings;
+
 /// What the delivery service must know.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
@@ -20,7 +22,12 @@ pub struct Settings {
     pub listen: SocketAddr,
 
     /// Postgres, such as postgres://user@host/postern or postgres:///postern?host=/folder
-    #[arg(long = "database-url", id = "delivery-database-url", env = "POSTERN_DATABASE_URL", value_name = "URL")]
+    #[arg(
+        long = "database-url",
+        id = "delivery-database-url",
+        env = "POSTERN_DATABASE_URL",
+        value_name = "URL"
+    )]
     pub database_url: String,
 
     /// Connections to Postgres besides those of the accept path
@@ -81,6 +88,10 @@ pub struct Settings {
         default_value = "mail.postern.test"
     )]
     pub mail_host: String,
+
+    /// How mail leaves
+    #[command(flatten)]
+    pub queue: QueueSettings,
 }
 
 /// Inline content larger than this makes batches and memory too big, octets.

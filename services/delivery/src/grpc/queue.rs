@@ -1,0 +1,242 @@
+//! The operators' door to the queue: look, retry, hold, remove.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use postern_mail::{DomainName, MessageId, Reason};
+use postern_mesh::failure;
+use postern_proto::{
+    delivery::v1::{
+        GetQueueEntryRequest, GetQueueEntryResponse, HoldQueueEntriesRequest, HoldQueueEntriesResponse,
+        ListQueueEntriesRequest, ListQueueEntriesResponse, QueueEntry, QueueSelection, QueueState,
+        RemoveQueueEntriesRequest, RemoveQueueEntriesResponse, RetryQueueEntriesRequest,
+        RetryQueueEntriesResponse, queue_service_server::QueueService,
+    },
+    google::Timestamp,
+};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    bounce::Failure,
+    queue::{EntryFilter, EntryRow, FailedRow, LeasedRow, Queue},
+};
+
+const PAGE_SIZE_DEFAULT: i32 = 100;
+const PAGE_SIZE_MAX: i32 = 1000;
+/// Entries that one call acts on.
+const SELECTION_MAX: usize = 10_000;
+
+/// QueueService over the queue of this replica and the common store.
+#[derive(Clone)]
+pub(crate) struct QueueDoor {
+    queue: Arc<Queue>,
+}
+
+impl QueueDoor {
+    pub(crate) fn new(queue: Arc<Queue>) -> Self {
+        Self { queue }
+    }
+
+    /// The ids that a selection names; those that do not exist are left out.
+    async fn selected(&self, selection: Option<QueueSelection>) -> Result<Vec<i64>, Status> {
+        let selection = selection.ok_or_else(|| invalid("selection is missing"))?;
+        if selection.entry_ids.is_empty() == selection.queue_id.is_empty() {
+            return Err(invalid("selection: give either entry_ids or queue_id"));
+        }
+        if selection.entry_ids.len() > SELECTION_MAX {
+            return Err(invalid(format!("selection: at most {SELECTION_MAX} entries")));
+        }
+        let message = optional_id(&selection.queue_id)?;
+        let found = self.queue.store.existing(&selection.entry_ids, message).await.map_err(unavailable)?;
+        if found.is_empty() {
+            return Err(failure::status_with(Reason::NotFound, "no such queue entry"));
+        }
+        Ok(found)
+    }
+
+    async fn remove(&self, ids: Vec<i64>, silent: bool) -> Result<usize, Status> {
+        // Work that can still be stopped is; where the host may have the mail already, its answer decides.
+        let undecided = self.queue.handle.stop(&ids);
+        let ids: Vec<i64> = ids.into_iter().filter(|id| !undecided.contains(id)).collect();
+        if silent {
+            self.queue.store.finish(&ids).await.map_err(unavailable)?;
+            return Ok(ids.len());
+        }
+        let rows = self.queue.store.seize(&ids).await.map_err(unavailable)?;
+        let mut by_message: BTreeMap<MessageId, Vec<LeasedRow>> = BTreeMap::new();
+        for row in rows {
+            by_message.entry(row.message_id).or_default().push(row);
+        }
+        let mut removed = 0;
+        for (id, rows) in by_message {
+            let message = self.queue.store.message(id).await.map_err(unavailable)?;
+            let count = rows.len();
+            let Some(message) = message else {
+                // Nothing is left that a bounce could be about.
+                let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+                self.queue.store.finish(&ids).await.map_err(unavailable)?;
+                removed += count;
+                continue;
+            };
+            let failed = rows.into_iter().map(given_up).collect();
+            if !self.queue.bounces.end(&message, failed).await {
+                return Err(failure::status_with(
+                    Reason::Unavailable,
+                    format!("the bounce for {id} cannot be made now"),
+                ));
+            }
+            removed += count;
+        }
+        Ok(removed)
+    }
+}
+
+#[tonic::async_trait]
+impl QueueService for QueueDoor {
+    async fn get_queue_entry(
+        &self,
+        request: Request<GetQueueEntryRequest>,
+    ) -> Result<Response<GetQueueEntryResponse>, Status> {
+        let id = request.into_inner().entry_id;
+        let row = self.queue.store.entry(id).await.map_err(unavailable)?;
+        let row =
+            row.ok_or_else(|| failure::status_with(Reason::NotFound, format!("no queue entry {id}")))?;
+        Ok(Response::new(GetQueueEntryResponse { entry: Some(shown(row)) }))
+    }
+
+    async fn list_queue_entries(
+        &self,
+        request: Request<ListQueueEntriesRequest>,
+    ) -> Result<Response<ListQueueEntriesResponse>, Status> {
+        let request = request.into_inner();
+        let page_size = match request.page_size {
+            0 => PAGE_SIZE_DEFAULT,
+            size @ 1..=PAGE_SIZE_MAX => size,
+            _ => return Err(invalid(format!("page_size: 0 to {PAGE_SIZE_MAX}"))),
+        };
+        let filter = filter(&request)?;
+        // One more than asked for tells whether there is another page.
+        let mut rows = self.queue.store.list(&filter, i64::from(page_size) + 1).await.map_err(unavailable)?;
+        let size = usize::try_from(page_size).unwrap_or_default();
+        let more = rows.len() > size;
+        rows.truncate(size);
+        let last = rows.last().filter(|_| more).map(|row| row.id.to_string());
+        Ok(Response::new(ListQueueEntriesResponse {
+            entries: rows.into_iter().map(shown).collect(),
+            next_page_token: last.unwrap_or_default(),
+        }))
+    }
+
+    async fn retry_queue_entries(
+        &self,
+        request: Request<RetryQueueEntriesRequest>,
+    ) -> Result<Response<RetryQueueEntriesResponse>, Status> {
+        let ids = self.selected(request.into_inner().selection).await?;
+        let count = self.queue.store.retry(&ids).await.map_err(unavailable)?;
+        // Other replicas look within five seconds.
+        self.queue.handle.wake();
+        Ok(Response::new(RetryQueueEntriesResponse { entry_count: clamped(count) }))
+    }
+
+    async fn hold_queue_entries(
+        &self,
+        request: Request<HoldQueueEntriesRequest>,
+    ) -> Result<Response<HoldQueueEntriesResponse>, Status> {
+        let ids = self.selected(request.into_inner().selection).await?;
+        let undecided = self.queue.handle.stop(&ids);
+        let ids: Vec<i64> = ids.into_iter().filter(|id| !undecided.contains(id)).collect();
+        let count = self.queue.store.hold(&ids).await.map_err(unavailable)?;
+        Ok(Response::new(HoldQueueEntriesResponse { entry_count: clamped(count) }))
+    }
+
+    async fn remove_queue_entries(
+        &self,
+        request: Request<RemoveQueueEntriesRequest>,
+    ) -> Result<Response<RemoveQueueEntriesResponse>, Status> {
+        let request = request.into_inner();
+        let ids = self.selected(request.selection).await?;
+        let count = self.remove(ids, request.silent).await?;
+        Ok(Response::new(RemoveQueueEntriesResponse { entry_count: clamped(count as u64) }))
+    }
+}
+
+fn filter(request: &ListQueueEntriesRequest) -> Result<EntryFilter, Status> {
+    let domain = match request.recipient_domain.as_str() {
+        "" => None,
+        text => {
+            let domain: DomainName = text.parse().map_err(|e| invalid(format!("recipient_domain: {e}")))?;
+            Some(domain.to_string())
+        }
+    };
+    let state = QueueState::try_from(request.state).map_err(|_| invalid("state: no such state"))?;
+    let after = match request.page_token.as_str() {
+        "" => 0,
+        token => token.parse().map_err(|_| invalid("page_token: not one of ours"))?,
+    };
+    Ok(EntryFilter {
+        customer: Some(request.customer.clone()).filter(|customer| !customer.is_empty()),
+        domain,
+        message: optional_id(&request.queue_id)?,
+        state: match state {
+            QueueState::Unspecified => None,
+            QueueState::Waiting => Some(1),
+            QueueState::Active => Some(2),
+            QueueState::Held => Some(3),
+        },
+        after,
+    })
+}
+
+fn given_up(row: LeasedRow) -> FailedRow {
+    let text = "an administrator removed it from the queue".to_owned();
+    let failure =
+        Failure { recipient: row.recipient, code: (5, 7, 0), text, remote_host: None, remote_reply: None };
+    FailedRow { id: row.id, failure }
+}
+
+fn shown(row: EntryRow) -> QueueEntry {
+    let state = match row.state {
+        2 => QueueState::Active,
+        3 => QueueState::Held,
+        _ => QueueState::Waiting,
+    };
+    QueueEntry {
+        entry_id: row.id,
+        queue_id: row.message_id.simple().to_string(),
+        sender: row.sender,
+        recipient: row.recipient,
+        state: state.into(),
+        attempt_count: row.attempts,
+        create_time: Some(time(row.create_micros)),
+        next_attempt_time: Some(time(row.next_attempt_micros)),
+        expire_time: Some(time(row.expire_micros)),
+        last_outcome: row.last_outcome,
+        size_bytes: row.size_bytes,
+        customer: row.customer.unwrap_or_default(),
+    }
+}
+
+fn time(micros: i64) -> Timestamp {
+    let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap_or_default();
+    Timestamp { seconds: micros.div_euclid(1_000_000), nanos }
+}
+
+fn optional_id(text: &str) -> Result<Option<uuid::Uuid>, Status> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let id: MessageId = text.parse().map_err(|e| invalid(format!("queue_id: {e}")))?;
+    Ok(Some(id.as_uuid()))
+}
+
+fn invalid(why: impl Into<String>) -> Status {
+    failure::status_with(Reason::InvalidArgument, why)
+}
+
+fn unavailable(error: sqlx::Error) -> Status {
+    tracing::warn!(%error, "the queue cannot be read or changed");
+    failure::status_with(Reason::Unavailable, "the queue cannot be read or changed now")
+}
+
+fn clamped(count: u64) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,79 @@
+//! Writes down how attempts went, many in one statement: while one is under way the next ones gather.
+//!
+//! "Delivered" is written only after the host's 250 to the end of data. If the database is away it is written as soon as
+//! it is back: until then the rows stay ours, so that nobody sends the message again.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+
+use super::{Leases, QueueStore, store::Deferral};
+
+/// Notes that wait to be written; more make the workers wait.
+const NOTES_MAX: usize = 4096;
+/// Notes of one statement.
+const BATCH_MAX: usize = 512;
+/// Pause before a failed write is repeated.
+const REPEAT_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is to be written about a row.
+#[derive(Clone, Debug)]
+pub(super) enum Note {
+    /// It is done with: delivered, or nobody is to be told.
+    Finished(i64),
+    /// Again later.
+    Deferred(Deferral),
+}
+
+/// Where workers drop their notes. The writer ends when the last clone is gone.
+#[derive(Clone, Debug)]
+pub(super) struct Recorder {
+    notes: mpsc::Sender<Note>,
+}
+
+impl Recorder {
+    pub(super) async fn note(&self, note: Note) {
+        if self.notes.send(note).await.is_err() {
+            tracing::error!("the queue's writer is gone; the row is found again when its lease ends");
+        }
+    }
+}
+
+/// Starts the writer.
+pub(super) fn start(store: QueueStore, leases: Arc<Leases>) -> Recorder {
+    let (notes, noted) = mpsc::channel(NOTES_MAX);
+    tokio::spawn(write_all(store, leases, noted));
+    Recorder { notes }
+}
+
+async fn write_all(store: QueueStore, leases: Arc<Leases>, mut noted: mpsc::Receiver<Note>) {
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    while noted.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        let mut finished = Vec::new();
+        let mut deferred = Vec::new();
+        for note in batch.drain(..) {
+            match note {
+                Note::Finished(id) => finished.push(id),
+                Note::Deferred(deferral) => deferred.push(deferral),
+            }
+        }
+        while !finished.is_empty() {
+            match store.finish(&finished).await {
+                Ok(()) => break,
+                Err(error) => pause("finished", &error).await,
+            }
+        }
+        while !deferred.is_empty() {
+            match store.defer(&deferred).await {
+                Ok(()) => break,
+                Err(error) => pause("deferred", &error).await,
+            }
+        }
+        leases.end(finished.into_iter().chain(deferred.into_iter().map(|deferral| deferral.id)));
+    }
+}
+
+async fn pause(what: &str, error: &sqlx::Error) {
+    tracing::warn!(%error, what, "queue rows cannot be written, trying again");
+    tokio::time::sleep(REPEAT_PAUSE).await;
+}

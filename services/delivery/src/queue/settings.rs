@@ -1,0 +1,116 @@
+//! Settings of the queue and of what leaves.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::Args;
+use ipnet::IpNet;
+use postern_mesh::StartError;
+use postern_smtp::client::Timeouts;
+
+use super::Schedule;
+use crate::outbound::{OutboundSettings, Smarthost};
+
+/// When the limit is off; a file descriptor each is what remains as a bound.
+const CONNECTIONS_CEILING: usize = 10_000;
+
+/// How mail leaves.
+#[derive(Args, Clone, Debug)]
+pub struct QueueSettings {
+    /// Pauses between attempts, the last one repeats, seconds
+    #[arg(
+        long,
+        env = "POSTERN_QUEUE_RETRY_SECONDS",
+        value_name = "SECONDS,...",
+        value_delimiter = ',',
+        default_value = "300,600,1200,2400,3600"
+    )]
+    pub queue_retry_seconds: Vec<u64>,
+
+    /// Mail that could not leave for so long is returned to its sender, seconds
+    #[arg(long, env = "POSTERN_QUEUE_LIFETIME_SECONDS", value_name = "SECONDS", default_value_t = 432_000)]
+    pub queue_lifetime_seconds: u64,
+
+    /// Outbound connections at once; 0 = no limit
+    #[arg(long, env = "POSTERN_LIMIT_OUTBOUND_CONNECTIONS", value_name = "COUNT", default_value_t = 100)]
+    pub limit_outbound_connections: usize,
+
+    /// Outbound connections at once to one domain; a smarthost is exempt; 0 = no limit
+    #[arg(
+        long,
+        env = "POSTERN_LIMIT_OUTBOUND_CONNECTIONS_PER_DOMAIN",
+        value_name = "COUNT",
+        default_value_t = 20
+    )]
+    pub limit_outbound_connections_per_domain: usize,
+
+    /// DNS server to ask for MX hosts instead of the system's, ip:port
+    #[arg(long = "resolver", id = "delivery-resolver", env = "POSTERN_RESOLVER", value_name = "IP:PORT")]
+    pub resolver: Option<SocketAddr>,
+
+    /// Port of MX hosts
+    #[arg(long, env = "POSTERN_OUTBOUND_PORT", value_name = "PORT", default_value_t = 25)]
+    pub outbound_port: u16,
+
+    /// Networks that MX hosts may be in although they are not public
+    #[arg(
+        long,
+        env = "POSTERN_OUTBOUND_ALLOWED_NETWORKS",
+        value_name = "NETWORK,...",
+        value_delimiter = ','
+    )]
+    pub outbound_allowed_networks: Vec<IpNet>,
+}
+
+impl QueueSettings {
+    /// Checks what clap cannot, and gives the parts what they need.
+    ///
+    /// # Errors
+    /// Names the setting that makes no sense.
+    pub fn outbound(&self, smarthost: Option<&str>, mail_host: &str) -> Result<OutboundSettings, StartError> {
+        if self.queue_retry_seconds.is_empty() || self.queue_retry_seconds.contains(&0) {
+            return Err(StartError::setting(
+                "POSTERN_QUEUE_RETRY_SECONDS",
+                "each pause is 1 second at least",
+            ));
+        }
+        if self.queue_lifetime_seconds == 0 || i32::try_from(self.queue_lifetime_seconds).is_err() {
+            return Err(StartError::setting("POSTERN_QUEUE_LIFETIME_SECONDS", "1 to 2147483647"));
+        }
+        if self.outbound_port == 0 {
+            return Err(StartError::setting("POSTERN_OUTBOUND_PORT", "1 to 65535"));
+        }
+        let smarthost = smarthost
+            .filter(|text| !text.is_empty())
+            .map(str::parse::<Smarthost>)
+            .transpose()
+            .map_err(|why| StartError::setting("POSTERN_SMARTHOST", why))?;
+        Ok(OutboundSettings {
+            smarthost,
+            resolver: self.resolver,
+            port: self.outbound_port,
+            allowed_networks: self.outbound_allowed_networks.clone(),
+            mail_host: mail_host.to_owned(),
+            timeouts: Timeouts::default(),
+        })
+    }
+
+    /// The retry schedule.
+    #[must_use]
+    pub fn schedule(&self) -> Schedule {
+        Schedule::new(self.queue_retry_seconds.iter().copied().map(Duration::from_secs).collect())
+    }
+
+    /// Life of a queue row.
+    #[must_use]
+    pub fn lifetime(&self) -> Duration {
+        Duration::from_secs(self.queue_lifetime_seconds)
+    }
+
+    /// Jobs at once, and at once for one domain.
+    #[must_use]
+    pub fn limits(&self) -> (usize, usize) {
+        let or_ceiling = |limit: usize| if limit == 0 { CONNECTIONS_CEILING } else { limit };
+        let total = or_ceiling(self.limit_outbound_connections);
+        (total, or_ceiling(self.limit_outbound_connections_per_domain).min(total))
+    }
+}

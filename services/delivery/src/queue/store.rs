@@ -1,0 +1,267 @@
+//! The queue in Postgres. Times are the database's own `now()`: the clocks of replicas may differ.
+//!
+//! States of a row: 1 waits, 2 leased to a replica until `lease_until`, 3 held. A row leaves the table only when its
+//! message was taken by a host, was bounced, or was removed by an operator.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use postern_mail::{EmailAddress, MessageId};
+use sqlx::{PgPool, Row as _, postgres::PgRow};
+use uuid::Uuid;
+
+use super::{LeasedRow, QueuedMessage};
+use crate::accept::{MessageFlags, StoredContent};
+
+/// Life of a lease, seconds; renewed while the work goes on.
+pub(super) const LEASE_SECONDS: f64 = 60.0;
+/// Rows that one statement frees.
+const REAP_MAX: i64 = 1000;
+
+const LEASED_COLUMNS: &str = "q.id, q.message_id, q.recipient, q.via, q.attempts, q.last_outcome, \
+     q.create_time + make_interval(secs => $2) <= now() AS expired";
+
+/// What a worker writes about a row that is to be tried again.
+#[derive(Clone, Debug)]
+pub(super) struct Deferral {
+    pub(super) id: i64,
+    pub(super) pause: Duration,
+    pub(super) outcome: String,
+}
+
+/// The queue of this replica.
+#[derive(Clone, Debug)]
+pub struct QueueStore {
+    pool: PgPool,
+    replica: Uuid,
+    lifetime_seconds: f64,
+}
+
+impl QueueStore {
+    /// The queue as the workers of `replica` see it; rows older than `lifetime` are given up.
+    #[must_use]
+    pub fn new(pool: PgPool, replica: Uuid, lifetime: Duration) -> Self {
+        Self { pool, replica, lifetime_seconds: lifetime.as_secs_f64() }
+    }
+
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    pub(super) fn lifetime_seconds(&self) -> f64 {
+        self.lifetime_seconds
+    }
+
+    /// Leases up to `count` rows that are due, but none for the domains in `busy`.
+    pub(super) async fn take_due(&self, count: i64, busy: &[String]) -> Result<Vec<LeasedRow>, sqlx::Error> {
+        let statement = format!(
+            "WITH due AS MATERIALIZED (
+                SELECT id FROM queue
+                WHERE state = 1 AND next_attempt_time <= now() AND recipient_domain <> ALL($4)
+                ORDER BY next_attempt_time, id LIMIT $5 FOR UPDATE SKIP LOCKED)
+            UPDATE queue q SET state = 2, lease_owner = $1, lease_until = now() + make_interval(secs => $3),
+                expire_time = q.create_time + make_interval(secs => $2)
+            FROM due WHERE q.id = due.id RETURNING {LEASED_COLUMNS}, false AS held"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+            .bind(self.replica)
+            .bind(self.lifetime_seconds)
+            .bind(LEASE_SECONDS)
+            .bind(busy)
+            .bind(count)
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows.iter().filter_map(leased_row).collect())
+    }
+
+    /// Frees the rows of workers that died, so that they are due at once.
+    pub(super) async fn reap(&self) -> Result<u64, sqlx::Error> {
+        let done = sqlx::query(
+            "WITH dead AS MATERIALIZED (
+                SELECT id FROM queue WHERE state = 2 AND lease_until < now() LIMIT $1 FOR UPDATE SKIP LOCKED)
+            UPDATE queue q SET state = 1, lease_owner = NULL, lease_until = NULL, next_attempt_time = now()
+            FROM dead WHERE q.id = dead.id",
+        )
+        .bind(REAP_MAX)
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Leases held rows whose time is over: holding stops attempts, not the five days.
+    pub(super) async fn take_expired_held(&self) -> Result<Vec<LeasedRow>, sqlx::Error> {
+        let statement = format!(
+            "WITH old AS MATERIALIZED (
+                SELECT id FROM queue WHERE state = 3 AND create_time + make_interval(secs => $2) <= now()
+                LIMIT $4 FOR UPDATE SKIP LOCKED)
+            UPDATE queue q SET state = 2, lease_owner = $1, lease_until = now() + make_interval(secs => $3)
+            FROM old WHERE q.id = old.id RETURNING {LEASED_COLUMNS}, true AS held"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+            .bind(self.replica)
+            .bind(self.lifetime_seconds)
+            .bind(LEASE_SECONDS)
+            .bind(REAP_MAX)
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows.iter().filter_map(leased_row).collect())
+    }
+
+    /// Leases rows whatever their state, for an operator who removes them.
+    pub(crate) async fn seize(&self, ids: &[i64]) -> Result<Vec<LeasedRow>, sqlx::Error> {
+        let statement = format!(
+            "UPDATE queue q SET state = 2, lease_owner = $1, lease_until = now() + make_interval(secs => $3)
+            WHERE q.id = ANY($4) RETURNING {LEASED_COLUMNS}, true AS held"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+            .bind(self.replica)
+            .bind(self.lifetime_seconds)
+            .bind(LEASE_SECONDS)
+            .bind(ids)
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows.iter().filter_map(leased_row).collect())
+    }
+
+    /// Renews leases; gives those that are still ours.
+    pub(super) async fn renew(&self, ids: &[i64]) -> Result<Vec<i64>, sqlx::Error> {
+        sqlx::query_scalar(
+            "UPDATE queue SET lease_until = now() + make_interval(secs => $3)
+            WHERE id = ANY($2) AND state = 2 AND lease_owner = $1 RETURNING id",
+        )
+        .bind(self.replica)
+        .bind(ids)
+        .bind(LEASE_SECONDS)
+        .fetch_all(&self.pool)
+        .await
+    }
+
+    /// Gives rows back that were not worked on.
+    pub(super) async fn release(&self, ids: &[i64]) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "UPDATE queue SET state = 1, lease_owner = NULL, lease_until = NULL, next_attempt_time = now()
+            WHERE id = ANY($2) AND state = 2 AND lease_owner = $1",
+        )
+        .bind(self.replica)
+        .bind(ids)
+        .execute(&self.pool)
+        .await
+        .map(drop)
+    }
+
+    /// Ends rows: their messages are done with as far as these recipients go. Whoever did it before did it for all.
+    pub(crate) async fn finish(&self, ids: &[i64]) -> Result<(), sqlx::Error> {
+        // Messages are locked in one order, so that two replicas cannot stand in each other's way. A large content's
+        // blob has no owner afterwards; the sweep takes it.
+        sqlx::query(
+            "WITH gone AS (DELETE FROM queue WHERE id = ANY($1) RETURNING message_id),
+            counted AS (SELECT message_id, count(*)::integer AS ended FROM gone GROUP BY message_id),
+            held AS MATERIALIZED (
+                SELECT m.id, m.references_count, c.ended FROM messages m JOIN counted c ON c.message_id = m.id
+                ORDER BY m.id FOR UPDATE OF m),
+            lowered AS (
+                UPDATE messages m SET references_count = m.references_count - h.ended
+                FROM held h WHERE m.id = h.id AND h.references_count > h.ended)
+            DELETE FROM messages m USING held h WHERE m.id = h.id AND h.references_count <= h.ended",
+        )
+        .bind(ids)
+        .execute(&self.pool)
+        .await
+        .map(drop)
+    }
+
+    /// Writes down attempts that failed for now.
+    pub(super) async fn defer(&self, deferrals: &[Deferral]) -> Result<(), sqlx::Error> {
+        let ids: Vec<i64> = deferrals.iter().map(|d| d.id).collect();
+        let pauses: Vec<f64> = deferrals.iter().map(|d| d.pause.as_secs_f64()).collect();
+        let outcomes: Vec<&str> = deferrals.iter().map(|d| d.outcome.as_str()).collect();
+        // An operator may have held it meanwhile: then only the outcome is noted.
+        sqlx::query(
+            "UPDATE queue q SET attempts = q.attempts + 1, last_outcome = d.outcome,
+                next_attempt_time = now() + make_interval(secs => d.pause),
+                state = CASE WHEN q.state = 2 THEN 1 ELSE q.state END,
+                lease_owner = NULL, lease_until = NULL
+            FROM unnest($2::bigint[], $3::double precision[], $4::text[]) AS d(id, pause, outcome)
+            WHERE q.id = d.id AND ((q.state = 2 AND q.lease_owner = $1) OR q.state = 3)",
+        )
+        .bind(self.replica)
+        .bind(ids)
+        .bind(pauses)
+        .bind(outcomes)
+        .execute(&self.pool)
+        .await
+        .map(drop)
+    }
+
+    /// Reads a message that is to leave; `None` when it is not there.
+    pub(crate) async fn message(&self, id: MessageId) -> Result<Option<QueuedMessage>, sqlx::Error> {
+        let row = sqlx::query(
+            "SELECT sender, prefix, flags, content_bytes, checksum, content, blob_key,
+                (extract(epoch FROM accept_time) * 1000)::bigint AS accept_millis
+            FROM messages WHERE id = $1",
+        )
+        .bind(id.as_uuid())
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(|row| queued_message(id, &row)).transpose()
+    }
+}
+
+fn leased_row(row: &PgRow) -> Option<LeasedRow> {
+    match try_leased_row(row) {
+        Ok(row) => Some(row),
+        Err(error) => {
+            // Its lease runs out; an operator sees it in the list.
+            tracing::error!(%error, "a queue row cannot be understood");
+            None
+        }
+    }
+}
+
+fn try_leased_row(row: &PgRow) -> Result<LeasedRow, sqlx::Error> {
+    let recipient: String = row.try_get("recipient")?;
+    let via: Option<String> = row.try_get("via")?;
+    let message_id: Uuid = row.try_get("message_id")?;
+    Ok(LeasedRow {
+        id: row.try_get("id")?,
+        message_id: message_id.try_into().map_err(decode)?,
+        recipient: parsed(&recipient)?,
+        via: via.as_deref().map(parsed).transpose()?,
+        attempts: row.try_get::<i32, _>("attempts")?.try_into().unwrap_or_default(),
+        expired: row.try_get("expired")?,
+        held: row.try_get("held")?,
+        last_outcome: row.try_get("last_outcome")?,
+        message: None,
+    })
+}
+
+fn queued_message(id: MessageId, row: &PgRow) -> Result<QueuedMessage, sqlx::Error> {
+    let sender: String = row.try_get("sender")?;
+    let content: Option<Vec<u8>> = row.try_get("content")?;
+    let blob_key: Option<String> = row.try_get("blob_key")?;
+    let content = match (content, blob_key) {
+        (Some(content), _) => StoredContent::Inline(Bytes::from(content)),
+        (None, Some(key)) => StoredContent::Blob { key },
+        (None, None) => return Err(decode("a message without content")),
+    };
+    let millis: i64 = row.try_get("accept_millis")?;
+    Ok(QueuedMessage {
+        id,
+        sender: sender.parse().map_err(decode)?,
+        prefix: Bytes::from(row.try_get::<Vec<u8>, _>("prefix")?),
+        content,
+        content_bytes: row.try_get::<i64, _>("content_bytes")?.try_into().unwrap_or_default(),
+        checksum: row.try_get::<i32, _>("checksum")?.cast_unsigned(),
+        flags: MessageFlags::from_bits(row.try_get("flags")?),
+        accept_time: Timestamp::from_millisecond(millis).map_err(decode)?,
+    })
+}
+
+fn parsed(text: &str) -> Result<EmailAddress, sqlx::Error> {
+    text.parse().map_err(decode)
+}
+
+fn decode(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
+    sqlx::Error::Decode(error.into())
+}
