@@ -1,0 +1,54 @@
+//! Default addresses: what happens to mail for names that nothing else takes.
+
+use postern_mail::{DomainName, EmailAddress};
+use postern_proto::account::v1::{DefaultAction, DefaultAddress};
+
+use crate::{
+    Account,
+    cycles::{self, Start},
+    error::{AccountError, Doing as _},
+    forwards::lock_graph_if_local,
+    resolver::DefaultRule,
+    store::{domains, versions},
+};
+
+/// The rule as it shall be.
+pub(crate) enum NewRule {
+    Box,
+    Reject,
+    Discard,
+    Address(EmailAddress),
+}
+
+impl Account {
+    pub(crate) async fn default_address(&self, domain: &DomainName) -> Result<DefaultAddress, AccountError> {
+        domains::get_default_address(self.store.pool(), domain).await
+    }
+
+    pub(crate) async fn set_default_address(
+        &self,
+        domain: &DomainName,
+        rule: NewRule,
+    ) -> Result<DefaultAddress, AccountError> {
+        let mut tx = self.store.begin().await?;
+        if let NewRule::Address(target) = &rule {
+            lock_graph_if_local(&mut tx, std::slice::from_ref(target)).await?;
+        }
+        let change = versions::enter(&mut tx, domain).await?;
+        let (rule, answer) = match rule {
+            NewRule::Box => (DefaultRule::Box, (DefaultAction::Box, String::new())),
+            NewRule::Reject => (DefaultRule::Reject, (DefaultAction::Reject, String::new())),
+            NewRule::Discard => (DefaultRule::Discard, (DefaultAction::Discard, String::new())),
+            NewRule::Address(target) => {
+                let start = Start::DefaultAddress { domain: domain.as_str().to_owned() };
+                cycles::refuse(&mut tx, &start, std::slice::from_ref(&target)).await?;
+                (DefaultRule::Address(target.to_string()), (DefaultAction::Address, target.to_string()))
+            }
+        };
+        domains::set_default_address(&mut tx, domain, &rule, change.version).await?;
+        change.announce(&mut tx, &[]).await?;
+        tx.commit().await.doing("commit a default address")?;
+        let (action, target) = answer;
+        Ok(DefaultAddress { domain: domain.as_str().to_owned(), action: action.into(), target })
+    }
+}

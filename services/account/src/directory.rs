@@ -1,0 +1,78 @@
+//! The questions of the mail path. "Unknown" is an answer, not an error.
+
+use postern_mail::{DomainName, EmailAddress};
+use postern_proto::account::v1::{DomainIdentity, LoginIdentity, MailboxIdentity, Resolution};
+
+use crate::{
+    Account,
+    error::AccountError,
+    logins,
+    resolver::{Question, resolve},
+    store::directory,
+};
+
+impl Account {
+    /// Where the addresses lead, in their order, all read at one moment.
+    pub(crate) async fn resolve(&self, addresses: &[EmailAddress]) -> Result<Vec<Resolution>, AccountError> {
+        if addresses.is_empty() {
+            return Ok(Vec::new());
+        }
+        let questions: Vec<_> = addresses.iter().map(Question::new).collect();
+        let snapshot = directory::snapshot(self.store.pool(), &questions).await?;
+        Ok(questions.iter().map(|question| resolve(question, &snapshot)).collect())
+    }
+
+    /// Whose login this is; what cannot be one is nobody's.
+    pub(crate) async fn login(&self, login: &str) -> Result<Option<LoginIdentity>, AccountError> {
+        match canonical_login(login) {
+            Some(canonical) => directory::login(self.store.pool(), &canonical).await,
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) async fn mailbox_identity(
+        &self,
+        mailbox_id: i64,
+    ) -> Result<Option<MailboxIdentity>, AccountError> {
+        directory::mailbox(self.store.pool(), mailbox_id).await
+    }
+
+    pub(crate) async fn domain_identity(
+        &self,
+        name: &DomainName,
+    ) -> Result<Option<DomainIdentity>, AccountError> {
+        directory::domain(self.store.pool(), name).await
+    }
+}
+
+/// A whole address or the login of a default box, as they are stored.
+fn canonical_login(login: &str) -> Option<String> {
+    if login.contains('@') {
+        return login.parse::<EmailAddress>().ok().map(|address| address.canonical().to_string());
+    }
+    let login = login.to_ascii_lowercase();
+    logins::is_well_formed(&login).then_some(login)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logins_have_one_form_and_junk_has_none() {
+        for (given, canonical) in [
+            ("User@HomePage.Test", Some("user@homepage.test")),
+            ("user@Müller.test", Some("user@xn--mller-kva.test")),
+            ("HomePage", Some("homepage")),
+            ("homepage2", None),
+            ("", None),
+            ("@", None),
+            ("home page", None),
+            ("homepage\0", None),
+            ("user@", None),
+            ("user@homepage.test\r\n", None),
+        ] {
+            assert_eq!(canonical_login(given).as_deref(), canonical, "{given:?}");
+        }
+    }
+}

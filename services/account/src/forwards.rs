@@ -1,0 +1,156 @@
+//! Forwards: to an address of the house (an alias), to the outside, to several.
+
+use postern_mail::{DomainName, EmailAddress};
+use postern_proto::account::v1::Forward;
+use prost::Message as _;
+
+use crate::{
+    Account,
+    customers::answered,
+    cycles::{self, Start},
+    error::{AccountError, Doing as _},
+    paging::Page,
+    store::{Tx, domains, forwards, mailboxes, requests, versions},
+};
+
+const KIND: &str = "forward";
+
+/// A forward as it shall be; every field is checked.
+pub(crate) struct NewForward {
+    /// Canonical.
+    pub(crate) address: EmailAddress,
+    pub(crate) targets: Vec<EmailAddress>,
+    pub(crate) keep_copy: bool,
+    pub(crate) request_id: Option<String>,
+}
+
+/// What is to be changed; `None` leaves it.
+pub(crate) struct ForwardUpdate {
+    /// Canonical.
+    pub(crate) address: EmailAddress,
+    /// Empty: whatever is there.
+    pub(crate) etag: String,
+    pub(crate) targets: Option<Vec<EmailAddress>>,
+    pub(crate) keep_copy: Option<bool>,
+}
+
+impl Account {
+    pub(crate) async fn forward(&self, address: &EmailAddress) -> Result<Forward, AccountError> {
+        forwards::get(self.store.pool(), address).await
+    }
+
+    /// A page of a domain's forwards, and the token of the next one.
+    pub(crate) async fn forwards(
+        &self,
+        domain: &DomainName,
+        page: &Page,
+    ) -> Result<(Vec<Forward>, String), AccountError> {
+        let mut rows = forwards::list(self.store.pool(), domain, page).await?;
+        if rows.is_empty() {
+            self.domain(domain).await?;
+        }
+        let next = page.finish(&mut rows, |forward| &forward.address);
+        Ok((rows, next))
+    }
+
+    pub(crate) async fn create_forward(&self, new: NewForward) -> Result<Forward, AccountError> {
+        let request_id = new.request_id.as_deref();
+        let mut tx = self.store.begin().await?;
+        if let Some(answer) = requests::claim(&mut tx, KIND, request_id, &new.address.to_string()).await? {
+            return answered(&answer);
+        }
+        lock_graph_if_local(&mut tx, &new.targets).await?;
+        let change = versions::enter(&mut tx, new.address.domain()).await?;
+        if forwards::find_in(&mut tx, &new.address).await?.is_some() {
+            return Err(AccountError::AlreadyExists(format!("{} is a forward already", new.address)));
+        }
+        check(&mut tx, &new.address, &new.targets, new.keep_copy).await?;
+        forwards::insert(&mut tx, &new.address, &shown(&new.targets), new.keep_copy, change.version).await?;
+        change.announce(&mut tx, &[]).await?;
+        let forward = found(&mut tx, &new.address).await?;
+        requests::answer(&mut tx, KIND, request_id, &forward.encode_to_vec()).await?;
+        tx.commit().await.doing("commit a new forward")?;
+        Ok(forward)
+    }
+
+    pub(crate) async fn update_forward(&self, update: ForwardUpdate) -> Result<Forward, AccountError> {
+        let address = &update.address;
+        let mut tx = self.store.begin().await?;
+        lock_graph_if_local(&mut tx, update.targets.as_deref().unwrap_or_default()).await?;
+        let change = versions::enter(&mut tx, address.domain()).await?;
+        let before = found(&mut tx, address).await?;
+        if !update.etag.is_empty() && update.etag != before.etag {
+            return Err(AccountError::EtagMismatch(format!("forward {address}")));
+        }
+        let keep_copy = update.keep_copy.unwrap_or(before.keep_copy);
+        let targets = match update.targets {
+            Some(targets) => {
+                check(&mut tx, address, &targets, keep_copy).await?;
+                shown(&targets)
+            }
+            None => {
+                refuse_copy_without_box(&mut tx, address, keep_copy).await?;
+                before.targets
+            }
+        };
+        forwards::update(&mut tx, address, &targets, keep_copy, change.version).await?;
+        change.announce(&mut tx, &[]).await?;
+        let forward = found(&mut tx, address).await?;
+        tx.commit().await.doing("commit a change of a forward")?;
+        Ok(forward)
+    }
+
+    pub(crate) async fn delete_forward(&self, address: &EmailAddress) -> Result<(), AccountError> {
+        let mut tx = self.store.begin().await?;
+        let change = versions::enter(&mut tx, address.domain()).await?;
+        if !forwards::remove(&mut tx, &address.to_string()).await? {
+            return Err(forwards::not_found(address));
+        }
+        change.announce(&mut tx, &[]).await?;
+        tx.commit().await.doing("commit the removal of a forward")
+    }
+}
+
+/// Only a target in the house can lead back. Must come before the lock of a domain.
+pub(crate) async fn lock_graph_if_local(tx: &mut Tx, targets: &[EmailAddress]) -> Result<(), AccountError> {
+    let names: Vec<_> = targets.iter().map(|target| target.domain().as_str().to_owned()).collect();
+    if !names.is_empty() && domains::any_hosted(tx, &names).await? {
+        versions::lock_graph(tx).await?;
+    }
+    Ok(())
+}
+
+/// Refuses a forward that leads back to itself, or that keeps a copy where there is no box for it.
+async fn check(
+    tx: &mut Tx,
+    address: &EmailAddress,
+    targets: &[EmailAddress],
+    keep_copy: bool,
+) -> Result<(), AccountError> {
+    let has_box = refuse_copy_without_box(tx, address, keep_copy).await?;
+    let start = Start::Forward { address: address.to_string(), has_box };
+    cycles::refuse(tx, &start, targets).await
+}
+
+/// True when there is a mailbox at the address.
+async fn refuse_copy_without_box(
+    tx: &mut Tx,
+    address: &EmailAddress,
+    keep_copy: bool,
+) -> Result<bool, AccountError> {
+    let has_box = mailboxes::exists(tx, &address.to_string()).await?;
+    if keep_copy && !has_box {
+        return Err(AccountError::Precondition(format!(
+            "forward.keep_copy: there is no mailbox {address} to keep a copy in"
+        )));
+    }
+    Ok(has_box)
+}
+
+async fn found(tx: &mut Tx, address: &EmailAddress) -> Result<Forward, AccountError> {
+    forwards::find_in(tx, address).await?.ok_or_else(|| forwards::not_found(address))
+}
+
+fn shown(targets: &[EmailAddress]) -> Vec<String> {
+    targets.iter().map(EmailAddress::to_string).collect()
+}

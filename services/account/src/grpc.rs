@@ -1,0 +1,140 @@
+//! The gRPC face: requests become checked values, answers become messages, failures become statuses. No decisions.
+
+mod customer;
+mod default_address;
+mod directory;
+mod domain;
+mod forward;
+mod mailbox;
+
+use std::sync::Arc;
+
+use postern_mail::Reason;
+use postern_mesh::{
+    failure,
+    identity::{Caller, Role},
+    shutdown::Shutdown,
+};
+use postern_proto::{
+    account::v1::{
+        ActivityState, NewPassword as PasswordMessage, customer_service_server::CustomerServiceServer,
+        default_address_service_server::DefaultAddressServiceServer,
+        directory_service_server::DirectoryServiceServer, domain_service_server::DomainServiceServer,
+        forward_service_server::ForwardServiceServer, mailbox_service_server::MailboxServiceServer,
+        new_password::Secret,
+    },
+    google::FieldMask,
+};
+use tonic::{Extensions, Status, service::Routes};
+
+use crate::{
+    Account,
+    changes::Changes,
+    error::AccountError,
+    fields::{self, invalid},
+    passwords::{self, NewPassword},
+};
+
+/// A request may carry a batch of addresses, never more than this, octets.
+const REQUEST_MAX_BYTES: usize = 1024 * 1024;
+
+/// All services of account.
+pub(crate) fn routes(account: Arc<Account>, changes: Changes, shutdown: &Shutdown) -> Routes {
+    let customers = customer::Customers(Arc::clone(&account));
+    let domains = domain::Domains(Arc::clone(&account));
+    let mailboxes = mailbox::Mailboxes(Arc::clone(&account));
+    let forwards = forward::Forwards(Arc::clone(&account));
+    let defaults = default_address::DefaultAddresses(Arc::clone(&account));
+    let directory = directory::Directory { account, changes, shutdown: shutdown.clone() };
+    Routes::new(DirectoryServiceServer::new(directory).max_decoding_message_size(REQUEST_MAX_BYTES))
+        .add_service(CustomerServiceServer::new(customers).max_decoding_message_size(REQUEST_MAX_BYTES))
+        .add_service(DomainServiceServer::new(domains).max_decoding_message_size(REQUEST_MAX_BYTES))
+        .add_service(MailboxServiceServer::new(mailboxes).max_decoding_message_size(REQUEST_MAX_BYTES))
+        .add_service(ForwardServiceServer::new(forwards).max_decoding_message_size(REQUEST_MAX_BYTES))
+        .add_service(DefaultAddressServiceServer::new(defaults).max_decoding_message_size(REQUEST_MAX_BYTES))
+}
+
+impl From<AccountError> for Status {
+    /// The one place where our errors become reasons. What the database said stays in our log (R0: temporary).
+    fn from(error: AccountError) -> Self {
+        let reason = match &error {
+            AccountError::Invalid(_) => Reason::InvalidArgument,
+            AccountError::NotFound(_) => Reason::NotFound,
+            AccountError::AlreadyExists(_) => Reason::AlreadyExists,
+            AccountError::Precondition(_) => Reason::FailedPrecondition,
+            AccountError::EtagMismatch(_) => Reason::EtagMismatch,
+            AccountError::OperatorsOnly(_) => Reason::CallerNotPermitted,
+            AccountError::Busy => Reason::Overloaded,
+            AccountError::Store { doing, source } => {
+                let reason = store_reason(source);
+                tracing::error!(doing, error = %source, "the database did not do it");
+                return failure::status(reason);
+            }
+            AccountError::Hash(source) => {
+                tracing::error!(error = %source, "a password cannot be hashed");
+                return failure::status(Reason::Unavailable);
+            }
+            AccountError::Stored(what) => {
+                tracing::error!(what, "the database holds what this version does not understand");
+                return failure::status(Reason::Misconfigured);
+            }
+        };
+        failure::status_with(reason, error.to_string())
+    }
+}
+
+/// Why the database did not do it, as far as callers can act on it; everything here is temporary.
+fn store_reason(error: &sqlx::Error) -> Reason {
+    let code = error.as_database_error().and_then(|error| error.code());
+    match code.as_deref() {
+        // disk_full, out_of_memory
+        Some("53100" | "53200") => Reason::InsufficientStorage,
+        // too_many_connections, lock_not_available
+        Some("53300" | "55P03") => Reason::Overloaded,
+        _ if matches!(error, sqlx::Error::PoolTimedOut) => Reason::Unavailable,
+        _ => Reason::Unavailable,
+    }
+}
+
+/// Refuses a field that only an operator may set.
+fn operators_only(extensions: &Extensions, field: &'static str) -> Result<(), AccountError> {
+    match extensions.get::<Caller>() {
+        Some(caller) if caller.role == Role::Operator => Ok(()),
+        _ => Err(AccountError::OperatorsOnly(field)),
+    }
+}
+
+/// A password that is to be set, checked.
+fn new_password(
+    extensions: &Extensions,
+    message: Option<PasswordMessage>,
+) -> Result<NewPassword, AccountError> {
+    const FIELD: &str = "password";
+    let password = match message.and_then(|message| message.secret) {
+        None => return invalid(FIELD, "is missing"),
+        Some(Secret::Plain(plain)) => NewPassword::Plain(plain),
+        Some(Secret::Phc(phc)) => {
+            operators_only(extensions, "password.phc")?;
+            NewPassword::Ready(phc)
+        }
+    };
+    passwords::check(FIELD, &password)?;
+    Ok(password)
+}
+
+/// The paths of an update mask, each one of `known`.
+fn mask<'m>(mask: Option<&'m FieldMask>, known: &[&str]) -> Result<Vec<&'m str>, AccountError> {
+    fields::mask(mask.map(|mask| mask.paths.as_slice()), known)
+}
+
+fn activity_state(field: &str, number: i32) -> Result<ActivityState, AccountError> {
+    match ActivityState::try_from(number) {
+        Ok(state) if state != ActivityState::Unspecified => Ok(state),
+        _ => invalid(field, "must be ACTIVE or SUSPENDED"),
+    }
+}
+
+/// The message that a request is about.
+fn present<T>(field: &str, message: Option<T>) -> Result<T, AccountError> {
+    message.map_or_else(|| invalid(field, "is missing"), Ok)
+}

@@ -1,0 +1,102 @@
+//! `postern.account.v1.CustomerService`.
+
+use std::sync::Arc;
+
+use postern_proto::account::v1::{
+    CreateCustomerRequest, CreateCustomerResponse, DeleteCustomerRequest, DeleteCustomerResponse,
+    GetCustomerRequest, GetCustomerResponse, ListCustomersRequest, ListCustomersResponse,
+    SetCustomerPasswordRequest, SetCustomerPasswordResponse, UpdateCustomerRequest, UpdateCustomerResponse,
+    customer_service_server::CustomerService,
+};
+use tonic::{Request, Response, Status};
+
+use super::{activity_state, mask, new_password, present};
+use crate::{
+    Account,
+    customers::{CustomerUpdate, NewCustomer},
+    fields,
+    paging::Page,
+};
+
+pub(super) struct Customers(pub(super) Arc<Account>);
+
+#[tonic::async_trait]
+impl CustomerService for Customers {
+    async fn get_customer(
+        &self,
+        request: Request<GetCustomerRequest>,
+    ) -> Result<Response<GetCustomerResponse>, Status> {
+        let login = fields::login("login", &request.into_inner().login)?;
+        let customer = Some(self.0.customer(&login).await?);
+        Ok(Response::new(GetCustomerResponse { customer }))
+    }
+
+    async fn list_customers(
+        &self,
+        request: Request<ListCustomersRequest>,
+    ) -> Result<Response<ListCustomersResponse>, Status> {
+        let request = request.into_inner();
+        let page = Page::new(request.page_size, &request.page_token)?;
+        let (customers, next_page_token) = self.0.customers(&page).await?;
+        Ok(Response::new(ListCustomersResponse { customers, next_page_token }))
+    }
+
+    async fn create_customer(
+        &self,
+        request: Request<CreateCustomerRequest>,
+    ) -> Result<Response<CreateCustomerResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let new = NewCustomer {
+            login: fields::new_login("login", &request.login)?,
+            display_name: fields::display_name("display_name", &request.display_name)?,
+            request_id: fields::request_id(&request.request_id)?,
+            password: new_password(&extensions, request.password)?,
+        };
+        let customer = Some(self.0.create_customer(new).await?);
+        Ok(Response::new(CreateCustomerResponse { customer }))
+    }
+
+    async fn update_customer(
+        &self,
+        request: Request<UpdateCustomerRequest>,
+    ) -> Result<Response<UpdateCustomerResponse>, Status> {
+        let request = request.into_inner();
+        let customer = present("customer", request.customer)?;
+        let paths = mask(request.update_mask.as_ref(), &["display_name", "state"])?;
+        let mut update = CustomerUpdate {
+            login: fields::login("customer.login", &customer.login)?,
+            etag: customer.etag,
+            display_name: None,
+            state: None,
+        };
+        if paths.contains(&"display_name") {
+            update.display_name =
+                Some(fields::display_name("customer.display_name", &customer.display_name)?);
+        }
+        if paths.contains(&"state") {
+            update.state = Some(activity_state("customer.state", customer.state)?);
+        }
+        let customer = Some(self.0.update_customer(update).await?);
+        Ok(Response::new(UpdateCustomerResponse { customer }))
+    }
+
+    async fn set_customer_password(
+        &self,
+        request: Request<SetCustomerPasswordRequest>,
+    ) -> Result<Response<SetCustomerPasswordResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let login = fields::login("login", &request.login)?;
+        let password = new_password(&extensions, request.password)?;
+        let customer = Some(self.0.set_customer_password(&login, password).await?);
+        Ok(Response::new(SetCustomerPasswordResponse { customer }))
+    }
+
+    async fn delete_customer(
+        &self,
+        request: Request<DeleteCustomerRequest>,
+    ) -> Result<Response<DeleteCustomerResponse>, Status> {
+        let login = fields::login("login", &request.into_inner().login)?;
+        self.0.delete_customer(&login).await?;
+        Ok(Response::new(DeleteCustomerResponse {}))
+    }
+}

@@ -1,0 +1,137 @@
+//! `postern.account.v1.DomainService`.
+
+use std::sync::Arc;
+
+use postern_proto::account::v1::{
+    CreateDomainRequest, CreateDomainResponse, DeleteDomainRequest, DeleteDomainResponse, Domain,
+    DomainState, GetDomainRequest, GetDomainResponse, ListDomainsRequest, ListDomainsResponse, SenderPolicy,
+    UpdateDomainRequest, UpdateDomainResponse, domain_service_server::DomainService,
+};
+use tonic::{Extensions, Request, Response, Status};
+
+use super::{mask, operators_only, present};
+use crate::{
+    Account,
+    domains::NewDomain,
+    error::AccountError,
+    fields::{self, ALLOWED_SENDERS_MAX, GRANT_TTL_SECONDS, invalid},
+    paging::Page,
+    store::domains::DomainUpdate,
+};
+
+/// What UpdateDomain can change.
+const PATHS: [&str; 5] = ["state", "grant_ttl_seconds", "auth_only", "sender_policy", "allowed_senders"];
+
+pub(super) struct Domains(pub(super) Arc<Account>);
+
+#[tonic::async_trait]
+impl DomainService for Domains {
+    async fn get_domain(
+        &self,
+        request: Request<GetDomainRequest>,
+    ) -> Result<Response<GetDomainResponse>, Status> {
+        let name = fields::domain("name", &request.into_inner().name)?;
+        let domain = Some(self.0.domain(&name).await?);
+        Ok(Response::new(GetDomainResponse { domain }))
+    }
+
+    async fn list_domains(
+        &self,
+        request: Request<ListDomainsRequest>,
+    ) -> Result<Response<ListDomainsResponse>, Status> {
+        let request = request.into_inner();
+        let page = Page::new(request.page_size, &request.page_token)?;
+        let customer = match request.customer.as_str() {
+            "" => None,
+            login => Some(fields::login("customer", login)?),
+        };
+        let (domains, next_page_token) = self.0.domains(customer.as_deref(), &page).await?;
+        Ok(Response::new(ListDomainsResponse { domains, next_page_token }))
+    }
+
+    async fn create_domain(
+        &self,
+        request: Request<CreateDomainRequest>,
+    ) -> Result<Response<CreateDomainResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        if request.live {
+            operators_only(&extensions, "live")?;
+        }
+        let new = NewDomain {
+            name: fields::domain("name", &request.name)?,
+            customer: fields::login("customer", &request.customer)?,
+            live: request.live,
+            request_id: fields::request_id(&request.request_id)?,
+        };
+        let domain = Some(self.0.create_domain(new).await?);
+        Ok(Response::new(CreateDomainResponse { domain }))
+    }
+
+    async fn update_domain(
+        &self,
+        request: Request<UpdateDomainRequest>,
+    ) -> Result<Response<UpdateDomainResponse>, Status> {
+        let (_, extensions, request) = request.into_parts();
+        let domain = present("domain", request.domain)?;
+        let name = fields::domain("domain.name", &domain.name)?;
+        let etag = domain.etag.clone();
+        let update = update(&extensions, domain, &mask(request.update_mask.as_ref(), &PATHS)?)?;
+        let domain = Some(self.0.update_domain(&name, &etag, &update).await?);
+        Ok(Response::new(UpdateDomainResponse { domain }))
+    }
+
+    async fn delete_domain(
+        &self,
+        request: Request<DeleteDomainRequest>,
+    ) -> Result<Response<DeleteDomainResponse>, Status> {
+        let name = fields::domain("name", &request.into_inner().name)?;
+        self.0.delete_domain(&name).await?;
+        Ok(Response::new(DeleteDomainResponse {}))
+    }
+}
+
+fn update(extensions: &Extensions, domain: Domain, paths: &[&str]) -> Result<DomainUpdate, AccountError> {
+    let mut update = DomainUpdate::default();
+    if paths.contains(&"state") {
+        operators_only(extensions, "domain.state")?;
+        update.state = match DomainState::try_from(domain.state) {
+            Ok(state) if state != DomainState::Unspecified => Some(state.into()),
+            _ => return invalid("domain.state", "must be PENDING, LIVE or LOST"),
+        };
+    }
+    if paths.contains(&"grant_ttl_seconds") {
+        if let Some(seconds) = domain.grant_ttl_seconds
+            && !GRANT_TTL_SECONDS.contains(&seconds)
+        {
+            let (from, to) = GRANT_TTL_SECONDS.into_inner();
+            return invalid("domain.grant_ttl_seconds", format_args!("{from} to {to} seconds, or absent"));
+        }
+        update.grant_ttl_seconds = Some(domain.grant_ttl_seconds);
+    }
+    if paths.contains(&"auth_only") {
+        update.auth_only = Some(domain.auth_only);
+    }
+    if paths.contains(&"sender_policy") {
+        update.sender_policy = match SenderPolicy::try_from(domain.sender_policy) {
+            Ok(policy) if policy != SenderPolicy::Unspecified => Some(policy.into()),
+            _ => return invalid("domain.sender_policy", "must be OWNER, NAMED or ANYONE"),
+        };
+    }
+    if paths.contains(&"allowed_senders") {
+        update.allowed_senders = Some(allowed_senders(&domain.allowed_senders)?);
+    }
+    Ok(update)
+}
+
+fn allowed_senders(texts: &[String]) -> Result<Vec<String>, AccountError> {
+    const FIELD: &str = "domain.allowed_senders";
+    if texts.len() > ALLOWED_SENDERS_MAX {
+        return invalid(FIELD, format_args!("at most {ALLOWED_SENDERS_MAX} customers"));
+    }
+    let logins =
+        texts.iter().enumerate().map(|(index, text)| fields::login(&format!("{FIELD}[{index}]"), text));
+    let mut logins: Vec<_> = logins.collect::<Result<_, _>>()?;
+    logins.sort();
+    logins.dedup();
+    Ok(logins)
+}

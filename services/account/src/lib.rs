@@ -1,0 +1,91 @@
+//! What exists: customers, domains, mailboxes, forwards, default addresses; and the directory that answers where an
+//! address leads and whose login it is.
+//!
+//! The walk of a call: `grpc/*` translates, the file of the noun (`mailboxes.rs`, ...) decides, `store/*` holds the SQL.
+//! Every write locks its domain, draws the domain's next version, and is told to all replicas by `changes.rs`.
+
+mod changes;
+mod customers;
+mod cycles;
+mod default_addresses;
+mod directory;
+mod domains;
+mod error;
+mod fields;
+mod forwards;
+mod grpc;
+mod logins;
+mod mailboxes;
+mod paging;
+mod passwords;
+mod resolver;
+mod settings;
+mod store;
+
+use std::sync::Arc;
+
+use postern_mesh::{StartError, health::Readiness, shutdown::Shutdown};
+use tonic::service::Routes;
+
+pub use settings::Settings;
+
+use crate::{changes::Changes, passwords::Passwords, store::Store};
+
+/// What the use cases work with.
+#[derive(Clone)]
+pub(crate) struct Account {
+    store: Store,
+    passwords: Passwords,
+    new_domains_live: bool,
+}
+
+/// Opens the service: connects to Postgres, checks it, migrates its schema, and returns the gRPC services.
+///
+/// # Errors
+/// When Postgres cannot be reached, does not keep what it confirms, or cannot be migrated.
+pub async fn open(settings: &Settings, shutdown: &Shutdown) -> Result<Routes, StartError> {
+    open_with_readiness(settings, shutdown).await.map(|(routes, _)| routes)
+}
+
+/// The same, with what must hold before this process takes work.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_with_readiness(
+    settings: &Settings,
+    shutdown: &Shutdown,
+) -> Result<(Routes, Readiness), StartError> {
+    let store = Store::open(&settings.database_url, settings.database_connections).await?;
+    let changes = Changes::listen(store.options(), shutdown);
+    sweep_requests(&store, shutdown);
+    let account = Account {
+        store: store.clone(),
+        passwords: Passwords::new(),
+        new_domains_live: settings.new_domains_live,
+    };
+    let ready = Readiness::new().check("postgres", move || {
+        let pool = store.pool().clone();
+        async move { sqlx::query("select 1").execute(&pool).await.map(drop) }
+    });
+    Ok((grpc::routes(Arc::new(account), changes, shutdown), ready))
+}
+
+/// Forgets the answers of old creates from time to time.
+fn sweep_requests(store: &Store, shutdown: &Shutdown) {
+    let (pool, ending) = (store.pool().clone(), shutdown.clone());
+    let sweeping = async move {
+        let mut times = tokio::time::interval(store::requests::SWEEP_EVERY);
+        loop {
+            times.tick().await;
+            if let Err(error) = store::requests::sweep(&pool).await {
+                tracing::warn!(%error, "old request ids cannot be swept away; trying again later");
+            }
+        }
+    };
+    shutdown.spawn(async move {
+        tokio::select! {
+            () = sweeping => {}
+            () = ending.triggered() => {}
+        }
+    });
+}

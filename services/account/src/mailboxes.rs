@@ -1,0 +1,181 @@
+//! Mailboxes: one address, one box, one id for ever.
+
+use postern_mail::{DomainName, EmailAddress};
+use postern_proto::account::v1::{ActivityState, Mailbox};
+use prost::Message as _;
+
+use crate::{
+    Account,
+    customers::answered,
+    error::{AccountError, Doing as _},
+    paging::Page,
+    passwords::NewPassword,
+    store::{
+        Tx, forwards,
+        mailboxes::{self, MailboxUpdate},
+        requests,
+        versions::{self, DomainChange},
+    },
+};
+
+const KIND: &str = "mailbox";
+
+/// A mailbox that is to be created; every field is checked.
+pub(crate) struct NewMailbox {
+    /// Canonical.
+    pub(crate) address: EmailAddress,
+    pub(crate) password: NewPassword,
+    pub(crate) display_name: String,
+    pub(crate) request_id: Option<String>,
+}
+
+/// What is to be changed; `None` leaves it.
+pub(crate) struct ChangedMailbox {
+    /// Canonical address, or the login of a default box.
+    pub(crate) name: String,
+    /// Empty: whatever is there.
+    pub(crate) etag: String,
+    pub(crate) display_name: Option<String>,
+    pub(crate) state: Option<ActivityState>,
+}
+
+impl Account {
+    pub(crate) async fn mailbox(&self, name: &str) -> Result<Mailbox, AccountError> {
+        mailboxes::get(self.store.pool(), name).await
+    }
+
+    /// A page of a domain's mailboxes, and the token of the next one.
+    pub(crate) async fn mailboxes(
+        &self,
+        domain: &DomainName,
+        page: &Page,
+    ) -> Result<(Vec<Mailbox>, String), AccountError> {
+        let mut rows = mailboxes::list(self.store.pool(), domain, page).await?;
+        if rows.is_empty() {
+            // Every hosted domain has a default box: an empty first page means that there is no domain.
+            self.domain(domain).await?;
+        }
+        let next = page.finish(&mut rows, |mailbox| &mailbox.address);
+        Ok((rows, next))
+    }
+
+    pub(crate) async fn create_mailbox(&self, new: NewMailbox) -> Result<Mailbox, AccountError> {
+        let phc = self.passwords.hash(new.password).await?;
+        let request_id = new.request_id.as_deref();
+        let address = new.address.to_string();
+        let mut tx = self.store.begin().await?;
+        if let Some(answer) = requests::claim(&mut tx, KIND, request_id, &address).await? {
+            return answered(&answer);
+        }
+        let change = versions::enter(&mut tx, new.address.domain()).await?;
+        refuse_taken(&mut tx, &new.address, &address).await?;
+        let row = mailboxes::NewMailbox {
+            address: &address,
+            login: &address,
+            domain: &change.domain,
+            customer_id: change.customer_id,
+            phc: Some(&phc),
+            display_name: &new.display_name,
+            state: ActivityState::Active.into(),
+            revision: change.version,
+        };
+        mailboxes::insert(&mut tx, &row).await?;
+        change.announce(&mut tx, &[]).await?;
+        let mailbox = mailboxes::get_in(&mut tx, &address).await?;
+        requests::answer(&mut tx, KIND, request_id, &mailbox.encode_to_vec()).await?;
+        tx.commit().await.doing("commit a new mailbox")?;
+        Ok(mailbox)
+    }
+
+    pub(crate) async fn update_mailbox(&self, changed: ChangedMailbox) -> Result<Mailbox, AccountError> {
+        let (mut tx, mailbox, change) = self.enter_mailbox(&changed.name).await?;
+        if !changed.etag.is_empty() && changed.etag != mailbox.etag {
+            return Err(AccountError::EtagMismatch(format!("mailbox {}", changed.name)));
+        }
+        let suspended =
+            changed.state == Some(ActivityState::Suspended) && mailbox.state() != ActivityState::Suspended;
+        let update = MailboxUpdate {
+            display_name: changed.display_name,
+            state: changed.state.map(i32::from),
+            phc: None,
+            revoke: suspended,
+        };
+        finish(&mut tx, change, &mailbox, &update).await?;
+        let mailbox = mailboxes::get_in(&mut tx, &changed.name).await?;
+        tx.commit().await.doing("commit a change of a mailbox")?;
+        Ok(mailbox)
+    }
+
+    pub(crate) async fn set_mailbox_password(
+        &self,
+        name: &str,
+        password: NewPassword,
+    ) -> Result<Mailbox, AccountError> {
+        let phc = self.passwords.hash(password).await?;
+        let (mut tx, mailbox, change) = self.enter_mailbox(name).await?;
+        if mailbox.default_box {
+            return Err(AccountError::Precondition(format!(
+                "{name} is the default box of {}: its password is that of the customer",
+                mailbox.domain
+            )));
+        }
+        let update = MailboxUpdate { phc: Some(phc), revoke: true, ..MailboxUpdate::default() };
+        finish(&mut tx, change, &mailbox, &update).await?;
+        let mailbox = mailboxes::get_in(&mut tx, name).await?;
+        tx.commit().await.doing("commit the password of a mailbox")?;
+        Ok(mailbox)
+    }
+
+    /// Removes a mailbox with the forward that it carries, and returns its id.
+    pub(crate) async fn delete_mailbox(&self, name: &str) -> Result<i64, AccountError> {
+        let (mut tx, mailbox, change) = self.enter_mailbox(name).await?;
+        if mailbox.default_box {
+            return Err(AccountError::Precondition(format!(
+                "{name} is the default box of {}: it goes with its domain",
+                mailbox.domain
+            )));
+        }
+        mailboxes::remove(&mut tx, mailbox.mailbox_id, change.version).await?;
+        forwards::remove(&mut tx, &mailbox.address).await?;
+        change.announce(&mut tx, &[mailbox.mailbox_id]).await?;
+        tx.commit().await.doing("commit the removal of a mailbox")?;
+        Ok(mailbox.mailbox_id)
+    }
+
+    /// Begins a write to a mailbox: the lock of its domain is held, and the mailbox is as it is under that lock.
+    async fn enter_mailbox(&self, name: &str) -> Result<(Tx, Mailbox, DomainChange), AccountError> {
+        let mut tx = self.store.begin().await?;
+        let seen = mailboxes::get_in(&mut tx, name).await?;
+        let domain =
+            seen.domain.parse().map_err(|_| AccountError::Stored("a stored domain is no domain name"))?;
+        let change = versions::enter(&mut tx, &domain).await?;
+        let mailbox = mailboxes::get_in(&mut tx, name).await?;
+        if mailbox.domain != seen.domain {
+            // A login that moved between the two reads; who asks again finds it.
+            return Err(AccountError::EtagMismatch(format!("mailbox {name}")));
+        }
+        Ok((tx, mailbox, change))
+    }
+}
+
+async fn finish(
+    tx: &mut Tx,
+    change: DomainChange,
+    mailbox: &Mailbox,
+    update: &MailboxUpdate,
+) -> Result<(), AccountError> {
+    mailboxes::update(tx, mailbox.mailbox_id, update, change.version).await?;
+    let revoked: &[i64] = if update.revoke { &[mailbox.mailbox_id] } else { &[] };
+    change.announce(tx, revoked).await
+}
+
+/// One address is one thing.
+async fn refuse_taken(tx: &mut Tx, address: &EmailAddress, key: &str) -> Result<(), AccountError> {
+    if mailboxes::exists(tx, key).await? {
+        return Err(AccountError::AlreadyExists(format!("{address} is a mailbox already")));
+    }
+    if forwards::find_in(tx, address).await?.is_some() {
+        return Err(AccountError::AlreadyExists(format!("{address} is a forward already")));
+    }
+    Ok(())
+}

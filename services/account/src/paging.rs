@@ -1,0 +1,105 @@
+//! Pages of a list: how many rows, and where the next page begins. Pure.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use crate::{error::AccountError, fields::invalid};
+
+/// Rows of a page when nothing is asked for.
+const PAGE_DEFAULT_ROWS: i32 = 100;
+/// Rows of a page at most.
+const PAGE_MAX_ROWS: i32 = 1000;
+/// Octets of a token at most: the longest key that a list is ordered by, and room.
+const TOKEN_MAX_BYTES: usize = 1024;
+
+/// One page of a list that is ordered by a text.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// Rows wanted.
+    rows: usize,
+    /// Only what comes after this; `None` from the start.
+    after: Option<String>,
+}
+
+impl Page {
+    pub(crate) fn new(page_size: i32, page_token: &str) -> Result<Self, AccountError> {
+        if !(0..=PAGE_MAX_ROWS).contains(&page_size) {
+            return invalid("page_size", format_args!("0 to {PAGE_MAX_ROWS}"));
+        }
+        let rows = if page_size == 0 { PAGE_DEFAULT_ROWS } else { page_size };
+        Ok(Self { rows: usize::try_from(rows).unwrap_or_default(), after: decoded(page_token)? })
+    }
+
+    /// Rows to read: one more than wanted tells whether there is a next page.
+    pub(crate) fn limit(&self) -> i64 {
+        i64::try_from(self.rows).unwrap_or(i64::MAX - 1) + 1
+    }
+
+    /// Least key of the page: `key >= from` says "after the last one" in a form that every plan can use.
+    pub(crate) fn from(&self) -> String {
+        // No key has a control character, so nothing lies between a key and itself with the least of them.
+        self.after.as_ref().map_or_else(String::new, |key| format!("{key}\u{1}"))
+    }
+
+    /// Cuts what was read to the page and makes the token of the next one from the key of its last row.
+    pub(crate) fn finish<T>(&self, rows: &mut Vec<T>, key: impl Fn(&T) -> &str) -> String {
+        if rows.len() <= self.rows {
+            return String::new();
+        }
+        rows.truncate(self.rows);
+        rows.last().map(|last| encoded(key(last))).unwrap_or_default()
+    }
+}
+
+/// The leading letter tells the form, so that a later one can differ.
+fn encoded(key: &str) -> String {
+    URL_SAFE_NO_PAD.encode(format!("a{key}"))
+}
+
+fn decoded(token: &str) -> Result<Option<String>, AccountError> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let octets = if token.len() > TOKEN_MAX_BYTES { None } else { URL_SAFE_NO_PAD.decode(token).ok() };
+    let text = octets.and_then(|octets| String::from_utf8(octets).ok());
+    match text.as_deref().and_then(|text| text.strip_prefix('a')) {
+        // Postgres has no NUL in a text.
+        Some(key) if !key.contains('\0') => Ok(Some(key.to_owned())),
+        _ => invalid("page_token", "is not one that this list gave"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_leads_to_the_row_after_the_last() {
+        let page = Page::new(2, "").expect("good");
+        assert_eq!((page.limit(), page.from().as_str()), (3, ""));
+        let mut rows = vec!["", "a@x.test", "b@x.test"];
+        let token = page.finish(&mut rows, |row| row);
+        assert_eq!(rows, ["", "a@x.test"]);
+        let next = Page::new(2, &token).expect("good");
+        assert_eq!(next.from(), "a@x.test\u{1}");
+        assert_eq!(next.finish(&mut vec!["b@x.test"], |row| row), "");
+    }
+
+    #[test]
+    fn an_empty_key_is_not_the_start() {
+        let page = Page::new(1, "").expect("good");
+        let token = page.finish(&mut vec!["", "a@x.test"], |row| row);
+        assert_eq!(Page::new(1, &token).expect("good").from(), "\u{1}");
+    }
+
+    #[test]
+    fn junk_is_refused() {
+        let nul = URL_SAFE_NO_PAD.encode("a\0");
+        for token in ["!", "====", "Yg", "gICA", &nul, &"A".repeat(2000)] {
+            assert!(Page::new(1, token).is_err(), "{token}");
+        }
+        for size in [-1, 1001, i32::MIN, i32::MAX] {
+            assert!(Page::new(size, "").is_err(), "{size}");
+        }
+        assert_eq!(Page::new(0, "").expect("good").limit(), 101);
+    }
+}

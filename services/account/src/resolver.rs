@@ -1,0 +1,146 @@
+//! Where an address leads: the one function that everybody asks, over rows that were read before. Pure.
+//!
+//! Explicit beats catch-all, whatever was created first (DESIGN, promise 5): a mailbox or forward of exactly this name,
+//! then `user` for `user+tag`, then postmaster and abuse to the default box, then the rule of the domain.
+
+use std::collections::HashMap;
+
+use postern_mail::EmailAddress;
+use postern_proto::account::v1::{
+    DiscardOutcome, DomainState, LocalMailbox, LocalOutcome, MatchKind, NotLiveOutcome, RemoteOutcome,
+    Resolution, UnknownOutcome, resolution::Outcome,
+};
+
+/// Names that every domain must answer to (RFC 5321 section 4.5.1, RFC 2142 section 4).
+const ROLES: [&str; 2] = ["postmaster", "abuse"];
+
+/// The rows that can matter to the addresses asked for, all of one moment. Addresses are canonical.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) mailboxes: HashMap<String, i64>,
+    pub(crate) forwards: HashMap<String, ForwardRow>,
+    pub(crate) domains: HashMap<String, DomainRow>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ForwardRow {
+    pub(crate) targets: Vec<String>,
+    pub(crate) keep_copy: bool,
+}
+
+/// A domain that is or was hosted.
+#[derive(Clone, Debug)]
+pub(crate) struct DomainRow {
+    pub(crate) version: i64,
+    /// `None` once it is removed.
+    pub(crate) hosted: Option<HostedDomain>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct HostedDomain {
+    pub(crate) state: DomainState,
+    pub(crate) default_mailbox_id: i64,
+    pub(crate) default_rule: DefaultRule,
+}
+
+/// What happens to what nothing else takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DefaultRule {
+    Box,
+    Reject,
+    Discard,
+    Address(String),
+}
+
+/// An address with the keys that its resolution looks up.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    address: EmailAddress,
+    pub(crate) exact: String,
+    pub(crate) without_tag: Option<String>,
+}
+
+impl Question {
+    pub(crate) fn new(address: &EmailAddress) -> Self {
+        let address = address.canonical();
+        let exact = address.to_string();
+        let without_tag = address.without_tag().map(|user| user.to_string());
+        Self { address, exact, without_tag }
+    }
+
+    pub(crate) fn domain(&self) -> &str {
+        self.address.domain().as_str()
+    }
+}
+
+/// Answers where an address leads.
+pub(crate) fn resolve(question: &Question, snapshot: &Snapshot) -> Resolution {
+    let domain = snapshot.domains.get(question.domain());
+    let outcome = match domain.and_then(|row| row.hosted.as_ref()) {
+        None => Outcome::Remote(RemoteOutcome {}),
+        Some(hosted) if hosted.state != DomainState::Live => Outcome::NotLive(NotLiveOutcome {}),
+        Some(hosted) => local(question, snapshot, hosted),
+    };
+    Resolution {
+        address: question.exact.clone(),
+        domain: question.domain().to_owned(),
+        domain_version: domain.map_or(0, |row| row.version),
+        outcome: Some(outcome),
+    }
+}
+
+fn local(question: &Question, snapshot: &Snapshot, hosted: &HostedDomain) -> Outcome {
+    let address = &question.exact;
+    if let Some(outcome) = explicit(address, address, MatchKind::Exact, snapshot) {
+        return outcome;
+    }
+    if let Some(user) = &question.without_tag
+        && let Some(outcome) = explicit(user, address, MatchKind::SubAddress, snapshot)
+    {
+        return outcome;
+    }
+    let default_box = |matched| {
+        let mailbox = LocalMailbox { mailbox_id: hosted.default_mailbox_id, address: address.clone() };
+        taken(matched, Some(mailbox), Vec::new())
+    };
+    if ROLES.contains(&question.address.local()) {
+        return default_box(MatchKind::Role);
+    }
+    match &hosted.default_rule {
+        DefaultRule::Box => default_box(MatchKind::Default),
+        DefaultRule::Reject => Outcome::Unknown(UnknownOutcome {}),
+        DefaultRule::Discard => Outcome::Discard(DiscardOutcome {}),
+        DefaultRule::Address(target) => taken(MatchKind::Default, None, vec![target.clone()]),
+    }
+}
+
+/// What stands at exactly `name`: a mailbox, a forward, or a mailbox that carries a forward. `None`: nothing.
+fn explicit(name: &str, asked: &str, matched: MatchKind, snapshot: &Snapshot) -> Option<Outcome> {
+    let mailbox = snapshot.mailboxes.get(name).copied();
+    let mailbox = mailbox.map(|mailbox_id| LocalMailbox { mailbox_id, address: asked.to_owned() });
+    let Some(forward) = snapshot.forwards.get(name) else {
+        return mailbox.map(|mailbox| taken(matched, Some(mailbox), Vec::new()));
+    };
+    let targets: Vec<_> = forward.targets.iter().filter(|target| !is_itself(target, name)).cloned().collect();
+    // A mailbox that forwards to itself keeps a copy (CONFORMANCE F-05).
+    let keeps = forward.keep_copy || targets.len() < forward.targets.len();
+    match mailbox {
+        Some(mailbox) => Some(taken(matched, keeps.then_some(mailbox), targets)),
+        // Refused when it is written; without this a message to it would be accepted and lead nowhere.
+        None if targets.is_empty() => None,
+        None => Some(taken(matched, None, targets)),
+    }
+}
+
+/// True when a target, in the spelling of its owner, is this canonical address.
+pub(crate) fn is_itself(target: &str, address: &str) -> bool {
+    target == address
+        || target.parse::<EmailAddress>().is_ok_and(|target| target.canonical().to_string() == address)
+}
+
+fn taken(matched: MatchKind, mailbox: Option<LocalMailbox>, forward_targets: Vec<String>) -> Outcome {
+    Outcome::Local(LocalOutcome { r#match: matched.into(), mailbox, forward_targets })
+}
+
+#[cfg(test)]
+mod tests;

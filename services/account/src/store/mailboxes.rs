@@ -1,0 +1,201 @@
+//! Rows of mailboxes. Removed ones stay: an id means the same box for ever.
+
+use postern_mail::DomainName;
+use postern_proto::account::v1::Mailbox;
+use sqlx::{PgPool, Row as _, postgres::PgRow};
+
+use super::{Tx, customers::small, etag, number, read, timestamp};
+use crate::{
+    error::{AccountError, Doing as _},
+    paging::Page,
+};
+
+macro_rules! select_mailboxes {
+    ($rest:literal) => {
+        concat!(
+            "select mailbox_id, address, login, domain, state, default_box, display_name, credential_version, revision, \
+             (extract(epoch from create_time) * 1000000)::bigint as create_micros, \
+             (extract(epoch from update_time) * 1000000)::bigint as update_micros \
+             from mailboxes where removed_time is null and ",
+            $rest
+        )
+    };
+}
+
+/// A new mailbox.
+pub(crate) struct NewMailbox<'m> {
+    /// Empty for a default box.
+    pub(crate) address: &'m str,
+    pub(crate) login: &'m str,
+    pub(crate) domain: &'m str,
+    pub(crate) customer_id: i64,
+    /// `None` for a default box.
+    pub(crate) phc: Option<&'m str>,
+    pub(crate) display_name: &'m str,
+    pub(crate) state: i32,
+    pub(crate) revision: i64,
+}
+
+/// What may be changed of a mailbox; `None` leaves it.
+#[derive(Debug, Default)]
+pub(crate) struct MailboxUpdate {
+    pub(crate) display_name: Option<String>,
+    pub(crate) state: Option<i32>,
+    /// A new PHC string.
+    pub(crate) phc: Option<String>,
+    /// Its credentials die.
+    pub(crate) revoke: bool,
+}
+
+/// By login: the address, or the login of a default box.
+pub(crate) async fn get(pool: &PgPool, login: &str) -> Result<Mailbox, AccountError> {
+    let found = read!(
+        sqlx::query(select_mailboxes!("login = $1"))
+            .bind(login)
+            .try_map(|row| mailbox(&row))
+            .fetch_optional(pool)
+    );
+    found.doing("read a mailbox")?.ok_or_else(|| not_found(login))
+}
+
+/// Reads what this transaction made of a mailbox; `None`: there is none.
+pub(crate) async fn get_in(tx: &mut Tx, login: &str) -> Result<Mailbox, AccountError> {
+    let found = sqlx::query(select_mailboxes!("login = $1")).bind(login).try_map(|row| mailbox(&row));
+    found.fetch_optional(&mut **tx).await.doing("read a mailbox")?.ok_or_else(|| not_found(login))
+}
+
+/// The default box comes first: its address is empty.
+pub(crate) async fn list(
+    pool: &PgPool,
+    domain: &DomainName,
+    page: &Page,
+) -> Result<Vec<Mailbox>, AccountError> {
+    let from = page.from();
+    read!(
+        sqlx::query(select_mailboxes!("domain = $1 and address >= $2 order by domain, address limit $3"))
+            .bind(domain.as_str())
+            .bind(&from)
+            .bind(page.limit())
+            .try_map(|row| mailbox(&row))
+            .fetch_all(pool)
+    )
+    .doing("list mailboxes")
+}
+
+/// True when a live mailbox has this address.
+pub(crate) async fn exists(tx: &mut Tx, address: &str) -> Result<bool, AccountError> {
+    sqlx::query_scalar("select exists (select from mailboxes where login = $1 and removed_time is null)")
+        .bind(address)
+        .fetch_one(&mut **tx)
+        .await
+        .doing("look for a mailbox")
+}
+
+/// Adds a mailbox and returns its id.
+pub(crate) async fn insert(tx: &mut Tx, new: &NewMailbox<'_>) -> Result<i64, AccountError> {
+    sqlx::query_scalar(
+        "insert into mailboxes (address, login, domain, customer_id, default_box, password_phc, display_name, state, revision) \
+         values ($1, $2, $3, $4, $1 = '', $5, $6, $7, $8) returning mailbox_id",
+    )
+    .bind(new.address)
+    .bind(new.login)
+    .bind(new.domain)
+    .bind(new.customer_id)
+    .bind(new.phc)
+    .bind(new.display_name)
+    .bind(small(new.state))
+    .bind(new.revision)
+    .fetch_one(&mut **tx)
+    .await
+    .doing("add a mailbox")
+}
+
+pub(crate) async fn update(
+    tx: &mut Tx,
+    mailbox_id: i64,
+    update: &MailboxUpdate,
+    revision: i64,
+) -> Result<(), AccountError> {
+    sqlx::query(
+        "update mailboxes set display_name = coalesce($2, display_name), state = coalesce($3, state), \
+         password_phc = coalesce($4, password_phc), credential_version = credential_version + $5, revision = $6, \
+         update_time = now() where mailbox_id = $1",
+    )
+    .bind(mailbox_id)
+    .bind(update.display_name.as_deref())
+    .bind(update.state.map(small))
+    .bind(update.phc.as_deref())
+    .bind(i64::from(update.revoke))
+    .bind(revision)
+    .execute(&mut **tx)
+    .await
+    .doing("change a mailbox")
+    .map(drop)
+}
+
+/// Lets the credentials of a domain's mailboxes die: of all, or of the default box alone. Returns whose.
+pub(crate) async fn revoke(
+    tx: &mut Tx,
+    domain: &str,
+    default_box_only: bool,
+    revision: i64,
+) -> Result<Vec<i64>, AccountError> {
+    sqlx::query_scalar(
+        "update mailboxes set credential_version = credential_version + 1, revision = $3, update_time = now() \
+         where domain = $1 and removed_time is null and (default_box or not $2) returning mailbox_id",
+    )
+    .bind(domain)
+    .bind(default_box_only)
+    .bind(revision)
+    .fetch_all(&mut **tx)
+    .await
+    .doing("revoke credentials")
+}
+
+/// Removes one mailbox: its address is free, its password is gone, its row stays.
+pub(crate) async fn remove(tx: &mut Tx, mailbox_id: i64, revision: i64) -> Result<(), AccountError> {
+    sqlx::query(
+        "update mailboxes set removed_time = now(), update_time = now(), password_phc = null, \
+         credential_version = credential_version + 1, revision = $2 where mailbox_id = $1",
+    )
+    .bind(mailbox_id)
+    .bind(revision)
+    .execute(&mut **tx)
+    .await
+    .doing("remove a mailbox")
+    .map(drop)
+}
+
+/// Removes all mailboxes of a domain and returns their ids.
+pub(crate) async fn remove_all(tx: &mut Tx, domain: &str, revision: i64) -> Result<Vec<i64>, AccountError> {
+    sqlx::query_scalar(
+        "update mailboxes set removed_time = now(), update_time = now(), password_phc = null, \
+         credential_version = credential_version + 1, revision = $2 \
+         where domain = $1 and removed_time is null returning mailbox_id",
+    )
+    .bind(domain)
+    .bind(revision)
+    .fetch_all(&mut **tx)
+    .await
+    .doing("remove the mailboxes of a domain")
+}
+
+fn mailbox(row: &PgRow) -> Result<Mailbox, sqlx::Error> {
+    Ok(Mailbox {
+        mailbox_id: row.try_get("mailbox_id")?,
+        address: row.try_get("address")?,
+        login: row.try_get("login")?,
+        domain: row.try_get("domain")?,
+        state: number(row, "state")?,
+        default_box: row.try_get("default_box")?,
+        display_name: row.try_get("display_name")?,
+        credential_version: row.try_get("credential_version")?,
+        create_time: timestamp(row, "create_micros")?,
+        update_time: timestamp(row, "update_micros")?,
+        etag: etag(row.try_get("revision")?),
+    })
+}
+
+fn not_found(login: &str) -> AccountError {
+    AccountError::NotFound(format!("there is no mailbox {login}"))
+}
