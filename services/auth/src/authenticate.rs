@@ -1,0 +1,283 @@
+//! One login, in the order of its questions: who is that (directory), was this password right within the last minute
+//! (verify cache), may this client try now (throttle), is the password right (argon2), and then in one step of Redis:
+//! the count, the good name and the grant.
+//!
+//! Unknown login, wrong password, suspended and not live take the same way to the same answer.
+
+use std::{collections::hash_map::RandomState, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use postern_mail::{PeerIp, Reason, Verdict, limits::PASSWORD_MAX_BYTES};
+use postern_mesh::{directory::Directory, failure};
+use postern_proto::{
+    account::v1::{ActivityState, DomainState, LoginIdentity},
+    auth::v1::Protocol,
+};
+use thiserror::Error;
+use tokio::{sync::Mutex, time::Instant};
+use tonic::Status;
+
+use crate::{
+    grant::{GrantPolicy, unix_now},
+    password::{PasswordError, Passwords, QUEUE_WAIT_MAX},
+    redis_store::{Noted, RedisStore, StoreError},
+    throttle::{Attempt, ThrottleLimits, canonical_login},
+    verify_cache::VerifyCache,
+};
+
+/// Longest login that is looked at, octets.
+const LOGIN_MAX_BYTES: usize = 320;
+/// Attempts on one account are checked one after the other; accounts are spread over so many places.
+const TURNS: usize = 4096;
+/// A "no" is held back by a random time between these, milliseconds, far more than any difference between the reasons
+/// for it, such as a directory answer that was kept and one that was not.
+const REFUSAL_DELAY_MILLIS: std::ops::Range<u64> = 20..120;
+
+/// A login as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct LoginAttempt {
+    pub(crate) login: String,
+    pub(crate) password: Password,
+    pub(crate) protocol: Protocol,
+    pub(crate) peer: PeerIp,
+    pub(crate) session_id: String,
+}
+
+/// A password as typed; never shown.
+#[derive(Clone)]
+pub(crate) struct Password(pub(crate) Bytes);
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+/// Somebody who is who they say.
+#[derive(Clone, Debug)]
+pub(crate) struct GoodLogin {
+    pub(crate) identity: Arc<LoginIdentity>,
+    /// A relay grant of this client lives now.
+    pub(crate) granted: bool,
+}
+
+/// Why nobody was let in. Only the first is a verdict.
+#[derive(Debug, Error)]
+pub(crate) enum LoginError {
+    #[error("login or password is wrong")]
+    BadCredentials,
+    #[error("too many failed logins")]
+    Throttled,
+    #[error("directory")]
+    Directory(#[source] Box<Status>),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    #[error("the login was given up")]
+    Aborted(#[source] tokio::task::JoinError),
+}
+
+impl LoginError {
+    /// The row of the failure table.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::BadCredentials => Reason::BadCredentials,
+            Self::Throttled => Reason::LoginThrottled,
+            Self::Directory(status) => temporary_reason(status),
+            Self::Password(PasswordError::Overloaded) => Reason::Overloaded,
+            Self::Password(PasswordError::Hash(_) | PasswordError::Parameters(_)) => Reason::Misconfigured,
+            Self::Store(_) | Self::Password(PasswordError::Worker(_)) | Self::Aborted(_) => {
+                Reason::Unavailable
+            }
+        }
+    }
+}
+
+/// Why the directory did not answer. Whatever it says, it is no verdict on the login or sender in hand (R0).
+pub(crate) fn temporary_reason(status: &Status) -> Reason {
+    match failure::reason_of(status) {
+        reason if reason.verdict() == Verdict::Temporary => reason,
+        _ => Reason::Unavailable,
+    }
+}
+
+/// Checks logins. One for the whole process.
+pub(crate) struct Authenticator {
+    directory: Directory,
+    store: RedisStore,
+    passwords: Passwords,
+    verified: VerifyCache,
+    policy: GrantPolicy,
+    limits: ThrottleLimits,
+    /// So that an attack on one account cannot try many passwords between two counts, and that many sessions of one
+    /// owner share one check.
+    turns: Vec<Mutex<()>>,
+    spread: RandomState,
+}
+
+impl Authenticator {
+    pub(crate) fn new(
+        directory: Directory,
+        store: RedisStore,
+        passwords: Passwords,
+        policy: GrantPolicy,
+        limits: ThrottleLimits,
+    ) -> Self {
+        let turns = std::iter::repeat_with(|| Mutex::new(())).take(TURNS).collect();
+        let (verified, spread) = (VerifyCache::new(), RandomState::new());
+        Self { directory, store, passwords, verified, policy, limits, turns, spread }
+    }
+
+    /// Lets somebody in or says why not.
+    pub(crate) async fn authenticate(
+        self: &Arc<Self>,
+        attempt: LoginAttempt,
+    ) -> Result<GoodLogin, LoginError> {
+        let (who, peer, protocol) = (attempt.session_id.clone(), attempt.peer, attempt.protocol);
+        let begun = Instant::now();
+        let result = self.decide(attempt).await;
+        note_result(&result, &who, peer, protocol, begun.elapsed());
+        if matches!(result, Err(LoginError::BadCredentials)) {
+            tokio::time::sleep(Duration::from_millis(rand::random_range(REFUSAL_DELAY_MILLIS))).await;
+        }
+        result
+    }
+
+    async fn decide(self: &Arc<Self>, attempt: LoginAttempt) -> Result<GoodLogin, LoginError> {
+        let login = Some(attempt.login.as_str())
+            .filter(|login| login.len() <= LOGIN_MAX_BYTES)
+            .and_then(canonical_login);
+        let identity = match &login {
+            Some(login) => {
+                self.directory.login(login).await.map_err(|s| LoginError::Directory(Box::new(s)))?
+            }
+            None => None,
+        };
+        let known_as = identity.as_ref().map(|identity| &identity.login).or(login.as_ref());
+        let mailbox_id = identity.as_ref().map_or(0, |identity| identity.mailbox_id);
+        let counted =
+            Attempt::new(known_as.map_or("", String::as_str), mailbox_id, attempt.peer.client_key());
+        if let Some(identity) = identity.as_ref().filter(|identity| self.is_verified(identity, &attempt)) {
+            return self.let_in(identity, &attempt, &counted, true).await;
+        }
+        // In a task of its own: who hangs up before the answer has tried all the same, and is counted.
+        let this = Arc::clone(self);
+        let checked = tokio::spawn(async move { this.check(identity, attempt, counted).await });
+        checked.await.map_err(LoginError::Aborted)?
+    }
+
+    async fn check(
+        &self,
+        identity: Option<Arc<LoginIdentity>>,
+        attempt: LoginAttempt,
+        counted: Attempt,
+    ) -> Result<GoodLogin, LoginError> {
+        let deadline = Instant::now() + QUEUE_WAIT_MAX;
+        let turn = self.turns.get(counted.place(&self.spread, TURNS));
+        let _turn = match turn {
+            Some(turn) => {
+                let taken = tokio::time::timeout_at(deadline, turn.lock()).await;
+                Some(taken.map_err(|_| PasswordError::Overloaded)?)
+            }
+            None => None,
+        };
+        // Another session of the same owner may have been first.
+        if let Some(identity) = identity.as_ref().filter(|identity| self.is_verified(identity, &attempt)) {
+            return self.let_in(identity, &attempt, &counted, true).await;
+        }
+        if !self.store.admit(&counted, self.limits, unix_now()).await? {
+            return Err(LoginError::Throttled);
+        }
+        let fits = self.password_fits(identity.as_deref(), &attempt.password.0, deadline).await?;
+        match identity.filter(|identity| fits && is_in_service(identity)) {
+            Some(identity) => {
+                let key = self.verified.key(&identity, &attempt.password.0);
+                self.verified.remember(key, identity.mailbox_id);
+                self.let_in(&identity, &attempt, &counted, false).await
+            }
+            None => {
+                self.store.failed_login(&counted, self.limits, unix_now()).await?;
+                Err(LoginError::BadCredentials)
+            }
+        }
+    }
+
+    /// The same work whether or not there is such a login, and however long the password is.
+    async fn password_fits(
+        &self,
+        identity: Option<&LoginIdentity>,
+        password: &Bytes,
+        deadline: Instant,
+    ) -> Result<bool, PasswordError> {
+        let is_plausible = !password.is_empty() && password.len() <= PASSWORD_MAX_BYTES;
+        let password = password.slice(..password.len().min(PASSWORD_MAX_BYTES));
+        let phc = identity.map(|identity| identity.password_phc.as_str());
+        Ok(self.passwords.verify(phc, password, deadline).await? && is_plausible)
+    }
+
+    fn is_verified(&self, identity: &LoginIdentity, attempt: &LoginAttempt) -> bool {
+        let password = &attempt.password.0;
+        is_in_service(identity)
+            && password.len() <= PASSWORD_MAX_BYTES
+            && self.verified.holds(&self.verified.key(identity, password))
+    }
+
+    async fn let_in(
+        &self,
+        identity: &Arc<LoginIdentity>,
+        attempt: &LoginAttempt,
+        counted: &Attempt,
+        ask_throttle: bool,
+    ) -> Result<GoodLogin, LoginError> {
+        let life = self.policy.life_for(identity, attempt.protocol, attempt.peer);
+        let grant = (identity.as_ref(), life, self.policy.per_client_max);
+        match self.store.good_login(counted, self.limits, unix_now(), ask_throttle, grant).await? {
+            // Also with the right password: else the remembered ones could be guessed without an end.
+            Noted::Throttled => Err(LoginError::Throttled),
+            Noted::In { granted } => Ok(GoodLogin { identity: Arc::clone(identity), granted }),
+        }
+    }
+
+    /// Forgets what it remembers of these mailboxes.
+    pub(crate) fn forget(&self, mailbox_ids: &[i64]) {
+        self.verified.forget(mailbox_ids);
+    }
+
+    /// Gives memory back that was not needed lately; called now and then.
+    pub(crate) fn rest(&self) {
+        self.passwords.rest();
+    }
+}
+
+fn is_in_service(identity: &LoginIdentity) -> bool {
+    identity.state() == ActivityState::Active && identity.domain_state() == DomainState::Live
+}
+
+fn note_result(
+    result: &Result<GoodLogin, LoginError>,
+    session_id: &str,
+    peer: PeerIp,
+    protocol: Protocol,
+    took: Duration,
+) {
+    let outcome = match result {
+        Ok(login) => {
+            let mailbox_id = login.identity.mailbox_id;
+            tracing::debug!(session_id, %peer, mailbox_id, granted = login.granted, "login");
+            "good"
+        }
+        // The login as typed is not logged: people type their password there.
+        Err(error @ (LoginError::BadCredentials | LoginError::Throttled)) => {
+            tracing::info!(session_id, %peer, "login refused: {error}");
+            if matches!(error, LoginError::Throttled) { "throttled" } else { "bad" }
+        }
+        Err(error) => {
+            tracing::warn!(session_id, %peer, error = error as &dyn std::error::Error, "login not possible");
+            "unavailable"
+        }
+    };
+    metrics::counter!("postern_auth_logins_total", "protocol" => protocol.as_str_name(), "outcome" => outcome)
+        .increment(1);
+    metrics::histogram!("postern_auth_login_seconds", "outcome" => outcome).record(took.as_secs_f64());
+}

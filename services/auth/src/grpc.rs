@@ -1,0 +1,17 @@
+//! The gRPC face: translates requests into questions and answers into responses, and decides nothing.
+
+pub(crate) mod login;
+pub(crate) mod relay;
+
+use postern_mail::{PeerIp, Reason};
+use postern_mesh::failure;
+use tonic::Status;
+
+/// The client's address, as a gateway sends it.
+fn peer_ip(text: &str) -> Result<PeerIp, Status> {
+    text.parse().map_err(|_| invalid("peer_ip", "not an IP address"))
+}
+
+fn invalid(field: &str, why: &str) -> Status {
+    failure::status_with(Reason::InvalidArgument, format!("{field}: {why}"))
+}

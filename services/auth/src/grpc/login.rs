@@ -1,0 +1,86 @@
+//! `postern.auth.v1.LoginService`.
+
+use std::sync::Arc;
+
+use postern_mail::Reason;
+use postern_mesh::{failure, identity::ASSERTION_SECONDS};
+use postern_proto::auth::v1::{
+    AuthenticateRequest, AuthenticateResponse, ExchangeTokenRequest, ExchangeTokenResponse, Protocol,
+    login_service_server::LoginService,
+};
+use tonic::{Request, Response, Status};
+
+use super::{invalid, peer_ip};
+use crate::{
+    authenticate::{Authenticator, GoodLogin, LoginAttempt, Password},
+    operator_token::{OperatorTokens, TokenError},
+};
+
+/// Longest session id, characters.
+const SESSION_ID_MAX: usize = 64;
+
+pub(crate) struct LoginFace {
+    pub(crate) logins: Arc<Authenticator>,
+    pub(crate) operators: OperatorTokens,
+}
+
+#[tonic::async_trait]
+impl LoginService for LoginFace {
+    async fn authenticate(
+        &self,
+        request: Request<AuthenticateRequest>,
+    ) -> Result<Response<AuthenticateResponse>, Status> {
+        let attempt = attempt(request.into_inner())?;
+        match self.logins.authenticate(attempt).await {
+            Ok(login) => Ok(Response::new(answer(login))),
+            Err(error) => Err(failure::status(error.reason())),
+        }
+    }
+
+    async fn exchange_token(
+        &self,
+        request: Request<ExchangeTokenRequest>,
+    ) -> Result<Response<ExchangeTokenResponse>, Status> {
+        match self.operators.exchange(&request.get_ref().token).await {
+            Ok(assertion) => Ok(Response::new(ExchangeTokenResponse {
+                assertion,
+                expires_in_seconds: i32::try_from(ASSERTION_SECONDS).unwrap_or(0),
+            })),
+            Err(error) => {
+                tracing::warn!("token refused: {error}");
+                let reason = match error {
+                    TokenError::Wrong => Reason::CallerUnknown,
+                    TokenError::TooManyWrong => Reason::LoginThrottled,
+                };
+                Err(failure::status_with(reason, error.to_string()))
+            }
+        }
+    }
+}
+
+fn attempt(request: AuthenticateRequest) -> Result<LoginAttempt, Status> {
+    let protocol = request.protocol();
+    if protocol == Protocol::Unspecified {
+        return Err(invalid("protocol", "POP3, SMTP or PANEL"));
+    }
+    Ok(LoginAttempt {
+        peer: peer_ip(&request.peer_ip)?,
+        session_id: request.session_id.chars().take(SESSION_ID_MAX).collect(),
+        protocol,
+        login: request.login,
+        password: Password(request.password),
+    })
+}
+
+fn answer(login: GoodLogin) -> AuthenticateResponse {
+    let identity = login.identity;
+    AuthenticateResponse {
+        mailbox_id: identity.mailbox_id,
+        login: identity.login.clone(),
+        address: identity.address.clone(),
+        domain: identity.domain.clone(),
+        customer: identity.customer.clone(),
+        credential_version: identity.credential_version,
+        granted: login.granted,
+    }
+}

@@ -1,0 +1,187 @@
+//! `postern.auth.v1.RelayService`.
+
+use std::{pin::Pin, time::Duration};
+
+use futures_util::Stream;
+use postern_mail::{Reason, Verdict};
+use postern_mesh::{failure, shutdown::Shutdown};
+use postern_proto::auth::v1::{
+    CheckRelayRequest, CheckRelayResponse, ListGrantsRequest, ListGrantsResponse, Revocation, RevocationBeat,
+    RevokeGrantRequest, RevokeGrantResponse, WatchRevocationsRequest, WatchRevocationsResponse,
+    relay_service_server::RelayService, watch_revocations_response::Event,
+};
+use tokio::{
+    sync::{broadcast, mpsc},
+    time::{MissedTickBehavior, interval},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::{invalid, peer_ip};
+use crate::{
+    authenticate::temporary_reason,
+    grant_list::{GrantList, GrantListError},
+    relay::{RelayDesk, RelayError, RelayQuestion, Submitter},
+    revocation::Revocations,
+};
+
+/// Recipients of one question at most: those of one transaction.
+const RECIPIENTS_MAX: u32 = 1000;
+/// The stream of revocations beats so often; the contract says every second at least.
+const BEAT_EVERY: Duration = Duration::from_millis(500);
+/// Events that a watcher may leave unread.
+const UNREAD_MAX: usize = 64;
+
+pub(crate) struct RelayFace {
+    pub(crate) desk: RelayDesk,
+    pub(crate) grants: GrantList,
+    pub(crate) revocations: Revocations,
+    pub(crate) shutdown: Shutdown,
+}
+
+#[tonic::async_trait]
+impl RelayService for RelayFace {
+    async fn check_relay(
+        &self,
+        request: Request<CheckRelayRequest>,
+    ) -> Result<Response<CheckRelayResponse>, Status> {
+        let question = question(request.into_inner())?;
+        let result = self.desk.check(&question).await;
+        count_result(&question, &result.as_ref().map(|_| ()));
+        match result {
+            Ok(permission) => Ok(Response::new(CheckRelayResponse {
+                login: permission.login,
+                mailbox_id: permission.mailbox.mailbox_id,
+                address: permission.mailbox.address.clone(),
+                customer: permission.mailbox.customer.clone(),
+                authenticated: permission.authenticated,
+            })),
+            Err(error) => Err(failure::status(error.reason())),
+        }
+    }
+
+    async fn list_grants(
+        &self,
+        request: Request<ListGrantsRequest>,
+    ) -> Result<Response<ListGrantsResponse>, Status> {
+        let request = request.into_inner();
+        let page = async {
+            let filter = self.grants.filter(&request.login, &request.peer_ip).await?;
+            self.grants.page(&filter, request.page_size, &request.page_token).await
+        };
+        let (grants, next_page_token) = page.await.map_err(|error| list_failure(&error))?;
+        Ok(Response::new(ListGrantsResponse { grants, next_page_token }))
+    }
+
+    async fn revoke_grant(
+        &self,
+        request: Request<RevokeGrantRequest>,
+    ) -> Result<Response<RevokeGrantResponse>, Status> {
+        let request = request.into_inner();
+        let revoked = async {
+            let filter = self.grants.filter(&request.login, &request.peer_ip).await?;
+            let count = self.grants.revoke(&filter).await?;
+            tracing::info!(?filter, count, "grants revoked");
+            Ok(count)
+        };
+        let count = revoked.await.map_err(|error| list_failure(&error))?;
+        Ok(Response::new(RevokeGrantResponse { revoked_count: i32::try_from(count).unwrap_or(i32::MAX) }))
+    }
+
+    type WatchRevocationsStream =
+        Pin<Box<dyn Stream<Item = Result<WatchRevocationsResponse, Status>> + Send + 'static>>;
+
+    async fn watch_revocations(
+        &self,
+        _request: Request<WatchRevocationsRequest>,
+    ) -> Result<Response<Self::WatchRevocationsStream>, Status> {
+        let (events, stream) = mpsc::channel(UNREAD_MAX);
+        let (revoked, shutdown) = (self.revocations.watch(), self.shutdown.clone());
+        self.shutdown.spawn(async move {
+            tokio::select! {
+                () = tell(revoked, &events) => {}
+                () = shutdown.triggered() => {}
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+}
+
+/// Tells one watcher until it hangs up, or fell behind so far that something was lost: then the stream ends with an
+/// error, and the watcher knows.
+async fn tell(
+    mut revoked: broadcast::Receiver<Revocation>,
+    events: &mpsc::Sender<Result<WatchRevocationsResponse, Status>>,
+) {
+    let mut beat = interval(BEAT_EVERY);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let event = tokio::select! {
+            revocation = revoked.recv() => match revocation {
+                Ok(revocation) => Event::Revocation(revocation),
+                Err(broadcast::error::RecvError::Lagged(_)) => {
+                    let _ = events.send(Err(failure::status(Reason::Overloaded))).await;
+                    return;
+                }
+                Err(broadcast::error::RecvError::Closed) => return,
+            },
+            _ = beat.tick() => Event::Beat(RevocationBeat {}),
+        };
+        if events.send(Ok(WatchRevocationsResponse { event: Some(event) })).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn question(request: CheckRelayRequest) -> Result<RelayQuestion, Status> {
+    let recipients = u32::try_from(request.recipient_count)
+        .ok()
+        .filter(|count| *count <= RECIPIENTS_MAX)
+        .ok_or_else(|| invalid("recipient_count", "0 to 1000"))?;
+    let sender = request
+        .sender
+        .parse()
+        .map_err(|error| failure::status_with(Reason::BadSenderAddress, format!("sender: {error}")))?;
+    Ok(RelayQuestion {
+        peer: peer_ip(&request.peer_ip)?,
+        sender,
+        authenticated: request.authenticated.map(|submitter| Submitter {
+            mailbox_id: submitter.mailbox_id,
+            login: submitter.login,
+            credential_version: submitter.credential_version,
+        }),
+        recipients,
+    })
+}
+
+fn count_result(question: &RelayQuestion, result: &Result<(), &RelayError>) {
+    let outcome = match result {
+        Ok(()) => "permitted",
+        Err(error) if error.reason() == Reason::BudgetExhausted => {
+            tracing::info!(peer = %question.peer, "sending limit reached");
+            "over_budget"
+        }
+        // The gateway logs refusals with its session.
+        Err(error) if error.reason().verdict() == Verdict::Permanent => "refused",
+        Err(error) => {
+            let error: &dyn std::error::Error = *error;
+            tracing::warn!(peer = %question.peer, error, "no decision about relaying");
+            "unavailable"
+        }
+    };
+    metrics::counter!("postern_auth_relay_checks_total", "outcome" => outcome).increment(1);
+}
+
+fn list_failure(error: &GrantListError) -> Status {
+    let reason = match error {
+        GrantListError::BadRequest { .. } => Reason::InvalidArgument,
+        GrantListError::NoSuchLogin(_) => Reason::NotFound,
+        GrantListError::Directory(status) => temporary_reason(status),
+        GrantListError::Store(_) => Reason::Unavailable,
+    };
+    if reason.verdict() == Verdict::Temporary {
+        tracing::warn!(error = error as &dyn std::error::Error, "grants cannot be listed or ended");
+        return failure::status(reason);
+    }
+    failure::status_with(reason, error.to_string())
+}

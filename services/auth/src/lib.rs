@@ -1,0 +1,123 @@
+//! auth: who is it, and may this client send mail to the outside.
+//!
+//! A login walks `grpc/login -> authenticate -> directory, verify_cache, throttle, password -> redis_store`; a question
+//! about relaying walks `grpc/relay -> relay -> redis_store, directory`. State is in Redis only and may be lost.
+
+mod authenticate;
+mod grant;
+mod grant_list;
+mod grpc;
+mod operator_token;
+mod password;
+mod redis_connection;
+mod redis_store;
+mod relay;
+mod revocation;
+mod settings;
+mod throttle;
+mod verify_cache;
+
+use std::{sync::Arc, time::Duration};
+
+use postern_mesh::{
+    StartError, client::MeshChannel, directory::Directory, health::Readiness, settings::MeshSettings,
+    shutdown::Shutdown,
+};
+use postern_proto::auth::v1::{
+    login_service_server::LoginServiceServer, relay_service_server::RelayServiceServer,
+};
+use tonic::service::Routes;
+
+use crate::{
+    authenticate::Authenticator,
+    grant::GrantPolicy,
+    grant_list::GrantList,
+    grpc::{login::LoginFace, relay::RelayFace},
+    operator_token::OperatorTokens,
+    password::Passwords,
+    redis_connection::RedisConnection,
+    redis_store::RedisStore,
+    relay::{BudgetLimits, RelayDesk},
+    revocation::Revocations,
+    throttle::ThrottleLimits,
+};
+
+pub use settings::{Networks, NetworksError, Settings};
+
+/// Memory of password checks is given back after so long without a need.
+const REST_EVERY: Duration = Duration::from_secs(60);
+
+/// Waits for Redis, refuses one that evicts, begins to watch the directory and the other replicas, and gives the
+/// services LoginService and RelayService.
+///
+/// # Errors
+/// A setting makes no sense, or Redis is away for 30 s or may not be used.
+pub async fn open(
+    settings: &Settings,
+    mesh: &MeshSettings,
+    account: MeshChannel,
+    shutdown: &Shutdown,
+) -> Result<Routes, StartError> {
+    let token = settings.operator_token()?;
+    let connection = RedisConnection::new(&settings.redis_url)?;
+    connection.wait_until_fit().await?;
+    let store = RedisStore::new(connection);
+    let directory = Directory::new(account, shutdown);
+    let policy = GrantPolicy {
+        default_life: settings.grant_seconds,
+        refused_networks: settings.grant_refused_networks.clone(),
+        per_client_max: settings.limit_grants_per_client,
+    };
+    let limits = ThrottleLimits {
+        account: settings.limit_failed_logins_account,
+        client: settings.limit_failed_logins_network,
+    };
+    let budgets = BudgetLimits {
+        mailbox: settings.limit_recipients_per_hour_mailbox,
+        client: settings.limit_recipients_per_hour_client,
+    };
+    let passwords = Passwords::new(settings.argon2_workers);
+    let logins =
+        Arc::new(Authenticator::new(directory.clone(), store.clone(), passwords, policy.clone(), limits));
+    let revocations = Revocations::new(store.clone());
+    revocations.begin(&directory, Arc::clone(&logins), shutdown);
+    rest_now_and_then(&logins, shutdown);
+    let login_face =
+        LoginFace { logins, operators: OperatorTokens::new(token.as_deref(), mesh.mesh_key.clone()) };
+    let relay_face = RelayFace {
+        desk: RelayDesk { directory: directory.clone(), store: store.clone(), policy, budgets },
+        grants: GrantList { directory, store, revocations: revocations.clone() },
+        revocations,
+        shutdown: shutdown.clone(),
+    };
+    Ok(Routes::new(LoginServiceServer::new(login_face)).add_service(RelayServiceServer::new(relay_face)))
+}
+
+/// Whether auth can work, for `/readyz`: Redis answers.
+///
+/// # Errors
+/// When the URL of Redis is none.
+pub fn readiness(settings: &Settings) -> Result<Readiness, StartError> {
+    let connection = RedisConnection::new(&settings.redis_url)?;
+    Ok(Readiness::new().check("redis", move || {
+        let connection = connection.clone();
+        async move { connection.ping().await }
+    }))
+}
+
+fn rest_now_and_then(logins: &Arc<Authenticator>, shutdown: &Shutdown) {
+    let (logins, ending) = (Arc::downgrade(logins), shutdown.clone());
+    shutdown.spawn(async move {
+        let mut pause = tokio::time::interval(REST_EVERY);
+        loop {
+            tokio::select! {
+                _ = pause.tick() => {}
+                () = ending.triggered() => return,
+            }
+            match logins.upgrade() {
+                Some(logins) => logins.rest(),
+                None => return,
+            }
+        }
+    });
+}

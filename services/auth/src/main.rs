@@ -1,0 +1,41 @@
+//! The auth service as a process of its own.
+
+use std::time::Duration;
+
+use clap::Parser;
+use postern_mesh::{
+    client::MeshChannel, health, server, settings::MeshSettings, shutdown::Shutdown, telemetry,
+};
+
+/// Who is it, and may this client relay: checks passwords, keeps grants and throttles in Redis.
+#[derive(Parser)]
+#[command(name = "postern-auth", version)]
+struct Program {
+    #[command(flatten)]
+    mesh: MeshSettings,
+
+    #[command(flatten)]
+    auth: postern_auth::Settings,
+
+    /// Where account is: http://host:port, several separated by commas
+    #[arg(long, env = "POSTERN_ACCOUNT_URL", value_name = "URL", default_value = "http://127.0.0.1:7101")]
+    account_url: String,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let program = Program::parse();
+    let _telemetry = telemetry::init_with("auth", &program.mesh.log)?;
+    let shutdown = Shutdown::new();
+    shutdown.on_signals();
+    let account = MeshChannel::connect(&program.account_url, "auth", &program.mesh)?;
+    let routes = tokio::select! {
+        routes = postern_auth::open(&program.auth, &program.mesh, account, &shutdown) => routes?,
+        () = shutdown.triggered() => return Ok(()),
+    };
+    server::serve(program.auth.auth_listen, routes, "auth", &program.mesh, &shutdown).await?;
+    health::serve(program.mesh.health_listen, postern_auth::readiness(&program.auth)?, &shutdown).await?;
+    shutdown.triggered().await;
+    shutdown.finish(Duration::from_secs(program.mesh.drain_seconds)).await;
+    Ok(())
+}

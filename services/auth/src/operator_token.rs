@@ -1,0 +1,96 @@
+//! The operator token: its bearer gets an assertion of 60 s in the operator's name.
+
+use std::time::Duration;
+
+use postern_mesh::identity::{MeshKey, Role};
+use ring::hmac;
+use thiserror::Error;
+use tokio::sync::{Mutex, Semaphore};
+
+/// Wrong tokens are answered one in this time.
+const WRONG_TOKEN_PAUSE: Duration = Duration::from_secs(1);
+/// More than so many wrong ones at once are turned away at once.
+const WRONG_TOKENS_WAITING_MAX: usize = 2;
+
+/// Why no assertion was given.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub(crate) enum TokenError {
+    #[error("the operator token is wrong")]
+    Wrong,
+    #[error("too many wrong operator tokens")]
+    TooManyWrong,
+}
+
+/// Knows the token by its digest.
+pub(crate) struct OperatorTokens {
+    secret: hmac::Key,
+    /// `None`: no token was set, nobody is an operator.
+    expected: Option<hmac::Tag>,
+    mesh_key: MeshKey,
+    waiting: Semaphore,
+    one_by_one: Mutex<()>,
+    wrong_token_pause: Duration,
+}
+
+impl OperatorTokens {
+    pub(crate) fn new(token: Option<&str>, mesh_key: MeshKey) -> Self {
+        // Tags under a key that nobody knows are compared, in constant time, not the tokens.
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, &rand::random::<[u8; 32]>());
+        let expected = token.map(|token| hmac::sign(&secret, token.as_bytes()));
+        let waiting = Semaphore::new(WRONG_TOKENS_WAITING_MAX);
+        let one_by_one = Mutex::new(());
+        Self { secret, expected, mesh_key, waiting, one_by_one, wrong_token_pause: WRONG_TOKEN_PAUSE }
+    }
+
+    /// An assertion for the bearer of the right token. The right one is never held up by the wrong ones of others: it
+    /// is too long to be guessed, what is bounded is the work.
+    pub(crate) async fn exchange(&self, token: &str) -> Result<String, TokenError> {
+        let is_right = self
+            .expected
+            .as_ref()
+            .is_some_and(|expected| hmac::verify(&self.secret, token.as_bytes(), expected.as_ref()).is_ok());
+        if is_right {
+            return Ok(self.mesh_key.assertion("operator", Role::Operator));
+        }
+        let Ok(_place) = self.waiting.try_acquire() else { return Err(TokenError::TooManyWrong) };
+        let _turn = self.one_by_one.lock().await;
+        tokio::time::sleep(self.wrong_token_pause).await;
+        Err(TokenError::Wrong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAUSE: Duration = Duration::from_millis(200);
+
+    fn knowing(token: Option<&str>, key: MeshKey) -> OperatorTokens {
+        OperatorTokens { wrong_token_pause: PAUSE, ..OperatorTokens::new(token, key) }
+    }
+
+    #[tokio::test]
+    async fn the_right_token_makes_an_operator() {
+        let key = MeshKey::random();
+        let tokens = knowing(Some("0123456789abcdef"), key.clone());
+        let caller = key.verify(&tokens.exchange("0123456789abcdef").await.unwrap()).unwrap();
+        assert_eq!(caller.role, Role::Operator);
+        for wrong in ["", "0123456789abcde", "0123456789abcdef0", "0123456789abcdeF"] {
+            assert_eq!(tokens.exchange(wrong).await, Err(TokenError::Wrong), "{wrong}");
+        }
+        assert_eq!(knowing(None, key).exchange("").await, Err(TokenError::Wrong));
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_wrong_tokens_does_not_hold_up_the_right_one() {
+        let tokens = knowing(Some("0123456789abcdef"), MeshKey::random());
+        let flood = futures_util::future::join_all((0..10).map(|_| tokens.exchange("wrong")));
+        let begun = tokio::time::Instant::now();
+        let (answers, right) = tokio::join!(flood, async {
+            let right = tokens.exchange("0123456789abcdef").await.is_ok();
+            (right, begun.elapsed())
+        });
+        assert!(right.0 && right.1 < PAUSE, "{right:?}");
+        assert_eq!(answers.iter().filter(|a| **a == Err(TokenError::TooManyWrong)).count(), 8);
+    }
+}

@@ -1,0 +1,295 @@
+//! What auth keeps in Redis, and each question to it: one round trip, one script where several keys must agree.
+//!
+//! | key | holds | life |
+//! | --- | --- | --- |
+//! | `grant:{client}` | hash: mailbox -> grant | that of its longest grant |
+//! | `clients:{mailbox}` | sorted set: client -> last good login | 30 days after the last one |
+//! | `failed_account:{login}`, `failed_client:{client}`, `failed_pair:{login}:{client}` | failures | 10 minutes |
+//! | `sent_mailbox:{mailbox}:{hour}`, `sent_client:{client}:{hour}` | remote recipients | 2 hours |
+//!
+//! All of it may be lost: then clients check their mail again.
+
+use std::sync::LazyLock;
+
+use postern_proto::account::v1::LoginIdentity;
+use redis::{AsyncCommands as _, RedisError, RedisResult, Script};
+use thiserror::Error;
+
+use crate::{
+    grant::{GrantEntry, GrantPolicy},
+    redis_connection::RedisConnection,
+    throttle::{Attempt, GOOD_NAME_SECONDS, ThrottleLimits, WINDOW_SECONDS, clients_key},
+};
+
+/// Life of an hour's count, seconds: no clock needs to be exact.
+const BUDGET_LIFE_SECONDS: u32 = 7200;
+/// Channel that tells every replica what was revoked.
+pub(crate) const REVOCATIONS_CHANNEL: &str = "postern:revocations";
+
+macro_rules! throttle_script {
+    ($file:literal) => {
+        LazyLock::new(|| {
+            Script::new(concat!(include_str!("scripts/throttle.lua"), "\n", include_str!($file)))
+        })
+    };
+}
+
+static ADMIT: LazyLock<Script> = throttle_script!("scripts/admit.lua");
+static FAILED_LOGIN: LazyLock<Script> = throttle_script!("scripts/failed_login.lua");
+static GOOD_LOGIN: LazyLock<Script> = throttle_script!("scripts/good_login.lua");
+static FORGET_GRANTS: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/forget_grants.lua")));
+static COUNT_RECIPIENTS: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/count_recipients.lua")));
+
+/// Redis did not do what was asked. Always temporary.
+#[derive(Debug, Error)]
+#[error("Redis, {doing}")]
+pub(crate) struct StoreError {
+    /// What was to be done.
+    doing: &'static str,
+    #[source]
+    source: RedisError,
+}
+
+trait Doing<T> {
+    fn doing(self, doing: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> Doing<T> for RedisResult<T> {
+    fn doing(self, doing: &'static str) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError { doing, source })
+    }
+}
+
+/// What became of a right password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Noted {
+    /// It was right and has to wait all the same.
+    Throttled,
+    /// Let in.
+    In {
+        /// A grant of this client and mailbox lives now.
+        granted: bool,
+    },
+}
+
+/// The grants of one client and what Redis's clock said when they were read.
+#[derive(Debug, Default)]
+pub(crate) struct GrantsAtClient {
+    /// Seconds since 1970.
+    pub(crate) redis_now: i64,
+    pub(crate) entries: Vec<GrantEntry>,
+}
+
+/// Recipients to count against the budgets of this hour.
+#[derive(Debug)]
+pub(crate) struct Budget<'a> {
+    pub(crate) mailbox_id: i64,
+    pub(crate) client: &'a str,
+    pub(crate) recipients: u32,
+    /// 0 = off.
+    pub(crate) mailbox_limit: u32,
+    /// 0 = off.
+    pub(crate) client_limit: u32,
+}
+
+/// The questions of auth to Redis.
+#[derive(Clone)]
+pub(crate) struct RedisStore {
+    connection: RedisConnection,
+}
+
+impl RedisStore {
+    pub(crate) fn new(connection: RedisConnection) -> Self {
+        Self { connection }
+    }
+
+    pub(crate) fn connection(&self) -> &RedisConnection {
+        &self.connection
+    }
+
+    /// May this client try a password now? Asked before the expensive check.
+    pub(crate) async fn admit(
+        &self,
+        attempt: &Attempt,
+        limits: ThrottleLimits,
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        let invocation = throttle_call(&ADMIT, attempt, limits, now);
+        invocation.invoke_async(&mut self.connection.clone()).await.doing("asking the throttle")
+    }
+
+    /// Counts a wrong password.
+    pub(crate) async fn failed_login(
+        &self,
+        attempt: &Attempt,
+        limits: ThrottleLimits,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let invocation = throttle_call(&FAILED_LOGIN, attempt, limits, now);
+        invocation.invoke_async(&mut self.connection.clone()).await.doing("counting a failed login")
+    }
+
+    /// Notes a right password and writes or renews the grant, `life` seconds long (`None`: no grant). `ask_throttle`
+    /// when nobody asked it for this attempt yet.
+    pub(crate) async fn good_login(
+        &self,
+        attempt: &Attempt,
+        limits: ThrottleLimits,
+        now: i64,
+        ask_throttle: bool,
+        (identity, life, per_client_max): (&LoginIdentity, Option<u32>, u32),
+    ) -> Result<Noted, StoreError> {
+        let mut invocation = throttle_call(&GOOD_LOGIN, attempt, limits, now);
+        let life = life.unwrap_or(0);
+        invocation
+            .key(grant_key(&attempt.client))
+            .arg(u8::from(ask_throttle))
+            .arg(identity.mailbox_id)
+            .arg(life)
+            .arg(identity.credential_version)
+            .arg(&identity.domain)
+            .arg(&identity.login)
+            .arg(GrantPolicy::renew_after(life))
+            .arg(per_client_max);
+        let answer: i64 =
+            invocation.invoke_async(&mut self.connection.clone()).await.doing("noting a login")?;
+        Ok(if answer < 0 { Noted::Throttled } else { Noted::In { granted: answer == 1 } })
+    }
+
+    /// All grants of a client, in no order, also those that do not hold any more.
+    pub(crate) async fn grants_at(&self, client: &str) -> Result<GrantsAtClient, StoreError> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("TIME").hgetall(grant_key(client));
+        let ((redis_now, _micros), fields): ((i64, i64), Vec<(String, String)>) =
+            pipe.query_async(&mut self.connection.clone()).await.doing("reading grants")?;
+        Ok(GrantsAtClient { redis_now, entries: parse_entries(fields) })
+    }
+
+    /// Removes grants that were found dead, unless they were renewed meanwhile.
+    pub(crate) async fn forget_grants(&self, client: &str, dead: &[GrantEntry]) -> Result<(), StoreError> {
+        let mut invocation = FORGET_GRANTS.prepare_invoke();
+        invocation.key(grant_key(client));
+        for entry in dead {
+            invocation.arg(entry.mailbox_id).arg(&entry.written);
+        }
+        invocation.invoke_async(&mut self.connection.clone()).await.doing("removing dead grants")
+    }
+
+    /// Counts recipients against both budgets; false, and nothing counted, when one of them would be exceeded.
+    pub(crate) async fn count_recipients(&self, budget: &Budget<'_>, now: i64) -> Result<bool, StoreError> {
+        let hour = now.div_euclid(3600);
+        let mut invocation = COUNT_RECIPIENTS.prepare_invoke();
+        invocation
+            .key(format!("sent_mailbox:{}:{hour}", budget.mailbox_id))
+            .key(format!("sent_client:{}:{hour}", budget.client))
+            .arg(budget.recipients)
+            .arg(budget.mailbox_limit)
+            .arg(budget.client_limit)
+            .arg(BUDGET_LIFE_SECONDS);
+        invocation.invoke_async(&mut self.connection.clone()).await.doing("counting recipients")
+    }
+
+    /// Clients that a mailbox has logged in from, those of its grants among them.
+    pub(crate) async fn clients_of(&self, mailbox_id: i64) -> Result<Vec<String>, StoreError> {
+        let key = clients_key(mailbox_id);
+        self.connection.clone().zrevrange(key, 0, -1).await.doing("reading the clients of a mailbox")
+    }
+
+    /// The grants of one mailbox at these clients, with the client of each.
+    pub(crate) async fn grants_of(
+        &self,
+        mailbox_id: i64,
+        clients: &[String],
+    ) -> Result<(i64, Vec<(String, GrantEntry)>), StoreError> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("TIME");
+        for client in clients {
+            pipe.hget(grant_key(client), mailbox_id);
+        }
+        let answer: Vec<redis::Value> =
+            pipe.query_async(&mut self.connection.clone()).await.doing("reading the grants of a mailbox")?;
+        let mut values = answer.into_iter();
+        let time = values.next().unwrap_or(redis::Value::Nil);
+        let (redis_now, _micros): (i64, i64) =
+            redis::from_redis_value(time).map_err(RedisError::from).doing("reading the time")?;
+        let mut found = Vec::new();
+        for (client, value) in clients.iter().zip(values) {
+            let text: Option<String> =
+                redis::from_redis_value(value).map_err(RedisError::from).doing("reading a grant")?;
+            let entry = text.and_then(|text| GrantEntry::parse(&mailbox_id.to_string(), &text));
+            found.extend(entry.map(|entry| (client.clone(), entry)));
+        }
+        Ok((redis_now, found))
+    }
+
+    /// Ends the grants of one mailbox at these clients; how many there were.
+    pub(crate) async fn revoke_of(&self, mailbox_id: i64, clients: &[String]) -> Result<u32, StoreError> {
+        if clients.is_empty() {
+            return Ok(0);
+        }
+        let mut pipe = redis::pipe();
+        for client in clients {
+            pipe.hdel(grant_key(client), mailbox_id);
+        }
+        let removed: Vec<u32> =
+            pipe.query_async(&mut self.connection.clone()).await.doing("ending the grants of a mailbox")?;
+        Ok(removed.iter().sum())
+    }
+
+    /// Ends all grants of one client; how many there were.
+    pub(crate) async fn revoke_at(&self, client: &str) -> Result<u32, StoreError> {
+        let mut pipe = redis::pipe();
+        pipe.atomic().hlen(grant_key(client)).del(grant_key(client)).ignore();
+        let (count,): (u32,) =
+            pipe.query_async(&mut self.connection.clone()).await.doing("ending the grants of a client")?;
+        Ok(count)
+    }
+
+    /// Tells every replica.
+    pub(crate) async fn publish(&self, message: &str) -> Result<(), StoreError> {
+        let sent: RedisResult<i64> = self.connection.clone().publish(REVOCATIONS_CHANNEL, message).await;
+        sent.map(|_| ()).doing("publishing a revocation")
+    }
+
+    /// One step of a walk over all clients with grants; the walk is over when the cursor comes back as 0.
+    pub(crate) async fn scan_clients(&self, cursor: u64) -> Result<(u64, Vec<String>), StoreError> {
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg("grant:*").arg("COUNT").arg(1000);
+        let (next, keys): (u64, Vec<String>) =
+            scan.query_async(&mut self.connection.clone()).await.doing("listing grants")?;
+        let client = |key: String| key.strip_prefix("grant:").map(str::to_owned);
+        Ok((next, keys.into_iter().filter_map(client).collect()))
+    }
+}
+
+fn grant_key(client: &str) -> String {
+    format!("grant:{client}")
+}
+
+fn throttle_call<'a>(
+    script: &'a Script,
+    attempt: &Attempt,
+    limits: ThrottleLimits,
+    now: i64,
+) -> redis::ScriptInvocation<'a> {
+    let mut invocation = script.prepare_invoke();
+    invocation
+        .key(attempt.clients_key())
+        .key(attempt.account_key())
+        .key(attempt.client_key())
+        .key(attempt.pair_key())
+        .arg(&attempt.client)
+        .arg(now)
+        .arg(limits.account)
+        .arg(limits.client)
+        .arg(WINDOW_SECONDS)
+        .arg(GOOD_NAME_SECONDS);
+    invocation
+}
+
+/// What cannot be read was not written by this version: it is no grant.
+fn parse_entries(fields: Vec<(String, String)>) -> Vec<GrantEntry> {
+    fields.iter().filter_map(|(field, value)| GrantEntry::parse(field, value)).collect()
+}

@@ -1,0 +1,370 @@
+//! May this client send this mail to the outside: the decision, and the walk through grants, directory and budgets
+//! that leads to it. Fails closed: whatever is not known is not allowed.
+
+use std::{cmp::Reverse, sync::Arc};
+
+use postern_mail::{PeerIp, Reason, ReversePath};
+use postern_mesh::directory::Directory;
+use postern_proto::account::v1::{ActivityState, DomainIdentity, DomainState, MailboxIdentity, SenderPolicy};
+use thiserror::Error;
+use tonic::Status;
+
+use crate::{
+    authenticate::temporary_reason,
+    grant::{GrantEntry, GrantPolicy, unix_now},
+    redis_store::{Budget, RedisStore, StoreError},
+};
+
+/// A question at RCPT, or at MAIL with 0 recipients.
+#[derive(Debug)]
+pub(crate) struct RelayQuestion {
+    pub(crate) peer: PeerIp,
+    pub(crate) sender: ReversePath,
+    /// Who gave a password in this session.
+    pub(crate) authenticated: Option<Submitter>,
+    pub(crate) recipients: u32,
+}
+
+/// Who answers for a mail: by AUTH, or by a grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Submitter {
+    pub(crate) mailbox_id: i64,
+    pub(crate) login: String,
+    pub(crate) credential_version: i64,
+}
+
+/// The mail may go out.
+#[derive(Clone, Debug)]
+pub(crate) struct Permission {
+    pub(crate) login: String,
+    pub(crate) mailbox: Arc<MailboxIdentity>,
+    /// By AUTH, not by a grant.
+    pub(crate) authenticated: bool,
+}
+
+/// Why it may not. The first three are verdicts.
+#[derive(Debug, Error)]
+pub(crate) enum RelayError {
+    #[error("neither a live grant nor a live login")]
+    Prohibited,
+    #[error("the sender's domain belongs to another customer")]
+    SenderNotPermitted,
+    #[error("recipients of this hour")]
+    BudgetExhausted,
+    #[error("directory")]
+    Directory(#[source] Box<Status>),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl RelayError {
+    /// The row of the failure table.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Prohibited => Reason::RelayProhibited,
+            Self::SenderNotPermitted => Reason::SenderNotPermitted,
+            Self::BudgetExhausted => Reason::BudgetExhausted,
+            Self::Directory(status) => temporary_reason(status),
+            Self::Store(_) => Reason::Unavailable,
+        }
+    }
+}
+
+/// Remote recipients an hour; 0 = off.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BudgetLimits {
+    pub(crate) mailbox: u32,
+    pub(crate) client: u32,
+}
+
+/// What one grant, or one login, is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// It lets this mail through.
+    Permitted,
+    /// It is alive, but not for this sender.
+    SenderNotPermitted,
+    /// What it stood on is gone.
+    Dead,
+}
+
+/// Judges one credential: is its mailbox still there, with the password that was checked, in service, and may its
+/// customer use this sender. `sender` is the sender's domain if hosted here; `None` for the null sender and the world.
+pub(crate) fn judge(
+    credential_version: i64,
+    mailbox: Option<&MailboxIdentity>,
+    domain: Option<&DomainIdentity>,
+    sender: Option<&DomainIdentity>,
+) -> Judgement {
+    let (Some(mailbox), Some(domain)) = (mailbox, domain) else { return Judgement::Dead };
+    let alive = is_alive(credential_version, Some(mailbox))
+        && domain.state() == DomainState::Live
+        && domain.customer == mailbox.customer;
+    match (alive, may_use_sender(&mailbox.customer, sender)) {
+        (false, _) => Judgement::Dead,
+        (true, false) => Judgement::SenderNotPermitted,
+        (true, true) => Judgement::Permitted,
+    }
+}
+
+/// True while the mailbox is there, in service, and has the credential that was checked.
+pub(crate) fn is_alive(credential_version: i64, mailbox: Option<&MailboxIdentity>) -> bool {
+    mailbox.is_some_and(|mailbox| {
+        !mailbox.removed
+            && mailbox.state() == ActivityState::Active
+            && mailbox.credential_version == credential_version
+    })
+}
+
+/// May this customer's boxes use an envelope sender of this domain? A domain that is not live here belongs to the
+/// world, or whoever typed gmail.com could stop everyone's mail from it (DESIGN, "Delegation").
+fn may_use_sender(customer: &str, sender: Option<&DomainIdentity>) -> bool {
+    let Some(domain) = sender.filter(|domain| domain.state() == DomainState::Live) else { return true };
+    domain.customer == customer
+        || match domain.sender_policy() {
+            SenderPolicy::Anyone => true,
+            SenderPolicy::Named => domain.allowed_senders.iter().any(|allowed| allowed == customer),
+            SenderPolicy::Owner | SenderPolicy::Unspecified => false,
+        }
+}
+
+/// In which order grants of one client are tried: that of the sender itself, then those of its domain, so that mail is
+/// charged to whom it belongs to; among equals the newest.
+pub(crate) fn put_in_order(entries: &mut [GrantEntry], sender: &ReversePath) {
+    let sender = sender.address().map(|address| (address.canonical().to_string(), address.domain().as_str()));
+    let (address, domain) = match &sender {
+        Some((address, domain)) => (Some(address.as_str()), Some(*domain)),
+        None => (None, None),
+    };
+    entries.sort_by_key(|entry| {
+        (
+            address != Some(entry.login.as_str()),
+            domain != Some(entry.domain.as_str()),
+            Reverse(entry.issued_at),
+            entry.mailbox_id,
+        )
+    });
+}
+
+/// Decides about relaying. One for the whole process.
+pub(crate) struct RelayDesk {
+    pub(crate) directory: Directory,
+    pub(crate) store: RedisStore,
+    pub(crate) policy: GrantPolicy,
+    pub(crate) budgets: BudgetLimits,
+}
+
+impl RelayDesk {
+    /// Lets the mail through, counting its recipients, or says why not.
+    pub(crate) async fn check(&self, question: &RelayQuestion) -> Result<Permission, RelayError> {
+        let sender = self.sender_domain(&question.sender).await?;
+        let permission = match &question.authenticated {
+            Some(submitter) => self.by_login(submitter, sender.as_deref()).await?,
+            None => self.by_grant(question, sender.as_deref()).await?,
+        };
+        self.count(question, permission.mailbox.mailbox_id).await?;
+        Ok(permission)
+    }
+
+    async fn by_login(
+        &self,
+        submitter: &Submitter,
+        sender: Option<&DomainIdentity>,
+    ) -> Result<Permission, RelayError> {
+        let (judgement, mailbox) =
+            self.judge_mailbox(submitter.mailbox_id, submitter.credential_version, sender).await?;
+        match (judgement, mailbox) {
+            (Judgement::Permitted, Some(mailbox)) => {
+                Ok(Permission { login: submitter.login.clone(), mailbox, authenticated: true })
+            }
+            (Judgement::SenderNotPermitted, _) => Err(RelayError::SenderNotPermitted),
+            _ => Err(RelayError::Prohibited),
+        }
+    }
+
+    async fn by_grant(
+        &self,
+        question: &RelayQuestion,
+        sender: Option<&DomainIdentity>,
+    ) -> Result<Permission, RelayError> {
+        if !self.policy.may_hold_grant(question.peer) {
+            return Err(RelayError::Prohibited);
+        }
+        let client = question.peer.client_key().to_string();
+        let found = self.store.grants_at(&client).await?;
+        let now = unix_now();
+        let (mut live, mut dead): (Vec<_>, Vec<_>) =
+            found.entries.into_iter().partition(|entry| entry.holds(now, found.redis_now));
+        put_in_order(&mut live, &question.sender);
+        let mut refusal = RelayError::Prohibited;
+        let mut permission = None;
+        for entry in live {
+            let (judgement, mailbox) =
+                self.judge_mailbox(entry.mailbox_id, entry.credential_version, sender).await?;
+            match (judgement, mailbox) {
+                // The domain may have been set to "AUTH only" since.
+                (Judgement::Permitted | Judgement::SenderNotPermitted, Some(mailbox))
+                    if mailbox.auth_only =>
+                {
+                    dead.push(entry);
+                }
+                (Judgement::Permitted, Some(mailbox)) => {
+                    permission = Some(Permission { login: entry.login, mailbox, authenticated: false });
+                    break;
+                }
+                (Judgement::SenderNotPermitted, _) => refusal = RelayError::SenderNotPermitted,
+                _ => dead.push(entry),
+            }
+        }
+        self.bury(&client, &dead).await;
+        permission.ok_or(refusal)
+    }
+
+    /// The dead cannot hurt; removing them only spares the next question.
+    async fn bury(&self, client: &str, dead: &[GrantEntry]) {
+        if dead.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.forget_grants(client, dead).await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "dead grants stay for now");
+        }
+    }
+
+    async fn judge_mailbox(
+        &self,
+        mailbox_id: i64,
+        credential_version: i64,
+        sender: Option<&DomainIdentity>,
+    ) -> Result<(Judgement, Option<Arc<MailboxIdentity>>), RelayError> {
+        let away = |status| RelayError::Directory(Box::new(status));
+        let mailbox = self.directory.mailbox(mailbox_id).await.map_err(away)?;
+        let domain = match mailbox.as_ref().map(|mailbox| mailbox.domain.parse()) {
+            Some(Ok(name)) => self.directory.domain(&name).await.map_err(away)?,
+            _ => None,
+        };
+        Ok((judge(credential_version, mailbox.as_deref(), domain.as_deref(), sender), mailbox))
+    }
+
+    async fn sender_domain(&self, sender: &ReversePath) -> Result<Option<Arc<DomainIdentity>>, RelayError> {
+        let Some(address) = sender.address() else { return Ok(None) };
+        let found = self.directory.domain(address.domain()).await;
+        found.map_err(|status| RelayError::Directory(Box::new(status)))
+    }
+
+    async fn count(&self, question: &RelayQuestion, mailbox_id: i64) -> Result<(), RelayError> {
+        // Loopback wins grants only where the site said so: the local profile, where it is everybody.
+        let is_exempt = question.peer.is_loopback() && self.policy.may_hold_grant(question.peer);
+        let budget = Budget {
+            mailbox_id,
+            client: &question.peer.client_key().to_string(),
+            recipients: question.recipients,
+            mailbox_limit: self.budgets.mailbox,
+            client_limit: if is_exempt { 0 } else { self.budgets.client },
+        };
+        if budget.recipients == 0 || (budget.mailbox_limit == 0 && budget.client_limit == 0) {
+            return Ok(());
+        }
+        let counted = self.store.count_recipients(&budget, unix_now()).await?;
+        if counted { Ok(()) } else { Err(RelayError::BudgetExhausted) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mailbox() -> MailboxIdentity {
+        MailboxIdentity {
+            mailbox_id: 1,
+            customer: "homepage".to_owned(),
+            credential_version: 3,
+            state: ActivityState::Active.into(),
+            ..Default::default()
+        }
+    }
+
+    fn domain(customer: &str, policy: SenderPolicy, state: DomainState) -> DomainIdentity {
+        DomainIdentity {
+            customer: customer.to_owned(),
+            state: state.into(),
+            sender_policy: policy.into(),
+            allowed_senders: vec!["named".to_owned()],
+            ..Default::default()
+        }
+    }
+
+    fn own() -> DomainIdentity {
+        domain("homepage", SenderPolicy::Owner, DomainState::Live)
+    }
+
+    #[test]
+    fn a_credential_lives_only_while_all_it_stands_on_does() {
+        let judged =
+            |mailbox: &MailboxIdentity, domain: &DomainIdentity| judge(3, Some(mailbox), Some(domain), None);
+        assert_eq!(judged(&mailbox(), &own()), Judgement::Permitted);
+        for dead in [
+            MailboxIdentity { removed: true, ..mailbox() },
+            MailboxIdentity { credential_version: 4, ..mailbox() },
+            MailboxIdentity { credential_version: 2, ..mailbox() },
+            MailboxIdentity { state: ActivityState::Suspended.into(), ..mailbox() },
+            MailboxIdentity { state: ActivityState::Unspecified.into(), ..mailbox() },
+            MailboxIdentity { customer: "former".to_owned(), ..mailbox() },
+        ] {
+            assert_eq!(judged(&dead, &own()), Judgement::Dead, "{dead:?}");
+        }
+        for state in [DomainState::Pending, DomainState::Lost, DomainState::Unspecified] {
+            let domain = domain("homepage", SenderPolicy::Owner, state);
+            assert_eq!(judged(&mailbox(), &domain), Judgement::Dead, "{state:?}");
+        }
+        assert_eq!(judge(3, None, Some(&own()), None), Judgement::Dead);
+        assert_eq!(judge(3, Some(&mailbox()), None, None), Judgement::Dead);
+    }
+
+    #[test]
+    fn whose_sender_one_may_use() {
+        use DomainState::{Live, Lost, Pending};
+        use SenderPolicy::{Anyone, Named, Owner, Unspecified};
+        for (customer, owner, policy, state, may) in [
+            ("homepage", "homepage", Owner, Live, true),
+            ("homepage", "other", Owner, Live, false),
+            ("homepage", "other", Unspecified, Live, false),
+            ("homepage", "other", Named, Live, false),
+            ("named", "other", Named, Live, true),
+            ("homepage", "homepage", Named, Live, true),
+            ("homepage", "other", Anyone, Live, true),
+            // Not live: a name of the world, which anybody may write.
+            ("homepage", "other", Owner, Pending, true),
+            ("homepage", "other", Owner, Lost, true),
+        ] {
+            let sender = domain(owner, policy, state);
+            assert_eq!(may_use_sender(customer, Some(&sender)), may, "{customer} {sender:?}");
+        }
+        assert!(may_use_sender("homepage", None));
+        let foreign = domain("other", Owner, Live);
+        assert_eq!(judge(3, Some(&mailbox()), Some(&own()), Some(&foreign)), Judgement::SenderNotPermitted);
+        let dead = MailboxIdentity { removed: true, ..mailbox() };
+        assert_eq!(judge(3, Some(&dead), Some(&own()), Some(&foreign)), Judgement::Dead);
+    }
+
+    #[test]
+    fn mail_is_charged_to_whom_it_belongs() {
+        let entry = |id: i64, issued: i64, domain: &str, login: &str| {
+            GrantEntry::parse(&id.to_string(), &format!("{issued} 60 1 {} {domain} {login}", issued + 60))
+                .unwrap()
+        };
+        let mut entries = [
+            entry(1, 100, "a.test", "x@a.test"),
+            entry(2, 101, "b.test", "x@b.test"),
+            entry(3, 99, "b.test", "y@b.test"),
+            entry(4, 102, "c.test", "x@c.test"),
+        ];
+        let order = |entries: &mut [GrantEntry], sender: &str| {
+            put_in_order(entries, &sender.parse().unwrap());
+            entries.iter().map(|entry| entry.mailbox_id).collect::<Vec<_>>()
+        };
+        assert_eq!(order(&mut entries, "Y@B.test"), [3, 2, 4, 1]);
+        assert_eq!(order(&mut entries, "z@b.test"), [2, 3, 4, 1]);
+        assert_eq!(order(&mut entries, "z@elsewhere.test"), [4, 2, 1, 3]);
+        assert_eq!(order(&mut entries, ""), [4, 2, 1, 3]);
+    }
+}

@@ -1,0 +1,82 @@
+-- Notes a right password: the good name of the client, the last login, and the relay grant, all in one step.
+--
+-- KEYS 5 grant:{client}              hash: mailbox -> "issued ttl credential redis_expiry domain login"
+-- ARGV 7 1: ask the throttle first   8 mailbox   9 life of the grant (seconds, 0 = none)   10 credential version
+--     11 domain   12 login   13 a grant younger than this is not written again (seconds)
+--     14 mailboxes that may hold a grant of one client (0 = off)
+-- Answers -1: throttled, 0: noted, no grant asked for, 1: noted, the grant lives.
+if ARGV[7] == '1' and is_throttled() then
+  return -1
+end
+
+local mailbox, ttl, credential = ARGV[8], tonumber(ARGV[9]), ARGV[10]
+local redis_now = tonumber(redis.call('TIME')[1])
+local renew_after = tonumber(ARGV[13])
+
+-- Only a client that has failures needs this; DEL of what is not there writes nothing.
+redis.call('DEL', KEYS[4])
+
+local function expiry_of(value)
+  return tonumber(string.match(value, '^%-?%d+ %d+ %-?%d+ (%d+) ')) or 0
+end
+
+local function is_young(value)
+  local issued, life, version, expiry = string.match(value, '^(%-?%d+) (%d+) (%-?%d+) (%d+) ')
+  if not issued then
+    return false
+  end
+  local age = now - tonumber(issued)
+  return age >= 0 and age < renew_after and tonumber(life) == ttl and version == credential
+    and tonumber(expiry) > redis_now
+end
+
+-- Makes room for one more mailbox: the dead first, then the one that ends first.
+local function make_room(limit)
+  if limit == 0 or redis.call('HLEN', KEYS[5]) < limit or redis.call('HEXISTS', KEYS[5], mailbox) == 1 then
+    return
+  end
+  local all = redis.call('HGETALL', KEYS[5])
+  local oldest, oldest_expiry, left = nil, nil, #all / 2
+  for i = 1, #all, 2 do
+    local expiry = expiry_of(all[i + 1])
+    if expiry <= redis_now then
+      redis.call('HDEL', KEYS[5], all[i])
+      left = left - 1
+    elseif not oldest_expiry or expiry < oldest_expiry then
+      oldest, oldest_expiry = all[i], expiry
+    end
+  end
+  if left >= limit and oldest then
+    redis.call('HDEL', KEYS[5], oldest)
+  end
+end
+
+-- The good name: kept for its life, and those of the last hour whatever their number, for a revocation finds a
+-- mailbox's grants here.
+local function remember_client()
+  redis.call('ZADD', KEYS[1], now, client)
+  redis.call('EXPIRE', KEYS[1], ARGV[6])
+  if redis.call('ZCARD', KEYS[1]) > 64 then
+    redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 7200)
+  end
+end
+
+if ttl == 0 then
+  if not last_good or now - tonumber(last_good) >= renew_after or tonumber(last_good) > now then
+    remember_client()
+  end
+  return 0
+end
+
+local held = redis.call('HGET', KEYS[5], mailbox)
+if held and last_good and is_young(held) then
+  return 1
+end
+make_room(tonumber(ARGV[14]))
+local value = string.format('%d %d %s %d %s %s', now, ttl, credential, redis_now + ttl, ARGV[11], ARGV[12])
+redis.call('HSET', KEYS[5], mailbox, value)
+if redis.call('PTTL', KEYS[5]) < ttl * 1000 then
+  redis.call('EXPIRE', KEYS[5], ttl)
+end
+remember_client()
+return 1

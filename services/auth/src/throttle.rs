@@ -1,0 +1,120 @@
+//! Who tries to log in where, as the throttle counts it (CONFORMANCE section 4, "brute force"). The counting itself is
+//! `scripts/throttle.lua`.
+//!
+//! Failures are counted by account and by client network. An attack on an account must not lock its owner out, so a
+//! client that logged in to this account within the last 30 days has a count of its own, which nobody else can fill:
+//! 500 addresses may exhaust the account's count, and the owner still gets in from where they usually are.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use postern_mail::{ClientKey, EmailAddress};
+use ring::digest;
+
+/// Life of a count of failures, seconds; begins with the first one.
+pub(crate) const WINDOW_SECONDS: u32 = 600;
+/// How long a good login gives a client a count of its own, seconds.
+pub(crate) const GOOD_NAME_SECONDS: u32 = 30 * 24 * 3600;
+
+/// How many failures until one has to wait; 0 = off.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ThrottleLimits {
+    pub(crate) account: u32,
+    pub(crate) client: u32,
+}
+
+/// One login attempt and the Redis keys that it touches.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) client: String,
+    /// 0 for a login that does not exist.
+    pub(crate) mailbox_id: i64,
+    /// Digest of the login: a key of bounded length, and nobody's mistyped password in Redis.
+    account: String,
+}
+
+impl Attempt {
+    /// `login` is canonical, so that all spellings of one account are one account.
+    pub(crate) fn new(login: &str, mailbox_id: i64, client: ClientKey) -> Self {
+        let hash = digest::digest(&digest::SHA256, login.as_bytes());
+        let account = URL_SAFE_NO_PAD.encode(hash.as_ref().get(..16).unwrap_or_default());
+        Self { client: client.to_string(), mailbox_id, account }
+    }
+
+    pub(crate) fn clients_key(&self) -> String {
+        clients_key(self.mailbox_id)
+    }
+
+    pub(crate) fn account_key(&self) -> String {
+        format!("failed_account:{}", self.account)
+    }
+
+    pub(crate) fn client_key(&self) -> String {
+        format!("failed_client:{}", self.client)
+    }
+
+    pub(crate) fn pair_key(&self) -> String {
+        format!("failed_pair:{}:{}", self.account, self.client)
+    }
+
+    /// Spreads attempts over `count` places, all those of one account on one place.
+    pub(crate) fn place(&self, hasher: &impl std::hash::BuildHasher, count: usize) -> usize {
+        let hash = hasher.hash_one(&self.account);
+        usize::try_from(hash % u64::try_from(count.max(1)).unwrap_or(1)).unwrap_or(0)
+    }
+}
+
+/// Clients with a good login of this mailbox, by time.
+pub(crate) fn clients_key(mailbox_id: i64) -> String {
+    format!("clients:{mailbox_id}")
+}
+
+/// The one form of a login as typed, and whether anybody could have it: a whole address, or a customer login.
+pub(crate) fn canonical_login(typed: &str) -> Option<String> {
+    const CUSTOMER_LOGIN_MAX_BYTES: usize = 63;
+    if typed.contains('@') {
+        return typed.parse::<EmailAddress>().ok().map(|address| address.canonical().to_string());
+    }
+    let plausible = (1..=CUSTOMER_LOGIN_MAX_BYTES).contains(&typed.len())
+        && typed.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'));
+    plausible.then(|| typed.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use postern_mail::PeerIp;
+
+    use super::*;
+
+    fn attempt(login: &str, peer: &str) -> Attempt {
+        Attempt::new(login, 1, peer.parse::<PeerIp>().unwrap().client_key())
+    }
+
+    #[test]
+    fn spellings_of_one_login_are_one() {
+        for (typed, canonical) in [
+            ("User@HomePage.test", Some("user@homepage.test")),
+            ("\"user\"@homepage.test", Some("user@homepage.test")),
+            ("HomePage", Some("homepage")),
+            ("", None),
+            ("a b", None),
+            ("a\0b", None),
+            ("user@", None),
+            ("@x.test", None),
+            ("a@b@c.test", None),
+        ] {
+            assert_eq!(canonical_login(typed).as_deref(), canonical, "{typed:?}");
+        }
+        assert_eq!(canonical_login(&"a".repeat(64)), None);
+    }
+
+    #[test]
+    fn keys_fold_clients_and_hide_logins() {
+        let one = attempt("user@x.test", "2001:db8:1:2::1");
+        let other = attempt("user@x.test", "2001:db8:1:2:ffff::9");
+        assert_eq!(one.client_key(), "failed_client:2001:db8:1:2::/64");
+        assert_eq!(one.client_key(), other.client_key());
+        assert_eq!(one.pair_key(), other.pair_key());
+        assert_eq!(attempt("a", "::ffff:203.0.113.9").client_key(), attempt("a", "203.0.113.9").client_key());
+        assert!(!one.account_key().contains("user"));
+        assert_ne!(one.account_key(), attempt("user@y.test", "2001:db8:1:2::1").account_key());
+    }
+}
