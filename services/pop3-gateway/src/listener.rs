@@ -1,0 +1,221 @@
+//! Doors: accepts connections, sets their keep-alive, counts them, and hands them on. First step of the walk.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use postern_mail::{ClientKey, PeerIp, Reason};
+use postern_mesh::{StartError, proxy};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream},
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::connection::{self, Door, Gateway};
+
+/// A dead peer is found 30 s after its last sign, then 3 times 10 s (P-11 asks for 120 s).
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_RETRIES: u32 = 3;
+/// The same for octets that a peer does not acknowledge.
+const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(90);
+/// Pause of the accept loop when the process has no file descriptor left; doubled up to the longest.
+const PAUSE_SHORTEST: Duration = Duration::from_millis(10);
+const PAUSE_LONGEST: Duration = Duration::from_secs(1);
+/// A peer that is turned away gets so long to take the reason.
+const TURN_AWAY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A bound door.
+pub(crate) struct Listener {
+    listener: TcpListener,
+    door: Door,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Listener {
+    /// Binds the door; port 0 takes any.
+    ///
+    /// # Errors
+    /// When the port cannot be bound.
+    pub(crate) async fn bind(
+        address: SocketAddr,
+        door: Door,
+        tls: Option<TlsAcceptor>,
+    ) -> Result<Self, StartError> {
+        let listener = TcpListener::bind(address).await.map_err(|e| StartError::listen(address, e))?;
+        Ok(Self { listener, door, tls })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Accepts until shutdown.
+    pub(crate) async fn accept_all(self, gateway: Arc<Gateway>, admission: Arc<Admission>) {
+        let mut pause = PAUSE_SHORTEST;
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = gateway.shutdown.triggered() => return,
+            };
+            match accepted {
+                Ok((stream, address)) => {
+                    pause = PAUSE_SHORTEST;
+                    let (gateway, admission) = (Arc::clone(&gateway), Arc::clone(&admission));
+                    let tasks = gateway.shutdown.clone();
+                    tasks.spawn(enter(gateway, admission, stream, address, self.door, self.tls.clone()));
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    // No descriptor or memory left: running sessions live on and give theirs back.
+                    tracing::warn!(%error, "cannot accept connections for a moment");
+                    sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_LONGEST);
+                }
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+async fn enter(
+    gateway: Arc<Gateway>,
+    admission: Arc<Admission>,
+    stream: TcpStream,
+    address: SocketAddr,
+    door: Door,
+    tls: Option<TlsAcceptor>,
+) {
+    if let Err(error) = keep_alive(&stream) {
+        tracing::debug!(peer = %address, %error, "no keep-alive");
+    }
+    let (stream, peer) = match Box::pin(proxy::accept(stream, address, &gateway.settings.proxy)).await {
+        Ok((stream, peer, _via_proxy)) => (stream, peer),
+        Err(error) => {
+            tracing::debug!(peer = %address, %error, "closed");
+            return;
+        }
+    };
+    let exempt = gateway.settings.is_exempt(peer);
+    let Some(_place) = admission.admit(peer, exempt) else {
+        metrics::counter!("postern_pop3_turned_away_total").increment(1);
+        return turn_away(stream, door).await;
+    };
+    connection::serve(gateway, stream, door, tls, peer).await;
+}
+
+/// Dead peers must not hold their boxes.
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_RETRIES);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT))
+}
+
+async fn turn_away(mut stream: TcpStream, door: Door) {
+    if door == Door::Pop3 {
+        let line = format!("-ERR {}\r\n", Reason::TooManyConnections.pop3_text());
+        // It is turned away, whether it hears why or not.
+        let _ = timeout(TURN_AWAY_TIMEOUT, stream.write_all(line.as_bytes())).await;
+    }
+}
+
+/// Counts connections, in all and by client.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    limit: usize,
+    limit_per_client: usize,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: usize,
+    by_client: HashMap<ClientKey, usize>,
+}
+
+/// The place of one connection; free again when dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    admission: Arc<Admission>,
+    client: ClientKey,
+}
+
+impl Admission {
+    /// 0 means no limit.
+    #[must_use]
+    pub(crate) fn new(limit: usize, limit_per_client: usize) -> Self {
+        Self { limit, limit_per_client, counts: Mutex::default() }
+    }
+
+    /// A place, unless there are too many connections.
+    #[must_use]
+    pub(crate) fn admit(self: &Arc<Self>, peer: PeerIp, exempt: bool) -> Option<Place> {
+        let client = peer.client_key();
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_client = counts.by_client.get(&client).copied().unwrap_or(0);
+        let full = |count, limit| limit > 0 && count >= limit;
+        if !exempt && (full(counts.all, self.limit) || full(of_client, self.limit_per_client)) {
+            return None;
+        }
+        counts.all += 1;
+        counts.by_client.insert(client, of_client + 1);
+        Some(Place { admission: Arc::clone(self), client })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.admission.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.all = counts.all.saturating_sub(1);
+        if let Some(count) = counts.by_client.get_mut(&self.client) {
+            *count -= 1;
+            if *count == 0 {
+                counts.by_client.remove(&self.client);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_counted_by_client_and_given_back() {
+        let admission = Arc::new(Admission::new(3, 2));
+        let peer = |text: &str| text.parse::<PeerIp>().expect(text);
+        let one = admission.admit(peer("192.0.2.1"), false);
+        let two = admission.admit(peer("192.0.2.1"), false);
+        assert!(one.is_some() && two.is_some());
+        assert!(admission.admit(peer("192.0.2.1"), false).is_none(), "two for each client");
+        let other = admission.admit(peer("2001:db8::1"), false);
+        assert!(other.is_some());
+        assert!(admission.admit(peer("192.0.2.9"), false).is_none(), "three in all");
+        assert!(admission.admit(peer("192.0.2.9"), true).is_some(), "exempt");
+        drop(one);
+        assert!(admission.admit(peer("192.0.2.9"), false).is_some());
+        drop((two, other));
+        let counts = admission.counts.lock().expect("lock");
+        assert!(counts.all == 0 && counts.by_client.is_empty());
+    }
+}

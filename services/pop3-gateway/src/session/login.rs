@@ -1,0 +1,240 @@
+//! AUTHORIZATION: everything up to the open box (RFC 1939 section 4, RFC 5034, RFC 3206).
+
+use postern_mail::{Pop3Code, Reason, limits};
+
+use super::{Effect, Identity, Opened, Outcome, Session, State, Step, Transaction, goodbye};
+use crate::{
+    command::{Command, Mechanism},
+    line::Line,
+    output::Output,
+    sasl::{self, Credentials},
+};
+
+/// So many wrong passwords end a session (P-24).
+const FAILURES_MAX: u8 = 3;
+/// So many bad commands before login end a session (P-10).
+const BAD_COMMANDS_MAX: u8 = 3;
+/// Octets of a login that is worth asking about.
+const LOGIN_MAX_BYTES: usize = 320;
+
+/// Why a box could not be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Denial {
+    /// Row of the failure table.
+    pub(crate) reason: Reason,
+    /// Said after its text.
+    pub(crate) detail: Option<String>,
+}
+
+/// Not logged in yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Authorization {
+    user: Option<String>,
+    failures: u8,
+    bad_commands: u8,
+}
+
+/// Where an AUTH exchange stands.
+#[derive(Debug)]
+pub(super) enum Dialogue {
+    /// The answer of PLAIN comes.
+    Plain,
+    /// The name of LOGIN comes.
+    LoginName,
+    /// The password of LOGIN comes.
+    LoginPassword(String),
+}
+
+impl Authorization {
+    pub(super) fn without_user(self) -> Self {
+        Self { user: None, ..self }
+    }
+
+    /// A command that was wrong in itself or at this place.
+    fn bad(mut self, reason: Reason, out: &mut Output) -> Step {
+        self.bad_commands += 1;
+        if self.bad_commands >= BAD_COMMANDS_MAX {
+            out.refuse(Reason::TooManyErrors);
+            return (State::Ended, Effect::Hangup { release: None, outcome: Outcome::TooManyErrors });
+        }
+        out.refuse(reason);
+        (State::Authorization(self), Effect::Continue)
+    }
+
+    /// Login and password are there.
+    fn attempt(self, credentials: Credentials, out: &mut Output) -> Step {
+        let login = self.without_user();
+        let possible = credentials.login.len() <= LOGIN_MAX_BYTES
+            && credentials.password.0.len() <= limits::PASSWORD_MAX_BYTES;
+        if !possible {
+            // Longer than any that can be set: wrong without asking.
+            return login.authenticated(Err(Reason::BadCredentials), out);
+        }
+        (State::Authenticating(login), Effect::Authenticate(credentials))
+    }
+
+    pub(super) fn authenticated(mut self, answer: Result<Identity, Reason>, out: &mut Output) -> Step {
+        let reason = match answer {
+            Ok(identity) => return (State::Opening(self, identity.clone()), Effect::Open(identity)),
+            Err(reason) => at_login(reason),
+        };
+        if reason == Reason::BadCredentials {
+            self.failures += 1;
+        }
+        if self.failures >= FAILURES_MAX || reason == Reason::TooManyFailures {
+            out.refuse(Reason::TooManyFailures);
+            return (State::Ended, Effect::Hangup { release: None, outcome: Outcome::TooManyErrors });
+        }
+        out.refuse(reason);
+        (State::Authorization(self), Effect::Continue)
+    }
+
+    pub(super) fn opened(self, identity: Identity, answer: Result<Opened, Denial>, out: &mut Output) -> Step {
+        match answer {
+            Ok(opened) => {
+                let open = Transaction::new(identity, opened);
+                out.ok(format_args!(
+                    "{} messages, {} octets",
+                    open.maildrop.count(),
+                    open.maildrop.total_bytes()
+                ));
+                (State::Transaction(Box::new(open)), Effect::Continue)
+            }
+            Err(denial) => {
+                match (at_login(denial.reason), &denial.detail) {
+                    (reason, Some(detail)) if reason == denial.reason => out.refuse_with(reason, detail),
+                    (reason, _) => out.refuse(reason),
+                }
+                (State::Authorization(self), Effect::Continue)
+            }
+        }
+    }
+}
+
+/// To a client, a login that failed without a response code is a wrong password. So a reason that has none at this
+/// place becomes temporary (R0, P-42).
+fn at_login(reason: Reason) -> Reason {
+    match reason.pop3_code() {
+        Pop3Code::None => Reason::Unavailable,
+        Pop3Code::Auth | Pop3Code::InUse | Pop3Code::LoginDelay | Pop3Code::SysTemp | Pop3Code::SysPerm => {
+            reason
+        }
+    }
+}
+
+impl Session {
+    pub(super) fn authorization(
+        &self,
+        login: Authorization,
+        line: Line,
+        more: bool,
+        out: &mut Output,
+    ) -> Step {
+        let command = match line {
+            Line::Text(text) => Command::parse(&text),
+            Line::TooLong | Line::Endless => Err(Reason::LineTooLong),
+        };
+        match command {
+            Ok(Command::Quit) => goodbye(out),
+            Ok(Command::Capa) => {
+                self.capabilities(out);
+                (State::Authorization(login), Effect::Continue)
+            }
+            Ok(Command::AuthList) => {
+                out.ok("mechanisms follow");
+                if self.may_log_in() {
+                    out.line("PLAIN");
+                    out.line("LOGIN");
+                }
+                out.line(".");
+                (State::Authorization(login), Effect::Continue)
+            }
+            Ok(Command::Stls) => self.start_tls(login, more, out),
+            Ok(Command::User(_) | Command::Pass(_) | Command::Auth(..)) if !self.may_log_in() => {
+                out.refuse(Reason::EncryptionRequired);
+                (State::Authorization(login), Effect::Continue)
+            }
+            Ok(Command::User(name)) => {
+                // The same for everybody; the verdict falls at PASS (P-21).
+                out.ok("send PASS");
+                (State::Authorization(Authorization { user: Some(name), ..login }), Effect::Continue)
+            }
+            Ok(Command::Pass(password)) => match login.user.clone() {
+                Some(name) => login.attempt(Credentials { login: name, password }, out),
+                None => login.bad(Reason::BadSequence, out),
+            },
+            Ok(Command::Auth(mechanism, initial)) => {
+                let (dialogue, prompt) = match mechanism {
+                    Mechanism::Plain => (Dialogue::Plain, ""),
+                    Mechanism::Login => (Dialogue::LoginName, sasl::LOGIN_PROMPT_NAME),
+                };
+                match initial {
+                    Some(answer) => Self::answer(login, dialogue, &answer.0, out),
+                    None => prompted(login, dialogue, prompt, out),
+                }
+            }
+            Ok(_) => login.bad(Reason::BadSequence, out),
+            Err(reason) => login.bad(reason, out),
+        }
+    }
+
+    /// STLS of RFC 2595 section 4.
+    fn start_tls(&self, login: Authorization, more: bool, out: &mut Output) -> Step {
+        if !self.may_start_tls() {
+            let reason = if self.tls { Reason::BadSequence } else { Reason::NotImplemented };
+            return login.bad(reason, out);
+        }
+        if more {
+            // What was sent behind STLS in plain text could have been put there by anybody (P-92).
+            out.refuse(Reason::Unsynchronized);
+            return (State::Ended, Effect::Hangup { release: None, outcome: Outcome::TlsFailed });
+        }
+        out.ok("begin TLS");
+        (State::StartingTls(login), Effect::StartTls)
+    }
+
+    pub(super) fn sasl(
+        &self,
+        login: Authorization,
+        dialogue: Dialogue,
+        line: Line,
+        out: &mut Output,
+    ) -> Step {
+        match line {
+            Line::Text(text) if &text[..] == b"*" => {
+                out.refuse(Reason::AuthenticationCancelled);
+                (State::Authorization(login), Effect::Continue)
+            }
+            Line::Text(text) => Self::answer(login, dialogue, &text, out),
+            Line::TooLong | Line::Endless => login.bad(Reason::SaslLineTooLong, out),
+        }
+    }
+
+    fn answer(login: Authorization, dialogue: Dialogue, answer: &[u8], out: &mut Output) -> Step {
+        let credentials = match dialogue {
+            Dialogue::Plain => sasl::plain(answer),
+            Dialogue::LoginName => match sasl::login_name(answer) {
+                Ok(name) => {
+                    return prompted(login, Dialogue::LoginPassword(name), sasl::LOGIN_PROMPT_PASSWORD, out);
+                }
+                Err(reason) => Err(reason),
+            },
+            Dialogue::LoginPassword(name) => {
+                sasl::login_password(answer).map(|password| Credentials { login: name, password })
+            }
+        };
+        match credentials {
+            Ok(credentials) => login.attempt(credentials, out),
+            Err(Reason::BadCredentials) => {
+                login.without_user().authenticated(Err(Reason::BadCredentials), out)
+            }
+            Err(reason) => login.bad(reason, out),
+        }
+    }
+}
+
+/// Asks for the next answer of an exchange (RFC 5034 section 4).
+fn prompted(login: Authorization, dialogue: Dialogue, prompt: &str, out: &mut Output) -> Step {
+    out.line(format_args!("+ {prompt}"));
+    (State::Sasl(login, dialogue), Effect::Continue)
+}

@@ -1,0 +1,140 @@
+//! Settings of the gateway: doors, limits, times. Read and checked before any port opens.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::Args;
+use ipnet::IpNet;
+use postern_mail::PeerIp;
+use postern_mesh::{StartError, proxy::ProxySettings, tls::TlsSettings};
+
+/// RFC 1939 section 3: the inactivity timer must be at least ten minutes.
+const IDLE_MIN_SECONDS: u64 = 600;
+
+/// Where the gateway listens and what it lets one client do.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// Door for mail programs: plain text, STLS
+    #[arg(long, env = "POSTERN_POP3_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:1110")]
+    pub pop3_listen: SocketAddr,
+
+    /// Door for mail programs, TLS from the first octet; closed without a certificate
+    #[arg(long, env = "POSTERN_POP3S_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:1995")]
+    pub pop3s_listen: SocketAddr,
+
+    /// Allow passwords without TLS from any client, not only from this machine
+    #[arg(long, env = "POSTERN_PLAINTEXT_LOGIN", value_name = "BOOL", num_args = 0..=1, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub plaintext_login: bool,
+
+    /// POP3 connections at once (0 = no limit)
+    #[arg(long, env = "POSTERN_LIMIT_CONNECTIONS", value_name = "COUNT", default_value_t = 10_000)]
+    pub limit_connections: usize,
+
+    /// POP3 connections at once from one client: an IPv4 address or an IPv6 /64 (0 = no limit)
+    #[arg(long, env = "POSTERN_LIMIT_CONNECTIONS_PER_CLIENT", value_name = "COUNT", default_value_t = 50)]
+    pub limit_connections_per_client: usize,
+
+    /// Networks that the limits on connections do not hold for, separated by commas
+    #[arg(long, env = "POSTERN_LIMITS_EXEMPT_NETWORKS", value_name = "NETWORKS", value_delimiter = ',')]
+    pub limits_exempt_networks: Vec<IpNet>,
+
+    /// Silence after which a session ends, without a word and without deletes, seconds (600 at least)
+    #[arg(long, env = "POSTERN_POP3_IDLE_SECONDS", value_name = "SECONDS", default_value_t = IDLE_MIN_SECONDS)]
+    pub pop3_idle_seconds: u64,
+
+    /// How long sessions may go on when this server goes down, seconds
+    #[arg(long, env = "POSTERN_POP3_DRAIN_SECONDS", value_name = "SECONDS", default_value_t = 5)]
+    pub pop3_drain_seconds: u64,
+
+    /// Name of this replica, shown to owners as the holder of a lock
+    #[arg(long, env = "POSTERN_POP3_GATEWAY_NAME", value_name = "NAME", default_value_t = default_name())]
+    pub pop3_gateway_name: String,
+
+    /// Certificates of the doors
+    #[command(flatten)]
+    pub tls: TlsSettings,
+
+    /// Load balancers in front of the doors
+    #[command(flatten)]
+    pub proxy: ProxySettings,
+}
+
+impl Settings {
+    /// Checks what clap cannot.
+    ///
+    /// # Errors
+    /// One clear line that names the setting.
+    pub fn check(&self) -> Result<(), StartError> {
+        if self.pop3_idle_seconds < IDLE_MIN_SECONDS {
+            let why = format!("must be {IDLE_MIN_SECONDS} at least (RFC 1939 section 3)");
+            return Err(StartError::setting("POSTERN_POP3_IDLE_SECONDS", why));
+        }
+        let name = &self.pop3_gateway_name;
+        if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
+            return Err(StartError::setting(
+                "POSTERN_POP3_GATEWAY_NAME",
+                "must have 1 to 64 visible characters",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Silence after which a session ends.
+    #[must_use]
+    pub fn idle(&self) -> Duration {
+        Duration::from_secs(self.pop3_idle_seconds)
+    }
+
+    /// How long sessions may go on at the end.
+    #[must_use]
+    pub fn drain(&self) -> Duration {
+        Duration::from_secs(self.pop3_drain_seconds)
+    }
+
+    /// Whether this peer may send a password that others can read on the way. Default: only from this machine, where
+    /// nobody else listens. Old mail programs have no TLS; who must serve them says so with the setting.
+    #[must_use]
+    pub fn plaintext_login_from(&self, peer: PeerIp) -> bool {
+        self.plaintext_login || peer.is_loopback()
+    }
+
+    /// True when the limits on connections do not hold for this peer.
+    #[must_use]
+    pub fn is_exempt(&self, peer: PeerIp) -> bool {
+        peer.is_in(&self.limits_exempt_networks)
+    }
+}
+
+/// In containers the host name is the name of the replica.
+fn default_name() -> String {
+    let name = std::env::var("HOSTNAME").unwrap_or_default();
+    if name.is_empty() || name.len() > 64 { "pop3-gateway".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use postern_mesh::settings::from_env;
+
+    use super::*;
+
+    #[test]
+    fn defaults_are_good_and_p_09_holds() {
+        let mut settings: Settings = from_env().expect("defaults");
+        settings.pop3_gateway_name = "g".to_owned();
+        settings.check().expect("defaults are good");
+        settings.pop3_idle_seconds = 599;
+        assert!(settings.check().is_err());
+    }
+
+    #[test]
+    fn p_30_passwords_in_plain_text_come_from_this_machine_only() {
+        let mut settings: Settings = from_env().expect("defaults");
+        settings.plaintext_login = false;
+        let peer = |text: &str| text.parse::<PeerIp>().expect(text);
+        assert!(
+            settings.plaintext_login_from(peer("127.0.0.1")) && settings.plaintext_login_from(peer("::1"))
+        );
+        assert!(!settings.plaintext_login_from(peer("192.0.2.1")));
+        settings.plaintext_login = true;
+        assert!(settings.plaintext_login_from(peer("192.0.2.1")));
+    }
+}

@@ -1,0 +1,263 @@
+//! Questions to auth and delivery, and their answers as words of the session. Last step of the walk.
+//!
+//! Every call has a deadline. What was not typed by the domain is temporary (R0): `failure::reason_of` sees to that.
+
+use std::{collections::HashMap, fmt, time::Duration};
+
+use postern_mail::{PeerIp, Reason};
+use postern_mesh::{client::MeshChannel, failure};
+use postern_proto::{
+    auth::v1::{AuthenticateRequest, Protocol, login_service_client::LoginServiceClient},
+    delivery::v1::{
+        CloseMaildropRequest, HeldLock, OpenMaildropRequest, OpenMaildropResponse, ReadMessagesRequest,
+        ReadMessagesResponse, RenewMaildropsRequest, maildrop_service_client::MaildropServiceClient,
+    },
+};
+use tokio::time::timeout;
+use tonic::{Request, Status, Streaming};
+
+use crate::{
+    maildrop::Maildrop,
+    sasl::Credentials,
+    session::{Denial, Identity, MaildropLock, Opened},
+};
+
+/// A password check may wait for its turn to hash; with the box it must be answered within 5 s (fault matrix).
+const AUTHENTICATE_TIMEOUT: Duration = Duration::from_secs(4);
+/// Pause between two chunks of a snapshot.
+const SNAPSHOT_STALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Deletes of a large box.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Unlocking alone.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The channels that a gateway needs.
+#[derive(Clone, Debug)]
+pub struct Upstreams {
+    /// To auth.
+    pub auth: MeshChannel,
+    /// To delivery.
+    pub delivery: MeshChannel,
+}
+
+/// Clients of auth and delivery.
+#[derive(Clone)]
+pub(crate) struct Upstream {
+    login: LoginServiceClient<MeshChannel>,
+    maildrop: MaildropServiceClient<MeshChannel>,
+    gateway: String,
+}
+
+impl Upstream {
+    /// Over these channels, in the name of this replica.
+    #[must_use]
+    pub(crate) fn new(upstreams: Upstreams, gateway: String) -> Self {
+        Self {
+            login: LoginServiceClient::new(upstreams.auth),
+            maildrop: MaildropServiceClient::new(upstreams.delivery),
+            gateway,
+        }
+    }
+
+    /// Checks a password; a good one writes the relay grant of the peer.
+    ///
+    /// # Errors
+    /// [`Reason::BadCredentials`] is the only "no".
+    pub(crate) async fn authenticate(
+        &self,
+        credentials: Credentials,
+        peer: PeerIp,
+        session_id: &str,
+    ) -> Result<Identity, Reason> {
+        let mut request = Request::new(AuthenticateRequest {
+            login: credentials.login,
+            password: credentials.password.0,
+            protocol: Protocol::Pop3.into(),
+            peer_ip: peer.to_string(),
+            session_id: session_id.to_owned(),
+        });
+        request.set_timeout(AUTHENTICATE_TIMEOUT);
+        match self.login.clone().authenticate(request).await {
+            Ok(answer) => {
+                let answer = answer.into_inner();
+                Ok(Identity { login: answer.login, mailbox_id: answer.mailbox_id })
+            }
+            Err(status) => Err(failed("authenticate", session_id, &status)),
+        }
+    }
+
+    /// Locks the box and reads its snapshot.
+    ///
+    /// # Errors
+    /// [`Reason::MailboxInUse`] with its detail, [`Reason::MailboxRemoved`], or temporary.
+    pub(crate) async fn open(
+        &self,
+        mailbox_id: i64,
+        peer: PeerIp,
+        session_id: &str,
+    ) -> Result<Opened, Denial> {
+        let request = OpenMaildropRequest {
+            mailbox_id,
+            peer_ip: peer.to_string(),
+            gateway: self.gateway.clone(),
+            session_id: session_id.to_owned(),
+        };
+        let chunks = match self.maildrop.clone().open_maildrop(request).await {
+            Ok(answer) => answer.into_inner(),
+            Err(status) => return Err(denial(session_id, &status)),
+        };
+        let mut lock_token = None;
+        let read = read_snapshot(chunks, &mut lock_token).await;
+        match (read, lock_token) {
+            (Ok((generation, maildrop)), Some(lock_token)) => Ok(Opened { lock_token, generation, maildrop }),
+            (Ok(_), None) => Err(denial(session_id, &Status::internal("a snapshot without its header"))),
+            (Err(status), lock_token) => {
+                if let Some(token) = lock_token {
+                    // The lock was taken already: it must not outlive the failed login.
+                    self.release(MaildropLock { mailbox_id, token }).await;
+                }
+                Err(denial(session_id, &status))
+            }
+        }
+    }
+
+    /// Renews locks; returns those that are lost.
+    ///
+    /// # Errors
+    /// When delivery or its lock store is away.
+    pub(crate) async fn renew(&self, locks: &[MaildropLock]) -> Result<Vec<MaildropLock>, Status> {
+        let locks = locks
+            .iter()
+            .map(|lock| HeldLock { mailbox_id: lock.mailbox_id, lock_token: lock.token })
+            .collect();
+        let answer = self.maildrop.clone().renew_maildrops(RenewMaildropsRequest { locks }).await?;
+        let lost = answer.into_inner().lost.into_iter();
+        Ok(lost.map(|lock| MaildropLock { mailbox_id: lock.mailbox_id, token: lock.lock_token }).collect())
+    }
+
+    /// Streams messages in the order asked for.
+    ///
+    /// # Errors
+    /// When the stream cannot begin.
+    pub(crate) async fn read(
+        &self,
+        mailbox_id: i64,
+        uids: Vec<u64>,
+        session_id: &str,
+    ) -> Result<Streaming<ReadMessagesResponse>, Reason> {
+        match self.maildrop.clone().read_messages(ReadMessagesRequest { mailbox_id, uids }).await {
+            Ok(answer) => Ok(answer.into_inner()),
+            Err(status) => Err(failed("read", session_id, &status)),
+        }
+    }
+
+    /// Deletes, then unlocks. Returns how many messages were removed.
+    ///
+    /// # Errors
+    /// [`Reason::LockLost`], [`Reason::MailboxRemoved`], or temporary.
+    pub(crate) async fn close(
+        &self,
+        lock: MaildropLock,
+        deleted_uids: Vec<u64>,
+        session_id: &str,
+    ) -> Result<u32, Reason> {
+        let limit = if deleted_uids.is_empty() { RELEASE_TIMEOUT } else { CLOSE_TIMEOUT };
+        let mut request = Request::new(CloseMaildropRequest {
+            mailbox_id: lock.mailbox_id,
+            lock_token: lock.token,
+            deleted_uids,
+        });
+        request.set_timeout(limit);
+        match self.maildrop.clone().close_maildrop(request).await {
+            Ok(answer) => Ok(u32::try_from(answer.into_inner().deleted_count).unwrap_or(0)),
+            Err(status) => Err(failed("close", session_id, &status)),
+        }
+    }
+
+    /// Unlocks without deletes. If that fails, the lock frees itself in 60 s.
+    pub(crate) async fn release(&self, lock: MaildropLock) {
+        let mut request = Request::new(CloseMaildropRequest {
+            mailbox_id: lock.mailbox_id,
+            lock_token: lock.token,
+            deleted_uids: Vec::new(),
+        });
+        request.set_timeout(RELEASE_TIMEOUT);
+        if let Err(status) = self.maildrop.clone().close_maildrop(request).await {
+            tracing::debug!(mailbox_id = lock.mailbox_id, %status, "lock is left to free itself");
+        }
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream").field("gateway", &self.gateway).finish_non_exhaustive()
+    }
+}
+
+async fn read_snapshot(
+    mut chunks: Streaming<OpenMaildropResponse>,
+    lock_token: &mut Option<i64>,
+) -> Result<(u32, Maildrop), Status> {
+    let mut generation = 0;
+    let mut maildrop = Maildrop::default();
+    loop {
+        let chunk = timeout(SNAPSHOT_STALL_TIMEOUT, chunks.message())
+            .await
+            .map_err(|_| Status::deadline_exceeded("the snapshot stalled"))??;
+        let Some(chunk) = chunk else { break };
+        if let Some(header) = chunk.header {
+            *lock_token = Some(header.lock_token);
+            generation = header.generation;
+        }
+        maildrop
+            .extend(&chunk.uid_deltas, &chunk.sizes_bytes)
+            .map_err(|e| Status::internal(e.to_string()))?;
+    }
+    maildrop.seal();
+    Ok((generation, maildrop))
+}
+
+/// The reason of a failed call; what is not an answer of the domain is logged here, once.
+fn failed(call: &'static str, session_id: &str, status: &Status) -> Reason {
+    let reason = failure::reason_of(status);
+    if matches!(reason, Reason::Unavailable | Reason::Misconfigured | Reason::InsufficientStorage) {
+        tracing::warn!(session_id, call, %status, "upstream failed");
+    }
+    reason
+}
+
+fn denial(session_id: &str, status: &Status) -> Denial {
+    let reason = failed("open", session_id, status);
+    let detail = (reason == Reason::MailboxInUse).then(|| in_use(&failure::metadata_of(status)));
+    Denial { reason, detail }
+}
+
+/// `in use since 12:03 from 203.0.113.9; it frees itself within 60 s of that session ending` (DESIGN, "The lock").
+/// What the metadata does not say, or says in a wrong form, is left out.
+fn in_use(metadata: &HashMap<String, String>) -> String {
+    let since = metadata.get("since").and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    let peer = metadata.get("peer_ip").and_then(|text| text.parse::<PeerIp>().ok());
+    let since = since.map(|since| format!(" since {}", since.strftime("%H:%M"))).unwrap_or_default();
+    let peer = peer.map(|peer| format!(" from {peer}")).unwrap_or_default();
+    format!("in use{since}{peer}; it frees itself within 60 s of that session ending")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p_40_who_holds_the_box() {
+        let metadata =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        assert_eq!(
+            in_use(&metadata(&[("since", "2026-11-23T12:03:44.5Z"), ("peer_ip", "::ffff:203.0.113.9")])),
+            "in use since 12:03 from 203.0.113.9; it frees itself within 60 s of that session ending"
+        );
+        assert_eq!(
+            in_use(&metadata(&[("since", "2026-11-23T13:03:44+01:00"), ("peer_ip", "x\r\n+OK")])),
+            "in use since 12:03; it frees itself within 60 s of that session ending"
+        );
+        assert_eq!(in_use(&HashMap::new()), "in use; it frees itself within 60 s of that session ending");
+    }
+}
