@@ -137,3 +137,69 @@ fn code_of(reason: Reason) -> Code {
         | Reason::TlsNotAvailable => Code::Unavailable,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use postern_mail::Verdict;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_survives_the_way_there_and_back() {
+        for reason in Reason::ALL {
+            let there = status_with(*reason, "field: why");
+            // As it is on the wire.
+            let back = Status::from_header_map(there.into_http::<()>().headers()).expect("a status");
+            assert_eq!(typed_reason(&back), Some(*reason));
+            assert_eq!(detail_of(&back), "field: why");
+            if !matches!(reason, Reason::CallerUnknown | Reason::CallerNotPermitted) {
+                assert_eq!(reason_of(&back), *reason);
+            }
+            assert_ne!(back.code(), Code::Ok, "{reason:?}");
+            assert_ne!(back.code(), Code::Unknown, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_typed_is_temporary() {
+        for number in 1..=16 {
+            let reason = reason_of(&Status::new(Code::from_i32(number), "boom"));
+            assert_eq!(reason.verdict(), Verdict::Temporary, "code {number}");
+            let expected = match Code::from_i32(number) {
+                Code::Unimplemented
+                | Code::InvalidArgument
+                | Code::Unauthenticated
+                | Code::PermissionDenied => Reason::Misconfigured,
+                Code::ResourceExhausted => Reason::InsufficientStorage,
+                _ => Reason::Unavailable,
+            };
+            assert_eq!(reason, expected, "code {number}");
+        }
+    }
+
+    #[test]
+    fn a_word_of_somebody_else_is_not_ours() {
+        for (domain, name) in [("googleapis.com", "NO_SUCH_MAILBOX"), (DOMAIN, "NEWER_THAN_WE_ARE")] {
+            let details = ErrorDetails::with_error_info(name, domain, HashMap::new());
+            let status = Status::with_error_details(Code::NotFound, "x", details);
+            assert_eq!(reason_of(&status), Reason::Unavailable, "{domain} {name}");
+        }
+        let broken = Status::with_details(Code::NotFound, "x", b"\xff\xff\xff".as_slice().into());
+        assert_eq!(reason_of(&broken), Reason::Unavailable);
+    }
+
+    #[test]
+    fn what_a_peer_says_of_our_own_rights_is_never_permanent() {
+        for reason in [Reason::CallerUnknown, Reason::CallerNotPermitted] {
+            assert_eq!(reason_of(&status(reason)), Reason::Misconfigured);
+        }
+    }
+
+    #[test]
+    fn metadata_is_carried() {
+        let metadata = HashMap::from([("peer_ip".to_owned(), "203.0.113.9".to_owned())]);
+        let status = status_with_metadata(Reason::MailboxInUse, "held", metadata.clone());
+        assert_eq!(metadata_of(&status), metadata);
+        assert!(metadata_of(&Status::unavailable("x")).is_empty());
+    }
+}

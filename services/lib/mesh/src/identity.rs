@@ -244,3 +244,90 @@ impl clap::FromArgMatches for MeshKey {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    #[test]
+    fn what_was_signed_is_believed_for_its_time_only() {
+        let key = MeshKey::random();
+        let text = key.assertion_until("smtp-gateway", Role::Service, NOW + 60);
+        let verified = key.verify_at(&text, NOW).expect("believed");
+        assert_eq!(verified.caller, Caller { subject: "smtp-gateway".to_owned(), role: Role::Service });
+        assert!(key.verify_at(&text, NOW + 59).is_ok());
+        assert_eq!(key.verify_at(&text, NOW + 60).unwrap_err(), AssertionError::Expired);
+        // A clock that is far behind: the life that is left would be longer than any that we give.
+        assert_eq!(key.verify_at(&text, NOW - 31).unwrap_err(), AssertionError::Expired);
+        assert!(key.verify_at(&text, NOW - 30).is_ok());
+    }
+
+    #[test]
+    fn a_fresh_assertion_is_believed_now() {
+        let key = MeshKey::random();
+        let caller = key.verify(&key.assertion("alice", Role::Operator)).expect("believed");
+        assert_eq!(caller.role, Role::Operator);
+    }
+
+    #[test]
+    fn any_change_is_noticed() {
+        let key = MeshKey::random();
+        let text = key.assertion_until("panel", Role::Service, NOW + 60);
+        let dot = text.rfind('.').expect("tag");
+        let raised = URL_SAFE_NO_PAD.encode(format!("{}\noperator\npanel", NOW + 60));
+        let forged = format!("v1.{raised}{}", &text[dot..]);
+        assert_eq!(key.verify_at(&forged, NOW).unwrap_err(), AssertionError::WrongSignature);
+        assert_eq!(MeshKey::random().verify_at(&text, NOW).unwrap_err(), AssertionError::WrongSignature);
+        for at in 3..text.len() {
+            let mut changed = text.clone().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).expect("ASCII");
+            assert!(key.verify_at(&changed, NOW).is_err(), "octet {at}");
+        }
+    }
+
+    #[test]
+    fn junk_is_refused_without_a_panic() {
+        let key = MeshKey::random();
+        let signed = |payload: &str| {
+            let tag = hmac::sign(&key.0, payload.as_bytes());
+            format!("v1.{}.{}", URL_SAFE_NO_PAD.encode(payload), URL_SAFE_NO_PAD.encode(tag.as_ref()))
+        };
+        for bad in [
+            "",
+            "v1.",
+            "v1..",
+            "v2.a.b",
+            "v1.é.é",
+            &"v1.".repeat(1000),
+            &signed(""),
+            &signed("x\nservice\ny"),
+        ] {
+            assert!(key.verify_at(bad, NOW).is_err(), "{bad}");
+        }
+        assert!(key.verify_at(&signed("99999999999999999999\nservice\ny"), NOW).is_err());
+        assert!(key.verify_at(&signed(&format!("{}\nroot\ny", NOW + 1)), NOW).is_err());
+    }
+
+    #[test]
+    fn a_subject_cannot_smuggle_a_line_and_the_longest_one_is_believed() {
+        let key = MeshKey::random();
+        let caller = key.verify(&key.assertion("a\noperator\nb", Role::Service)).expect("believed");
+        assert_eq!(caller, Caller { subject: "a operator b".to_owned(), role: Role::Service });
+        assert!(key.verify(&key.assertion(&"\u{10348}".repeat(500), Role::Service)).is_ok());
+    }
+
+    #[test]
+    fn keys_are_64_hexadecimal_digits_and_never_shown() {
+        let hex = "0123456789abcdefABCDEF0123456789abcdefABCDEF0123456789abcdef0123";
+        let key = MeshKey::from_hex(&format!(" {hex}\n")).expect("a key");
+        assert!(!format!("{key:?}").contains("0123"));
+        let same = MeshKey::from_hex(&hex.to_lowercase()).expect("a key");
+        assert!(same.verify(&key.assertion("x", Role::Service)).is_ok());
+        for bad in ["", "00", &hex[1..], &hex.replace('0', "g"), &"é".repeat(32)] {
+            assert!(MeshKey::from_hex(bad).is_err(), "{bad}");
+        }
+    }
+}

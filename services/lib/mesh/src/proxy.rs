@@ -200,3 +200,109 @@ pub fn parse_v2(header: &[u8]) -> Option<Header> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn v1_headers_of_the_specification() {
+        let client = |text: &str| Some(Header::Client(text.parse().expect("address")));
+        let good: [(&[u8], _); 6] = [
+            (b"PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n", client("255.255.255.255:65535")),
+            (b"PROXY TCP4 203.0.113.9 198.51.100.1 0 25\r\n", client("203.0.113.9:0")),
+            (b"PROXY TCP6 2001:db8::9 2001:db8::1 40000 25\r\n", client("[2001:db8::9]:40000")),
+            (b"PROXY TCP6 ::ffff:203.0.113.9 ::1 40000 25\r\n", client("[::ffff:203.0.113.9]:40000")),
+            (b"PROXY UNKNOWN\r\n", Some(Header::Unknown)),
+            (b"PROXY UNKNOWN ffff:f 1 2 3\r\n", Some(Header::Unknown)),
+        ];
+        for (header, expected) in good {
+            assert_eq!(parse_v1(header), expected, "{}", header.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn v1_junk_is_refused() {
+        let bad: [&[u8]; 14] = [
+            b"",
+            b"PROXY\r\n",
+            b"PROXY \r\n",
+            b"PROXY UNKNOWNX\r\n",
+            b"PROXY TCP4 203.0.113.9 198.51.100.1 40000 25\n",
+            b"PROXY TCP4 203.0.113.9 198.51.100.1 40000 25",
+            b"PROXY TCP4 203.0.113.9 198.51.100.1 40000\r\n",
+            b"PROXY TCP4 203.0.113.9 198.51.100.1 40000 25 9\r\n",
+            b"PROXY TCP4  203.0.113.9 198.51.100.1 40000 25\r\n",
+            b"PROXY TCP4 203.0.113.9 198.51.100.1 65536 25\r\n",
+            b"PROXY TCP4 203.0.113.9 198.51.100.1 +1 25\r\n",
+            b"PROXY TCP4 203.0.113.9 198.51.100.1 01 25\r\n",
+            b"PROXY TCP6 203.0.113.9 198.51.100.1 40000 25\r\n",
+            b"proxy TCP4 203.0.113.9 198.51.100.1 40000 25\r\n",
+        ];
+        for header in bad {
+            assert_eq!(parse_v1(header), None, "{}", header.escape_ascii());
+        }
+    }
+
+    fn v2(version_command: u8, family: u8, block: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(block.len()).expect("short").to_be_bytes();
+        [V2_SIGNATURE.as_slice(), &[version_command, family], &length, block].concat()
+    }
+
+    #[test]
+    fn v2_headers() {
+        let four = [203, 0, 113, 9, 198, 51, 100, 1, 0x9c, 0x40, 0, 25];
+        let client = "203.0.113.9:40000".parse().expect("address");
+        assert_eq!(parse_v2(&v2(0x21, 0x11, &four)), Some(Header::Client(client)));
+        let mut six = [0; 36];
+        six[..2].copy_from_slice(&[0x20, 0x01]);
+        six[15] = 9;
+        six[33] = 7;
+        assert_eq!(
+            parse_v2(&v2(0x21, 0x21, &six)),
+            Some(Header::Client("[2001::9]:7".parse().expect("address")))
+        );
+        // LOCAL, whatever its block says.
+        assert_eq!(parse_v2(&v2(0x20, 0x11, &four)), Some(Header::Unknown));
+        assert_eq!(parse_v2(&v2(0x21, 0x00, &[])), Some(Header::Unknown));
+        for bad in [
+            v2(0x21, 0x11, &four[..11]),
+            v2(0x21, 0x21, &six[..35]),
+            v2(0x11, 0x11, &four),
+            v2(0x22, 0x11, &four),
+        ] {
+            assert_eq!(parse_v2(&bad), None);
+        }
+        let mut longer = v2(0x21, 0x11, &four);
+        longer.push(0);
+        assert_eq!(parse_v2(&longer), None);
+    }
+
+    #[test]
+    fn networks_may_be_addresses() {
+        assert_eq!(parse_network(" 192.0.2.1"), Ok("192.0.2.1/32".parse().expect("network")));
+        assert_eq!(parse_network("2001:db8::/32"), Ok("2001:db8::/32".parse().expect("network")));
+        assert!(parse_network("example.com").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_octets_make_it_panic(octets in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = parse_v1(&octets);
+            let _ = parse_v1(&[b"PROXY TCP4 ".as_slice(), &octets, b"\r\n"].concat());
+            let _ = parse_v2(&octets);
+            let _ = parse_v2(&[V2_SIGNATURE.as_slice(), &octets].concat());
+        }
+
+        #[test]
+        fn every_address_is_read_back(source: SocketAddr, target: SocketAddr) {
+            prop_assume!(source.is_ipv4() == target.is_ipv4());
+            let family = if source.is_ipv4() { "TCP4" } else { "TCP6" };
+            let line = format!("PROXY {family} {} {} {} {}\r\n", source.ip(), target.ip(), source.port(), target.port());
+            let plain = SocketAddr::new(source.ip(), source.port());
+            prop_assert_eq!(parse_v1(line.as_bytes()), Some(Header::Client(plain)));
+        }
+    }
+}

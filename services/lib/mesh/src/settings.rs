@@ -78,3 +78,67 @@ pub fn from_env<A: Args>() -> Result<A, clap::Error> {
     let matches = command.try_get_matches_from(std::iter::empty::<&str>())?;
     A::from_arg_matches(&matches)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse<A: Args>(arguments: &[&str]) -> Result<A, clap::Error> {
+        let command = A::augment_args(Command::new("test").no_binary_name(true));
+        A::from_arg_matches(&command.try_get_matches_from(arguments)?)
+    }
+
+    fn key_argument() -> String {
+        format!("--mesh-key={}", "ab".repeat(32))
+    }
+
+    #[test]
+    fn defaults_and_flags() {
+        let settings: MeshSettings =
+            parse(&[&key_argument(), "--reflection", "--health-listen=[::1]:1"]).expect("good");
+        assert!(settings.reflection);
+        assert_eq!(settings.health_listen.to_string(), "[::1]:1");
+        assert_eq!(settings.concurrency_max, 4096);
+        let settings: MeshSettings = parse(&[&key_argument(), "--reflection=false"]).expect("good");
+        assert!(!settings.reflection);
+    }
+
+    #[test]
+    fn a_missing_or_wrong_key_is_one_clear_line() {
+        for (arguments, word) in [(vec![], "needed"), (vec!["--mesh-key=abc"], "64 hexadecimal digits")] {
+            let text = parse::<MeshSettings>(&arguments).expect_err("no key").to_string();
+            assert!(text.contains("POSTERN_MESH_KEY") && text.contains(word), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_key_may_come_from_a_file() {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("key");
+        std::fs::write(&file, "cd".repeat(32) + "\n").expect("written");
+        let argument = format!("--mesh-key-file={}", file.display());
+        assert!(parse::<MeshKey>(&[&argument]).is_ok());
+        std::fs::write(&file, "cd").expect("written");
+        assert!(
+            parse::<MeshKey>(&[&argument]).expect_err("short").to_string().contains("64 hexadecimal digits")
+        );
+        assert!(parse::<MeshKey>(&["--mesh-key-file=/nowhere/key"]).is_err());
+    }
+
+    /// A service that signs by itself flattens the key once more.
+    #[derive(Args, Debug)]
+    struct Twice {
+        #[command(flatten)]
+        mesh: MeshSettings,
+        #[command(flatten)]
+        key: MeshKey,
+    }
+
+    #[test]
+    fn the_key_may_be_flattened_twice() {
+        let twice: Twice = parse(&[&key_argument()]).expect("good");
+        let text = twice.key.assertion("x", crate::identity::Role::Service);
+        assert!(twice.mesh.mesh_key.verify(&text).is_ok());
+        Twice::augment_args(Command::new("test")).debug_assert();
+    }
+}
