@@ -6,7 +6,7 @@
 pub mod accept;
 pub mod bounce;
 pub mod content;
-pub mod grpc;
+mod grpc;
 pub mod lock;
 pub mod maildrop;
 pub mod outbound;
@@ -16,4 +16,105 @@ pub mod settings;
 pub mod store;
 pub mod sweep;
 
+use std::{sync::Arc, time::Duration};
+
+use postern_mesh::{
+    StartError, client::MeshChannel, directory::Directory, health::Readiness, shutdown::Shutdown,
+};
+use postern_proto::delivery::v1::{
+    box_service_server::BoxServiceServer, lock_service_server::LockServiceServer,
+    maildrop_service_server::MaildropServiceServer, queue_service_server::QueueServiceServer,
+    submission_service_server::SubmissionServiceServer,
+};
+use tonic::service::Routes;
+use uuid::Uuid;
+
 pub use settings::Settings;
+
+use accept::Acceptor;
+use content::{Blobs, Budget, IngestLimits};
+use lock::Locks;
+use maildrop::Maildrops;
+use queue::{QueueParts, QueueStore, StoredContents};
+use store::Store;
+
+/// A request of a million uids to delete, octets.
+const CLOSE_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Connects the stores, migrates, starts the workers and the sweep, and returns the gRPC services.
+///
+/// # Errors
+/// A setting makes no sense, Postgres is away or would forget what it confirms, Redis evicts, the blob store is none.
+pub async fn open(
+    settings: &Settings,
+    account: MeshChannel,
+    shutdown: &Shutdown,
+) -> Result<Routes, StartError> {
+    Ok(open_with_readiness(settings, account, shutdown).await?.0)
+}
+
+/// The same, and the checks that tell whether this replica can work.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_with_readiness(
+    settings: &Settings,
+    account: MeshChannel,
+    shutdown: &Shutdown,
+) -> Result<(Routes, Readiness), StartError> {
+    settings.check()?;
+    let outbound = settings.queue.outbound(settings.smarthost.as_deref(), &settings.mail_host)?;
+    let blobs = Blobs::open(&settings.blob_url)?;
+    let store = Store::open(&settings.database_url, settings.database_connections).await?;
+    let locks = Locks::open(&settings.redis_url).await?;
+    let directory = Directory::new(account, shutdown);
+    // Who holds the leases of the rows that are accepted here.
+    let replica = Uuid::new_v4();
+    let acceptor = Acceptor::start(&store, replica);
+    let parts = QueueParts {
+        store: QueueStore::new(store.pool().clone(), replica, settings.queue.lifetime()),
+        acceptor: acceptor.clone(),
+        directory: directory.clone(),
+        contents: Arc::new(StoredContents::new(blobs.clone())),
+    };
+    let queue = Arc::new(queue::start(parts, &settings.queue, outbound, shutdown)?);
+    if settings.sweep_seconds > 0 {
+        let every = Duration::from_secs(settings.sweep_seconds);
+        shutdown.spawn(sweep::run(store.clone(), blobs.clone(), every, shutdown.clone()));
+    }
+    let submission = grpc::submission::SubmissionDoor {
+        acceptor,
+        directory: directory.clone(),
+        blobs: blobs.clone(),
+        budget: Budget::new(settings.content_memory_bytes),
+        limits: IngestLimits {
+            inline_max_bytes: settings.inline_max_bytes,
+            message_max_bytes: Some(settings.message_max_bytes).filter(|max| *max > 0),
+        },
+        queue: queue.handle.clone(),
+        mail_host: settings.mail_host.as_str().into(),
+    };
+    let maildrops = Maildrops::new(store.clone(), locks.clone(), blobs, directory);
+    let ready = readiness(&store, &locks);
+    let routes = Routes::new(SubmissionServiceServer::new(submission))
+        .add_service(
+            MaildropServiceServer::new(grpc::maildrop::MaildropDoor::new(maildrops))
+                .max_decoding_message_size(CLOSE_MAX_BYTES),
+        )
+        .add_service(BoxServiceServer::new(grpc::r#box::BoxDoor::new(store)))
+        .add_service(LockServiceServer::new(grpc::lock::LockDoor::new(locks)))
+        .add_service(QueueServiceServer::new(grpc::queue::QueueDoor::new(queue)));
+    Ok((routes, ready))
+}
+
+/// Redis is not among the checks: without it mail is still accepted, delivered and sent.
+fn readiness(store: &Store, locks: &Locks) -> Readiness {
+    let (store, locks) = (store.clone(), locks.clone());
+    Readiness::new().check("postgres", move || {
+        let (store, locks) = (store.clone(), locks.clone());
+        async move {
+            metrics::gauge!("postern_delivery_redis_up").set(if locks.is_ready().await { 1.0 } else { 0.0 });
+            if store.is_ready().await { Ok(()) } else { Err("the database does not answer") }
+        }
+    })
+}

@@ -12,14 +12,8 @@ use crate::queue::QueueSettings;
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
     /// Address of the gRPC door
-    #[arg(
-        id = "delivery-listen",
-        long = "delivery-listen",
-        env = "POSTERN_DELIVERY_LISTEN",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:7103"
-    )]
-    pub listen: SocketAddr,
+    #[arg(long, env = "POSTERN_DELIVERY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7103")]
+    pub delivery_listen: SocketAddr,
 
     /// Postgres, such as postgres://user@host/postern or postgres:///postern?host=/folder
     #[arg(
@@ -31,17 +25,11 @@ pub struct Settings {
     pub database_url: String,
 
     /// Connections to Postgres besides those of the accept path
-    #[arg(
-        long = "database-connections",
-        id = "delivery-database-connections",
-        env = "POSTERN_DATABASE_CONNECTIONS",
-        value_name = "COUNT",
-        default_value_t = 16
-    )]
+    #[arg(long, env = "POSTERN_DATABASE_CONNECTIONS", value_name = "COUNT", default_value_t = 16)]
     pub database_connections: u32,
 
     /// Redis, such as redis://host:6379 or redis+unix:///path
-    #[arg(long = "redis-url", id = "delivery-redis-url", env = "POSTERN_REDIS_URL", value_name = "URL")]
+    #[arg(long, env = "POSTERN_REDIS_URL", value_name = "URL")]
     pub redis_url: String,
 
     /// Where large messages are kept: file:///folder or s3://bucket/prefix
@@ -55,7 +43,6 @@ pub struct Settings {
     /// Largest message content, octets; 0 = no limit
     #[arg(
         long = "limit-message-bytes",
-        id = "delivery-limit-message-bytes",
         env = "POSTERN_LIMIT_MESSAGE_BYTES",
         value_name = "BYTES",
         default_value_t = limits::MESSAGE_MAX_BYTES
@@ -64,7 +51,7 @@ pub struct Settings {
 
     /// Content of all messages being received or read at once, held in memory, octets
     #[arg(
-        long,
+        long = "limit-content-memory-bytes",
         env = "POSTERN_LIMIT_CONTENT_MEMORY_BYTES",
         value_name = "BYTES",
         default_value_t = 128 * 1024 * 1024
@@ -80,13 +67,7 @@ pub struct Settings {
     pub smarthost: Option<String>,
 
     /// Name of this mail host, for EHLO, Received and bounces
-    #[arg(
-        long = "mail-host",
-        id = "delivery-mail-host",
-        env = "POSTERN_MAIL_HOST",
-        value_name = "NAME",
-        default_value = "mail.postern.test"
-    )]
+    #[arg(long, env = "POSTERN_MAIL_HOST", value_name = "NAME", default_value = "mail.postern.test")]
     pub mail_host: String,
 
     /// How mail leaves

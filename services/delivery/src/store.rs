@@ -1,0 +1,212 @@
+//! Postgres, schema `mail`: connecting, migrating, and refusing a server that would forget what it confirmed.
+//!
+//! Used by everything below `grpc`; the accept path has connections of its own, opened with the same options.
+
+use std::{
+    str::FromStr as _,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use postern_mesh::StartError;
+use sqlx::{
+    ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres, Row as _,
+    postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
+    query::Query,
+};
+use tokio::sync::Semaphore;
+
+/// Waiting for a free connection, seconds. A caller that waits longer is better told to try again.
+const ACQUIRE_SECONDS: u64 = 3;
+/// One replica at a time creates the schema.
+const SCHEMA_LOCK: i64 = 0x706f_7374_6d61_696c;
+
+/// A statement with its arguments.
+pub(crate) type PgQuery<'q> = Query<'q, Postgres, PgArguments>;
+
+/// The database of this service. Clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: PgPool,
+    options: PgConnectOptions,
+    lanes: Arc<Lanes>,
+}
+
+/// Connections of the read path. A pool of sqlx asks the server a second time whenever a connection comes back; here a
+/// connection that just answered is taken as good, and one that is not is found out by its next use.
+#[derive(Debug)]
+struct Lanes {
+    idle: Mutex<Vec<PgConnection>>,
+    places: Semaphore,
+}
+
+impl Lanes {
+    fn idle(&self) -> MutexGuard<'_, Vec<PgConnection>> {
+        // Nothing that holds the lock can panic half way; a list of connections is good in any case.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Option<PgConnection> {
+        self.idle().pop()
+    }
+
+    fn put_back(&self, connection: PgConnection) {
+        self.idle().push(connection);
+    }
+
+    fn give_up_all(&self) {
+        self.idle().clear();
+    }
+}
+
+impl Store {
+    /// Connects, checks that the server keeps what it confirms, and migrates schema `mail`.
+    ///
+    /// # Errors
+    /// When the URL makes no sense, the server is away or not durable, or a migration fails.
+    pub async fn open(url: &str, connections: u32) -> Result<Self, StartError> {
+        let plain = PgConnectOptions::from_str(url)
+            .map_err(|error| StartError::setting("POSTERN_DATABASE_URL", error.to_string()))?
+            .application_name("postern-delivery");
+        let options = plain.clone().options([("search_path", "mail")]);
+        let mut connection = plain.connect().await.map_err(refused)?;
+        check_durability(&mut connection).await?;
+        create_schema(&mut connection).await.map_err(refused)?;
+        connection.close().await.map_err(refused)?;
+
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS))
+            // A ping before each use would double the round trips; a dead connection is an error that is retried.
+            .test_before_acquire(false)
+            .connect_with(options.clone())
+            .await
+            .map_err(refused)?;
+        sqlx::migrate!("./migrations").run(&pool).await.map_err(refused)?;
+        let places = Semaphore::new(connections as usize);
+        Ok(Self { pool, options, lanes: Arc::new(Lanes { idle: Mutex::default(), places }) })
+    }
+
+    /// The shared connections.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// A connection of one's own, outside the pool.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        self.options.connect().await
+    }
+
+    /// Asks on a connection of the read path. When that connection turns out to be dead, all idle ones are given up and
+    /// a fresh one is asked once more: only for what is harmless to do twice.
+    ///
+    /// # Errors
+    /// What the statement met; [`sqlx::Error::PoolTimedOut`] when all connections were busy for too long.
+    pub(crate) async fn read<'q>(&self, query: impl Fn() -> PgQuery<'q>) -> Result<Vec<PgRow>, sqlx::Error> {
+        let wait = Duration::from_secs(ACQUIRE_SECONDS);
+        let place = tokio::time::timeout(wait, self.lanes.places.acquire()).await;
+        let Ok(Ok(_place)) = place else { return Err(sqlx::Error::PoolTimedOut) };
+        if let Some(mut connection) = self.lanes.take() {
+            match query().fetch_all(&mut connection).await {
+                Err(error) if Fault::of(&error) == Fault::Unknown => self.lanes.give_up_all(),
+                outcome => {
+                    self.lanes.put_back(connection);
+                    return outcome;
+                }
+            }
+        }
+        let connected = tokio::time::timeout(wait, self.connect()).await;
+        let mut connection = connected.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        let outcome = query().fetch_all(&mut connection).await;
+        if outcome.is_ok() {
+            self.lanes.put_back(connection);
+        }
+        outcome
+    }
+
+    /// The same for a statement that answers with one row.
+    ///
+    /// # Errors
+    /// As [`Self::read`], and when there is no row.
+    pub(crate) async fn read_one<'q>(&self, query: impl Fn() -> PgQuery<'q>) -> Result<PgRow, sqlx::Error> {
+        self.read(query).await?.pop().ok_or(sqlx::Error::RowNotFound)
+    }
+
+    /// True when the database answers.
+    pub async fn is_ready(&self) -> bool {
+        sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
+    }
+}
+
+fn refused(error: impl std::error::Error + Send + Sync + 'static) -> StartError {
+    StartError::store("Postgres", error)
+}
+
+/// DESIGN promise 1: what is confirmed is on disk, and on the synchronous standby where there is one.
+async fn check_durability(connection: &mut PgConnection) -> Result<(), StartError> {
+    let row = sqlx::query(
+        "SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes, \
+         current_setting('synchronous_commit') AS synchronous_commit",
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(refused)?;
+    for (name, good) in [
+        ("fsync", &["on"][..]),
+        ("full_page_writes", &["on"]),
+        ("synchronous_commit", &["on", "remote_apply"]),
+    ] {
+        let value: String = row.try_get(name).map_err(refused)?;
+        if !good.contains(&value.as_str()) {
+            let why =
+                format!("the server has {name} = {value}; accepted mail would not be safe, set it to on");
+            return Err(StartError::setting("POSTERN_DATABASE_URL", why));
+        }
+    }
+    Ok(())
+}
+
+async fn create_schema(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    // Two replicas that create a schema at once would collide in the catalog.
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(SCHEMA_LOCK).execute(&mut *connection).await?;
+    sqlx::query("CREATE SCHEMA IF NOT EXISTS mail").execute(&mut *connection).await?;
+    sqlx::query("SELECT pg_advisory_unlock($1)").bind(SCHEMA_LOCK).execute(connection).await?;
+    Ok(())
+}
+
+/// What a failure of the database means to whoever asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The connection broke: the statement may have been committed or not.
+    Unknown,
+    /// Disk or memory of the server is short (SQLSTATE class 53); nothing was done.
+    Full,
+    /// Two transactions stood in each other's way; nothing was done, again is right.
+    Collision,
+    /// This statement was refused, nothing was done; another one may be taken.
+    Refused,
+}
+
+impl Fault {
+    pub(crate) fn of(error: &sqlx::Error) -> Self {
+        let Some(code) = error.as_database_error().and_then(|database| database.code()) else {
+            return match error {
+                // Refused before anything was sent.
+                sqlx::Error::Encode(_) | sqlx::Error::PoolTimedOut => Self::Refused,
+                _ => Self::Unknown,
+            };
+        };
+        match code.as_ref() {
+            "40001" | "40P01" | "55P03" => Self::Collision,
+            // The server is going down, was killed or is coming up: the commit may have happened.
+            "57P01" | "57P02" | "57P03" | "57014" | "40003" => Self::Unknown,
+            code if code.starts_with("53") => Self::Full,
+            code if code.starts_with("08") => Self::Unknown,
+            _ => Self::Refused,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Takes away what nobody refers to: blobs of submissions that never were committed, and messages without entry and
+//! without queue row.
+//!
+//! Both are rare: deletes remove their messages and blobs at once. Nothing is removed that is younger than an hour, and
+//! nothing on the word of references_count alone: a query proves that neither an entry nor a queue row is left.
+
+use std::{collections::HashSet, time::Duration};
+
+use futures_util::TryStreamExt as _;
+use postern_mesh::shutdown::Shutdown;
+use uuid::Uuid;
+
+use crate::{
+    content::{BlobError, Blobs, message_of_key},
+    store::Store,
+};
+
+/// Younger ones may belong to a submission that is still under way.
+const AGE_MIN: Duration = Duration::from_secs(3600);
+/// Keys or messages looked at by one query.
+const STEP: usize = 1000;
+
+/// What went wrong; the next round tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// The database is away.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+    /// The blob store is away.
+    #[error("the blob store failed")]
+    Blobs(#[from] BlobError),
+}
+
+/// What one round took away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Blobs that no message names.
+    pub blobs: u64,
+    /// Messages that nobody holds.
+    pub messages: u64,
+}
+
+/// Sweeps in rounds until the shutdown.
+pub async fn run(store: Store, blobs: Blobs, every: Duration, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = shutdown.triggered() => return,
+        }
+        tokio::select! {
+            swept = sweep(&store, &blobs, AGE_MIN) => match swept {
+                Ok(Swept { blobs: 0, messages: 0 }) => {}
+                Ok(Swept { blobs, messages }) => tracing::info!(blobs, messages, "swept"),
+                Err(error) => tracing::warn!(%error, cause = ?std::error::Error::source(&error), "the sweep stopped early"),
+            },
+            () = shutdown.triggered() => return,
+        }
+    }
+}
+
+/// One round: messages first, so that their blobs go in the same round.
+///
+/// # Errors
+/// When a store is away; what was removed before stays removed.
+pub async fn sweep(store: &Store, blobs: &Blobs, age: Duration) -> Result<Swept, SweepError> {
+    let messages = sweep_messages(store, age).await?;
+    let blobs = sweep_blobs(store, blobs, age).await?;
+    Ok(Swept { blobs, messages })
+}
+
+/// Walks all messages by id, a step at a time, and removes those that are proven to be nobody's.
+async fn sweep_messages(store: &Store, age: Duration) -> Result<u64, sqlx::Error> {
+    let mut removed = 0;
+    let mut after = Uuid::nil();
+    loop {
+        let step: Vec<(Uuid, bool)> = sqlx::query_as(
+            "SELECT id, references_count <= 0 AND accept_time < now() - $2 * interval '1 second'
+            FROM messages WHERE id > $1 ORDER BY id LIMIT $3",
+        )
+        .bind(after)
+        .bind(age.as_secs_f64())
+        .bind(STEP as i64)
+        .fetch_all(store.pool())
+        .await?;
+        let Some((last, _)) = step.last() else { return Ok(removed) };
+        after = *last;
+        let suspects: Vec<Uuid> =
+            step.into_iter().filter_map(|(id, is_suspect)| is_suspect.then_some(id)).collect();
+        if !suspects.is_empty() {
+            removed += remove_unreferenced(store, &suspects).await?;
+        }
+    }
+}
+
+/// Entries have no index by message: this reads all of them, and there is hardly ever a suspect.
+async fn remove_unreferenced(store: &Store, suspects: &[Uuid]) -> Result<u64, sqlx::Error> {
+    let removed = sqlx::query(
+        "DELETE FROM messages m WHERE m.id = ANY ($1) AND m.references_count <= 0
+            AND NOT EXISTS (SELECT FROM queue q WHERE q.message_id = m.id)
+            AND m.id NOT IN (SELECT message_id FROM entries WHERE message_id = ANY ($1))",
+    )
+    .bind(suspects)
+    .execute(store.pool())
+    .await?
+    .rows_affected();
+    let kept = suspects.len() as u64 - removed;
+    if kept > 0 {
+        tracing::error!(
+            kept,
+            "messages are referred to, though their count says they are not; they are kept"
+        );
+    }
+    Ok(removed)
+}
+
+async fn sweep_blobs(store: &Store, blobs: &Blobs, age: Duration) -> Result<u64, SweepError> {
+    let mut steps = std::pin::pin!(blobs.older_than(age).try_chunks(STEP));
+    let mut removed = 0;
+    while let Some(keys) = steps.try_next().await.map_err(|error| error.1)? {
+        let ids: Vec<Uuid> =
+            keys.iter().filter_map(|key| message_of_key(key)).map(|id| id.as_uuid()).collect();
+        let named: Vec<String> =
+            sqlx::query_scalar("SELECT blob_key FROM messages WHERE id = ANY ($1) AND blob_key IS NOT NULL")
+                .bind(ids)
+                .fetch_all(store.pool())
+                .await?;
+        let named: HashSet<String> = named.into_iter().collect();
+        // A key that is none of ours is left alone.
+        for key in keys.into_iter().filter(|key| message_of_key(key).is_some() && !named.contains(key)) {
+            blobs.delete(&key).await?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}

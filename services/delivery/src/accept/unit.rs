@@ -134,3 +134,19 @@ pub struct Committed {
     /// This message had been stored before: nothing was done now.
     pub repeated: bool,
 }
+
+impl AcceptUnit {
+    /// Octets that travel to the database with it, roughly.
+    pub(crate) fn carried_bytes(&self) -> usize {
+        let content = match &self.message.content {
+            StoredContent::Inline(content) => content.len(),
+            StoredContent::Blob { .. } => 0,
+        };
+        content + self.message.prefix.len() + 256 * (1 + self.entries.len() + self.queue.len())
+    }
+
+    /// What holds on to the message: entries and queue rows.
+    pub(crate) fn references(&self) -> i32 {
+        i32::try_from(self.entries.len() + self.queue.len()).unwrap_or(i32::MAX)
+    }
+}

@@ -1,1 +1,11 @@
-//! content
+//! Content of messages on its way in and out: scanned, measured, kept in memory or spilled to the blob store.
+//!
+//! The walk in: `grpc/submission` -> `ingest` -> `scan` -> memory or `blobs`. Out: `maildrop` and `queue` -> `blobs`.
+
+mod blobs;
+mod ingest;
+mod scan;
+
+pub use blobs::{BlobError, BlobWriter, Blobs, OpenBlob, message_of_key};
+pub use ingest::{Budget, Ingest, IngestError, IngestLimits, Ingested};
+pub use scan::{Found, HeaderScan};

@@ -1,0 +1,248 @@
+//! `SubmissionService`: takes a message in and answers when it is committed.
+//!
+//! The walk: envelope -> `content` while it streams -> `route` -> `bounce` for those it cannot reach -> `accept`
+//! -> the workers of `queue` are told.
+
+mod envelope;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
+use postern_mail::Reason;
+use postern_mesh::{directory::Directory, failure};
+use postern_proto::delivery::v1::{
+    SubmitMessageRequest, SubmitMessageResponse, submission_service_server::SubmissionService,
+};
+use tokio::time::Instant;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::{
+    accept::{
+        AcceptUnit, Acceptor, Committed, NewMessage, NewQueueRow, QueueClass, bounce_id_of, received_field,
+    },
+    bounce::{self, Failure, Undelivered},
+    content::{Blobs, Budget, Ingest, IngestError, IngestLimits, Ingested},
+    queue::{self, QueueHandle},
+    route::{self, FailedRecipient, Plan},
+};
+use envelope::Submission;
+
+/// Content of one frame, octets.
+const FRAME_CONTENT_MAX_BYTES: usize = 256 * 1024;
+/// When the submitter does not say how long it waits.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// The door.
+pub(crate) struct SubmissionDoor {
+    pub(crate) acceptor: Acceptor,
+    pub(crate) directory: Directory,
+    pub(crate) blobs: Blobs,
+    pub(crate) budget: Budget,
+    pub(crate) limits: IngestLimits,
+    pub(crate) queue: QueueHandle,
+    pub(crate) mail_host: Arc<str>,
+}
+
+/// A message that came in whole.
+struct Received {
+    submission: Submission,
+    content: Ingested,
+    answer_by: Instant,
+}
+
+#[tonic::async_trait]
+impl SubmissionService for SubmissionDoor {
+    async fn submit_message(
+        &self,
+        request: Request<Streaming<SubmitMessageRequest>>,
+    ) -> Result<Response<SubmitMessageResponse>, Status> {
+        let received = self.receive(request.into_inner()).await?;
+        let id = received.submission.id;
+        self.settle(received).await?;
+        Ok(Response::new(SubmitMessageResponse { queue_id: id.to_string() }))
+    }
+}
+
+impl SubmissionDoor {
+    /// Reads the stream to its end.
+    async fn receive(&self, mut frames: Streaming<SubmitMessageRequest>) -> Result<Received, Status> {
+        let Some(mut frame) = frames.message().await? else { return Err(incomplete()) };
+        let given = frame.envelope.take().ok_or_else(|| invalid("envelope: missing in the first frame"))?;
+        let submission = Submission::from_envelope(given)?;
+        if let (Some(declared), Some(max)) = (submission.declared_bytes, self.limits.message_max_bytes)
+            && declared > max
+        {
+            return Err(failure::status(Reason::MessageTooLarge));
+        }
+        let mut ingest = Ingest::begin(submission.id, &self.blobs, &self.budget, self.limits);
+        loop {
+            if frame.content.len() > FRAME_CONTENT_MAX_BYTES {
+                return Err(invalid("content: at most 256 KiB in one frame"));
+            }
+            let (content, is_last, within) = (frame.content, frame.last, frame.answer_within_millis);
+            if !content.is_empty() {
+                ingest.push(content).await.map_err(|error| refused(&submission, &error))?;
+            }
+            if is_last {
+                let within = if within == 0 { ANSWER_WITHIN } else { Duration::from_millis(within.into()) };
+                let answer_by = Instant::now() + within;
+                let content = ingest.finish().await.map_err(|error| refused(&submission, &error))?;
+                return Ok(Received { submission, content, answer_by });
+            }
+            frame = frames.message().await?.ok_or_else(incomplete)?;
+            if frame.envelope.is_some() {
+                return Err(invalid("envelope: only in the first frame"));
+            }
+        }
+    }
+
+    /// Finds out where it goes and makes that durable.
+    async fn settle(&self, received: Received) -> Result<(), Status> {
+        let Received { submission, content, answer_by } = received;
+        let plan = route::plan(
+            &self.directory,
+            &submission.recipients,
+            submission.envelope.submitter.as_ref(),
+            &content.found.delivered_to,
+        )
+        .await?;
+        if let Some(refusal) = nobody_gets_it(&plan) {
+            return Err(refusal);
+        }
+        let arrival = Timestamp::now();
+        let prefix = received_field(&submission.envelope, submission.id, submission.peer, arrival);
+        let Plan { entries, queue, failed, discarded } = plan;
+        let bounce = self.bounce(&submission, &prefix, &content.beginning, &failed, arrival).await?;
+        let recipients = entries.len() + queue.len();
+        let (unit, _held) = unit_of(&submission, content, prefix, entries, queue);
+        tracing::info!(
+            queue_id = %submission.id,
+            peer = submission.envelope.peer_ip,
+            login = unit.message.login.as_deref().unwrap_or(""),
+            bytes = unit.message.content_bytes,
+            mailboxes = unit.entries.len(),
+            remote = unit.queue.len(),
+            failed = failed.len(),
+            discarded,
+            "message taken in"
+        );
+        let mut units = Vec::with_capacity(2);
+        // With nobody but discarding owners there is nothing to keep.
+        if recipients > 0 {
+            units.push(unit);
+        }
+        units.extend(bounce);
+        self.commit(units, answer_by).await
+    }
+
+    async fn commit(&self, units: Vec<AcceptUnit>, answer_by: Instant) -> Result<(), Status> {
+        if units.is_empty() {
+            return Ok(());
+        }
+        // What the workers need, kept aside; content is shared, not copied.
+        let outgoing: Vec<(NewMessage, Vec<NewQueueRow>)> =
+            units.iter().map(|unit| (unit.message.clone(), unit.queue.clone())).collect();
+        let committed = self.acceptor.commit_together(units, answer_by).await.map_err(|error| {
+            tracing::warn!(%error, ids = ?outgoing.iter().map(|(m, _)| m.id).collect::<Vec<_>>(), "not confirmed");
+            failure::status_with(error.reason(), error.to_string())
+        })?;
+        for ((message, rows), Committed { queue_ids, .. }) in outgoing.iter().zip(committed) {
+            if !queue_ids.is_empty() {
+                self.queue.offer(queue::born(message, rows, &queue_ids));
+            }
+        }
+        Ok(())
+    }
+
+    /// The bounce for those that cannot be reached while others can.
+    async fn bounce(
+        &self,
+        submission: &Submission,
+        prefix: &str,
+        beginning: &Bytes,
+        failed: &[FailedRecipient],
+        arrival: Timestamp,
+    ) -> Result<Option<AcceptUnit>, Status> {
+        if failed.is_empty() {
+            return Ok(None);
+        }
+        let Some(sender) = submission.sender.address() else {
+            tracing::info!(queue_id = %submission.id, ?failed, "no bounce to the null sender");
+            return Ok(None);
+        };
+        let failures: Vec<Failure> = failed.iter().map(Failure::of_routing).collect();
+        let mut whole = BytesMut::with_capacity(prefix.len() + beginning.len());
+        whole.extend_from_slice(prefix.as_bytes());
+        whole.extend_from_slice(beginning);
+        let undelivered = Undelivered {
+            bounce_id: bounce_id_of(submission.id),
+            message_id: submission.id,
+            sender,
+            arrival,
+            beginning: &whole,
+            failures: &failures,
+        };
+        let bounce = bounce::compose(&self.directory, &self.mail_host, &undelivered).await?;
+        if bounce.is_none() {
+            tracing::info!(queue_id = %submission.id, ?failed, "the sender cannot be told either");
+        }
+        Ok(bounce)
+    }
+}
+
+fn unit_of(
+    submission: &Submission,
+    content: Ingested,
+    prefix: String,
+    entries: Vec<route::PlannedEntry>,
+    queue: Vec<route::PlannedRemote>,
+) -> (AcceptUnit, Vec<tokio::sync::OwnedSemaphorePermit>) {
+    let submitter = submission.envelope.submitter.as_ref();
+    let named = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let message = NewMessage {
+        id: submission.id,
+        sender: submission.sender.clone(),
+        prefix: Bytes::from(prefix),
+        content: content.content,
+        content_bytes: content.content_bytes,
+        checksum: content.checksum,
+        flags: submission.flags,
+        customer: submitter.and_then(|submitter| named(&submitter.customer)),
+        login: submitter.and_then(|submitter| named(&submitter.login)),
+        peer_ip: submission.peer.map(|peer| peer.ip()),
+    };
+    let row = |remote: route::PlannedRemote| NewQueueRow {
+        recipient: remote.recipient,
+        via: remote.via,
+        class: QueueClass::Mail,
+    };
+    let queue = queue.into_iter().map(row).collect();
+    (AcceptUnit { message, entries, queue, finished_queue_ids: Vec::new() }, content.held)
+}
+
+/// Nothing is stored when every recipient failed: the sender is told at once, by the first one's reason.
+fn nobody_gets_it(plan: &Plan) -> Option<Status> {
+    if !plan.entries.is_empty() || !plan.queue.is_empty() || plan.discarded > 0 {
+        return None;
+    }
+    let Some(first) = plan.failed.first() else {
+        return Some(failure::status_with(Reason::Unavailable, "no recipient could be planned"));
+    };
+    let who: Vec<String> = plan.failed.iter().take(10).map(|failed| failed.recipient.to_string()).collect();
+    Some(failure::status_with(first.reason, format!("{}: {}", first.reason, who.join(", "))))
+}
+
+fn refused(submission: &Submission, error: &IngestError) -> Status {
+    let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    tracing::info!(queue_id = %submission.id, %error, cause, "message not taken in");
+    failure::status_with(error.reason(), error.to_string())
+}
+
+fn incomplete() -> Status {
+    invalid("last: the stream ended before the message was complete")
+}
+
+fn invalid(detail: impl Into<String>) -> Status {
+    failure::status_with(Reason::InvalidArgument, detail)
+}

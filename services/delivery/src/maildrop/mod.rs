@@ -1,1 +1,174 @@
-//! maildrop
+//! What POP3 does with a box: open (lock and list), read, close (delete and unlock).
+//!
+//! The walk: `grpc/maildrop` -> here -> `lock` (Redis) and `index`, `read`, `delete` (Postgres, `content`).
+
+mod delete;
+mod index;
+mod read;
+
+use postern_mail::Reason;
+use postern_mesh::directory::Directory;
+use thiserror::Error;
+use tonic::Status;
+
+use crate::{
+    content::Blobs,
+    lock::{Holder, LockError, Locks, Opened},
+    store::Store,
+};
+
+pub use index::{Index, IndexPage};
+pub use read::{Frame, FrameSender, MessageReader};
+
+/// Why a box was not opened or closed.
+#[derive(Debug, Error)]
+pub enum MaildropError {
+    /// Another session has it.
+    #[error("the box is in use")]
+    InUse {
+        /// Since when, microseconds of the Unix epoch.
+        since_micros: i64,
+        /// The holder's client.
+        peer_ip: String,
+    },
+    /// This session does not have it any more.
+    #[error("the lock was lost")]
+    LockLost,
+    /// The box was removed while it was open.
+    #[error("the mailbox was removed")]
+    Removed,
+    /// Nobody knows who has it.
+    #[error("the lock store is away")]
+    Lock(#[from] LockError),
+    /// The database is away.
+    #[error("the database is away")]
+    Database(#[from] sqlx::Error),
+    /// The directory is away.
+    #[error("the directory is away: {}", .0.message())]
+    Directory(#[source] Box<Status>),
+}
+
+impl MaildropError {
+    /// The row of the failure table.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::InUse { .. } => Reason::MailboxInUse,
+            Self::LockLost => Reason::LockLost,
+            Self::Removed => Reason::MailboxRemoved,
+            Self::Lock(_) | Self::Database(_) | Self::Directory(_) => Reason::Unavailable,
+        }
+    }
+}
+
+/// A box that this session holds.
+#[derive(Debug)]
+pub struct OpenBox {
+    /// Token of its lock.
+    pub token: i64,
+    /// Part of its UIDLs.
+    pub generation: u32,
+    /// The first page of what it holds.
+    pub first: IndexPage,
+    /// The pages after it.
+    pub rest: Index,
+}
+
+/// All boxes. Clones are the same ones.
+#[derive(Clone)]
+pub struct Maildrops {
+    store: Store,
+    locks: Locks,
+    blobs: Blobs,
+    directory: Directory,
+}
+
+impl Maildrops {
+    /// On these stores.
+    #[must_use]
+    pub fn new(store: Store, locks: Locks, blobs: Blobs, directory: Directory) -> Self {
+        Self { store, locks, blobs, directory }
+    }
+
+    /// Locks the box and reads the first page of its listing.
+    ///
+    /// # Errors
+    /// [`MaildropError::InUse`]; everything else is temporary, and the lock is free again.
+    pub async fn open(&self, mailbox_id: i64, holder: &Holder) -> Result<OpenBox, MaildropError> {
+        let token = match self.locks.open_box(mailbox_id, holder).await? {
+            Opened::Locked(token) => token,
+            Opened::InUse { since_micros, peer_ip } => {
+                return Err(MaildropError::InUse { since_micros, peer_ip });
+            }
+        };
+        let opened = self.list_locked(mailbox_id, token).await;
+        if opened.is_err() {
+            self.free(mailbox_id, token).await;
+        }
+        opened
+    }
+
+    async fn list_locked(&self, mailbox_id: i64, token: i64) -> Result<OpenBox, MaildropError> {
+        let (head, first, rest) = index::open(&self.store, mailbox_id).await?;
+        let token = if token > head.last_delete_token {
+            token
+        } else {
+            // Redis forgot everything and its clock went back: the token must still grow.
+            let raised = self.locks.raise(mailbox_id, token, head.last_delete_token).await?;
+            raised.ok_or(MaildropError::LockLost)?
+        };
+        Ok(OpenBox { token, generation: head.generation, first, rest })
+    }
+
+    /// Frees the box if this session still has it. A failure is no harm: the lock frees itself.
+    pub async fn free(&self, mailbox_id: i64, token: i64) {
+        if let Err(error) = self.locks.release(mailbox_id, token).await {
+            tracing::debug!(%error, mailbox_id, "a lock is left to free itself");
+        }
+    }
+
+    /// Renews locks; gives those that are lost.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn renew(&self, locks: &[(i64, i64)]) -> Result<Vec<(i64, i64)>, MaildropError> {
+        Ok(self.locks.renew(locks).await?)
+    }
+
+    /// Deletes these messages and unlocks, in this order; the count of those that went. The session is over either way:
+    /// the lock is freed also when nothing could be deleted.
+    ///
+    /// # Errors
+    /// [`MaildropError::LockLost`], [`MaildropError::Removed`]; everything else is temporary. Nothing was deleted then,
+    /// save that the outcome of a commit that could not be learned is unknown.
+    pub async fn close(&self, mailbox_id: i64, token: i64, uids: &[i64]) -> Result<u64, MaildropError> {
+        let outcome = if uids.is_empty() { Ok(0) } else { self.delete(mailbox_id, token, uids).await };
+        self.free(mailbox_id, token).await;
+        outcome
+    }
+
+    async fn delete(&self, mailbox_id: i64, token: i64, uids: &[i64]) -> Result<u64, MaildropError> {
+        // Both must hold: Redis still names this token (here), and no newer one deleted (in the statement).
+        if !self.locks.is_held(mailbox_id, token).await? {
+            return Err(MaildropError::LockLost);
+        }
+        let known = self.directory.mailbox(mailbox_id).await;
+        let identity = known.map_err(|status| MaildropError::Directory(Box::new(status)))?;
+        if identity.is_none_or(|mailbox| mailbox.removed) {
+            return Err(MaildropError::Removed);
+        }
+        let deleted = delete::delete(&self.store, mailbox_id, token, uids).await?;
+        if !deleted.blob_keys.is_empty() {
+            // What fails here is found by the sweep.
+            let blobs = self.blobs.clone();
+            tokio::spawn(async move { delete::remove_blobs(&blobs, deleted.blob_keys).await });
+        }
+        Ok(deleted.count)
+    }
+
+    /// Reads messages of a box.
+    #[must_use]
+    pub fn reader(&self, mailbox_id: i64) -> MessageReader {
+        MessageReader::new(self.store.clone(), self.blobs.clone(), mailbox_id)
+    }
+}

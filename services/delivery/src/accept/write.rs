@@ -1,0 +1,261 @@
+//! One batch as one SQL statement: an implicit transaction, prepared once for each connection.
+//!
+//! Rows are locked in one order everywhere (new messages by id, mailboxes by id, old messages by id), so that commits
+//! and closes of boxes cannot stand in each other's way.
+
+use std::collections::{HashMap, HashSet};
+
+use postern_mail::MessageId;
+use sqlx::{PgConnection, PgPool, Row as _};
+use uuid::Uuid;
+
+use super::{BIRTH_LEASE, Committed, Job, StoredContent, delivery_prefix};
+
+/// A macro, because both statements begin alike and sqlx takes literals only.
+macro_rules! insert_sql {
+    ($finish:literal) => {
+        concat!(
+            "WITH new_messages AS (
+                INSERT INTO messages (id, sender, prefix, content, blob_key, content_bytes, checksum,
+                    references_count, flags, customer, login, peer_ip)
+                SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bytea[], $5::text[], $6::bigint[],
+                    $7::int[], $8::int[], $9::smallint[], $10::text[], $11::text[], $12::text[]) AS m (id)
+                ORDER BY id
+                ON CONFLICT (id) DO NOTHING
+                RETURNING id
+            ), new_entries AS (
+                INSERT INTO entries (mailbox_id, size_bytes, message_id, prefix)
+                SELECT e.mailbox_id, e.size_bytes, e.message_id, e.prefix
+                FROM unnest($13::bigint[], $14::bigint[], $15::uuid[], $16::bytea[])
+                    WITH ORDINALITY AS e (mailbox_id, size_bytes, message_id, prefix, position)
+                JOIN new_messages n ON n.id = e.message_id
+                ORDER BY e.position
+                RETURNING mailbox_id, size_bytes
+            ), usage AS (
+                INSERT INTO mailboxes AS m (mailbox_id, used_bytes, message_count)
+                SELECT mailbox_id, sum(size_bytes)::bigint, count(*) FROM new_entries
+                GROUP BY mailbox_id ORDER BY mailbox_id
+                ON CONFLICT (mailbox_id) DO UPDATE SET used_bytes = m.used_bytes + excluded.used_bytes,
+                    message_count = m.message_count + excluded.message_count
+                RETURNING 1
+            ), new_queue AS (
+                INSERT INTO queue (message_id, recipient, recipient_domain, via, class, customer,
+                    state, lease_owner, lease_until)
+                SELECT q.message_id, q.recipient, q.recipient_domain, q.via, q.class, q.customer,
+                    2, $23, now() + $24 * interval '1 second'
+                FROM unnest($17::uuid[], $18::text[], $19::text[], $20::text[], $21::smallint[], $22::text[])
+                    WITH ORDINALITY AS q (message_id, recipient, recipient_domain, via, class, customer, position)
+                JOIN new_messages n ON n.id = q.message_id
+                ORDER BY q.position
+                RETURNING id, message_id
+            )",
+            $finish,
+            "SELECT id AS message_id, NULL::bigint AS queue_id FROM new_messages
+            UNION ALL SELECT message_id, id FROM new_queue"
+        )
+    };
+}
+
+const INSERT: &str = insert_sql!(" ");
+
+/// The same, and the queue rows that a bounce answers end with it.
+const INSERT_AND_FINISH: &str = insert_sql!(
+    ", finished AS (
+        DELETE FROM queue WHERE id = ANY ($25) RETURNING message_id
+    ), freed AS (
+        SELECT message_id, count(*)::int AS rows FROM finished GROUP BY message_id
+    ), held AS (
+        SELECT m.id, m.references_count, f.rows FROM messages m JOIN freed f ON f.message_id = m.id
+        WHERE (SELECT count(*) FROM usage) >= 0
+        ORDER BY m.id FOR UPDATE OF m
+    ), lowered AS (
+        UPDATE messages m SET references_count = m.references_count - h.rows
+        FROM held h WHERE m.id = h.id AND h.references_count > h.rows
+    ), removed AS (
+        DELETE FROM messages m USING held h WHERE m.id = h.id AND h.references_count <= h.rows
+    ) "
+);
+
+/// Writes all jobs in one transaction. The outcome has one list for each job, one element for each of its units.
+///
+/// Blobs of messages that end here are left to the sweep.
+pub(super) async fn write(
+    connection: &mut PgConnection,
+    jobs: &[Job],
+    lease_owner: Uuid,
+) -> Result<Vec<Vec<Committed>>, sqlx::Error> {
+    let messages = MessageColumns::of(jobs);
+    let entries = EntryColumns::of(jobs);
+    let queue = QueueColumns::of(jobs);
+    let finished: Vec<i64> =
+        jobs.iter().flat_map(|job| &job.units).flat_map(|unit| &unit.finished_queue_ids).copied().collect();
+    let statement = if finished.is_empty() { INSERT } else { INSERT_AND_FINISH };
+    let mut query = sqlx::query(statement)
+        .bind(&messages.ids)
+        .bind(&messages.senders)
+        .bind(&messages.prefixes)
+        .bind(&messages.contents)
+        .bind(&messages.blob_keys)
+        .bind(&messages.content_bytes)
+        .bind(&messages.checksums)
+        .bind(&messages.references)
+        .bind(&messages.flags)
+        .bind(&messages.customers)
+        .bind(&messages.logins)
+        .bind(&messages.peers)
+        .bind(&entries.mailbox_ids)
+        .bind(&entries.sizes)
+        .bind(&entries.message_ids)
+        .bind(&entries.prefixes)
+        .bind(&queue.message_ids)
+        .bind(&queue.recipients)
+        .bind(&queue.domains)
+        .bind(&queue.vias)
+        .bind(&queue.classes)
+        .bind(&queue.customers)
+        .bind(lease_owner)
+        .bind(BIRTH_LEASE.as_secs_f64());
+    if !finished.is_empty() {
+        query = query.bind(finished);
+    }
+    let rows = query.fetch_all(connection).await?;
+
+    let mut inserted: HashMap<Uuid, Vec<i64>> = HashMap::with_capacity(messages.ids.len());
+    for row in rows {
+        let ids = inserted.entry(row.try_get(0)?).or_default();
+        ids.extend(row.try_get::<Option<i64>, _>(1)?);
+    }
+    Ok(jobs
+        .iter()
+        .map(|job| job.units.iter().map(|unit| committed(&mut inserted, unit.message.id)).collect())
+        .collect())
+}
+
+fn committed(inserted: &mut HashMap<Uuid, Vec<i64>>, id: MessageId) -> Committed {
+    match inserted.remove(&id.as_uuid()) {
+        Some(mut queue_ids) => {
+            // Ids were given in the order of the unit's rows.
+            queue_ids.sort_unstable();
+            Committed { queue_ids, repeated: false }
+        }
+        None => Committed { queue_ids: Vec::new(), repeated: true },
+    }
+}
+
+/// Looks up which jobs are stored, over another connection. A job is stored when its first message is: it is one
+/// transaction.
+pub(super) async fn look_up(pool: &PgPool, jobs: &[Job]) -> Result<Vec<Option<Vec<Committed>>>, sqlx::Error> {
+    let firsts: Vec<Option<Uuid>> =
+        jobs.iter().map(|job| job.units.first().map(|unit| unit.message.id.as_uuid())).collect();
+    let ids: Vec<Uuid> = firsts.iter().flatten().copied().collect();
+    let found: HashSet<Uuid> = sqlx::query_scalar("SELECT id FROM messages WHERE id = ANY ($1)")
+        .bind(ids)
+        .fetch_all(pool)
+        .await?
+        .into_iter()
+        .collect();
+    let stored = |job: &Job| {
+        // The workers find its queue rows when their birth lease ends.
+        job.units.iter().map(|_| Committed { queue_ids: Vec::new(), repeated: true }).collect()
+    };
+    Ok(jobs
+        .iter()
+        .zip(firsts)
+        .map(|(job, first)| first.filter(|id| found.contains(id)).map(|_| stored(job)))
+        .collect())
+}
+
+#[derive(Default)]
+struct MessageColumns<'a> {
+    ids: Vec<Uuid>,
+    senders: Vec<String>,
+    prefixes: Vec<&'a [u8]>,
+    contents: Vec<Option<&'a [u8]>>,
+    blob_keys: Vec<Option<&'a str>>,
+    content_bytes: Vec<i64>,
+    checksums: Vec<i32>,
+    references: Vec<i32>,
+    flags: Vec<i16>,
+    customers: Vec<Option<&'a str>>,
+    logins: Vec<Option<&'a str>>,
+    peers: Vec<Option<String>>,
+}
+
+impl<'a> MessageColumns<'a> {
+    fn of(jobs: &'a [Job]) -> Self {
+        let mut columns = Self::default();
+        for unit in jobs.iter().flat_map(|job| &job.units) {
+            let message = &unit.message;
+            columns.ids.push(message.id.as_uuid());
+            columns.senders.push(message.sender.to_string());
+            columns.prefixes.push(&message.prefix);
+            let (content, blob_key) = match &message.content {
+                StoredContent::Inline(content) => (Some(&content[..]), None),
+                StoredContent::Blob { key } => (None, Some(key.as_str())),
+            };
+            columns.contents.push(content);
+            columns.blob_keys.push(blob_key);
+            columns.content_bytes.push(message.content_bytes.cast_signed());
+            columns.checksums.push(message.checksum.cast_signed());
+            columns.references.push(unit.references());
+            columns.flags.push(message.flags.bits());
+            columns.customers.push(message.customer.as_deref());
+            columns.logins.push(message.login.as_deref());
+            columns.peers.push(message.peer_ip.map(|ip| ip.to_string()));
+        }
+        columns
+    }
+}
+
+#[derive(Default)]
+struct EntryColumns {
+    mailbox_ids: Vec<i64>,
+    sizes: Vec<i64>,
+    message_ids: Vec<Uuid>,
+    prefixes: Vec<Vec<u8>>,
+}
+
+impl EntryColumns {
+    fn of(jobs: &[Job]) -> Self {
+        let mut columns = Self::default();
+        for unit in jobs.iter().flat_map(|job| &job.units) {
+            let message = &unit.message;
+            for entry in &unit.entries {
+                let prefix = delivery_prefix(&message.sender, &entry.delivered_to).into_bytes();
+                let size = message.content_bytes + (prefix.len() + message.prefix.len()) as u64;
+                columns.mailbox_ids.push(entry.mailbox_id);
+                columns.sizes.push(size.cast_signed());
+                columns.message_ids.push(message.id.as_uuid());
+                columns.prefixes.push(prefix);
+            }
+        }
+        columns
+    }
+}
+
+#[derive(Default)]
+struct QueueColumns<'a> {
+    message_ids: Vec<Uuid>,
+    recipients: Vec<String>,
+    domains: Vec<&'a str>,
+    vias: Vec<Option<String>>,
+    classes: Vec<i16>,
+    customers: Vec<Option<&'a str>>,
+}
+
+impl<'a> QueueColumns<'a> {
+    fn of(jobs: &'a [Job]) -> Self {
+        let mut columns = Self::default();
+        for unit in jobs.iter().flat_map(|job| &job.units) {
+            for row in &unit.queue {
+                columns.message_ids.push(unit.message.id.as_uuid());
+                columns.recipients.push(row.recipient.to_string());
+                columns.domains.push(row.recipient.domain().as_str());
+                columns.vias.push(row.via.as_ref().map(ToString::to_string));
+                columns.classes.push(row.class.code());
+                columns.customers.push(unit.message.customer.as_deref());
+            }
+        }
+        columns
+    }
+}

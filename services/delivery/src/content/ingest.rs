@@ -1,0 +1,293 @@
+//! One message streaming in: small content is kept, larger content goes to the blob store while it comes.
+//!
+//! Memory is bounded for each message and, by [`Budget`], for all of them together.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use postern_mail::{MessageId, Reason};
+use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{
+    blobs::{BlobError, BlobWriter, Blobs, joined},
+    scan::{Found, HeaderScan},
+};
+use crate::accept::StoredContent;
+
+/// Unit of the budget, octets.
+const BUDGET_UNIT_BYTES: usize = 1024;
+
+/// Octets of content that all messages may hold in memory together.
+#[derive(Clone, Debug)]
+pub struct Budget(Arc<Semaphore>);
+
+impl Budget {
+    /// A budget of so many octets.
+    #[must_use]
+    pub fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes / BUDGET_UNIT_BYTES)))
+    }
+
+    /// A share, given back when dropped.
+    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, IngestError> {
+        let units = u32::try_from(bytes.div_ceil(BUDGET_UNIT_BYTES)).unwrap_or(u32::MAX);
+        Arc::clone(&self.0).try_acquire_many_owned(units).map_err(|_| IngestError::NoMemory)
+    }
+}
+
+/// Why content was not taken.
+#[derive(Debug, Error)]
+pub enum IngestError {
+    /// The message itself is not acceptable.
+    #[error("the message is refused: {0}")]
+    Message(Reason),
+    /// All messages together hold too much.
+    #[error("too many messages at once")]
+    NoMemory,
+    /// The blob store failed.
+    #[error("the content could not be kept")]
+    Blob(#[from] BlobError),
+}
+
+impl IngestError {
+    /// The row of the failure table.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Message(reason) => *reason,
+            Self::NoMemory => Reason::InsufficientStorage,
+            Self::Blob(BlobError::File(error)) if error.kind() == std::io::ErrorKind::StorageFull => {
+                Reason::InsufficientStorage
+            }
+            Self::Blob(_) => Reason::Unavailable,
+        }
+    }
+}
+
+/// Bounds of one message.
+#[derive(Clone, Copy, Debug)]
+pub struct IngestLimits {
+    /// Larger content goes to the blob store, octets.
+    pub inline_max_bytes: usize,
+    /// Larger content is refused, octets; `None` = no limit.
+    pub message_max_bytes: Option<u64>,
+}
+
+/// A message that is complete, and kept.
+#[derive(Debug)]
+pub struct Ingested {
+    /// The content or where it is.
+    pub content: StoredContent,
+    /// Octets of it.
+    pub content_bytes: u64,
+    /// CRC-32C of it.
+    pub checksum: u32,
+    /// What its header told.
+    pub found: Found,
+    /// Its first octets, for a bounce; all of it when it is small.
+    pub beginning: Bytes,
+    /// Its share of the budget while it is in memory.
+    pub held: Vec<OwnedSemaphorePermit>,
+}
+
+/// Where octets go.
+enum Sink {
+    Memory,
+    Blob(Box<BlobWriter>),
+}
+
+/// A message that comes in.
+pub struct Ingest {
+    id: MessageId,
+    blobs: Blobs,
+    budget: Budget,
+    limits: IngestLimits,
+    scan: HeaderScan,
+    sink: Sink,
+    /// What is in memory: all of it, or the beginning of what went to the blob store.
+    gathered: Vec<Bytes>,
+    gathered_bytes: usize,
+    held: Vec<OwnedSemaphorePermit>,
+    content_bytes: u64,
+    checksum: u32,
+    last: [u8; 2],
+}
+
+impl Ingest {
+    /// Begins a message.
+    #[must_use]
+    pub fn begin(id: MessageId, blobs: &Blobs, budget: &Budget, limits: IngestLimits) -> Self {
+        Self {
+            id,
+            blobs: blobs.clone(),
+            budget: budget.clone(),
+            limits,
+            scan: HeaderScan::default(),
+            sink: Sink::Memory,
+            gathered: Vec::new(),
+            gathered_bytes: 0,
+            held: Vec::new(),
+            content_bytes: 0,
+            checksum: 0,
+            last: [0; 2],
+        }
+    }
+
+    /// Takes the next octets.
+    ///
+    /// # Errors
+    /// The message is refused for what it is, or it cannot be kept now.
+    pub async fn push(&mut self, octets: Bytes) -> Result<(), IngestError> {
+        let mut kept = Vec::new();
+        self.scan.push(octets, &mut kept).map_err(IngestError::Message)?;
+        self.keep(kept).await
+    }
+
+    /// The message is complete: completes the blob if there is one.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub async fn finish(mut self) -> Result<Ingested, IngestError> {
+        let mut rest = Vec::new();
+        let found = std::mem::take(&mut self.scan).finish(&mut rest).map_err(IngestError::Message)?;
+        self.keep(rest).await?;
+        if self.content_bytes > 0 && self.last != *b"\r\n" {
+            // RFC 5321 section 4.1.1.4: the line end before the dot belongs to the message.
+            self.keep(vec![Bytes::from_static(b"\r\n")]).await?;
+        }
+        let beginning = joined(self.gathered);
+        let content = match self.sink {
+            Sink::Memory => StoredContent::Inline(beginning.clone()),
+            Sink::Blob(writer) => StoredContent::Blob { key: writer.finish().await? },
+        };
+        let Self { content_bytes, checksum, held, .. } = self;
+        Ok(Ingested { content, content_bytes, checksum, found, beginning, held })
+    }
+
+    async fn keep(&mut self, pieces: Vec<Bytes>) -> Result<(), IngestError> {
+        for piece in pieces {
+            self.measure(&piece)?;
+            if let Sink::Memory = self.sink {
+                if self.gathered_bytes + piece.len() <= self.limits.inline_max_bytes {
+                    self.held.push(self.budget.take(piece.len())?);
+                    self.gathered_bytes += piece.len();
+                    self.gathered.push(piece);
+                    continue;
+                }
+                self.spill().await?;
+            }
+            if let Sink::Blob(writer) = &mut self.sink {
+                writer.write(piece).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn measure(&mut self, piece: &[u8]) -> Result<(), IngestError> {
+        self.content_bytes += piece.len() as u64;
+        if self.limits.message_max_bytes.is_some_and(|max| self.content_bytes > max) {
+            return Err(IngestError::Message(Reason::MessageTooLarge));
+        }
+        self.checksum = crc32c::crc32c_append(self.checksum, piece);
+        match piece {
+            [] => {}
+            [only] => self.last = [self.last[1], *only],
+            [.., first, second] => self.last = [*first, *second],
+        }
+        Ok(())
+    }
+
+    /// It is too large for the row: what was gathered goes first. The beginning stays in memory too, for a bounce.
+    async fn spill(&mut self) -> Result<(), IngestError> {
+        self.held.push(self.budget.take(self.blobs.upload_memory_bytes())?);
+        let mut writer = self.blobs.begin(self.id).await?;
+        for piece in &self.gathered {
+            writer.write(piece.clone()).await?;
+        }
+        self.sink = Sink::Blob(Box::new(writer));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::TryStreamExt as _;
+
+    use super::*;
+
+    const LIMITS: IngestLimits = IngestLimits { inline_max_bytes: 1000, message_max_bytes: Some(2_000_000) };
+
+    async fn ingest(
+        blobs: &Blobs,
+        budget: &Budget,
+        text: &[u8],
+        piece: usize,
+    ) -> Result<Ingested, IngestError> {
+        let mut ingest = Ingest::begin(MessageId::new(), blobs, budget, LIMITS);
+        for piece in text.chunks(piece) {
+            ingest.push(Bytes::copy_from_slice(piece)).await?;
+        }
+        ingest.finish().await
+    }
+
+    fn store() -> (tempfile::TempDir, Blobs) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let blobs = Blobs::open(&format!("file://{}", folder.path().display())).expect("a store");
+        (folder, blobs)
+    }
+
+    #[tokio::test]
+    async fn small_content_stays_in_the_row_large_content_does_not() {
+        let (_folder, blobs) = store();
+        let budget = Budget::new(4 << 20);
+        for (size, is_inline) in [(0, true), (10, true), (990, true), (1001, false), (1_500_000, false)] {
+            for piece in [100, 64 * 1024, 10_000_000] {
+                let mut text = vec![b'x'; size];
+                if size > 10 {
+                    text[..6].copy_from_slice(b"A: b\r\n");
+                    text[size - 2..].copy_from_slice(b"\r\n");
+                }
+                let ingested = ingest(&blobs, &budget, &text, piece).await.expect("ingested");
+                if size == 10 {
+                    text.extend_from_slice(b"\r\n");
+                }
+                assert_eq!(ingested.content_bytes, text.len() as u64);
+                assert_eq!(ingested.checksum, crc32c::crc32c(&text));
+                let stored = match ingested.content {
+                    StoredContent::Inline(content) => {
+                        assert!(is_inline, "{size}");
+                        content.to_vec()
+                    }
+                    StoredContent::Blob { key } => {
+                        assert!(!is_inline, "{size}");
+                        let blob = blobs.get(&key).await.expect("a blob");
+                        blob.octets.try_collect::<Vec<_>>().await.expect("octets").concat()
+                    }
+                };
+                assert!(stored == text, "{size} in pieces of {piece}");
+            }
+        }
+        assert_eq!(budget.0.available_permits(), 4096, "every share came back");
+    }
+
+    #[tokio::test]
+    async fn s_51_over_the_limit_is_refused() {
+        let (_folder, blobs) = store();
+        let budget = Budget::new(4 << 20);
+        let error =
+            ingest(&blobs, &budget, &vec![b'\n'; 2_000_001], 128 * 1024).await.expect_err("too large");
+        assert_eq!(error.reason(), Reason::MessageTooLarge);
+    }
+
+    #[tokio::test]
+    async fn memory_is_bounded_over_all_messages() {
+        let (_folder, blobs) = store();
+        let budget = Budget::new(1024);
+        let one = ingest(&blobs, &budget, b"A: b\r\n", 100).await.expect("the first");
+        let error = ingest(&blobs, &budget, b"A: b\r\n", 100).await.expect_err("no room for a second");
+        assert_eq!(error.reason(), Reason::InsufficientStorage);
+        drop(one);
+        ingest(&blobs, &budget, b"A: b\r\n", 100).await.expect("room again");
+    }
+}

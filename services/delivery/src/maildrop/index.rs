@@ -1,0 +1,97 @@
+//! The listing of a box: (uid, size), oldest first, in pages that Postgres packs. A box may hold a million messages.
+//!
+//! Each page is one statement of its own: no transaction stays open while a slow gateway takes the pages. What is
+//! delivered meanwhile may stand at the end; nothing can be deleted, for the box is locked.
+
+use postern_mail::limits;
+use sqlx::{Row as _, postgres::PgRow};
+
+use crate::store::Store;
+
+/// Messages of one page.
+const PAGE_MAX: usize = 65_536;
+
+const FIRST: &str = "
+SELECT (SELECT generation FROM store) AS generation,
+    (SELECT last_delete_token FROM mailboxes WHERE mailbox_id = $1) AS last_delete_token,
+    page.uids, page.sizes
+FROM (SELECT array_agg(uid) AS uids, array_agg(size_bytes) AS sizes FROM (
+    SELECT uid, size_bytes FROM entries WHERE mailbox_id = $1 ORDER BY uid LIMIT $2
+) AS entry) AS page";
+
+const NEXT: &str = "
+SELECT array_agg(uid) AS uids, array_agg(size_bytes) AS sizes FROM (
+    SELECT uid, size_bytes FROM entries WHERE mailbox_id = $1 AND uid > $2 ORDER BY uid LIMIT $3
+) AS page";
+
+/// What a box remembers besides its messages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub(super) last_delete_token: i64,
+    pub(super) generation: u32,
+}
+
+/// One page: uids ascending, and the size of each in octets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IndexPage {
+    /// Unique ids.
+    pub uids: Vec<i64>,
+    /// Octets of each as RETR sends it.
+    pub sizes_bytes: Vec<i64>,
+}
+
+/// The pages that follow.
+#[derive(Debug)]
+pub struct Index {
+    store: Store,
+    mailbox_id: i64,
+    /// Last uid given; `None` when the page before was the last one.
+    after: Option<i64>,
+}
+
+impl Index {
+    /// The next page, `None` after the last.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn next(&mut self) -> Result<Option<IndexPage>, sqlx::Error> {
+        let Some(after) = self.after else { return Ok(None) };
+        let ask = || sqlx::query(NEXT).bind(self.mailbox_id).bind(after).bind(PAGE_MAX as i64);
+        let row = self.store.read_one(ask).await?;
+        let page = page(&row)?;
+        self.after = last_of_full(&page);
+        Ok((!page.uids.is_empty()).then_some(page))
+    }
+}
+
+/// Reads the head and the first page in one statement.
+pub(super) async fn open(store: &Store, mailbox_id: i64) -> Result<(Head, IndexPage, Index), sqlx::Error> {
+    let ask = || sqlx::query(FIRST).bind(mailbox_id).bind(PAGE_MAX as i64);
+    let row = store.read_one(ask).await?;
+    let head = Head {
+        last_delete_token: row.try_get::<Option<i64>, _>("last_delete_token")?.unwrap_or(0),
+        generation: row.try_get::<i32, _>("generation")?.cast_unsigned(),
+    };
+    let page = page(&row)?;
+    let after = last_of_full(&page);
+    Ok((head, page, Index { store: store.clone(), mailbox_id, after }))
+}
+
+fn last_of_full(page: &IndexPage) -> Option<i64> {
+    if page.uids.len() < PAGE_MAX { None } else { page.uids.last().copied() }
+}
+
+fn page(row: &PgRow) -> Result<IndexPage, sqlx::Error> {
+    let uids: Vec<i64> = row.try_get::<Option<_>, _>("uids")?.unwrap_or_default();
+    let sizes_bytes: Vec<i64> = row.try_get::<Option<_>, _>("sizes")?.unwrap_or_default();
+    if uids.is_sorted() {
+        return Ok(IndexPage { uids, sizes_bytes });
+    }
+    // array_agg takes rows as they come: ordered, though the standard does not promise it.
+    let mut both: Vec<(i64, i64)> = uids.into_iter().zip(sizes_bytes).collect();
+    both.sort_unstable();
+    let (uids, sizes_bytes) = both.into_iter().unzip();
+    Ok(IndexPage { uids, sizes_bytes })
+}
+
+const _: () = assert!(PAGE_MAX * 20 < 16 * limits::FRAME_MAX_BYTES, "a page fits into one gRPC message");

@@ -1,0 +1,261 @@
+//! Reading messages of a box: in the order asked for, small ones several to a query, large ones streamed from the blob
+//! store, each verified. A bad one harms only itself.
+
+use std::collections::HashMap;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use postern_mail::{Reason, limits};
+use sqlx::{Row as _, postgres::PgRow};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::{
+    content::{BlobError, Blobs},
+    store::{Fault, Store},
+};
+
+/// Octets of messages that one query fetches together; a larger one is fetched alone.
+const GROUP_MAX_BYTES: i64 = 256 * 1024;
+/// Messages that one query fetches together.
+const GROUP_MAX: usize = 64;
+
+/// Next thing of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// It begins; its size in octets, as in the listing.
+    Size(u64),
+    /// Next octets, at most 128 KiB.
+    Content(Bytes),
+    /// It is complete and was right.
+    End,
+    /// It is not to be had (or not further).
+    Failure(Reason),
+}
+
+/// Where frames go: index into the question, and the frame.
+pub type FrameSender = mpsc::Sender<(u32, Frame)>;
+
+/// The reader went away: nothing more is to be done.
+struct Gone;
+
+/// Reads one box.
+#[derive(Clone, Debug)]
+pub struct MessageReader {
+    store: Store,
+    blobs: Blobs,
+    mailbox_id: i64,
+}
+
+/// An entry with its message.
+struct Stored {
+    prefix: Vec<u8>,
+    size_bytes: i64,
+    /// `None`: the row of the message is missing.
+    message: Option<StoredMessage>,
+}
+
+struct StoredMessage {
+    prefix: Vec<u8>,
+    content: Option<Vec<u8>>,
+    blob_key: Option<String>,
+    content_bytes: i64,
+    checksum: u32,
+}
+
+const READ: &str = "
+SELECT e.uid, e.prefix AS entry_prefix, e.size_bytes, m.id, m.prefix, m.content, m.blob_key, m.content_bytes, m.checksum
+FROM entries e LEFT JOIN messages m ON m.id = e.message_id
+WHERE e.mailbox_id = $1 AND e.uid = ANY ($2)";
+
+const SIZES: &str = "SELECT uid, size_bytes FROM entries WHERE mailbox_id = $1 AND uid = ANY ($2)";
+
+impl MessageReader {
+    pub(super) fn new(store: Store, blobs: Blobs, mailbox_id: i64) -> Self {
+        Self { store, blobs, mailbox_id }
+    }
+
+    /// Sends the frames of all these messages, in order; ends early when nobody takes them any more.
+    pub async fn run(&self, uids: &[i64], frames: &FrameSender) {
+        let mut index = 0;
+        for group in self.groups(uids).await {
+            let stored = self.fetch(group).await;
+            for uid in group {
+                let sent = match &stored {
+                    Ok(found) => self.send(index, found.get(uid), frames).await,
+                    Err(reason) if group.len() == 1 => fail(frames, index, *reason).await,
+                    // One that cannot be read spoils the query of all: each for itself then.
+                    Err(_) => match self.fetch(std::slice::from_ref(uid)).await {
+                        Ok(found) => self.send(index, found.get(uid), frames).await,
+                        Err(reason) => fail(frames, index, reason).await,
+                    },
+                };
+                if sent.is_err() {
+                    return;
+                }
+                index += 1;
+            }
+        }
+    }
+
+    /// Cuts the question into what is fetched together, so that memory stays bounded.
+    async fn groups<'a>(&self, uids: &'a [i64]) -> Vec<&'a [i64]> {
+        if uids.len() <= 1 {
+            return vec![uids];
+        }
+        let ask = || sqlx::query(SIZES).bind(self.mailbox_id).bind(uids);
+        let size_of = |row: &PgRow| Ok((row.try_get(0)?, row.try_get(1)?));
+        let sizes = self.store.read(ask).await.and_then(|rows| rows.iter().map(size_of).collect());
+        let sizes: HashMap<i64, i64> = match sizes {
+            Ok(sizes) => sizes,
+            // The queries that follow will tell.
+            Err(_) => return uids.chunks(1).collect(),
+        };
+        let mut groups = Vec::new();
+        let (mut begin, mut bytes) = (0, 0);
+        for (position, uid) in uids.iter().enumerate() {
+            let size = sizes.get(uid).copied().unwrap_or(0);
+            if position > begin && (bytes + size > GROUP_MAX_BYTES || position - begin >= GROUP_MAX) {
+                groups.push(&uids[begin..position]);
+                (begin, bytes) = (position, 0);
+            }
+            bytes += size;
+        }
+        groups.push(&uids[begin..]);
+        groups
+    }
+
+    async fn fetch(&self, uids: &[i64]) -> Result<HashMap<i64, Stored>, Reason> {
+        let mailbox_id = self.mailbox_id;
+        let ask = || sqlx::query(READ).bind(mailbox_id).bind(uids);
+        let rows = self.store.read(ask).await.and_then(|rows| rows.iter().map(stored).collect());
+        rows.map_err(|error: sqlx::Error| {
+            tracing::warn!(%error, mailbox_id, ?uids, "messages cannot be read");
+            unreadable(&error)
+        })
+    }
+
+    async fn send(&self, index: u32, stored: Option<&Stored>, frames: &FrameSender) -> Result<(), Gone> {
+        let Some(stored) = stored else { return fail(frames, index, Reason::MessageGone).await };
+        let Some(message) = &stored.message else {
+            return self.damaged(index, "the row of the message is missing", frames).await;
+        };
+        let front = (stored.prefix.len() + message.prefix.len()) as i64;
+        if front + message.content_bytes != stored.size_bytes {
+            return self.damaged(index, "its sizes differ", frames).await;
+        }
+        match (&message.content, &message.blob_key) {
+            (Some(content), _) => {
+                if content.len() as i64 != message.content_bytes
+                    || crc32c::crc32c(content) != message.checksum
+                {
+                    return self.damaged(index, "its checksum differs", frames).await;
+                }
+                begin(frames, index, stored).await?;
+                send_inline(frames, index, [&stored.prefix, &message.prefix, content]).await?;
+                give(frames, index, Frame::End).await
+            }
+            (None, Some(key)) => self.send_blob(index, stored, message, key, frames).await,
+            (None, None) => self.damaged(index, "it has no content", frames).await,
+        }
+    }
+
+    async fn send_blob(
+        &self,
+        index: u32,
+        stored: &Stored,
+        message: &StoredMessage,
+        key: &str,
+        frames: &FrameSender,
+    ) -> Result<(), Gone> {
+        let mut blob = match self.blobs.get(key).await {
+            Ok(blob) if blob.size_bytes == message.content_bytes.cast_unsigned() => blob,
+            Ok(_) => return self.damaged(index, "its blob has another size", frames).await,
+            Err(BlobError::Missing) => return self.damaged(index, "its blob is missing", frames).await,
+            Err(error) => {
+                tracing::warn!(%error, key, "a blob cannot be read");
+                return fail(frames, index, Reason::Unavailable).await;
+            }
+        };
+        begin(frames, index, stored).await?;
+        send_inline(frames, index, [&stored.prefix, &message.prefix, &[]]).await?;
+        let (mut checksum, mut bytes) = (0, 0u64);
+        while let Some(octets) = blob.octets.next().await {
+            match octets {
+                Ok(octets) => {
+                    checksum = crc32c::crc32c_append(checksum, &octets);
+                    bytes += octets.len() as u64;
+                    give(frames, index, Frame::Content(octets)).await?;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, key, "a blob broke off");
+                    return fail(frames, index, Reason::Unavailable).await;
+                }
+            }
+        }
+        if checksum == message.checksum && bytes == message.content_bytes.cast_unsigned() {
+            give(frames, index, Frame::End).await
+        } else {
+            // Its octets are out already: the gateway closes without the final dot (CONFORMANCE P-46).
+            self.damaged(index, "the checksum of its blob differs", frames).await
+        }
+    }
+
+    async fn damaged(&self, index: u32, what: &'static str, frames: &FrameSender) -> Result<(), Gone> {
+        metrics::counter!("postern_messages_damaged_total").increment(1);
+        tracing::error!(mailbox_id = self.mailbox_id, index, what, "a stored message is damaged");
+        fail(frames, index, Reason::MessageDamaged).await
+    }
+}
+
+/// The size first (RFC 1939 section 11).
+async fn begin(frames: &FrameSender, index: u32, stored: &Stored) -> Result<(), Gone> {
+    give(frames, index, Frame::Size(stored.size_bytes.cast_unsigned())).await
+}
+
+async fn give(frames: &FrameSender, index: u32, frame: Frame) -> Result<(), Gone> {
+    frames.send((index, frame)).await.map_err(|_| Gone)
+}
+
+async fn fail(frames: &FrameSender, index: u32, reason: Reason) -> Result<(), Gone> {
+    give(frames, index, Frame::Failure(reason)).await
+}
+
+/// What is in the rows, in as few frames as it fits.
+async fn send_inline(frames: &FrameSender, index: u32, parts: [&[u8]; 3]) -> Result<(), Gone> {
+    let mut whole = BytesMut::with_capacity(parts.iter().map(|part| part.len()).sum());
+    for part in parts {
+        whole.extend_from_slice(part);
+    }
+    let mut whole = whole.freeze();
+    while !whole.is_empty() {
+        let frame = whole.split_to(whole.len().min(limits::FRAME_MAX_BYTES));
+        give(frames, index, Frame::Content(frame)).await?;
+    }
+    Ok(())
+}
+
+/// R0: damaged only where the database itself says that its data is (SQLSTATE class XX001, XX002).
+fn unreadable(error: &sqlx::Error) -> Reason {
+    let code = error.as_database_error().and_then(|database| database.code());
+    match (code.as_deref(), Fault::of(error)) {
+        (Some("XX001" | "XX002"), _) => Reason::MessageDamaged,
+        _ => Reason::Unavailable,
+    }
+}
+
+fn stored(row: &PgRow) -> Result<(i64, Stored), sqlx::Error> {
+    let message = match row.try_get::<Option<Uuid>, _>("id")? {
+        None => None,
+        Some(_) => Some(StoredMessage {
+            prefix: row.try_get("prefix")?,
+            content: row.try_get("content")?,
+            blob_key: row.try_get("blob_key")?,
+            content_bytes: row.try_get("content_bytes")?,
+            checksum: row.try_get::<i32, _>("checksum")?.cast_unsigned(),
+        }),
+    };
+    let entry =
+        Stored { prefix: row.try_get("entry_prefix")?, size_bytes: row.try_get("size_bytes")?, message };
+    Ok((row.try_get("uid")?, entry))
+}
