@@ -1,0 +1,280 @@
+//! One client: octets in and out, time, TLS. Decides nothing about mail; that is the session's.
+//!
+//! First and last step of the walk: reads octets for [`crate::command`], writes what [`crate::session`] replies, asks
+//! [`crate::upstream`] in its name.
+
+mod content;
+
+use std::{future, io, time::Duration};
+
+use bytes::BytesMut;
+use futures_util::FutureExt as _;
+use postern_mail::PeerIp;
+use postern_mesh::shutdown::Shutdown;
+use postern_smtp::data::DataLimits;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    sync::broadcast::{self, error::RecvError},
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use crate::{
+    command::{CommandReader, Expect},
+    session::{Door, Effects, Event, Next, Profile, Question, Revocation, Session},
+    upstream::{Asker, Upstream},
+};
+
+/// Octets asked for at once while commands are read.
+const COMMAND_READ_BYTES: usize = 4 * 1024;
+/// Replies that wait for the end of a group of commands, octets.
+const OUTPUT_MAX_BYTES: usize = 16 * 1024;
+/// A handshake takes no longer (S-74).
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A client takes its replies within this time.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a client may go on talking after the last reply, so that it can read it.
+const LINGER: Duration = Duration::from_millis(500);
+/// And how much, octets.
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// Both directions of a connection, with TLS or without.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// What connections of one door share.
+#[derive(Clone)]
+pub struct House {
+    /// The other services.
+    pub upstream: Upstream,
+    /// Certificates, if there are any.
+    pub tls: Option<TlsAcceptor>,
+    /// Silence after which a session ends.
+    pub idle: Duration,
+    /// How long to watch for clients that speak first.
+    pub greet_delay: Duration,
+    /// Bounds of content.
+    pub data_limits: DataLimits,
+    /// The end of the process.
+    pub shutdown: Shutdown,
+}
+
+/// A connection and its session.
+pub struct Connection {
+    house: House,
+    stream: Box<dyn Duplex>,
+    session: Session,
+    session_id: String,
+    peer: PeerIp,
+    door: Door,
+    reader: CommandReader,
+    expect: Expect,
+    input: BytesMut,
+    output: BytesMut,
+    /// Heard from the first question on whose answer can give a right.
+    revocations: Option<broadcast::Receiver<Revocation>>,
+}
+
+/// The client is gone, or took nothing; there is nobody to tell.
+#[derive(Debug)]
+struct Gone;
+
+impl From<io::Error> for Gone {
+    fn from(_: io::Error) -> Self {
+        Self
+    }
+}
+
+impl Connection {
+    /// A connection before its first octet.
+    #[must_use]
+    pub fn new(house: House, stream: Box<dyn Duplex>, profile: Profile, session_id: String) -> Self {
+        Self {
+            house,
+            stream,
+            peer: profile.peer,
+            door: profile.door,
+            session: Session::new(profile),
+            session_id,
+            reader: CommandReader::default(),
+            expect: Expect::Command,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            revocations: None,
+        }
+    }
+
+    /// Serves the client to its end.
+    pub async fn run(mut self) {
+        // Whoever went away has nothing to be told.
+        let _ = self.serve().await;
+    }
+
+    async fn serve(&mut self) -> Result<(), Gone> {
+        if self.door == Door::Smtps {
+            let established = self.handshake().await?;
+            self.session.step(established);
+        }
+        let mut event = Event::Opened { spoke_early: self.spoke_early(self.house.greet_delay).await };
+        loop {
+            let quit = matches!(&event, Event::Command { command: postern_smtp::command::Command::Quit, .. });
+            let Effects { replies, next } = self.session.step(event);
+            let written = self.output.len();
+            for reply in &replies {
+                if reply.code() >= 400 {
+                    metrics::counter!("postern_smtp_refusals_total", "code" => reply.code().to_string())
+                        .increment(1);
+                }
+                reply.write_to(&mut self.output);
+            }
+            event = match next {
+                Next::Stay => self.next_event().await?,
+                Next::Command => self.expecting(Expect::Command).await?,
+                Next::SaslLine => self.expecting(Expect::SaslLine).await?,
+                Next::Ask(question) => self.ask(question).await,
+                Next::Content(envelope) => self.content(*envelope).await?,
+                Next::StartTls => self.start_tls(written).await?,
+                Next::Close => return self.close(quit).await,
+            };
+        }
+    }
+
+    async fn expecting(&mut self, expect: Expect) -> Result<Event, Gone> {
+        self.expect = expect;
+        self.next_event().await
+    }
+
+    /// The next thing that happens: a command that was read already, else whatever comes first.
+    async fn next_event(&mut self) -> Result<Event, Gone> {
+        loop {
+            if self.output.len() >= OUTPUT_MAX_BYTES {
+                self.flush().await?;
+            }
+            let offers = self.session.offers();
+            if let Some(event) = self.reader.next_event(&mut self.input, self.expect, offers) {
+                return Ok(event);
+            }
+            // All replies of a group leave in one write (RFC 2920 section 3.2).
+            self.flush().await?;
+            if self.input.is_empty() && self.input.capacity() > 2 * COMMAND_READ_BYTES {
+                self.input = BytesMut::new();
+            }
+            self.input.reserve(COMMAND_READ_BYTES);
+            tokio::select! {
+                biased;
+                () = self.house.shutdown.triggered() => return Ok(Event::ShuttingDown),
+                revocation = hear(&mut self.revocations, &self.session) => return Ok(Event::Revoked(revocation)),
+                read = timeout(self.house.idle, self.stream.read_buf(&mut self.input)) => match read {
+                    Err(_) => return Ok(Event::Idle),
+                    Ok(read) => {
+                        if read? == 0 {
+                            return Err(Gone);
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    async fn ask(&mut self, question: Question) -> Event {
+        if self.revocations.is_none() {
+            // Before the question: a right that dies while the answer travels must not be missed.
+            self.revocations = Some(self.house.upstream.revocations.listen());
+        }
+        let asker = Asker { peer: self.peer, session_id: &self.session_id };
+        self.house.upstream.answer(question, asker).await
+    }
+
+    async fn flush(&mut self) -> Result<(), Gone> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let write = async {
+            self.stream.write_all(&self.output).await?;
+            self.stream.flush().await
+        };
+        timeout(WRITE_TIMEOUT, write).await.map_err(|_| Gone)??;
+        self.output.clear();
+        Ok(())
+    }
+
+    /// True when the client sent something although it is not its turn.
+    async fn spoke_early(&mut self, wait: Duration) -> bool {
+        self.input.reserve(COMMAND_READ_BYTES);
+        let read = self.stream.read_buf(&mut self.input);
+        if wait.is_zero() {
+            return matches!(read.now_or_never(), Some(Ok(1..)));
+        }
+        matches!(timeout(wait, read).await, Ok(Ok(1..)))
+    }
+
+    /// RFC 3207. `written` is where the 220 begins in the output.
+    async fn start_tls(&mut self, written: usize) -> Result<Event, Gone> {
+        // What was sent in plain text behind STARTTLS must never be taken as said within TLS (S-71).
+        if !self.input.is_empty() || self.spoke_early(Duration::ZERO).await {
+            self.output.truncate(written);
+            return Ok(Event::SpokeBeforeTls);
+        }
+        self.flush().await?;
+        self.handshake().await
+    }
+
+    async fn handshake(&mut self) -> Result<Event, Gone> {
+        let acceptor = self.house.tls.clone().ok_or(Gone)?;
+        let plain = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
+        // A failed handshake ends the connection: never back to plain text (S-74).
+        let stream = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(plain)).await.map_err(|_| Gone)??;
+        let shown = shown(&stream);
+        self.stream = Box::new(stream);
+        self.reader = CommandReader::default();
+        self.input.clear();
+        self.expect = Expect::Command;
+        Ok(Event::TlsEstablished(shown))
+    }
+
+    async fn close(&mut self, quit: bool) -> Result<(), Gone> {
+        self.flush().await?;
+        timeout(WRITE_TIMEOUT, self.stream.shutdown()).await.map_err(|_| Gone)??;
+        if quit && self.input.is_empty() {
+            return Ok(());
+        }
+        // A socket closed over unread octets is reset, and the client may never see why.
+        let linger = async {
+            let mut read = 0;
+            while read < LINGER_BYTES {
+                self.input.clear();
+                self.input.reserve(COMMAND_READ_BYTES);
+                match self.stream.read_buf(&mut self.input).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(count) => read += count,
+                }
+            }
+        };
+        let _ = timeout(LINGER, linger).await;
+        Ok(())
+    }
+}
+
+/// Waits for a revocation that ends this session; for ever when it has no right to lose.
+async fn hear(revocations: &mut Option<broadcast::Receiver<Revocation>>, session: &Session) -> Revocation {
+    let Some(revocations) = revocations else { return future::pending().await };
+    loop {
+        match revocations.recv().await {
+            Ok(revocation) if session.is_ended_by(&revocation) => return revocation,
+            // Missed some: whoever relies on a right must win it anew.
+            Err(RecvError::Lagged(_)) if session.has_rights() => {
+                return Revocation { client: None, mailbox_id: None };
+            }
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return future::pending().await,
+        }
+    }
+}
+
+/// "TLSv1.3, TLS13_AES_256_GCM_SHA384" for `Received:`.
+fn shown(stream: &TlsStream<Box<dyn Duplex>>) -> String {
+    let (_, connection) = stream.get_ref();
+    let version = connection.protocol_version().map(|version| format!("{version:?}").replace('_', "."));
+    let suite = connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
+    [version, suite].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,175 @@
+//! DATA: content from the client to delivery while it comes in, with bounded memory, to its true end.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::{Buf as _, BytesMut};
+use postern_mail::Reason;
+use postern_proto::{delivery::v1 as wire, google::Timestamp};
+use postern_smtp::data::DataReader;
+use tokio::{
+    io::AsyncReadExt as _,
+    time::{Instant, timeout},
+};
+
+use super::{Connection, Gone, hear};
+use crate::{
+    session::{Envelope, Event},
+    upstream::{FRAME_BYTES, Submission},
+};
+
+/// Octets asked for at once.
+const CONTENT_READ_BYTES: usize = 64 * 1024;
+/// Whoever sends less than [`SLOWEST_BYTES`] in so much time of waiting holds a session for nothing.
+const SLOWEST_WINDOW: Duration = Duration::from_secs(60);
+/// 500 octets a second.
+const SLOWEST_BYTES: usize = 500 * 60;
+
+impl Connection {
+    /// Reads to the true end, whatever happens on the way; the session hears one word about it.
+    pub(super) async fn content(&mut self, envelope: Envelope) -> Result<Event, Gone> {
+        self.flush().await?;
+        let mut reader = DataReader::new(self.house.data_limits);
+        let mut way = Way::new(self.house.upstream.submission(self.wire_envelope(&envelope)));
+        let mut pace = Pace::default();
+        loop {
+            let progress = reader.feed(&self.input, |content| way.frame.extend_from_slice(content));
+            self.input.advance(progress.consumed);
+            if let Some(flaw) = reader.flaw() {
+                way.give_up(flaw);
+            }
+            if progress.ended {
+                break;
+            }
+            way.send_ahead().await;
+            self.input.reserve(CONTENT_READ_BYTES);
+            let before = Instant::now();
+            tokio::select! {
+                biased;
+                revocation = hear(&mut self.revocations, &self.session) => return Ok(Event::Revoked(revocation)),
+                read = timeout(self.house.idle, self.stream.read_buf(&mut self.input)) => {
+                    let Ok(read) = read else { return Ok(Event::Idle) };
+                    let count = read?;
+                    if count == 0 {
+                        // No end, no message (RFC 5321 section 4.1.1.4): what was sent ahead is dropped (S-20).
+                        return Err(Gone);
+                    }
+                    if pace.is_too_slow(count, before.elapsed()) {
+                        return Ok(Event::Idle);
+                    }
+                }
+            }
+        }
+        let answer = way.finish(&self.session_id).await;
+        self.log(&envelope, reader.size_bytes(), answer);
+        Ok(Event::ContentAnswered(answer))
+    }
+
+    /// One line for each message.
+    fn log(&self, envelope: &Envelope, size_bytes: u64, answer: Result<(), Reason>) {
+        let outcome = match answer {
+            Ok(()) => "accepted",
+            Err(reason) => reason.name(),
+        };
+        metrics::counter!("postern_smtp_messages_total", "outcome" => outcome).increment(1);
+        tracing::info!(
+            session_id = self.session_id,
+            queue_id = %envelope.stamp.message_id,
+            peer = %self.peer,
+            door = self.door.name(),
+            sender = %envelope.mail.sender,
+            recipients = envelope.recipients.len(),
+            size_bytes,
+            login = envelope.right.as_ref().map(|right| right.login.as_str()),
+            outcome,
+            "message"
+        );
+    }
+
+    fn wire_envelope(&self, envelope: &Envelope) -> wire::Envelope {
+        wire::Envelope {
+            message_id: envelope.stamp.message_id.as_bytes().to_vec().into(),
+            sender: envelope.mail.sender.to_string(),
+            recipients: envelope.recipients.iter().map(ToString::to_string).collect(),
+            peer_ip: self.peer.to_string(),
+            helo: envelope.client_name.as_str().to_owned(),
+            with_protocol: envelope.with_protocol.to_owned(),
+            tls: envelope.tls.clone(),
+            submitter: envelope.right.as_ref().map(|right| wire::Submitter {
+                login: right.login.clone(),
+                mailbox_id: right.mailbox_id,
+                customer: right.customer.clone(),
+                authenticated: right.authenticated,
+            }),
+            eight_bit: envelope.mail.eight_bit || envelope.mail.smtp_utf8,
+            smtp_utf8: envelope.mail.smtp_utf8,
+            declared_size_bytes: envelope.mail.declared_size_bytes.and_then(|size| i64::try_from(size).ok()),
+            by_host: self.house.upstream.mail_host().to_owned(),
+            receive_time: Some(timestamp(envelope.stamp.time)),
+        }
+    }
+}
+
+/// The way of one message to delivery, or why it has none any more.
+struct Way {
+    submission: Result<Submission, Reason>,
+    /// Content that was not sent yet: less than a frame and one read.
+    frame: BytesMut,
+}
+
+impl Way {
+    fn new(submission: Submission) -> Self {
+        Self { submission: Ok(submission), frame: BytesMut::new() }
+    }
+
+    /// Nothing of this message is to be kept. The first reason stays.
+    fn give_up(&mut self, reason: Reason) {
+        if self.submission.is_ok() {
+            self.submission = Err(reason);
+        }
+        self.frame = BytesMut::new();
+    }
+
+    async fn send_ahead(&mut self) {
+        if self.frame.len() < FRAME_BYTES {
+            return;
+        }
+        let content = self.frame.split().freeze();
+        if let Ok(submission) = &mut self.submission
+            && let Err(reason) = submission.send(content).await
+        {
+            self.give_up(reason);
+        }
+    }
+
+    async fn finish(self, session_id: &str) -> Result<(), Reason> {
+        self.submission?.finish(self.frame.freeze(), session_id).await
+    }
+}
+
+/// How fast content comes in, while we wait for it.
+#[derive(Debug, Default)]
+struct Pace {
+    waited: Duration,
+    read_bytes: usize,
+}
+
+impl Pace {
+    fn is_too_slow(&mut self, read_bytes: usize, waited: Duration) -> bool {
+        self.waited += waited;
+        self.read_bytes += read_bytes;
+        if self.waited < SLOWEST_WINDOW {
+            return false;
+        }
+        let slow = self.read_bytes < SLOWEST_BYTES;
+        *self = Self::default();
+        slow
+    }
+}
+
+fn timestamp(time: SystemTime) -> Timestamp {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp {
+        seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(since.subsec_nanos()).unwrap_or(0),
+    }
+}

@@ -1,0 +1,131 @@
+//! The doors: accepts connections, finds out who the client is, counts them, and lets them in.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use ipnet::IpNet;
+use postern_mail::{PeerIp, Reason};
+use postern_mesh::proxy::{self, ProxySettings};
+use postern_smtp::reply::Reply;
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+
+use crate::{
+    admission::Admission,
+    connection::{Connection, House},
+    session::{Door, Profile},
+};
+
+/// Pause after a failed accept: descriptors may come back.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A refused client takes its 421 within this time.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What all doors share.
+#[derive(Clone)]
+pub struct Gate {
+    /// What connections need.
+    pub house: House,
+    /// How many there may be.
+    pub admission: Admission,
+    /// Load balancers.
+    pub proxy: Arc<ProxySettings>,
+    /// Whom limits do not hold for.
+    pub exempt: Arc<[IpNet]>,
+    /// What sessions are told.
+    pub rules: Arc<Rules>,
+}
+
+/// Rules of sessions that come from the settings.
+#[derive(Debug)]
+pub struct Rules {
+    /// Our name.
+    pub mail_host: Arc<str>,
+    /// AUTH without TLS from anywhere.
+    pub plaintext_login: bool,
+    /// Content, octets.
+    pub message_max_bytes: Option<u64>,
+    /// Recipients of one message.
+    pub recipients_max: usize,
+    /// Refused recipients of one session.
+    pub refused_recipients_max: Option<u32>,
+}
+
+/// Accepts until shutdown.
+pub async fn accept(listener: TcpListener, door: Door, gate: Gate) {
+    let shutdown = gate.house.shutdown.clone();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.triggered() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                metrics::counter!("postern_smtp_connections_total", "door" => door.name()).increment(1);
+                shutdown.spawn(welcome(stream, peer, door, gate.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, door = door.name(), "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn welcome(stream: TcpStream, address: SocketAddr, door: Door, gate: Gate) {
+    let (mut stream, peer, _via_proxy) = match proxy::accept(stream, address, &gate.proxy).await {
+        Ok(known) => known,
+        Err(error) => {
+            tracing::warn!(%error, peer = %address.ip(), door = door.name(), "a proxied connection was closed");
+            return;
+        }
+    };
+    let exempt = peer.is_in(&gate.exempt);
+    let Some(_ticket) = gate.admission.admit(peer.client_key(), exempt) else {
+        metrics::counter!("postern_smtp_connections_refused_total", "door" => door.name()).increment(1);
+        return refuse(&mut stream, door).await;
+    };
+    // Replies are whole groups already; waiting for more of them only costs time.
+    let _ = stream.set_nodelay(true);
+    metrics::gauge!("postern_smtp_connections").increment(1);
+    let profile = gate.profile(door, peer, exempt);
+    let session_id = uuid::Uuid::new_v4().as_simple().to_string();
+    let mut house = gate.house;
+    if exempt {
+        house.greet_delay = Duration::ZERO;
+    }
+    Connection::new(house, Box::new(stream), profile, session_id).run().await;
+    metrics::gauge!("postern_smtp_connections").decrement(1);
+}
+
+impl Gate {
+    fn profile(&self, door: Door, peer: PeerIp, exempt: bool) -> Profile {
+        Profile {
+            door,
+            mail_host: Arc::clone(&self.rules.mail_host),
+            peer,
+            tls_available: self.house.tls.is_some(),
+            plaintext_login: self.rules.plaintext_login || peer.is_loopback(),
+            message_max_bytes: self.rules.message_max_bytes,
+            recipients_max: self.rules.recipients_max,
+            refused_recipients_max: self.rules.refused_recipients_max.filter(|_| !exempt),
+        }
+    }
+}
+
+async fn refuse(stream: &mut TcpStream, door: Door) {
+    // Where TLS comes first there are no words to say it in.
+    if door == Door::Smtps {
+        return;
+    }
+    let mut output = bytes::BytesMut::new();
+    Reply::from(Reason::TooManyConnections).write_to(&mut output);
+    let _ = timeout(REFUSAL_TIMEOUT, async {
+        stream.write_all(&output).await?;
+        stream.shutdown().await
+    })
+    .await;
+}

@@ -1,0 +1,57 @@
+//! The SMTP gateway as a process of its own.
+
+use std::time::Duration;
+
+use clap::Parser;
+use postern_mesh::{
+    client::MeshChannel,
+    health::{self, Readiness},
+    settings::MeshSettings,
+    shutdown::Shutdown,
+    telemetry,
+};
+use postern_smtp_gateway::{Settings, Upstreams};
+
+const SERVICE: &str = "smtp-gateway";
+
+/// Speaks SMTP on the MX, submission and SMTPS doors.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(flatten)]
+    mesh: MeshSettings,
+
+    #[command(flatten)]
+    gateway: Settings,
+
+    /// Where account is
+    #[arg(long, env = "POSTERN_ACCOUNT_URL", value_name = "URL", default_value = "http://127.0.0.1:7101")]
+    account_url: String,
+
+    /// Where auth is
+    #[arg(long, env = "POSTERN_AUTH_URL", value_name = "URL", default_value = "http://127.0.0.1:7102")]
+    auth_url: String,
+
+    /// Where delivery is
+    #[arg(long, env = "POSTERN_DELIVERY_URL", value_name = "URL", default_value = "http://127.0.0.1:7103")]
+    delivery_url: String,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let mesh = &arguments.mesh;
+    let _telemetry = telemetry::init_with(SERVICE, &mesh.log)?;
+    let shutdown = Shutdown::new();
+    shutdown.on_signals();
+    let upstreams = Upstreams {
+        account: MeshChannel::connect(&arguments.account_url, SERVICE, mesh)?,
+        auth: MeshChannel::connect(&arguments.auth_url, SERVICE, mesh)?,
+        delivery: MeshChannel::connect(&arguments.delivery_url, SERVICE, mesh)?,
+    };
+    postern_smtp_gateway::open(&arguments.gateway, upstreams, &shutdown).await?;
+    health::serve(mesh.health_listen, Readiness::new(), &shutdown).await?;
+    shutdown.triggered().await;
+    shutdown.finish(Duration::from_secs(mesh.drain_seconds)).await;
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! What can happen to a session, and what it asks for in return.
+
+use std::{fmt, time::SystemTime};
+
+use postern_mail::{EmailAddress, MessageId, PeerIp, Reason, ReversePath};
+use postern_smtp::{
+    command::{ClientName, Command, MailCommand, RcptPath, Refused},
+    reply::Reply,
+    sasl::Credentials,
+};
+
+/// Something happened. Order is the connection's; meaning is the session's.
+#[derive(Debug)]
+pub enum Event {
+    /// The client is there. It may have spoken before its turn.
+    Opened {
+        /// It did.
+        spoke_early: bool,
+    },
+    /// A command other than MAIL and RCPT.
+    Command {
+        /// The command.
+        command: Command,
+        /// More octets stood behind it before its reply was made.
+        followed: bool,
+    },
+    /// MAIL, with what only the outside knows.
+    Mail(MailCommand, Stamp),
+    /// RCPT commands that stood one behind the other, in their order; at least one.
+    Recipients(Vec<Result<RcptPath, Refused>>),
+    /// A line that is no command.
+    Refused(Refused),
+    /// A line over the limit; it has ended.
+    LineTooLong,
+    /// A line that must end the session.
+    BrokenLine(Reason),
+    /// An answer of the client within AUTH.
+    SaslLine(Vec<u8>),
+    /// What auth said.
+    LoginAnswered(Result<Login, Reason>),
+    /// Whether this client may send at all.
+    SenderAnswered(Result<RelayRight, Refused>),
+    /// One answer for each recipient that was asked for, in their order.
+    RecipientsAnswered(Vec<Result<Accepted, Refused>>),
+    /// The content came to its true end, and delivery (or the reader) gave its word.
+    ContentAnswered(Result<(), Reason>),
+    /// The client spoke in plain text after STARTTLS.
+    SpokeBeforeTls,
+    /// TLS stands.
+    TlsEstablished(String),
+    /// The client was silent for too long.
+    Idle,
+    /// Somebody's right to send was taken away.
+    Revoked(Revocation),
+    /// This server goes down.
+    ShuttingDown,
+}
+
+/// Identity and time of a transaction, made at MAIL.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp {
+    /// Queue id, request id and trace id in one.
+    pub message_id: MessageId,
+    /// When MAIL came.
+    pub time: SystemTime,
+}
+
+/// Who authenticated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// Canonical login.
+    pub login: String,
+    /// Its box.
+    pub mailbox_id: i64,
+    /// Login of the owner.
+    pub customer: String,
+    /// Version of the password that was right.
+    pub credential_version: i64,
+}
+
+/// What lets a mail through to the outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayRight {
+    /// Canonical login.
+    pub login: String,
+    /// Its box.
+    pub mailbox_id: i64,
+    /// Login of the owner.
+    pub customer: String,
+    /// By AUTH; else by a grant of the client address.
+    pub authenticated: bool,
+}
+
+/// A recipient that is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// As delivery is to know it.
+    pub address: EmailAddress,
+    /// Present when the mail leaves.
+    pub right: Option<RelayRight>,
+}
+
+/// Which rights are no more; `None` is any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// Grants of this client, in the form of `ClientKey`.
+    pub client: Option<String>,
+    /// Rights of this box.
+    pub mailbox_id: Option<i64>,
+}
+
+impl Revocation {
+    /// True when a right is among those taken away. A client address names grants, never an AUTH.
+    #[must_use]
+    pub fn ends(&self, right: &RelayRight, peer: PeerIp) -> bool {
+        let client = match &self.client {
+            Some(client) => !right.authenticated && *client == peer.client_key().to_string(),
+            None => true,
+        };
+        client && self.mailbox_id.is_none_or(|id| id == right.mailbox_id)
+    }
+}
+
+/// What the session wants: replies to write, then what comes next.
+#[derive(Debug)]
+pub struct Effects {
+    /// In order.
+    pub replies: Vec<Reply>,
+    /// Afterwards.
+    pub next: Next,
+}
+
+/// What comes after the replies.
+#[derive(Debug)]
+pub enum Next {
+    /// Go on as before.
+    Stay,
+    /// Read a command.
+    Command,
+    /// Read an answer within AUTH.
+    SaslLine,
+    /// Ask, and come back with the answer.
+    Ask(Question),
+    /// Read the content, hand it to delivery, come back with its word.
+    Content(Box<Envelope>),
+    /// Begin TLS.
+    StartTls,
+    /// Write the replies and close.
+    Close,
+}
+
+/// What only other services know.
+#[derive(Clone, Debug)]
+pub enum Question {
+    /// To auth: is this the password.
+    Login(Credentials),
+    /// To auth: may this client send.
+    Sender(ReversePath),
+    /// To account and auth: where do these lead, and may mail go there.
+    Recipients {
+        /// Envelope sender.
+        sender: ReversePath,
+        /// Who authenticated.
+        login: Option<Login>,
+        /// In order.
+        paths: Vec<RcptPath>,
+    },
+}
+
+/// Everything but the content.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// Identity and time.
+    pub stamp: Stamp,
+    /// MAIL as given.
+    pub mail: MailCommand,
+    /// At least one.
+    pub recipients: Vec<EmailAddress>,
+    /// What lets it through, if it leaves or the client said who it is.
+    pub right: Option<RelayRight>,
+    /// What the client calls itself.
+    pub client_name: ClientName,
+    /// RFC 3848.
+    pub with_protocol: &'static str,
+    /// Version and cipher suite; empty without TLS.
+    pub tls: String,
+}
+
+/// Which of the ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// For the world's mail servers.
+    Mx,
+    /// For mail programs, plain text at first.
+    Submission,
+    /// For mail programs, TLS at once.
+    Smtps,
+}
+
+impl Door {
+    /// True for the doors of mail programs.
+    #[must_use]
+    pub fn is_submission(self) -> bool {
+        !matches!(self, Self::Mx)
+    }
+
+    /// Name in metrics and logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mx => "smtp",
+            Self::Submission => "submission",
+            Self::Smtps => "smtps",
+        }
+    }
+}
+
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,126 @@
+//! AUTH within a session (RFC 4954): PLAIN and LOGIN, on the doors of mail programs.
+
+use postern_mail::Reason;
+use postern_smtp::{
+    reply::Reply,
+    sasl::{self, CHALLENGE_PASSWORD, CHALLENGE_USERNAME, Credentials, Mechanism},
+};
+
+use super::{Effects, Login, Next, Phase, Question, RelayRight, Session, reply};
+
+/// Failed logins after which a session ends (S-83).
+const LOGIN_FAILURES_MAX: u32 = 3;
+
+/// What the client is to answer next.
+#[derive(Debug)]
+pub(super) enum Exchange {
+    /// The whole PLAIN message.
+    Plain,
+    /// The name.
+    LoginName,
+    /// The password of this name.
+    LoginPassword(String),
+}
+
+impl Session {
+    /// RFC 4954 section 4: not in plain text where that is not allowed.
+    pub(super) fn login_is_offered(&self) -> bool {
+        self.profile.door.is_submission() && (self.tls.is_some() || self.profile.plaintext_login)
+    }
+
+    pub(super) fn auth(&mut self, mechanism: Mechanism, initial: Option<Vec<u8>>) -> Effects {
+        // RFC 4954 section 4: after EHLO, once a session, not within a transaction.
+        if self.hello.is_none() || self.login.is_some() || !matches!(self.phase, Phase::Ready) {
+            return self.refuse(Reason::BadSequence);
+        }
+        if !self.login_is_offered() {
+            return self.refuse(Reason::EncryptionRequired);
+        }
+        let exchange = match mechanism {
+            Mechanism::Plain => Exchange::Plain,
+            Mechanism::Login => Exchange::LoginName,
+        };
+        match initial {
+            Some(answer) => self.exchange(exchange, &answer),
+            None => {
+                let challenge = if mechanism == Mechanism::Plain { "" } else { CHALLENGE_USERNAME };
+                self.phase = Phase::Exchange(exchange);
+                reply(Reply::challenge(challenge), Next::SaslLine)
+            }
+        }
+    }
+
+    pub(super) fn sasl_line(&mut self, line: &[u8]) -> Effects {
+        match std::mem::replace(&mut self.phase, Phase::Ready) {
+            Phase::Exchange(exchange) => match sasl::decode(line) {
+                Ok(answer) => self.exchange(exchange, &answer),
+                Err(reason) => self.refuse(reason),
+            },
+            phase => {
+                self.phase = phase;
+                self.refuse(Reason::BadSequence)
+            }
+        }
+    }
+
+    fn exchange(&mut self, exchange: Exchange, answer: &[u8]) -> Effects {
+        let credentials = match exchange {
+            Exchange::Plain => sasl::plain(answer),
+            Exchange::LoginName => match sasl::login_name(answer) {
+                Ok(login) => {
+                    self.phase = Phase::Exchange(Exchange::LoginPassword(login));
+                    return reply(Reply::challenge(CHALLENGE_PASSWORD), Next::SaslLine);
+                }
+                Err(reason) => Err(reason),
+            },
+            Exchange::LoginPassword(login) => {
+                sasl::typed_password(answer).map(|password| Credentials { login, password })
+            }
+        };
+        match credentials {
+            Ok(credentials) => {
+                self.phase = Phase::CheckingLogin;
+                Effects { replies: Vec::new(), next: Next::Ask(Question::Login(credentials)) }
+            }
+            Err(Reason::BadCredentials) => self.login_failed(),
+            Err(reason) => self.refuse(reason),
+        }
+    }
+
+    pub(super) fn login_answered(&mut self, answer: Result<Login, Reason>) -> Effects {
+        if !matches!(self.phase, Phase::CheckingLogin) {
+            return self.refuse(Reason::BadSequence);
+        }
+        self.phase = Phase::Ready;
+        match answer {
+            Ok(login) => {
+                self.keep_right(&login.right());
+                self.login = Some(login);
+                reply(Reply::authenticated(), Next::Command)
+            }
+            Err(Reason::BadCredentials) => self.login_failed(),
+            Err(reason) => self.fail(&reason.into()),
+        }
+    }
+
+    fn login_failed(&mut self) -> Effects {
+        self.login_failures += 1;
+        if self.login_failures >= LOGIN_FAILURES_MAX {
+            return self.close(Reason::TooManyFailures);
+        }
+        reply(Reason::BadCredentials.into(), Next::Command)
+    }
+}
+
+impl Login {
+    /// What this login lets through.
+    #[must_use]
+    pub fn right(&self) -> RelayRight {
+        RelayRight {
+            login: self.login.clone(),
+            mailbox_id: self.mailbox_id,
+            customer: self.customer.clone(),
+            authenticated: true,
+        }
+    }
+}

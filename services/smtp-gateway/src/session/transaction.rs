@@ -1,0 +1,237 @@
+//! MAIL, RCPT, DATA within a session (RFC 5321 section 3.3).
+
+use postern_mail::{EmailAddress, Reason};
+use postern_smtp::{
+    command::{MailCommand, RcptPath, Refused},
+    reply::Reply,
+};
+
+use super::{
+    Accepted, Effects, Envelope, Hello, Next, Phase, Question, RelayRight, Session, Stamp, failure, reply,
+};
+
+/// A mail that is being named.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    stamp: Stamp,
+    mail: MailCommand,
+    recipients: Vec<EmailAddress>,
+    /// At least one RCPT came, good or bad.
+    tried: bool,
+    /// What lets the mail out, or who the client said it is.
+    right: Option<RelayRight>,
+}
+
+/// One RCPT of a group that waits for answers.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// Its answer is on the way.
+    Open,
+    /// Already decided, and counted as an error.
+    Refused(Refused),
+    /// Over the limit of one transaction; no error of the client (RFC 5321 section 4.5.3.1.10).
+    OverLimit,
+}
+
+impl Session {
+    pub(super) fn mail(&mut self, mail: MailCommand, stamp: Stamp) -> Effects {
+        // RFC 5321 section 4.1.4: HELO or EHLO first; section 3.3: no MAIL within a transaction.
+        if self.hello.is_none() || !matches!(self.phase, Phase::Ready) {
+            return self.refuse(Reason::BadSequence);
+        }
+        // RFC 1870 section 6.1.
+        let too_large = |max| mail.declared_size_bytes.is_some_and(|size| size > max);
+        if self.profile.message_max_bytes.is_some_and(too_large) {
+            return self.fail(&Reason::MessageTooLarge.into());
+        }
+        let sender = mail.sender.clone();
+        let right = self.login.as_ref().map(super::Login::right);
+        let known = right.is_some() || !self.profile.door.is_submission();
+        let transaction = Transaction { stamp, mail, recipients: Vec::new(), tried: false, right };
+        if known {
+            self.phase = Phase::Open(transaction);
+            return reply(Reply::sender_ok(), Next::Command);
+        }
+        self.phase = Phase::CheckingSender(transaction);
+        Effects { replies: Vec::new(), next: Next::Ask(Question::Sender(sender)) }
+    }
+
+    /// On the submission doors, without AUTH: only a live grant lets MAIL through.
+    pub(super) fn sender_answered(&mut self, answer: Result<RelayRight, Refused>) -> Effects {
+        match std::mem::replace(&mut self.phase, Phase::Ready) {
+            Phase::CheckingSender(mut transaction) => match answer {
+                Ok(right) => {
+                    self.keep_right(&right);
+                    transaction.right = Some(right);
+                    self.phase = Phase::Open(transaction);
+                    reply(Reply::sender_ok(), Next::Command)
+                }
+                Err(refused) => self.fail(&refused),
+            },
+            phase => {
+                self.phase = phase;
+                self.refuse(Reason::BadSequence)
+            }
+        }
+    }
+
+    pub(super) fn recipients(&mut self, group: Vec<Result<RcptPath, Refused>>) -> Effects {
+        let mut transaction = match std::mem::replace(&mut self.phase, Phase::Ready) {
+            Phase::Open(transaction) => transaction,
+            phase => {
+                self.phase = phase;
+                return self.out_of_order(group.len());
+            }
+        };
+        transaction.tried = true;
+        let mut paths = Vec::with_capacity(group.len());
+        let mut asked = Vec::with_capacity(group.len());
+        for recipient in group {
+            asked.push(match recipient {
+                Err(refused) => Asked::Refused(refused),
+                Ok(_) if transaction.recipients.len() + paths.len() >= self.profile.recipients_max => {
+                    Asked::OverLimit
+                }
+                Ok(path) => {
+                    paths.push(path);
+                    Asked::Open
+                }
+            });
+        }
+        let sender = transaction.mail.sender.clone();
+        self.phase = Phase::CheckingRecipients(transaction, asked);
+        if paths.is_empty() {
+            return self.recipients_answered(Vec::new());
+        }
+        let question = Question::Recipients { sender, login: self.login.clone(), paths };
+        Effects { replies: Vec::new(), next: Next::Ask(question) }
+    }
+
+    pub(super) fn recipients_answered(&mut self, answers: Vec<Result<Accepted, Refused>>) -> Effects {
+        let (mut transaction, asked) = match std::mem::replace(&mut self.phase, Phase::Ready) {
+            Phase::CheckingRecipients(transaction, asked) => (transaction, asked),
+            phase => {
+                self.phase = phase;
+                return self.refuse(Reason::BadSequence);
+            }
+        };
+        let mut answers = answers.into_iter();
+        let mut replies = Vec::with_capacity(asked.len());
+        for one in asked {
+            let next = match one {
+                Asked::Refused(refused) => self.object(&refused, &mut replies),
+                Asked::OverLimit => {
+                    replies.push(Reason::TooManyRecipients.into());
+                    Next::Command
+                }
+                Asked::Open => {
+                    // An answer that is missing is a failure of ours (R0).
+                    let answer = answers.next().unwrap_or_else(|| Err(Reason::Unavailable.into()));
+                    self.recipient_answered(&mut transaction, answer, &mut replies)
+                }
+            };
+            if matches!(next, Next::Close) {
+                return Effects { replies, next };
+            }
+        }
+        self.phase = Phase::Open(transaction);
+        Effects { replies, next: Next::Command }
+    }
+
+    fn recipient_answered(
+        &mut self,
+        transaction: &mut Transaction,
+        answer: Result<Accepted, Refused>,
+        replies: &mut Vec<Reply>,
+    ) -> Next {
+        match answer {
+            Ok(accepted) => {
+                if let Some(right) = accepted.right {
+                    self.keep_right(&right);
+                    transaction.right = Some(right);
+                }
+                // The same twice is one copy (S-16).
+                if !transaction.recipients.contains(&accepted.address) {
+                    transaction.recipients.push(accepted.address);
+                }
+                replies.push(Reply::recipient_ok());
+                Next::Command
+            }
+            Err(refused) => {
+                replies.push(failure(&refused));
+                if matches!(refused.reason, Reason::NoSuchMailbox | Reason::RelayProhibited) {
+                    self.refused_recipients += 1;
+                }
+                match self.profile.refused_recipients_max {
+                    Some(max) if self.refused_recipients >= max => {
+                        self.end(Reason::TooManyUnknownRecipients, replies)
+                    }
+                    _ => Next::Command,
+                }
+            }
+        }
+    }
+
+    fn out_of_order(&mut self, count: usize) -> Effects {
+        let mut replies = Vec::with_capacity(count);
+        for _ in 0..count {
+            let next = self.object(&Reason::BadSequence.into(), &mut replies);
+            if matches!(next, Next::Close) {
+                return Effects { replies, next };
+            }
+        }
+        Effects { replies, next: Next::Command }
+    }
+
+    pub(super) fn data(&mut self) -> Effects {
+        let transaction = match std::mem::replace(&mut self.phase, Phase::Ready) {
+            Phase::Open(transaction) => transaction,
+            phase => {
+                self.phase = phase;
+                return self.refuse(Reason::BadSequence);
+            }
+        };
+        if transaction.recipients.is_empty() {
+            // RFC 5321 section 3.3: 503 before RCPT, 554 when none was good. The transaction goes on.
+            let reason = if transaction.tried { Reason::NoValidRecipients } else { Reason::BadSequence };
+            self.phase = Phase::Open(transaction);
+            return self.refuse(reason);
+        }
+        let Some(hello) = self.hello.clone() else { return self.refuse(Reason::BadSequence) };
+        self.phase = Phase::Content(transaction.stamp);
+        let envelope = Envelope {
+            stamp: transaction.stamp,
+            mail: transaction.mail,
+            recipients: transaction.recipients,
+            right: transaction.right,
+            with_protocol: self.with_protocol(&hello),
+            client_name: hello.name,
+            tls: self.tls.clone().unwrap_or_default(),
+        };
+        reply(Reply::start_mail_input(), Next::Content(Box::new(envelope)))
+    }
+
+    /// RFC 3848.
+    fn with_protocol(&self, hello: &Hello) -> &'static str {
+        match (hello.extended, self.tls.is_some(), self.login.is_some()) {
+            (false, ..) => "SMTP",
+            (true, false, false) => "ESMTP",
+            (true, true, false) => "ESMTPS",
+            (true, false, true) => "ESMTPA",
+            (true, true, true) => "ESMTPSA",
+        }
+    }
+
+    pub(super) fn content_answered(&mut self, answer: Result<(), Reason>) -> Effects {
+        match std::mem::replace(&mut self.phase, Phase::Ready) {
+            Phase::Content(stamp) => match answer {
+                Ok(()) => reply(Reply::queued(stamp.message_id), Next::Command),
+                Err(reason) => self.fail(&reason.into()),
+            },
+            phase => {
+                self.phase = phase;
+                self.refuse(Reason::BadSequence)
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Settings of the gateway: doors, names, limits. Read and checked before any port opens.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::Args;
+use ipnet::IpNet;
+use postern_mail::{EmailAddress, limits};
+use postern_mesh::{StartError, proxy::ProxySettings, tls::TlsSettings};
+
+/// Where the gateway listens, what it calls itself, and what it lets one client do.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// Door for the world's mail servers: plain text, STARTTLS
+    #[arg(long, env = "POSTERN_SMTP_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:2525")]
+    pub smtp_listen: SocketAddr,
+
+    /// Door for customers' mail programs: plain text, STARTTLS, AUTH
+    #[arg(long, env = "POSTERN_SUBMISSION_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:2587")]
+    pub submission_listen: SocketAddr,
+
+    /// Door for customers' mail programs, TLS from the first octet; closed without a certificate
+    #[arg(long, env = "POSTERN_SMTPS_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:2465")]
+    pub smtps_listen: SocketAddr,
+
+    /// The platform's own mail host: banner, EHLO, Received, and the relay hint for senders of other domains
+    #[arg(long, env = "POSTERN_MAIL_HOST", value_name = "NAME", default_value = "mail.postern.test")]
+    pub mail_host: String,
+
+    /// Who gets mail for `<postmaster>` without a domain; a local address. Else postmaster of the mail host's domain
+    #[arg(long, env = "POSTERN_POSTMASTER", value_name = "ADDRESS")]
+    pub postmaster: Option<String>,
+
+    /// Allow AUTH without TLS from any client, not only from this machine
+    #[arg(long, env = "POSTERN_PLAINTEXT_LOGIN", value_name = "BOOL", num_args = 0..=1, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub plaintext_login: bool,
+
+    /// Message content, octets (0 = no limit)
+    #[arg(long, env = "POSTERN_LIMIT_MESSAGE_BYTES", value_name = "BYTES", default_value_t = limits::MESSAGE_MAX_BYTES)]
+    pub limit_message_bytes: u64,
+
+    /// Recipients of one message, 1 to 1000
+    #[arg(long, env = "POSTERN_LIMIT_RECIPIENTS", value_name = "COUNT", default_value_t = limits::RECIPIENTS_MAX, value_parser = recipients)]
+    pub limit_recipients: usize,
+
+    /// SMTP connections at once (0 = no limit)
+    #[arg(long, env = "POSTERN_LIMIT_CONNECTIONS", value_name = "COUNT", default_value_t = 10_000)]
+    pub limit_connections: usize,
+
+    /// SMTP connections at once from one client: an IPv4 address or an IPv6 /64 (0 = no limit)
+    #[arg(long, env = "POSTERN_LIMIT_CONNECTIONS_PER_CLIENT", value_name = "COUNT", default_value_t = 50)]
+    pub limit_connections_per_client: usize,
+
+    /// Refused recipients after which a session ends (0 = no limit)
+    #[arg(long, env = "POSTERN_LIMIT_UNKNOWN_RECIPIENTS", value_name = "COUNT", default_value_t = 20)]
+    pub limit_unknown_recipients: u32,
+
+    /// Networks that the limits on connections and refused recipients do not hold for, separated by commas
+    #[arg(long, env = "POSTERN_LIMITS_EXEMPT_NETWORKS", value_name = "NETWORKS", value_delimiter = ',')]
+    pub limits_exempt_networks: Vec<IpNet>,
+
+    /// Silence after which a session ends, seconds
+    #[arg(long, env = "POSTERN_SMTP_IDLE_SECONDS", value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    pub smtp_idle_seconds: u64,
+
+    /// How long to wait for clients that speak before the greeting, milliseconds; 0 looks once
+    #[arg(long, env = "POSTERN_GREET_DELAY_MILLIS", value_name = "MILLISECONDS", default_value_t = 0)]
+    pub greet_delay_millis: u64,
+
+    /// Certificates of the doors
+    #[command(flatten)]
+    pub tls: TlsSettings,
+
+    /// Load balancers in front of the doors
+    #[command(flatten)]
+    pub proxy: ProxySettings,
+}
+
+impl Settings {
+    /// Checks what clap cannot.
+    ///
+    /// # Errors
+    /// One clear line that names the setting.
+    pub fn check(&self) -> Result<(), StartError> {
+        let host = &self.mail_host;
+        let named = !host.is_empty()
+            && host.len() <= limits::DOMAIN_MAX_BYTES
+            && host.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.'));
+        if !named {
+            return Err(StartError::setting("POSTERN_MAIL_HOST", format!("{host:?} is no host name")));
+        }
+        if let Some(postmaster) = &self.postmaster {
+            postmaster
+                .parse::<EmailAddress>()
+                .map_err(|e| StartError::setting("POSTERN_POSTMASTER", e.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// Whom mail for `<postmaster>` may go to, best first: the setting, or postmaster of the mail host and of the
+    /// domains above it.
+    #[must_use]
+    pub fn postmasters(&self) -> Vec<EmailAddress> {
+        if let Some(postmaster) = &self.postmaster {
+            return postmaster.parse().into_iter().collect();
+        }
+        let mut found = Vec::new();
+        let mut name = self.mail_host.as_str();
+        while let Ok(address) = format!("postmaster@{name}").parse() {
+            found.push(address);
+            let Some((_, parent)) = name.split_once('.') else { break };
+            name = parent;
+        }
+        found
+    }
+
+    /// Silence after which a session ends.
+    #[must_use]
+    pub fn idle(&self) -> Duration {
+        Duration::from_secs(self.smtp_idle_seconds)
+    }
+
+    /// `None`: no limit.
+    #[must_use]
+    pub fn message_max_bytes(&self) -> Option<u64> {
+        (self.limit_message_bytes > 0).then_some(self.limit_message_bytes)
+    }
+}
+
+fn recipients(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if (1..=limits::RECIPIENTS_MAX).contains(&count) => Ok(count),
+        _ => Err(format!("must be 1 to {}", limits::RECIPIENTS_MAX)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use postern_mesh::settings::from_env;
+
+    use super::*;
+
+    #[test]
+    fn defaults_are_good_and_bad_names_are_told() {
+        let mut settings: Settings = from_env().expect("defaults");
+        settings.mail_host = "mail.postern.test".into();
+        settings.postmaster = None;
+        settings.check().expect("defaults are good");
+        let shown: Vec<String> = settings.postmasters().iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["postmaster@mail.postern.test", "postmaster@postern.test"]);
+        settings.mail_host = "a b".into();
+        assert!(settings.check().is_err());
+    }
+}

@@ -1,0 +1,219 @@
+//! The other services as the gateway sees them: answers to the session's questions, and the way of content to delivery.
+//!
+//! Last step of the walk. Rule R0 is kept here: what a service did not type as its own "no" is temporary.
+
+mod recipients;
+mod revocations;
+mod submission;
+
+use std::{sync::Arc, time::Duration};
+
+use postern_mail::{EmailAddress, PeerIp, Reason, ReversePath, Verdict};
+use postern_mesh::{client::MeshChannel, directory::Directory, failure, shutdown::Shutdown};
+use postern_proto::{
+    auth::v1::{
+        AuthenticateRequest, AuthenticatedSubmitter, CheckRelayRequest, Protocol,
+        login_service_client::LoginServiceClient, relay_service_client::RelayServiceClient,
+    },
+    delivery::v1::submission_service_client::SubmissionServiceClient,
+};
+use postern_smtp::{command::Refused, sasl::Credentials};
+use tonic::{Request, Status};
+
+use crate::session::{Event, Login, Question, RelayRight};
+pub use revocations::Revocations;
+pub use submission::{FRAME_BYTES, Submission};
+
+/// Auth may let a password wait for its turn (conformance, "Deadlines").
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Who is asked, and by whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// The client.
+    pub peer: PeerIp,
+    /// For logs of auth.
+    pub session_id: &'a str,
+}
+
+/// Clients of the three services. Cheap to clone.
+#[derive(Clone)]
+pub struct Upstream {
+    directory: Directory,
+    login: LoginServiceClient<MeshChannel>,
+    relay: RelayServiceClient<MeshChannel>,
+    submission: SubmissionServiceClient<MeshChannel>,
+    /// Which rights die.
+    pub revocations: Revocations,
+    names: Arc<Names>,
+}
+
+/// What the gateway calls itself and its postmaster.
+#[derive(Debug)]
+struct Names {
+    mail_host: String,
+    postmasters: Vec<EmailAddress>,
+}
+
+impl Upstream {
+    /// Begins to watch the directory and the revocations, as tasks of `shutdown`.
+    #[must_use]
+    pub fn new(
+        account: MeshChannel,
+        auth: MeshChannel,
+        delivery: MeshChannel,
+        mail_host: &str,
+        postmasters: Vec<EmailAddress>,
+        shutdown: &Shutdown,
+    ) -> Self {
+        let directory = Directory::new(account, shutdown);
+        let relay = RelayServiceClient::new(auth.clone());
+        Self {
+            revocations: Revocations::watch(relay.clone(), &directory, shutdown),
+            directory,
+            login: LoginServiceClient::new(auth),
+            relay,
+            submission: SubmissionServiceClient::new(delivery),
+            names: Arc::new(Names { mail_host: mail_host.to_owned(), postmasters }),
+        }
+    }
+
+    /// Answers a question of the session.
+    pub async fn answer(&self, question: Question, asker: Asker<'_>) -> Event {
+        match question {
+            Question::Login(credentials) => Event::LoginAnswered(self.authenticate(credentials, asker).await),
+            Question::Sender(sender) => Event::SenderAnswered(self.sender(&sender, asker).await),
+            Question::Recipients { sender, login, paths } => {
+                Event::RecipientsAnswered(self.recipients(&sender, login.as_ref(), paths, asker).await)
+            }
+        }
+    }
+
+    /// Opens the way for one message.
+    #[must_use]
+    pub fn submission(&self, envelope: postern_proto::delivery::v1::Envelope) -> Submission {
+        Submission::new(self.submission.clone(), envelope)
+    }
+
+    /// Our name in `Received:`.
+    #[must_use]
+    pub fn mail_host(&self) -> &str {
+        &self.names.mail_host
+    }
+
+    async fn authenticate(&self, credentials: Credentials, asker: Asker<'_>) -> Result<Login, Reason> {
+        let mut request = Request::new(AuthenticateRequest {
+            login: credentials.login,
+            password: credentials.password.into(),
+            protocol: Protocol::Smtp.into(),
+            peer_ip: asker.peer.to_string(),
+            session_id: asker.session_id.to_owned(),
+        });
+        request.set_timeout(LOGIN_TIMEOUT);
+        match self.login.clone().authenticate(request).await {
+            Ok(answer) => {
+                let answer = answer.into_inner();
+                Ok(Login {
+                    login: answer.login,
+                    mailbox_id: answer.mailbox_id,
+                    customer: answer.customer,
+                    credential_version: answer.credential_version,
+                })
+            }
+            Err(status) => Err(match failure::reason_of(&status) {
+                said @ (Reason::BadCredentials | Reason::LoginThrottled) => said,
+                other => {
+                    away("auth", &status, asker.session_id, other);
+                    Reason::AuthenticationUnavailable
+                }
+            }),
+        }
+    }
+
+    /// May this client send at all, without AUTH: asked at MAIL on the doors of mail programs.
+    async fn sender(&self, sender: &ReversePath, asker: Asker<'_>) -> Result<RelayRight, Refused> {
+        match self.check_relay(sender, None, 0, asker).await {
+            Ok(right) => Ok(right),
+            Err(Reason::RelayProhibited) => {
+                Err(self.check_mail_first(Reason::AuthenticationRequired, sender).await)
+            }
+            Err(reason) => Err(reason.into()),
+        }
+    }
+
+    async fn check_relay(
+        &self,
+        sender: &ReversePath,
+        login: Option<&Login>,
+        recipient_count: i32,
+        asker: Asker<'_>,
+    ) -> Result<RelayRight, Reason> {
+        let request = CheckRelayRequest {
+            peer_ip: asker.peer.to_string(),
+            sender: sender.to_string(),
+            authenticated: login.map(|login| AuthenticatedSubmitter {
+                mailbox_id: login.mailbox_id,
+                login: login.login.clone(),
+                credential_version: login.credential_version,
+            }),
+            recipient_count,
+        };
+        match self.relay.clone().check_relay(request).await {
+            Ok(answer) => {
+                let answer = answer.into_inner();
+                Ok(RelayRight {
+                    login: answer.login,
+                    mailbox_id: answer.mailbox_id,
+                    customer: answer.customer,
+                    authenticated: answer.authenticated,
+                })
+            }
+            Err(status) => {
+                let own = [Reason::RelayProhibited, Reason::SenderNotPermitted, Reason::BudgetExhausted];
+                Err(believed(&status, &own, "auth", asker.session_id))
+            }
+        }
+    }
+
+    /// The phrase of the platform, with the host where this sender checks mail.
+    async fn check_mail_first(&self, reason: Reason, sender: &ReversePath) -> Refused {
+        let hosted = match sender.address() {
+            Some(address) => match self.directory.domain(address.domain()).await {
+                Ok(Some(_)) => Some(address.domain().mail_host()),
+                // The hint is only a hint: without the directory our own name does.
+                Ok(None) | Err(_) => None,
+            },
+            None => None,
+        };
+        let hint = Reason::check_mail_first(hosted.as_deref().unwrap_or(&self.names.mail_host));
+        Refused { reason, detail: Some(hint) }
+    }
+}
+
+/// The reason of a status, if this service may give it; anything else is temporary (R0).
+fn believed(status: &Status, own: &[Reason], service: &'static str, session_id: &str) -> Reason {
+    let reason = failure::reason_of(status);
+    if own.contains(&reason) {
+        return reason;
+    }
+    let shown = match reason {
+        Reason::Misconfigured | Reason::InsufficientStorage | Reason::Overloaded => reason,
+        _ => Reason::Unavailable,
+    };
+    debug_assert_eq!(shown.verdict(), Verdict::Temporary);
+    away(service, status, session_id, reason);
+    shown
+}
+
+/// The log's half of a failure; the peer only learns that it is temporary.
+fn away(service: &'static str, status: &Status, session_id: &str, reason: Reason) {
+    metrics::counter!("postern_smtp_upstream_failures_total", "service" => service).increment(1);
+    tracing::warn!(
+        session_id,
+        service,
+        code = ?status.code(),
+        reason = reason.name(),
+        detail = failure::detail_of(status),
+        "a service gave no answer"
+    );
+}

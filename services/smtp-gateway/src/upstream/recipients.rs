@@ -1,0 +1,145 @@
+//! RCPT: where does an address lead, and may mail go there. One question to account for a whole group, one to auth for
+//! each recipient that is not here, never kept (DESIGN, "The grant").
+
+use futures_util::{StreamExt as _, stream};
+use postern_mail::{EmailAddress, Reason, ReversePath};
+use postern_proto::account::v1::{Resolution, resolution::Outcome};
+use postern_smtp::command::{RcptPath, Refused};
+
+use super::{Asker, Upstream, away};
+use crate::session::{Accepted, Login};
+use postern_mesh::failure;
+
+/// Questions to auth for one session at once.
+const RELAY_QUESTIONS_MAX: usize = 16;
+
+/// What the directory's word means at RCPT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Taken here.
+    Here,
+    /// Nobody.
+    Nobody,
+    /// Outside: only who may relay.
+    Outside,
+    /// Hosted and not in service: outside for those who may relay, "later" for strangers.
+    NotLive,
+    /// The answer says nothing.
+    NoAnswer,
+}
+
+impl Upstream {
+    pub(super) async fn recipients(
+        &self,
+        sender: &ReversePath,
+        login: Option<&Login>,
+        paths: Vec<RcptPath>,
+        asker: Asker<'_>,
+    ) -> Vec<Result<Accepted, Refused>> {
+        let named: Vec<EmailAddress> = paths
+            .iter()
+            .filter_map(|path| match path {
+                RcptPath::Address(address) => Some(address.clone()),
+                RcptPath::Postmaster => None,
+            })
+            .collect();
+        let resolutions = match named.as_slice() {
+            [] => Ok(Vec::new()),
+            [one] => self.directory.resolve(one).await.map(|resolution| vec![resolution]),
+            many => self.directory.resolve_all(many).await,
+        };
+        let mut places = match &resolutions {
+            Ok(resolutions) => resolutions.iter().map(|resolution| Ok(place(resolution))).collect(),
+            Err(status) => {
+                away("account", status, asker.session_id, failure::reason_of(status));
+                vec![Err(directory_failure(failure::reason_of(status))); named.len()]
+            }
+        }
+        .into_iter();
+        let asked = paths.into_iter().map(|path| match path {
+            RcptPath::Address(address) => (Some(address), places.next().unwrap_or(Err(Reason::Unavailable))),
+            RcptPath::Postmaster => (None, Ok(Place::Here)),
+        });
+        stream::iter(asked.collect::<Vec<_>>())
+            .map(async |(address, place)| match address {
+                Some(address) => self.recipient(sender, login, address, place?, asker).await,
+                None => self.postmaster(asker).await,
+            })
+            .buffered(RELAY_QUESTIONS_MAX)
+            .collect()
+            .await
+    }
+
+    async fn recipient(
+        &self,
+        sender: &ReversePath,
+        login: Option<&Login>,
+        address: EmailAddress,
+        place: Place,
+        asker: Asker<'_>,
+    ) -> Result<Accepted, Refused> {
+        match place {
+            Place::Here => return Ok(Accepted { address, right: None }),
+            Place::Nobody => return Err(Reason::NoSuchMailbox.into()),
+            Place::NoAnswer => return Err(Reason::Unavailable.into()),
+            Place::Outside | Place::NotLive => {}
+        }
+        match self.check_relay(sender, login, 1, asker).await {
+            Ok(right) => Ok(Accepted { address, right: Some(right) }),
+            Err(Reason::RelayProhibited) if place == Place::NotLive => Err(Reason::DomainNotLive.into()),
+            Err(Reason::RelayProhibited) => {
+                let refused = self.check_mail_first(Reason::RelayProhibited, sender).await;
+                tracing::info!(
+                    session_id = asker.session_id,
+                    peer = %asker.peer,
+                    sender = %sender,
+                    recipient = %address,
+                    "relay refused"
+                );
+                Err(refused)
+            }
+            Err(reason) => Err(reason.into()),
+        }
+    }
+
+    /// RFC 5321 section 4.5.1. Which address that is, is the platform's setting: none is a mistake of ours, not of the
+    /// sender, and so temporary.
+    async fn postmaster(&self, asker: Asker<'_>) -> Result<Accepted, Refused> {
+        for address in &self.names.postmasters {
+            match self.directory.resolve(address).await {
+                Ok(resolution) if place(&resolution) == Place::Here => {
+                    return Ok(Accepted { address: address.clone(), right: None });
+                }
+                Ok(_) => {}
+                Err(status) => {
+                    let reason = failure::reason_of(&status);
+                    away("account", &status, asker.session_id, reason);
+                    return Err(directory_failure(reason).into());
+                }
+            }
+        }
+        tracing::warn!(
+            session_id = asker.session_id,
+            "mail for <postmaster>, but no postmaster is hosted here: set POSTERN_POSTMASTER"
+        );
+        Err(Reason::Misconfigured.into())
+    }
+}
+
+fn place(resolution: &Resolution) -> Place {
+    match &resolution.outcome {
+        Some(Outcome::Local(_) | Outcome::Discard(_)) => Place::Here,
+        Some(Outcome::Unknown(_)) => Place::Nobody,
+        Some(Outcome::Remote(_)) => Place::Outside,
+        Some(Outcome::NotLive(_)) => Place::NotLive,
+        None => Place::NoAnswer,
+    }
+}
+
+/// The directory says "unknown" as an answer; its errors are never permanent (S-17).
+fn directory_failure(reason: Reason) -> Reason {
+    match reason {
+        Reason::Misconfigured | Reason::Overloaded => reason,
+        _ => Reason::Unavailable,
+    }
+}

@@ -1,0 +1,146 @@
+//! One message on its way to delivery: a small one in a single frame, a larger one as it comes in, with backpressure.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use postern_mail::{Reason, limits::FRAME_MAX_BYTES};
+use postern_mesh::{client::MeshChannel, telemetry};
+use postern_proto::delivery::v1::{
+    Envelope, SubmitMessageRequest, SubmitMessageResponse, submission_service_client::SubmissionServiceClient,
+};
+use tokio::{sync::mpsc, time};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::{Request, Response, Status, metadata::MetadataValue};
+
+use super::believed;
+
+/// From so many octets on content travels before the message is complete.
+pub const FRAME_BYTES: usize = FRAME_MAX_BYTES / 2;
+/// How long the client's final dot may wait for its answer (conformance, "Deadlines").
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(45);
+/// No commit may start later than this after the dot.
+const COMMIT_WITHIN_MILLIS: u32 = 40_000;
+/// Frames that wait for delivery; the client waits for them.
+const FRAMES_WAITING_MAX: usize = 1;
+
+/// What delivery may say for good (CONFORMANCE R0, submission.proto).
+const REASONS_OF_DELIVERY: [Reason; 11] = [
+    Reason::NoSuchMailbox,
+    Reason::MailLoop,
+    Reason::BadContent,
+    Reason::MessageTooLarge,
+    Reason::HeadersTooLarge,
+    Reason::ContentLineTooLong,
+    Reason::RelayProhibited,
+    Reason::SenderNotPermitted,
+    Reason::DomainNotLive,
+    Reason::OverQuota,
+    Reason::BudgetExhausted,
+];
+
+type Answer = Result<Response<SubmitMessageResponse>, Status>;
+
+/// A message on its way. Dropped before [`Self::finish`], it is none: delivery keeps nothing of it.
+pub struct Submission {
+    client: SubmissionServiceClient<MeshChannel>,
+    envelope: Envelope,
+    running: Option<Running>,
+}
+
+struct Running {
+    /// `None` once delivery takes no more.
+    frames: Option<mpsc::Sender<SubmitMessageRequest>>,
+    answer: AbortOnDropHandle<Answer>,
+}
+
+impl Submission {
+    pub(super) fn new(client: SubmissionServiceClient<MeshChannel>, envelope: Envelope) -> Self {
+        Self { client, envelope, running: None }
+    }
+
+    /// Sends content ahead; waits while delivery is behind. What delivery has to say is told by [`Self::finish`].
+    ///
+    /// # Errors
+    /// Temporary, when delivery takes nothing for too long.
+    pub async fn send(&mut self, content: Bytes) -> Result<(), Reason> {
+        let Some(running) = &mut self.running else {
+            let envelope = Some(self.envelope.clone());
+            self.running = Some(self.start(SubmitMessageRequest {
+                envelope,
+                content,
+                ..SubmitMessageRequest::default()
+            }));
+            return Ok(());
+        };
+        let Some(frames) = &running.frames else { return Ok(()) };
+        let frame = SubmitMessageRequest { content, ..SubmitMessageRequest::default() };
+        match time::timeout(ANSWER_TIMEOUT, frames.send(frame)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_closed)) => {
+                running.frames = None;
+                Ok(())
+            }
+            Err(_) => Err(Reason::Unavailable),
+        }
+    }
+
+    /// Sends the rest, says that the message is complete, and waits for delivery's word.
+    ///
+    /// # Errors
+    /// What delivery said for good, else something temporary.
+    pub async fn finish(self, content: Bytes, session_id: &str) -> Result<(), Reason> {
+        let answer = time::timeout(ANSWER_TIMEOUT, self.answer(content))
+            .await
+            .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer to a message within 45 s")));
+        match answer {
+            Ok(_) => Ok(()),
+            Err(status) => Err(believed(&status, &REASONS_OF_DELIVERY, "delivery", session_id)),
+        }
+    }
+
+    async fn answer(mut self, content: Bytes) -> Answer {
+        let last = SubmitMessageRequest {
+            envelope: None,
+            content,
+            last: true,
+            answer_within_millis: COMMIT_WITHIN_MILLIS,
+        };
+        let Some(running) = self.running else {
+            let message_id = self.envelope.message_id.clone();
+            let whole = SubmitMessageRequest { envelope: Some(self.envelope), ..last };
+            let mut request = traced(tokio_stream::once(whole), &message_id);
+            request.set_timeout(ANSWER_TIMEOUT);
+            return self.client.submit_message(request).await;
+        };
+        if let Some(frames) = running.frames {
+            // When nobody takes it, the answer is there already and says why.
+            let _ = frames.send(last).await;
+        }
+        running.answer.await.map_err(|_| Status::internal("the submission task ended"))?
+    }
+
+    fn start(&self, first: SubmitMessageRequest) -> Running {
+        let (frames, receiver) = mpsc::channel(FRAMES_WAITING_MAX);
+        // The channel is empty and open: there is room for the first frame.
+        let _ = frames.try_send(first);
+        let mut client = self.client.clone();
+        let request = traced(ReceiverStream::new(receiver), &self.envelope.message_id);
+        let answer = tokio::spawn(async move { client.submit_message(request).await });
+        Running { frames: Some(frames), answer: AbortOnDropHandle::new(answer) }
+    }
+}
+
+/// The message's id is its W3C trace id (DESIGN section 6).
+fn traced<S>(stream: S, message_id: &[u8]) -> Request<S> {
+    let mut request = Request::new(stream);
+    if telemetry::traces_are_exported()
+        && let Ok(id) = postern_mail::MessageId::try_from(message_id)
+    {
+        let parent = &id.to_string()[16..];
+        if let Ok(value) = MetadataValue::try_from(format!("00-{id}-{parent}-01")) {
+            request.metadata_mut().insert("traceparent", value);
+        }
+    }
+    request
+}
