@@ -23,7 +23,10 @@ impl AssertionCache {
 
     /// Who the bearer is.
     pub(crate) fn caller(&self, assertion: &str) -> Result<Caller, AssertionError> {
-        let now = unix_seconds();
+        self.caller_at(assertion, unix_seconds())
+    }
+
+    fn caller_at(&self, assertion: &str, now: u64) -> Result<Caller, AssertionError> {
         {
             let believed = self.believed.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(verified) = believed.get(assertion).filter(|verified| verified.expires > now) {
@@ -41,5 +44,35 @@ impl AssertionCache {
         }
         believed.insert(assertion.into(), verified);
         Ok(caller)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Role;
+
+    #[test]
+    fn a_believed_assertion_still_ends() {
+        let key = MeshKey::random();
+        let cache = AssertionCache::new(key.clone());
+        let text = key.assertion("x", Role::Service);
+        let now = unix_seconds();
+        assert!(cache.caller_at(&text, now).is_ok());
+        assert!(cache.caller_at(&text, now + 50).is_ok());
+        assert_eq!(cache.caller_at(&text, now + 120), Err(AssertionError::Expired));
+    }
+
+    #[test]
+    fn it_stays_small_and_keeps_strangers_out() {
+        let key = MeshKey::random();
+        let cache = AssertionCache::new(key.clone());
+        assert!(cache.caller(&MeshKey::random().assertion("x", Role::Service)).is_err());
+        assert_eq!(cache.believed.read().expect("lock").len(), 0);
+        for n in 0..1000 {
+            let caller = cache.caller(&key.assertion(&format!("s{n}"), Role::Service)).expect("believed");
+            assert_eq!(caller.subject, format!("s{n}"));
+        }
+        assert!(cache.believed.read().expect("lock").len() <= KEPT_MAX);
     }
 }

@@ -11,6 +11,9 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 /// `google.rpc.ErrorInfo.domain` of our reasons.
 pub const DOMAIN: &str = "postern";
 
+/// Longest detail that is sent, octets.
+const DETAIL_MAX_BYTES: usize = 1024;
+
 /// A status that says this reason with the table's own text.
 #[must_use]
 pub fn status(reason: Reason) -> Status {
@@ -29,7 +32,7 @@ pub fn status_with_metadata(
     metadata: HashMap<String, String>,
 ) -> Status {
     let details = ErrorDetails::with_error_info(reason.name(), DOMAIN, metadata);
-    Status::with_error_details(code_of(reason), detail, details)
+    Status::with_error_details(code_of(reason), shortened(detail.into()), details)
 }
 
 /// Why a call failed. What no part of ours typed is temporary (R0, table of the fault matrix):
@@ -67,6 +70,15 @@ pub fn metadata_of(status: &Status) -> HashMap<String, String> {
 #[must_use]
 pub fn detail_of(status: &Status) -> &str {
     status.message()
+}
+
+/// Cut at a character: a status travels in a header block of limited size.
+fn shortened(mut detail: String) -> String {
+    if detail.len() > DETAIL_MAX_BYTES {
+        let end = (0..=DETAIL_MAX_BYTES).rev().find(|at| detail.is_char_boundary(*at)).unwrap_or(0);
+        detail.truncate(end);
+    }
+    detail
 }
 
 fn untyped_reason(code: Code) -> Reason {
@@ -193,6 +205,14 @@ mod tests {
         for reason in [Reason::CallerUnknown, Reason::CallerNotPermitted] {
             assert_eq!(reason_of(&status(reason)), Reason::Misconfigured);
         }
+    }
+
+    #[test]
+    fn a_long_detail_is_cut_at_a_character() {
+        let status = status_with(Reason::NotFound, "é".repeat(5000));
+        assert_eq!(detail_of(&status), "é".repeat(512));
+        assert_eq!(detail_of(&status_with(Reason::NotFound, "x".repeat(1024))).len(), 1024);
+        assert_eq!(detail_of(&status_with(Reason::NotFound, format!("x{}", "é".repeat(600)))).len(), 1023);
     }
 
     #[test]

@@ -50,10 +50,14 @@ pub(crate) struct Guard<S> {
 
 impl GuardLayer {
     pub(crate) fn new(service: &'static str, settings: &MeshSettings, going_down: CancellationToken) -> Self {
+        let calls_max = match settings.concurrency_max {
+            0 => Semaphore::MAX_PERMITS,
+            max => max.min(Semaphore::MAX_PERMITS),
+        };
         Self(Arc::new(State {
             service,
             assertions: AssertionCache::new(settings.mesh_key.clone()),
-            permits: Arc::new(Semaphore::new(settings.concurrency_max.min(Semaphore::MAX_PERMITS))),
+            permits: Arc::new(Semaphore::new(calls_max)),
             going_down,
         }))
     }

@@ -1,40 +1,30 @@
 //! Connections to all replicas behind a service's name: found by DNS, one HTTP/2 connection each, the least busy one
 //! takes a call, one that failed rests while others stand.
 
+mod member;
+
 use std::{
     collections::HashSet,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError, RwLock, Weak,
-        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
+        Arc, PoisonError, RwLock, Weak,
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{
-    Request, Response, Uri,
-    uri::{Authority, Scheme},
-};
+use http::{Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::{net::TcpStream, time::Instant};
+use tokio::sync::watch;
 use tonic::{Code, Status, body::Body};
 
-use crate::{
-    StartError,
-    server::{CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES},
-};
+use crate::StartError;
+use member::{Failed, Member};
 
-/// TCP and HTTP/2 handshake together.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// A silent connection is asked whether it lives; without an answer in the same time it is dead.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// How often a name is looked up again.
+/// How often a name is looked up again, and how soon while it has no address.
 const RESOLVE_EVERY: Duration = Duration::from_secs(3);
-/// How long a replica that failed rests while others stand.
-const REST: Duration = Duration::from_secs(1);
+const RESOLVE_AGAIN: Duration = Duration::from_millis(250);
 /// Replicas that one call tries before it gives up.
 const ATTEMPTS_MAX: usize = 3;
 /// Retries saved up at most, in tenths.
@@ -47,8 +37,8 @@ pub(crate) struct Pool {
     url: String,
     targets: Vec<Target>,
     members: RwLock<Members>,
-    /// Serialises the first look-up.
-    resolving: tokio::sync::Mutex<()>,
+    /// Told after each look-up.
+    looked_up: watch::Sender<()>,
     watching_names: AtomicBool,
     /// Each call saves a tenth of a retry.
     budget_tenths: AtomicI64,
@@ -62,17 +52,6 @@ struct Target {
 
 /// All replicas known now.
 type Members = Arc<[Arc<Member>]>;
-
-/// One replica.
-#[derive(Debug)]
-struct Member {
-    address: SocketAddr,
-    authority: Authority,
-    in_flight: AtomicUsize,
-    connection: RwLock<Option<SendRequest<Body>>>,
-    connecting: tokio::sync::Mutex<()>,
-    rests_until: Mutex<Option<Instant>>,
-}
 
 impl Pool {
     /// Reads `http://host:port[,http://host:port...]`; nothing is connected or looked up yet.
@@ -93,7 +72,7 @@ impl Pool {
             url: url.to_owned(),
             targets,
             members: RwLock::new(members.into()),
-            resolving: tokio::sync::Mutex::default(),
+            looked_up: watch::Sender::new(()),
             watching_names: AtomicBool::new(false),
             budget_tenths: AtomicI64::new(BUDGET_MAX_TENTHS),
         }))
@@ -155,16 +134,13 @@ impl Pool {
         if !self.targets.is_empty() && !self.watching_names.swap(true, Ordering::Relaxed) {
             tokio::spawn(watch_names(Arc::downgrade(self)));
         }
+        // Only the watch looks names up: calls that give up at their deadline leave no look-up behind.
+        let mut looked_up = self.looked_up.subscribe();
         let known = self.known();
         if !known.is_empty() {
             return Ok(known);
         }
-        let _one_at_a_time = self.resolving.lock().await;
-        let known = self.known();
-        if !known.is_empty() {
-            return Ok(known);
-        }
-        self.resolve().await;
+        let _ = looked_up.changed().await;
         let known = self.known();
         if known.is_empty() {
             return Err(Status::unavailable(format!("{}: the name has no address", self.url)));
@@ -176,20 +152,22 @@ impl Pool {
         Arc::clone(&self.members.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes the addresses that the names have now; a name that cannot be looked up keeps those it had.
+    /// Takes the addresses that the names have now; while one cannot be looked up, those known before stay.
     async fn resolve(&self) {
         let mut now = HashSet::new();
+        let mut complete = true;
         for target in &self.targets {
             match tokio::net::lookup_host((target.host.as_str(), target.port)).await {
                 Ok(addresses) => now.extend(addresses),
                 Err(error) => {
                     tracing::warn!(host = target.host, %error, "name cannot be looked up");
-                    return;
+                    complete = false;
                 }
             }
         }
         let known = self.known();
-        now.extend(known.iter().map(|member| member.address).filter(|address| self.is_literal(*address)));
+        let stay = |address: &SocketAddr| !complete || self.is_literal(*address);
+        now.extend(known.iter().map(|member| member.address).filter(stay));
         if known.len() == now.len() && known.iter().all(|member| now.contains(&member.address)) {
             return;
         }
@@ -209,9 +187,12 @@ impl Pool {
 
 async fn watch_names(pool: Weak<Pool>) {
     loop {
-        tokio::time::sleep(RESOLVE_EVERY).await;
         let Some(pool) = pool.upgrade() else { return };
         pool.resolve().await;
+        pool.looked_up.send_replace(());
+        let pause = if pool.known().is_empty() { RESOLVE_AGAIN } else { RESOLVE_EVERY };
+        drop(pool);
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -222,144 +203,7 @@ fn pick<'a>(members: &'a [Arc<Member>], tried: &[Option<SocketAddr>]) -> Option<
     from.iter()
         .chain(before)
         .filter(|member| !tried.contains(&Some(member.address)))
-        .min_by_key(|member| (member.rests(), member.in_flight.load(Ordering::Relaxed)))
-}
-
-/// Why a replica did not answer; `unsent` when the call never left, so that another may take it.
-struct Failed {
-    status: Status,
-    unsent: Option<Box<Request<Body>>>,
-}
-
-/// Counts a call as long as it lives, also when it is dropped at its deadline.
-struct InFlight<'a>(&'a AtomicUsize);
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Member {
-    fn new(address: SocketAddr) -> Result<Self, StartError> {
-        let authority = Authority::try_from(address.to_string())
-            .map_err(|e| StartError::setting("POSTERN_..._URL", format!("{address}: {e}")))?;
-        Ok(Self {
-            address,
-            authority,
-            in_flight: AtomicUsize::new(0),
-            connection: RwLock::default(),
-            connecting: tokio::sync::Mutex::default(),
-            rests_until: Mutex::default(),
-        })
-    }
-
-    fn rests(&self) -> bool {
-        let until = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
-        until.is_some_and(|until| Instant::now() < until)
-    }
-
-    fn rest(&self, for_how_long: Option<Duration>) {
-        let mut until = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
-        *until = for_how_long.map(|time| Instant::now() + time);
-    }
-
-    async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, Failed> {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let _counted = InFlight(&self.in_flight);
-        let mut connection = match self.connected().await {
-            Ok(connection) => connection,
-            Err(status) => return Err(Failed { status, unsent: Some(Box::new(request)) }),
-        };
-        let mut uri = request.uri().clone().into_parts();
-        (uri.scheme, uri.authority) = (Some(Scheme::HTTP), Some(self.authority.clone()));
-        match Uri::from_parts(uri) {
-            Ok(uri) => *request.uri_mut() = uri,
-            Err(error) => return Err(Failed { status: Status::internal(error.to_string()), unsent: None }),
-        }
-        match connection.try_send_request(request).await {
-            Ok(response) => Ok(response.map(Body::new)),
-            Err(mut error) => {
-                let unsent = error.take_message().map(Box::new);
-                let cause = error.into_error();
-                if cause.is_closed() || cause.is_canceled() || unsent.is_some() {
-                    self.forget();
-                }
-                let status = Status::unavailable(format!("{}: {}", self.address, chain(&cause)));
-                Err(Failed { status, unsent })
-            }
-        }
-    }
-
-    fn live(&self) -> Option<SendRequest<Body>> {
-        let connection = self.connection.read().unwrap_or_else(PoisonError::into_inner);
-        connection.as_ref().filter(|connection| !connection.is_closed()).cloned()
-    }
-
-    fn forget(&self) {
-        *self.connection.write().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    async fn connected(&self) -> Result<SendRequest<Body>, Status> {
-        if let Some(connection) = self.live() {
-            return Ok(connection);
-        }
-        let _one_at_a_time = self.connecting.lock().await;
-        if let Some(connection) = self.live() {
-            return Ok(connection);
-        }
-        if self.rests() {
-            return Err(Status::unavailable(format!("{} could not be reached a moment ago", self.address)));
-        }
-        match tokio::time::timeout(CONNECT_TIMEOUT, connect(self.address)).await {
-            Ok(Ok(connection)) => {
-                self.rest(None);
-                *self.connection.write().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
-                Ok(connection)
-            }
-            Ok(Err(why)) => {
-                self.rest(Some(REST / 10));
-                Err(Status::unavailable(format!("cannot connect to {}: {why}", self.address)))
-            }
-            Err(_) => {
-                self.rest(Some(REST));
-                Err(Status::unavailable(format!("cannot connect to {} within 1 s", self.address)))
-            }
-        }
-    }
-}
-
-async fn connect(address: SocketAddr) -> Result<SendRequest<Body>, String> {
-    let stream = TcpStream::connect(address).await.map_err(|e| e.to_string())?;
-    stream.set_nodelay(true).map_err(|e| e.to_string())?;
-    let (sender, connection) = Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
-        .keep_alive_while_idle(true)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|e| chain(&e))?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%address, "connection ended: {}", chain(&error));
-        }
-    });
-    Ok(sender)
-}
-
-/// An error with its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+        .min_by_key(|member| (member.rests(), member.busy()))
 }
 
 impl Target {

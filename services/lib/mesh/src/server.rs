@@ -19,6 +19,8 @@ pub(crate) const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 /// A silent connection is asked whether it lives; without an answer in the same time it is dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Calls given up by their callers before the server got to them, on one connection.
+const RESETS_MAX: usize = 4096;
 /// Pause after a failed accept (out of file descriptors), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -51,6 +53,8 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        // Peers are our own: many calls that give up at once are an outage, not an attack.
+        .http2_max_pending_accept_reset_streams(Some(RESETS_MAX))
         .layer(GuardLayer::new(service, settings, shutdown.token()))
         .add_routes(routes.prepare());
     let drain = Duration::from_secs(settings.drain_seconds);

@@ -37,7 +37,7 @@ pub struct MeshSettings {
     #[arg(long, env = "POSTERN_REFLECTION", value_name = "BOOL", num_args = 0..=1, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub reflection: bool,
 
-    /// Calls that a server works on at once; more are answered "overloaded, try later"
+    /// Calls that a server works on at once; more are answered "overloaded, try later"; 0 is no limit
     #[arg(long, env = "POSTERN_LIMIT_CONCURRENT_CALLS", value_name = "COUNT", default_value_t = 4096)]
     pub concurrency_max: usize,
 
