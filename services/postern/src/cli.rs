@@ -1,0 +1,75 @@
+//! The operator's commands: words of a shell become calls over gRPC, answers become a table or protobuf JSON.
+//!
+//! Exit codes: 0 answered, 1 refused, 2 usage, 75 try later.
+
+mod account;
+mod customer;
+mod default_address;
+mod domain;
+mod failure;
+mod forward;
+mod grant;
+mod lock;
+mod mailbox;
+mod operator;
+mod password;
+mod queue;
+mod table;
+
+use clap::Subcommand;
+
+pub use self::{failure::Failure, operator::Reach};
+use self::operator::Operator;
+
+/// The nouns.
+#[derive(Debug, Subcommand)]
+pub enum Noun {
+    /// Who owns domains
+    #[command(subcommand)]
+    Customer(customer::CustomerCommand),
+    /// Which domains are hosted here
+    #[command(subcommand)]
+    Domain(domain::DomainCommand),
+    /// POP3 boxes and their passwords
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// Forwards and aliases
+    #[command(subcommand)]
+    Forward(forward::ForwardCommand),
+    /// What happens to mail for names that nothing else takes
+    #[command(subcommand)]
+    DefaultAddress(default_address::DefaultAddressCommand),
+    /// What a box holds
+    #[command(subcommand)]
+    Mailbox(mailbox::MailboxCommand),
+    /// Who holds a box, and how to free it
+    #[command(subcommand)]
+    Lock(lock::LockCommand),
+    /// Who may send because they checked their mail
+    #[command(subcommand)]
+    Grant(grant::GrantCommand),
+    /// What still has to leave
+    #[command(subcommand)]
+    Queue(queue::QueueCommand),
+}
+
+impl Noun {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// Refused, try later, or usage; each with its exit code.
+    pub async fn run(self, reach: &Reach) -> Result<(), Failure> {
+        let operator = Operator::connect(reach).await?;
+        match self {
+            Self::Customer(command) => command.run(&operator).await,
+            Self::Domain(command) => command.run(&operator).await,
+            Self::Account(command) => command.run(&operator).await,
+            Self::Forward(command) => command.run(&operator).await,
+            Self::DefaultAddress(command) => command.run(&operator).await,
+            Self::Mailbox(command) => command.run(&operator).await,
+            Self::Lock(command) => command.run(&operator).await,
+            Self::Grant(command) => command.run(&operator).await,
+            Self::Queue(command) => command.run(&operator).await,
+        }
+    }
+}
