@@ -36,10 +36,6 @@ mod retrieval;
 #[cfg(test)]
 mod tests;
 
-/// From the greeting to the login (P-10).
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(180);
-/// A client that takes nothing for so long is gone.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Octets of one read. They lie on the stack: an idle session owns no buffer.
 const READ_BYTES: usize = 8 * 1024;
 /// Replies are written when so many octets wait, or when the input is used up.
@@ -57,11 +53,31 @@ pub(crate) enum Door {
     Pop3s,
 }
 
+/// Times of a session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// From the greeting to the login (P-10).
+    pub(crate) login: Duration,
+    /// Silence after login (P-09).
+    pub(crate) idle: Duration,
+    /// A client that takes nothing for so long is gone.
+    pub(crate) write: Duration,
+}
+
+impl Times {
+    /// As the settings and the conformance list say.
+    pub(crate) fn of(settings: &Settings) -> Self {
+        Self { login: Duration::from_secs(180), idle: settings.idle(), write: Duration::from_secs(60) }
+    }
+}
+
 /// What all connections of this gateway share.
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    /// Limits and times.
+    /// What is allowed.
     pub(crate) settings: Settings,
+    /// Times of each session.
+    pub(crate) times: Times,
     /// Upstream services.
     pub(crate) upstream: Upstream,
     /// Locks that are renewed.
@@ -121,6 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let mut out = Output::default();
         let session = Session::begin(policy, wire.is_tls(), &mut out);
         let ended = gateway.ended.child_token();
+        let login_deadline = Instant::now() + gateway.times.login;
         Self {
             gateway,
             wire,
@@ -130,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             session,
             reader: LineReader::default(),
             out,
-            login_deadline: Instant::now() + LOGIN_TIMEOUT,
+            login_deadline,
             ended,
             identity: None,
             held: None,
@@ -186,8 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     async fn read(&mut self) -> Result<(), Outcome> {
         let holds_box = self.session.holds_box();
-        let deadline =
-            if holds_box { Instant::now() + self.gateway.settings.idle() } else { self.login_deadline };
+        let deadline = if holds_box { Instant::now() + self.gateway.times.idle } else { self.login_deadline };
         let (wire, reader) = (&mut self.wire, &mut self.reader);
         let reading = poll_fn(|cx| {
             let mut octets = [0; READ_BYTES];
@@ -214,7 +230,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         while self.out.has_remaining() {
             let written = tokio::select! {
                 biased;
-                written = timeout(WRITE_TIMEOUT, self.wire.write_buf(&mut self.out)) => written,
+                written = timeout(self.gateway.times.write, self.wire.write_buf(&mut self.out)) => written,
                 () = self.ended.cancelled() => return Err(self.why_ended()),
             };
             match written {
@@ -226,7 +242,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if !self.wire.is_tls() {
             return Ok(());
         }
-        match timeout(WRITE_TIMEOUT, self.wire.flush()).await {
+        match timeout(self.gateway.times.write, self.wire.flush()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Outcome::Disconnected),
             Err(_) => Err(Outcome::Stalled),

@@ -24,7 +24,7 @@ use postern_mesh::{StartError, shutdown::Shutdown};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    connection::{Door, Gateway},
+    connection::{Door, Gateway, Times},
     listener::{Admission, Listener},
     renew::Locks,
     upstream::Upstream,
@@ -56,6 +56,7 @@ pub async fn open(settings: &Settings, upstreams: Upstreams, shutdown: &Shutdown
 fn serve(settings: &Settings, upstreams: Upstreams, listeners: Vec<Listener>, shutdown: &Shutdown) {
     let gateway = Arc::new(Gateway {
         settings: settings.clone(),
+        times: Times::of(settings),
         upstream: Upstream::new(upstreams, settings.pop3_gateway_name.clone()),
         locks: Arc::default(),
         shutdown: shutdown.clone(),

@@ -280,7 +280,7 @@ mod tests {
         let maildrop = maildrop(&sizes);
         let kept: Vec<u64> = maildrop.messages_after(0).map(|m| m.size_bytes).collect();
         assert_eq!(kept, sizes);
-        assert_eq!(maildrop.total_bytes(), sizes.iter().sum());
+        assert_eq!(maildrop.total_bytes(), sizes.iter().sum::<u64>());
     }
 
     #[test]

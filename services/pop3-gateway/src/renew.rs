@@ -22,8 +22,10 @@ const RETRIES: usize = 2;
 const LOST_GRACE: Duration = Duration::from_secs(5);
 
 /// All held locks and how to end their sessions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Locks {
+    every: Duration,
+    lost_grace: Duration,
     held: Mutex<HashMap<MaildropLock, CancellationToken>>,
 }
 
@@ -40,7 +42,18 @@ impl Drop for Held {
     }
 }
 
+impl Default for Locks {
+    fn default() -> Self {
+        Self::every(Duration::from_secs(LOCK_RENEW_SECONDS), LOST_GRACE)
+    }
+}
+
 impl Locks {
+    /// None held yet; renewed so often, and a session that lost its lock goes on for `lost_grace`.
+    pub(crate) fn every(every: Duration, lost_grace: Duration) -> Self {
+        Self { every, lost_grace, held: Mutex::default() }
+    }
+
     /// Renews this lock from now on; when it is lost, the session is ended by its token.
     #[must_use]
     pub(crate) fn hold(self: &Arc<Self>, lock: MaildropLock, session: CancellationToken) -> Held {
@@ -50,7 +63,7 @@ impl Locks {
 
     /// Renews until told to end.
     pub(crate) async fn keep(self: Arc<Self>, upstream: Upstream, ended: CancellationToken) {
-        let mut ticks = interval(Duration::from_secs(LOCK_RENEW_SECONDS));
+        let mut ticks = interval(self.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let renewing = async {
             loop {
@@ -87,8 +100,9 @@ impl Locks {
     fn lost(&self, lock: MaildropLock) {
         let session = self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&lock);
         if let Some(session) = session {
+            let grace = self.lost_grace;
             tokio::spawn(async move {
-                sleep(LOST_GRACE).await;
+                sleep(grace).await;
                 session.cancel();
             });
         }
