@@ -278,3 +278,6 @@ fn shown(stream: &TlsStream<Box<dyn Duplex>>) -> String {
     let suite = connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
     [version, suite].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,556 @@
-//! Session tables.
+//! The session table by table: what it says to which event in which state. No octets, no time, no network.
+
+use std::time::SystemTime;
+
+use bytes::BytesMut;
+use postern_mail::MessageId;
+use postern_smtp::command;
+use proptest::prelude::*;
+
+use super::*;
+
+fn profile(door: Door) -> Profile {
+    Profile {
+        door,
+        mail_host: "mail.postern.test".into(),
+        peer: "203.0.113.9".parse().expect("address"),
+        tls_available: true,
+        plaintext_login: true,
+        message_max_bytes: Some(1000),
+        recipients_max: 3,
+        refused_recipients_max: Some(4),
+    }
+}
+
+fn stamp() -> Stamp {
+    Stamp {
+        message_id: "0193c2a1b4c97f3e8d4a5b6c7d8e9f00".parse::<MessageId>().expect("id"),
+        time: SystemTime::UNIX_EPOCH,
+    }
+}
+
+fn right(mailbox_id: i64, authenticated: bool) -> RelayRight {
+    RelayRight { login: "u@homepage.test".into(), mailbox_id, customer: "homepage".into(), authenticated }
+}
+
+fn login() -> Login {
+    Login {
+        login: "u@homepage.test".into(),
+        mailbox_id: 7,
+        customer: "homepage".into(),
+        credential_version: 1,
+    }
+}
+
+/// A session under test, with a world that answers every question.
+struct Talk {
+    session: Session,
+    next: Next,
+}
+
+impl Talk {
+    fn new(profile: Profile) -> Self {
+        let mut talk = Self { session: Session::new(profile), next: Next::Stay };
+        assert_eq!(talk.event(Event::Opened { spoke_early: false }), ["220 mail.postern.test ESMTP Postern"]);
+        talk
+    }
+
+    fn at(door: Door) -> Self {
+        Self::new(profile(door))
+    }
+
+    /// After EHLO.
+    fn greeted(door: Door) -> Self {
+        let mut talk = Self::at(door);
+        talk.says("EHLO client.test");
+        talk
+    }
+
+    fn event(&mut self, event: Event) -> Vec<String> {
+        let effects = self.session.step(event);
+        self.next = effects.next;
+        let mut out = BytesMut::new();
+        for reply in &effects.replies {
+            reply.write_to(&mut out);
+        }
+        String::from_utf8(out.to_vec()).expect("ascii").lines().map(str::to_owned).collect()
+    }
+
+    /// One line, alone in its segment.
+    fn says(&mut self, line: &str) -> Vec<String> {
+        self.line(line, false)
+    }
+
+    fn line(&mut self, line: &str, followed: bool) -> Vec<String> {
+        let event = match command::parse(line.as_bytes(), self.session.offers()) {
+            Ok(Command::Mail(mail)) => Event::Mail(mail, stamp()),
+            Ok(Command::Rcpt(path)) => Event::Recipients(vec![Ok(path)]),
+            Err(refused) if line.starts_with("RCPT") => Event::Recipients(vec![Err(refused)]),
+            Ok(command) => Event::Command { command, followed },
+            Err(refused) => Event::Refused(refused),
+        };
+        let mut replies = self.event(event);
+        if let Next::Ask(question) = &self.next {
+            let event = answer(question);
+            replies.extend(self.event(event));
+        }
+        replies
+    }
+
+    /// The code of the one reply.
+    fn code(&mut self, line: &str) -> String {
+        let replies = self.says(line);
+        let last = replies.last().expect("a reply");
+        last.chars().take(3).collect()
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(self.next, Next::Close)
+    }
+}
+
+/// box@ and other@ are here, gone@ is nobody, far@ is outside and allowed, open@ is outside and refused, away@ cannot
+/// be told. The password is "right".
+fn answer(question: &Question) -> Event {
+    match question {
+        Question::Login(credentials) => Event::LoginAnswered(match credentials.password.as_slice() {
+            b"right" => Ok(login()),
+            b"away" => Err(Reason::AuthenticationUnavailable),
+            _ => Err(Reason::BadCredentials),
+        }),
+        Question::Sender(sender) => Event::SenderAnswered(match sender.to_string().as_str() {
+            "granted@homepage.test" => Ok(right(7, false)),
+            "away@homepage.test" => Err(Reason::Unavailable.into()),
+            _ => Err(Refused {
+                reason: Reason::AuthenticationRequired,
+                detail: Some(Reason::check_mail_first("mail.homepage.test")),
+            }),
+        }),
+        Question::Recipients { paths, .. } => Event::RecipientsAnswered(
+            paths
+                .iter()
+                .map(|path| {
+                    let postern_smtp::command::RcptPath::Address(address) = path else {
+                        return Ok(Accepted {
+                            address: "postmaster@postern.test".parse().expect("a"),
+                            right: None,
+                        });
+                    };
+                    let accepted = |right| Ok(Accepted { address: address.clone(), right });
+                    match address.local() {
+                        "far" => accepted(Some(right(7, false))),
+                        "gone" => Err(Reason::NoSuchMailbox.into()),
+                        "open" => Err(Reason::RelayProhibited.into()),
+                        "away" => Err(Reason::Unavailable.into()),
+                        _ => accepted(None),
+                    }
+                })
+                .collect(),
+        ),
+    }
+}
+
+#[test]
+fn s_03_order_of_commands() {
+    for (before, line, code) in [
+        (&[][..], "MAIL FROM:<>", "503"),
+        (&[], "RCPT TO:<box@x.test>", "503"),
+        (&[], "DATA", "503"),
+        (&[], "NOOP", "250"),
+        (&[], "RSET", "250"),
+        (&[], "HELP", "214"),
+        (&[], "VRFY x", "252"),
+        (&[], "EXPN x", "502"),
+        (&[], "QUIT", "221"),
+        (&[], "NONSENSE", "500"),
+        (&["EHLO c.test"], "RCPT TO:<box@x.test>", "503"),
+        (&["EHLO c.test"], "DATA", "503"),
+        (&["EHLO c.test"], "MAIL FROM:<>", "250"),
+        (&["HELO c.test"], "MAIL FROM:<>", "250"),
+        (&["EHLO c.test", "MAIL FROM:<>"], "MAIL FROM:<>", "503"),
+        (&["EHLO c.test", "MAIL FROM:<>"], "DATA", "503"),
+        (&["EHLO c.test", "MAIL FROM:<>"], "RCPT TO:<>", "501"),
+        (&["EHLO c.test", "MAIL FROM:<>"], "RCPT TO:<postmaster>", "250"),
+        (&["EHLO c.test", "MAIL FROM:<>"], "STARTTLS", "503"),
+        (&["EHLO c.test", "MAIL FROM:<>", "EHLO c.test"], "RCPT TO:<box@x.test>", "503"),
+        (&["EHLO c.test", "MAIL FROM:<>", "RSET"], "RCPT TO:<box@x.test>", "503"),
+        (&["EHLO c.test", "MAIL FROM:<>", "RCPT TO:<gone@x.test>"], "DATA", "554"),
+        (&["EHLO c.test", "MAIL FROM:<>", "RCPT TO:<gone@x.test>", "DATA"], "RCPT TO:<box@x.test>", "250"),
+        (&["EHLO c.test", "MAIL FROM:<>", "RCPT TO:<box@x.test>"], "DATA", "354"),
+        (&["EHLO c.test"], "BDAT 10 LAST", "502"),
+    ] {
+        let mut talk = Talk::at(Door::Mx);
+        for line in before {
+            talk.says(line);
+        }
+        assert_eq!(talk.code(line), code, "{before:?} {line}");
+    }
+}
+
+#[test]
+fn s_01_who_speaks_first_is_no_mail_server() {
+    let mut session = Session::new(profile(Door::Mx));
+    let effects = session.step(Event::Opened { spoke_early: true });
+    assert_eq!(effects.replies, [Reply::from(Reason::Unsynchronized)]);
+    assert!(matches!(effects.next, Next::Close));
+}
+
+#[test]
+fn s_04_keywords_by_door_and_state() {
+    let has = |talk: &mut Talk, word: &str| {
+        let lines = talk.says("EHLO c.test");
+        lines.iter().any(|line| line[4..].starts_with(word))
+    };
+    let mut mx = Talk::at(Door::Mx);
+    for word in ["PIPELINING", "SIZE 1000", "8BITMIME", "ENHANCEDSTATUSCODES", "STARTTLS"] {
+        assert!(has(&mut mx, word), "{word}");
+    }
+    assert!(!has(&mut mx, "AUTH"));
+    assert!(has(&mut Talk::at(Door::Submission), "AUTH PLAIN LOGIN"));
+    let mut strict = Talk::new(Profile { plaintext_login: false, ..profile(Door::Submission) });
+    assert!(!has(&mut strict, "AUTH"));
+    assert_eq!(strict.code("AUTH PLAIN AGEAYg=="), "538");
+    strict.says("STARTTLS");
+    strict.event(Event::TlsEstablished("TLSv1.3".into()));
+    assert!(has(&mut strict, "AUTH PLAIN LOGIN"));
+    assert!(!has(&mut strict, "STARTTLS"));
+    let mut bare = Talk::new(Profile { tls_available: false, ..profile(Door::Mx) });
+    assert!(!has(&mut bare, "STARTTLS"));
+    assert_eq!(bare.code("STARTTLS"), "454");
+}
+
+#[test]
+fn s_07_twenty_errors_end_a_session_and_success_between_does_not_help() {
+    let mut talk = Talk::greeted(Door::Mx);
+    for n in 1..20 {
+        assert_eq!(talk.code("NONSENSE"), "500", "{n}");
+        assert_eq!(talk.code("NOOP"), "250", "{n}");
+    }
+    assert_eq!(talk.says("NONSENSE"), ["500 5.5.1 command not recognized", "421 4.7.0 too many errors"]);
+    assert!(talk.is_closed());
+}
+
+#[test]
+fn s_13_s_42_recipients_are_answered_in_order() {
+    let mut talk = Talk::greeted(Door::Mx);
+    talk.says("MAIL FROM:<a@x.test>");
+    let group = ["box@x.test", "gone@x.test", "away@x.test", "far@y.test", "open@y.test"];
+    let paths = group
+        .iter()
+        .map(|a| Ok(postern_smtp::command::RcptPath::Address(a.parse().expect("address"))))
+        .collect();
+    let mut replies = talk.event(Event::Recipients(paths));
+    // Three fit into a transaction, five were named: two are not even asked for.
+    assert!(replies.is_empty());
+    let Next::Ask(question) = std::mem::replace(&mut talk.next, Next::Stay) else { panic!("asks") };
+    replies.extend(talk.event(answer(&question)));
+    let codes: Vec<&str> = replies.iter().map(|line| &line[..9]).collect();
+    assert_eq!(codes, ["250 2.1.5", "550 5.1.1", "451 4.3.0", "452 4.5.3", "452 4.5.3"]);
+    talk.says("DATA");
+    let Next::Content(envelope) = &talk.next else { panic!("content") };
+    assert_eq!(envelope.recipients.len(), 1);
+    assert_eq!(envelope.right, None);
+}
+
+#[test]
+fn s_15_over_the_limit_is_temporary_and_the_others_are_kept() {
+    let mut talk = Talk::greeted(Door::Mx);
+    talk.says("MAIL FROM:<>");
+    for name in ["a", "b", "c"] {
+        assert_eq!(talk.code(&format!("RCPT TO:<{name}@x.test>")), "250");
+    }
+    assert_eq!(talk.says("RCPT TO:<d@x.test>"), ["452 4.5.3 too many recipients"]);
+    talk.says("DATA");
+    let Next::Content(envelope) = &talk.next else { panic!("content") };
+    assert_eq!(envelope.recipients.len(), 3);
+}
+
+#[test]
+fn s_16_the_same_recipient_twice_is_one() {
+    let mut talk = Talk::greeted(Door::Mx);
+    talk.says("MAIL FROM:<>");
+    assert_eq!(talk.code("RCPT TO:<a@x.test>"), "250");
+    assert_eq!(talk.code("RCPT TO:<a@X.test>"), "250");
+    talk.says("DATA");
+    let Next::Content(envelope) = &talk.next else { panic!("content") };
+    assert_eq!(envelope.recipients.len(), 1);
+}
+
+#[test]
+fn s_18_a_relayed_mail_says_who_let_it_through() {
+    let mut talk = Talk::greeted(Door::Mx);
+    talk.says("MAIL FROM:<a@homepage.test>");
+    assert_eq!(talk.code("RCPT TO:<open@y.test>"), "550");
+    assert_eq!(talk.code("RCPT TO:<far@y.test>"), "250");
+    talk.says("DATA");
+    let Next::Content(envelope) = &talk.next else { panic!("content") };
+    assert_eq!(envelope.right, Some(right(7, false)));
+}
+
+#[test]
+fn refused_recipients_end_a_session_and_temporary_ones_do_not() {
+    let mut talk = Talk::greeted(Door::Mx);
+    talk.says("MAIL FROM:<>");
+    for _ in 0..30 {
+        assert_eq!(talk.code("RCPT TO:<away@x.test>"), "451");
+    }
+    for _ in 0..3 {
+        assert_eq!(talk.code("RCPT TO:<gone@x.test>"), "550");
+    }
+    assert_eq!(
+        talk.says("RCPT TO:<gone@x.test>"),
+        ["550 5.1.1 no such mailbox here", "421 4.7.0 too many unknown recipients"]
+    );
+    assert!(talk.is_closed());
+    let mut exempt = Talk::new(Profile { refused_recipients_max: None, ..profile(Door::Mx) });
+    exempt.says("EHLO c.test");
+    exempt.says("MAIL FROM:<>");
+    for _ in 0..100 {
+        assert_eq!(exempt.code("RCPT TO:<gone@x.test>"), "550");
+    }
+}
+
+#[test]
+fn s_19_the_word_about_content() {
+    for (answer, line, closed) in [
+        (Ok(()), "250 2.0.0 queued as 0193c2a1b4c97f3e8d4a5b6c7d8e9f00", false),
+        (Err(Reason::Unavailable), "451 4.3.0 temporary failure on our side, please try again later", false),
+        (Err(Reason::BadContent), "550 5.6.0 message has a bare CR, a bare LF or a NUL", false),
+        (Err(Reason::MessageTooLarge), "552 5.3.4 message is too large", false),
+        (Err(Reason::ShuttingDown), "421 4.3.2 service is closing down, please try again", true),
+    ] {
+        let mut talk = Talk::greeted(Door::Mx);
+        talk.says("MAIL FROM:<>");
+        talk.says("RCPT TO:<box@x.test>");
+        talk.says("DATA");
+        assert_eq!(talk.event(Event::ContentAnswered(answer)), [line]);
+        assert_eq!(talk.is_closed(), closed);
+        if !closed {
+            // The next mail is a new one (S-29).
+            assert_eq!(talk.code("RCPT TO:<box@x.test>"), "503");
+            assert_eq!(talk.code("MAIL FROM:<>"), "250");
+        }
+    }
+}
+
+#[test]
+fn s_41_nothing_may_stand_behind_what_ends_a_group() {
+    for line in ["EHLO c.test", "HELO c.test", "DATA", "STARTTLS", "AUTH PLAIN"] {
+        let mut talk = Talk::greeted(Door::Submission);
+        assert_eq!(talk.line(line, true), ["554 5.5.0 protocol synchronization error"], "{line}");
+        assert!(talk.is_closed(), "{line}");
+    }
+    for line in ["NOOP", "RSET", "VRFY x"] {
+        let mut talk = Talk::greeted(Door::Mx);
+        talk.line(line, true);
+        assert!(!talk.is_closed(), "{line}");
+    }
+}
+
+#[test]
+fn s_50_declared_size() {
+    let mut talk = Talk::greeted(Door::Mx);
+    assert_eq!(talk.says("MAIL FROM:<> SIZE=1001"), ["552 5.3.4 message is too large"]);
+    assert_eq!(talk.code("MAIL FROM:<> SIZE=1000"), "250");
+}
+
+#[test]
+fn s_70_starttls_forgets_everything() {
+    let mut talk = Talk::greeted(Door::Mx);
+    assert_eq!(talk.says("STARTTLS"), ["220 2.0.0 ready to start TLS"]);
+    assert!(matches!(talk.next, Next::StartTls));
+    assert!(talk.event(Event::TlsEstablished("TLSv1.3".into())).is_empty());
+    assert_eq!(talk.code("MAIL FROM:<>"), "503");
+    assert_eq!(talk.code("STARTTLS"), "503");
+    talk.says("EHLO c.test");
+    talk.says("MAIL FROM:<>");
+    talk.says("RCPT TO:<box@x.test>");
+    talk.says("DATA");
+    let Next::Content(envelope) = &talk.next else { panic!("content") };
+    assert_eq!((envelope.with_protocol, envelope.tls.as_str()), ("ESMTPS", "TLSv1.3"));
+}
+
+#[test]
+fn s_71_plain_text_behind_starttls_closes() {
+    let mut talk = Talk::greeted(Door::Mx);
+    talk.says("STARTTLS");
+    assert_eq!(talk.event(Event::SpokeBeforeTls), ["554 5.5.0 protocol synchronization error"]);
+    assert!(talk.is_closed());
+}
+
+#[test]
+fn s_72_starttls_after_auth() {
+    let mut talk = Talk::greeted(Door::Submission);
+    assert_eq!(talk.code("AUTH PLAIN AHUAcmlnaHQ="), "235");
+    assert_eq!(talk.code("STARTTLS"), "503");
+}
+
+#[test]
+fn s_73_submission_needs_a_login_or_a_grant_before_mail() {
+    let mut talk = Talk::greeted(Door::Submission);
+    assert_eq!(
+        talk.says("MAIL FROM:<u@homepage.test>"),
+        ["530 5.7.0 relaying prohibited: check your mail at mail.homepage.test first, then send again"]
+    );
+    assert_eq!(talk.code("RCPT TO:<box@x.test>"), "503");
+    assert_eq!(talk.says("MAIL FROM:<away@homepage.test>")[0][..9], *"451 4.3.0");
+    assert_eq!(talk.code("MAIL FROM:<granted@homepage.test>"), "250");
+    talk.says("RSET");
+    assert_eq!(talk.code("AUTH PLAIN AHUAcmlnaHQ="), "235");
+    assert_eq!(talk.code("MAIL FROM:<u@homepage.test>"), "250");
+    talk.says("RCPT TO:<box@x.test>");
+    talk.says("DATA");
+    let Next::Content(envelope) = &talk.next else { panic!("content") };
+    assert_eq!((envelope.with_protocol, envelope.right.clone()), ("ESMTPA", Some(right(7, true))));
+}
+
+#[test]
+fn s_80_auth_plain_and_login() {
+    let mut talk = Talk::greeted(Door::Submission);
+    assert_eq!(talk.says("AUTH PLAIN"), ["334 "]);
+    assert!(matches!(talk.next, Next::SaslLine));
+    assert!(talk.event(Event::SaslLine(b"AHUAcmlnaHQ=".to_vec())).is_empty());
+    let Next::Ask(question) = &talk.next else { panic!("asks") };
+    let Question::Login(credentials) = question else { panic!("login") };
+    assert_eq!((credentials.login.as_str(), credentials.password.as_slice()), ("u", &b"right"[..]));
+    let event = answer(question);
+    assert_eq!(talk.event(event), ["235 2.7.0 authentication succeeded"]);
+    assert_eq!(talk.code("AUTH PLAIN AHUAcmlnaHQ="), "503");
+
+    let mut talk = Talk::greeted(Door::Smtps);
+    assert_eq!(talk.says("AUTH LOGIN"), ["334 VXNlcm5hbWU6"]);
+    assert_eq!(talk.event(Event::SaslLine(b"dQ==".to_vec())), ["334 UGFzc3dvcmQ6"]);
+    talk.event(Event::SaslLine(b"cmlnaHQ=".to_vec()));
+    assert!(matches!(talk.next, Next::Ask(Question::Login(_))));
+    assert_eq!(talk.event(Event::LoginAnswered(Ok(login()))), ["235 2.7.0 authentication succeeded"]);
+}
+
+#[test]
+fn s_81_auth_that_goes_wrong() {
+    for (line, reply) in [
+        (&b"*"[..], "501 5.5.2"),
+        (b"!!!", "501 5.5.2"),
+        (b"AHUA", "501 5.5.2"),
+        (b"b3RoZXIAdQByaWdodA==", "535 5.7.8"),
+    ] {
+        let mut talk = Talk::greeted(Door::Submission);
+        talk.says("AUTH PLAIN");
+        let replies = talk.event(Event::SaslLine(line.to_vec()));
+        assert_eq!(replies[0][..9], *reply, "{line:?}");
+        assert!(matches!(talk.next, Next::Command));
+        assert_eq!(talk.code("NOOP"), "250");
+    }
+    let mut talk = Talk::greeted(Door::Submission);
+    talk.says("AUTH PLAIN");
+    assert_eq!(talk.event(Event::LineTooLong)[0][..9], *"500 5.5.6");
+    assert_eq!(talk.code("AUTH CRAM-MD5"), "504");
+    assert_eq!(talk.code("AUTH PLAIN AHUAYXdheQ=="), "454");
+    let mut talk = Talk::at(Door::Submission);
+    assert_eq!(talk.code("AUTH PLAIN AHUAcmlnaHQ="), "503");
+    let mut talk = Talk::greeted(Door::Submission);
+    talk.says("MAIL FROM:<granted@homepage.test>");
+    assert_eq!(talk.code("AUTH PLAIN AHUAcmlnaHQ="), "503");
+    assert_eq!(Talk::greeted(Door::Mx).code("AUTH PLAIN AHUAcmlnaHQ="), "502");
+}
+
+#[test]
+fn s_83_three_failed_logins() {
+    let mut talk = Talk::greeted(Door::Submission);
+    assert_eq!(talk.code("AUTH PLAIN AHUAd3Jvbmc="), "535");
+    assert_eq!(talk.code("AUTH PLAIN AHUAYXdheQ=="), "454");
+    assert_eq!(talk.code("AUTH PLAIN AHUAd3Jvbmc="), "535");
+    assert_eq!(talk.code("AUTH PLAIN AHUAd3Jvbmc="), "421");
+    assert!(talk.is_closed());
+}
+
+#[test]
+fn revocations_cut_those_who_rely_on_the_right() {
+    let any = Revocation { client: None, mailbox_id: None };
+    let of_box = |id| Revocation { client: None, mailbox_id: Some(id) };
+    let of_client = |client: &str| Revocation { client: Some(client.into()), mailbox_id: None };
+    let granted = || {
+        let mut talk = Talk::greeted(Door::Mx);
+        talk.says("MAIL FROM:<>");
+        talk.says("RCPT TO:<far@y.test>");
+        talk
+    };
+    let with_login = || {
+        let mut talk = Talk::greeted(Door::Submission);
+        talk.says("AUTH PLAIN AHUAcmlnaHQ=");
+        talk
+    };
+    let stranger = || Talk::greeted(Door::Mx);
+    let table: [(&dyn Fn() -> Talk, Revocation, bool); 10] = [
+        (&granted, of_box(7), true),
+        (&granted, of_box(8), false),
+        (&granted, of_client("203.0.113.9"), true),
+        (&granted, of_client("203.0.113.10"), false),
+        (&granted, Revocation { client: Some("203.0.113.9".into()), mailbox_id: Some(8) }, false),
+        (&granted, any.clone(), true),
+        (&with_login, of_box(7), true),
+        (&with_login, of_client("203.0.113.9"), false),
+        (&stranger, any, false),
+        (&stranger, of_box(7), false),
+    ];
+    for (make, revocation, cut) in table {
+        let mut talk = make();
+        let replies = talk.event(Event::Revoked(revocation.clone()));
+        assert_eq!(talk.is_closed(), cut, "{revocation:?}");
+        let expected: &[&str] = if cut { &["421 4.7.0 disconnected by administrator"] } else { &[] };
+        assert_eq!(replies, expected);
+    }
+}
+
+#[test]
+fn s_28_time_and_shutdown_end_it() {
+    let mut talk = Talk::greeted(Door::Mx);
+    assert_eq!(talk.event(Event::Idle), ["421 4.4.2 timeout, closing connection"]);
+    assert!(talk.is_closed());
+    let mut talk = Talk::greeted(Door::Mx);
+    assert_eq!(talk.event(Event::ShuttingDown), ["421 4.3.2 service is closing down, please try again"]);
+    assert!(talk.is_closed());
+    let mut talk = Talk::greeted(Door::Mx);
+    assert_eq!(talk.event(Event::BrokenLine(Reason::BadCharacter))[0][..3], *"500");
+    assert!(talk.is_closed());
+}
+
+proptest! {
+    /// Any order of commands: exactly one reply each (but for a closing 421), positive ones only in order.
+    #[test]
+    fn any_order_gets_one_reply_each(lines in proptest::collection::vec(prop_oneof![
+        Just("EHLO c.test"), Just("HELO c.test"), Just("MAIL FROM:<>"), Just("MAIL FROM:<granted@homepage.test>"),
+        Just("RCPT TO:<box@x.test>"), Just("RCPT TO:<gone@x.test>"), Just("RCPT TO:<far@x.test>"), Just("RCPT TO:<bad"),
+        Just("DATA"), Just("RSET"), Just("NOOP"), Just("STARTTLS"), Just("AUTH PLAIN AHUAcmlnaHQ="), Just("X"),
+        Just("BDAT 1"),
+    ], 0..60)) {
+        let mut talk = Talk::at(Door::Submission);
+        let (mut open, mut good) = (false, 0);
+        for line in lines {
+            let replies = talk.says(line);
+            prop_assert!(!replies.is_empty());
+            let first = replies[0].clone();
+            let positive = first.starts_with('2') || first.starts_with('3');
+            let ends = replies.last().is_some_and(|last| last.starts_with("421"));
+            if !line.starts_with("EHLO") {
+                prop_assert_eq!(replies.len(), 1 + usize::from(ends && !first.starts_with("421")));
+            }
+            if talk.is_closed() {
+                return Ok(());
+            }
+            match line {
+                _ if !positive => {}
+                _ if line.starts_with("MAIL") => { prop_assert!(!open); open = true; good = 0; }
+                _ if line.starts_with("RCPT") => { prop_assert!(open); good += 1; }
+                "DATA" => {
+                    prop_assert!(open && good > 0);
+                    open = false;
+                    let done = talk.event(Event::ContentAnswered(Ok(())));
+                    prop_assert!(done[0].starts_with("250 2.0.0 queued as "));
+                }
+                "STARTTLS" => { talk.event(Event::TlsEstablished("T".into())); open = false; }
+                "RSET" | "EHLO c.test" | "HELO c.test" => open = false,
+                _ => {}
+            }
+        }
+    }
+}

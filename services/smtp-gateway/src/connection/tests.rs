@@ -1,0 +1,516 @@
+//! Whole conversations over an in-memory connection, with the services of a small world behind it.
+
+mod house;
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use postern_mail::Reason;
+use postern_proto::auth::v1 as auth;
+use proptest::prelude::*;
+
+use crate::session::Door;
+use house::TestHouse;
+
+const START: &str = "S: 220 mail.postern.test ESMTP
+    C: HELO client.test
+    S: 250 mail.postern.test";
+
+fn script(rest: &str) -> String {
+    format!("{START}\n{rest}")
+}
+
+#[tokio::test]
+async fn s_19_a_mail_to_a_box_is_committed_then_acknowledged() {
+    let house = TestHouse::new();
+    let mut client = house
+        .transcript(
+            Door::Mx,
+            "S: 220 mail.postern.test ESMTP
+             C: EHLO client.test
+             S: 250-mail.postern.test
+             S: 250-PIPELINING
+             S: 250-SIZE 67108864
+             S: 250-8BITMIME
+             S: 250 ENHANCEDSTATUSCODES
+             C: MAIL FROM:<a@far.test> SIZE=20 BODY=8BITMIME
+             S: 250 2.1.0
+             C: RCPT TO:<User@HomePage.test>
+             S: 250 2.1.5
+             C: DATA
+             S: 354",
+        )
+        .await;
+    client.write(b"Subject: x\r\n\r\n..dot\r\n.\r\nQUIT\r\n").await;
+    let queued = client.line().await;
+    assert!(client.to_end().await.starts_with("221 2.0.0"));
+    let taken = house.world.taken.lock().expect("lock").clone();
+    assert_eq!(taken.len(), 1);
+    let message = &taken[0];
+    assert_eq!(message.content, b"Subject: x\r\n\r\n.dot\r\n");
+    assert_eq!((message.frames, message.answer_within_millis), (1, 40_000));
+    let envelope = &message.envelope;
+    let id: String = envelope.message_id.iter().map(|octet| format!("{octet:02x}")).collect();
+    assert_eq!(queued, format!("250 2.0.0 queued as {id}"));
+    assert_eq!(envelope.sender, "a@far.test");
+    assert_eq!(envelope.recipients, ["User@homepage.test"]);
+    assert_eq!((envelope.peer_ip.as_str(), envelope.helo.as_str()), ("203.0.113.9", "client.test"));
+    assert_eq!((envelope.with_protocol.as_str(), envelope.by_host.as_str()), ("ESMTP", "mail.postern.test"));
+    assert_eq!((envelope.eight_bit, envelope.declared_size_bytes), (true, Some(20)));
+    assert_eq!(envelope.submitter, None);
+}
+
+#[tokio::test]
+async fn s_18_relay_is_refused_with_the_phrase_and_granted_after_the_login() {
+    let house = TestHouse::new();
+    for (sender, host) in [
+        ("u@homepage.test", "mail.homepage.test"),
+        ("u@elsewhere.test", "mail.postern.test"),
+        ("", "mail.postern.test"),
+    ] {
+        let text = script(&format!(
+            "C: MAIL FROM:<{sender}>
+             S: 250
+             C: RCPT TO:<x@far.test>
+             S: 550 5.7.1 relaying prohibited: check your mail at {host} first, then send again
+             C: RCPT TO:<@homepage.test:x@far.test>
+             S: 550 5.7.1
+             C: RCPT TO:<\"x@far.test\"@homepage.test>
+             S: 550 5.1.1
+             C: RCPT TO:<x%far.test@homepage.test>
+             S: 550 5.1.1"
+        ));
+        house.transcript(Door::Mx, &text).await;
+    }
+    house.world.granted.store(true, Ordering::SeqCst);
+    let asked = house.world.relay_questions.load(Ordering::SeqCst);
+    house
+        .transcript(
+            Door::Mx,
+            &script(
+                "C: MAIL FROM:<u@homepage.test>
+                 C: RCPT TO:<x@far.test>
+                 C: RCPT TO:<y@far.test>
+                 C: RCPT TO:<user@homepage.test>
+                 C: DATA
+                 S: 250
+                 S: 250
+                 S: 250
+                 S: 250
+                 S: 354
+                 C: hello
+                 C: .
+                 S: 250 2.0.0 queued as",
+            ),
+        )
+        .await;
+    assert_eq!(
+        house.world.relay_questions.load(Ordering::SeqCst) - asked,
+        2,
+        "one for each remote recipient"
+    );
+    let taken = house.world.taken.lock().expect("lock").clone();
+    let submitter = taken[0].envelope.submitter.clone().expect("submitter");
+    assert_eq!((submitter.login.as_str(), submitter.authenticated), ("user@homepage.test", false));
+    assert_eq!(taken[0].envelope.recipients.len(), 3);
+}
+
+#[tokio::test]
+async fn s_17_a_part_that_is_away_is_never_a_permanent_answer() {
+    let house = TestHouse::new();
+    house.world.auth_away.store(true, Ordering::SeqCst);
+    house
+        .transcript(
+            Door::Mx,
+            &script(
+                "C: MAIL FROM:<u@homepage.test>
+                 S: 250
+                 C: RCPT TO:<x@far.test>
+                 S: 451 4.3.0
+                 C: RCPT TO:<x@pending.test>
+                 S: 451 4.3.0
+                 C: RCPT TO:<user@homepage.test>
+                 S: 250",
+            ),
+        )
+        .await;
+    house
+        .transcript(
+            Door::Submission,
+            &script(
+                "C: MAIL FROM:<u@homepage.test>
+                 S: 451 4.3.0
+                 C: AUTH PLAIN AHVzZXJAaG9tZXBhZ2UudGVzdAByaWdodA==
+                 S: 454 4.7.0",
+            ),
+        )
+        .await;
+    house.world.account_away.store(true, Ordering::SeqCst);
+    house
+        .transcript(
+            Door::Mx,
+            &script(
+                "C: MAIL FROM:<u@homepage.test>
+                 C: RCPT TO:<new@homepage.test>
+                 C: RCPT TO:<nobody@homepage.test>
+                 C: RCPT TO:<x@far.test>
+                 S: 250
+                 S: 451 4.3.0
+                 S: 451 4.3.0
+                 S: 451 4.3.0
+                 C: RCPT TO:<postmaster>
+                 S: 451 4.3.0",
+            ),
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_domain_that_is_not_live_is_later_for_strangers_and_outside_for_others() {
+    let house = TestHouse::new();
+    let text = script("C: MAIL FROM:<a@far.test>\nS: 250\nC: RCPT TO:<x@pending.test>\nS: 450 4.3.2");
+    house.transcript(Door::Mx, &text).await;
+    house.world.granted.store(true, Ordering::SeqCst);
+    let text = script("C: MAIL FROM:<a@far.test>\nS: 250\nC: RCPT TO:<x@pending.test>\nS: 250");
+    house.transcript(Door::Mx, &text).await;
+    let text = script(
+        "C: MAIL FROM:<other@customer.test>\nS: 250\nC: RCPT TO:<x@far.test>\nS: 550 5.7.1 this sender",
+    );
+    house.transcript(Door::Mx, &text).await;
+}
+
+#[tokio::test]
+async fn s_10_postmaster_is_always_there() {
+    let house = TestHouse::new();
+    house
+        .transcript(
+            Door::Mx,
+            &script(
+                "C: MAIL FROM:<>
+                 S: 250
+                 C: RCPT TO:<postmaster>
+                 S: 250
+                 C: RCPT TO:<Postmaster@homepage.test>
+                 S: 250
+                 C: DATA
+                 S: 354
+                 C: .
+                 S: 250",
+            ),
+        )
+        .await;
+    let taken = house.world.taken.lock().expect("lock").clone();
+    assert_eq!(taken[0].envelope.recipients[0], "postmaster@homepage.test");
+}
+
+#[tokio::test]
+async fn s_40_fifty_recipients_in_one_write_are_one_question_and_answers_in_order() {
+    let house = TestHouse::new();
+    let mut client = house.transcript(Door::Mx, START).await;
+    let mut wire = String::from("MAIL FROM:<a@far.test>\r\n");
+    for n in 0..50 {
+        let local = if n % 5 == 4 { format!("nobody{n}") } else { "user".to_owned() };
+        wire.push_str(&format!("RCPT TO:<{local}@homepage.test>\r\n"));
+    }
+    wire.push_str("DATA\r\n");
+    client.write(wire.as_bytes()).await;
+    assert!(client.line().await.starts_with("250"));
+    for n in 0..50 {
+        let expected = if n % 5 == 4 { "550" } else { "250" };
+        assert!(client.line().await.starts_with(expected), "{n}");
+    }
+    assert!(client.line().await.starts_with("354"));
+    assert_eq!(house.world.batches.load(Ordering::SeqCst), 1);
+    // S-41: content and the next commands in one write are legal (RFC 2920 section 3.1).
+    client.write(b"x\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<user@homepage.test>\r\n").await;
+    for expected in ["250 2.0.0 queued", "250 2.1.0", "250 2.1.5"] {
+        assert!(client.line().await.starts_with(expected));
+    }
+}
+
+#[tokio::test]
+async fn s_41_s_71_s_30_smuggled_commands_close_the_session() {
+    let house = TestHouse::new();
+    for rest in [
+        "C: EHLO a.test\nC: MAIL FROM:<>\nS: 554 5.5.0\nE:",
+        "C: MAIL FROM:<>\nC: RCPT TO:<user@homepage.test>\nC: DATA\nC: x\nC: .\nS: 250\nS: 250\nS: 554 5.5.0\nE:",
+        "C: STARTTLS\nC: NOOP\nS: 554 5.5.0\nE:",
+        "C: MAIL FROM:<a@b.test>\\nRCPT TO:<c@d.test>\nS: 500 5.5.2\nE:",
+        "C: BDAT 10 LAST\nC: NOOP\nS: 502\nE:",
+    ] {
+        house.transcript(Door::Mx, &script(rest)).await;
+    }
+    assert!(house.world.taken.lock().expect("lock").is_empty());
+}
+
+#[tokio::test]
+async fn bad_lines_get_one_answer_and_the_session_lives() {
+    let house = TestHouse::new();
+    let long = "x".repeat(5000);
+    house
+        .transcript(
+            Door::Mx,
+            &script(&format!(
+                "C: {long}
+                 S: 500 5.5.2
+                 C: NOOP\\0
+                 S: 500 5.5.2
+                 C: MAIL FROM:<{long}@x.test>
+                 S: 500 5.5.2
+                 C: NONSENSE
+                 S: 500 5.5.1
+                 C: MAIL FROM:<no address>
+                 S: 501 5.1.7
+                 C: NOOP
+                 S: 250"
+            )),
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn bad_content_is_refused_after_its_true_end_and_the_session_lives() {
+    let house = TestHouse::new();
+    let mut client = house.transcript(Door::Mx, START).await;
+    for (content, reply) in [
+        (&b"a\nb\r\n.\r\n"[..], "550 5.6.0"),
+        (b"a\r\n.\nb\r\n.\r\n", "550 5.6.0"),
+        (b"\0\r\n.\r\n", "550 5.6.0"),
+        (b"good\r\n.\r\n", "250 2.0.0"),
+    ] {
+        client.write(b"MAIL FROM:<a@far.test>\r\nRCPT TO:<user@homepage.test>\r\nDATA\r\n").await;
+        for expected in ["250", "250", "354"] {
+            assert!(client.line().await.starts_with(expected));
+        }
+        client.write(content).await;
+        let answer = client.line().await;
+        assert!(answer.starts_with(reply), "{answer}");
+    }
+    assert_eq!(house.world.taken.lock().expect("lock").len(), 1);
+}
+
+/// `size` octets of lines.
+fn body(size: usize) -> Vec<u8> {
+    b"0123456789012345678901234567890123456789012345678901234567890123456789012345\r\n"
+        .iter()
+        .copied()
+        .cycle()
+        .take(size / 78 * 78)
+        .collect()
+}
+
+async fn send(house: &TestHouse, content: &[u8]) -> String {
+    let mut client = house.transcript(Door::Mx, START).await;
+    client.write(b"MAIL FROM:<a@far.test>\r\nRCPT TO:<user@homepage.test>\r\nDATA\r\n").await;
+    for expected in ["250", "250", "354"] {
+        assert!(client.line().await.starts_with(expected));
+    }
+    client.write(content).await;
+    client.write(b".\r\n").await;
+    let answer = client.line().await;
+    client.write(b"NOOP\r\n").await;
+    assert!(client.line().await.starts_with("250"), "the session lives");
+    answer
+}
+
+#[tokio::test]
+async fn large_content_streams_in_bounded_frames() {
+    let house = TestHouse::new();
+    let content = body(3_000_000);
+    assert!(send(&house, &content).await.starts_with("250 2.0.0"));
+    let taken = house.world.taken.lock().expect("lock").clone();
+    assert!(taken[0].content == content, "byte-exact");
+    assert!(taken[0].frames > 20, "{} frames", taken[0].frames);
+    assert_eq!(taken[0].answer_within_millis, 40_000);
+}
+
+#[tokio::test]
+async fn s_51_too_large_is_read_to_its_end_and_dropped() {
+    let mut house = TestHouse::new();
+    house.house.data_limits.message_max_bytes = Some(500_000);
+    assert!(send(&house, &body(2_000_000)).await.starts_with("552 5.3.4"));
+    assert!(house.world.taken.lock().expect("lock").is_empty());
+}
+
+#[tokio::test]
+async fn delivery_that_breaks_or_refuses() {
+    for size in [100, 2_000_000] {
+        let house = TestHouse::new();
+        for (says, reply) in [
+            (Reason::MailLoop, "554 5.4.6"),
+            (Reason::InsufficientStorage, "452 4.3.1"),
+            (Reason::Unavailable, "451 4.3.0"),
+            // Not delivery's to say: a gateway that gets it was misunderstood.
+            (Reason::InvalidArgument, "451 4.3.0"),
+            (Reason::TooManyErrors, "451 4.3.0"),
+        ] {
+            *house.world.delivery_says.lock().expect("lock") = Some(says);
+            let answer = send(&house, &body(size)).await;
+            assert!(answer.starts_with(reply), "{says:?} {size}: {answer}");
+        }
+        assert!(house.world.taken.lock().expect("lock").is_empty());
+    }
+    let house = TestHouse::new();
+    house.world.delivery_breaks_after.store(200_000, Ordering::SeqCst);
+    assert!(send(&house, &body(5_000_000)).await.starts_with("451 4.3.0"));
+}
+
+#[tokio::test]
+async fn s_20_a_client_that_goes_away_before_the_dot_leaves_nothing() {
+    for size in [100, 1_000_000] {
+        let house = TestHouse::new();
+        let mut client = house.transcript(Door::Mx, START).await;
+        client.write(b"MAIL FROM:<a@far.test>\r\nRCPT TO:<user@homepage.test>\r\nDATA\r\n").await;
+        for _ in 0..3 {
+            client.line().await;
+        }
+        client.write(&body(size)).await;
+        drop(client);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(house.world.taken.lock().expect("lock").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn s_80_auth_on_the_submission_door_lets_mail_out() {
+    let house = TestHouse::new();
+    house
+        .transcript(
+            Door::Submission,
+            "S: 220
+             C: EHLO client.test
+             S: 250-mail.postern.test
+             S: 250-PIPELINING
+             S: 250-SIZE
+             S: 250-8BITMIME
+             S: 250-ENHANCEDSTATUSCODES
+             S: 250 AUTH PLAIN LOGIN
+             C: MAIL FROM:<user@homepage.test>
+             S: 530 5.7.0 relaying prohibited: check your mail at mail.homepage.test first, then send again
+             C: AUTH PLAIN AHVzZXJAaG9tZXBhZ2UudGVzdAB3cm9uZw==
+             S: 535 5.7.8
+             C: AUTH LOGIN
+             S: 334 VXNlcm5hbWU6
+             C: dXNlckBob21lcGFnZS50ZXN0
+             S: 334 UGFzc3dvcmQ6
+             C: cmlnaHQ=
+             S: 235 2.7.0
+             C: MAIL FROM:<user@homepage.test>
+             S: 250
+             C: RCPT TO:<x@far.test>
+             S: 250
+             C: DATA
+             S: 354
+             C: x
+             C: .
+             S: 250 2.0.0",
+        )
+        .await;
+    let taken = house.world.taken.lock().expect("lock").clone();
+    let submitter = taken[0].envelope.submitter.clone().expect("submitter");
+    assert!(submitter.authenticated);
+    assert_eq!(taken[0].envelope.with_protocol, "ESMTPA");
+}
+
+#[tokio::test]
+async fn a_revoked_right_cuts_the_session_at_once() {
+    let house = TestHouse::new();
+    house.world.granted.store(true, Ordering::SeqCst);
+    // The watch of the gateway must stand before anything is told.
+    while house.revoke.receiver_count() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let text = script("C: MAIL FROM:<u@homepage.test>\nS: 250\nC: RCPT TO:<x@far.test>\nS: 250");
+    let mut idle = house.transcript(Door::Mx, &text).await;
+    let mut in_data = house.transcript(Door::Mx, &format!("{text}\nC: DATA\nS: 354")).await;
+    in_data.write(b"half a message").await;
+    let mut stranger = house.transcript(Door::Mx, START).await;
+    house.revoke.send(auth::Revocation { client: String::new(), mailbox_id: 8 }).expect("heard");
+    house.revoke.send(auth::Revocation { client: "203.0.113.9".into(), mailbox_id: 7 }).expect("heard");
+    for client in [&mut idle, &mut in_data] {
+        assert_eq!(client.line().await, "421 4.7.0 disconnected by administrator");
+        assert_eq!(client.to_end().await, "");
+    }
+    stranger.write(b"NOOP\r\n").await;
+    assert!(stranger.line().await.starts_with("250"));
+    assert!(house.world.taken.lock().expect("lock").is_empty());
+}
+
+#[tokio::test]
+async fn s_28_shutdown_lets_a_message_finish() {
+    let house = TestHouse::new();
+    let mut idle = house.transcript(Door::Mx, START).await;
+    let mut busy = house.transcript(Door::Mx, START).await;
+    busy.write(b"MAIL FROM:<>\r\nRCPT TO:<user@homepage.test>\r\nDATA\r\n").await;
+    for _ in 0..3 {
+        busy.line().await;
+    }
+    house.house.shutdown.trigger();
+    assert!(idle.line().await.starts_with("421 4.3.2"));
+    assert_eq!(idle.to_end().await, "");
+    busy.write(b"x\r\n.\r\n").await;
+    assert!(busy.line().await.starts_with("250 2.0.0 queued"));
+    assert!(busy.line().await.starts_with("421 4.3.2"));
+}
+
+#[tokio::test]
+async fn s_28_silence_ends_a_session() {
+    let mut house = TestHouse::new();
+    house.house.idle = Duration::from_millis(50);
+    let mut client = house.transcript(Door::Mx, START).await;
+    assert!(client.line().await.starts_with("421 4.4.2"));
+    let mut client = house.transcript(Door::Mx, START).await;
+    client.write(b"MAIL FROM:<>\r\nRCPT TO:<user@homepage.test>\r\nDATA\r\n").await;
+    for _ in 0..3 {
+        client.line().await;
+    }
+    client.write(b"half a message").await;
+    assert!(client.line().await.starts_with("421 4.4.2"));
+}
+
+#[tokio::test]
+async fn s_01_a_client_that_speaks_first_is_sent_away() {
+    let mut house = TestHouse::new();
+    house.house.greet_delay = Duration::from_secs(5);
+    let mut client = house.connect(Door::Mx);
+    client.write(b"EHLO early.test\r\n").await;
+    assert_eq!(client.to_end().await, "554 5.5.0 protocol synchronization error\r\n");
+}
+
+#[test]
+fn any_octets_in_any_splits_end_or_wait() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+    let house = runtime.block_on(async {
+        let mut house = TestHouse::new();
+        house.house.idle = Duration::from_millis(20);
+        house
+    });
+    let word = prop_oneof![
+        Just(&b"EHLO a.test\r\n"[..]),
+        Just(&b"MAIL FROM:<>\r\n"[..]),
+        Just(&b"RCPT TO:<user@homepage.test>\r\n"[..]),
+        Just(&b"DATA\r\n"[..]),
+        Just(&b"\r\n.\r\n"[..]),
+        Just(&b"AUTH PLAIN\r\n"[..]),
+        Just(&b"\r"[..]),
+        Just(&b"\n"[..]),
+        Just(&b"\0"[..]),
+        Just(&b"<"[..]),
+        Just(&b"\xff\xfe"[..]),
+    ];
+    proptest!(ProptestConfig::with_cases(64), |(pieces in proptest::collection::vec(word, 0..40))| {
+        runtime.block_on(async {
+            let mut client = house.connect(Door::Submission);
+            for piece in pieces {
+                // The server may have closed already; then there is nothing to write to.
+                if tokio::io::AsyncWriteExt::write_all(&mut client.stream, piece).await.is_err() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            let text = client.to_end().await;
+            for line in text.lines() {
+                assert!(line.len() >= 4 && line.as_bytes()[..3].iter().all(u8::is_ascii_digit), "{line:?}");
+            }
+        });
+    });
+}
