@@ -68,7 +68,7 @@ pub(crate) enum LoginError {
     BadCredentials,
     #[error("too many failed logins")]
     Throttled,
-    #[error("directory")]
+    #[error("directory: {}", .0.message())]
     Directory(#[source] Box<Status>),
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -31,7 +31,7 @@ pub(crate) enum GrantListError {
     BadRequest { field: &'static str, why: &'static str },
     #[error("there is no login {0:?}")]
     NoSuchLogin(String),
-    #[error("directory")]
+    #[error("directory: {}", .0.message())]
     Directory(#[source] Box<Status>),
     #[error(transparent)]
     Store(#[from] StoreError),

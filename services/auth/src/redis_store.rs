@@ -44,7 +44,7 @@ static COUNT_RECIPIENTS: LazyLock<Script> =
 
 /// Redis did not do what was asked. Always temporary.
 #[derive(Debug, Error)]
-#[error("Redis, {doing}")]
+#[error("Redis, {doing}: {source}")]
 pub(crate) struct StoreError {
     /// What was to be done.
     doing: &'static str,

@@ -51,7 +51,7 @@ pub(crate) enum RelayError {
     SenderNotPermitted,
     #[error("recipients of this hour")]
     BudgetExhausted,
-    #[error("directory")]
+    #[error("directory: {}", .0.message())]
     Directory(#[source] Box<Status>),
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -51,8 +51,8 @@ local function make_room(limit)
   end
 end
 
--- The good name: kept for its life, and those of the last hour whatever their number, for a revocation finds a
--- mailbox's grants here.
+-- The good name. Of many the older go first, but none of the last two hours, for a revocation finds a mailbox's
+-- grants by them.
 local function remember_client()
   redis.call('ZADD', KEYS[1], now, client)
   redis.call('EXPIRE', KEYS[1], ARGV[6])

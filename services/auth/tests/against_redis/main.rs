@@ -1,0 +1,11 @@
+//! auth against a real Redis, through its gRPC face, with a directory in memory.
+
+mod fake_directory;
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+mod faults;
+mod house;
+mod logins;
+mod private_redis;
+mod relaying;
+mod revoking;

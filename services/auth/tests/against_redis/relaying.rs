@@ -1,0 +1,196 @@
+//! Whose mail may go out.
+
+use std::time::Duration;
+
+use postern_mail::Reason;
+use postern_proto::{
+    account::v1::{ActivityState, DomainState, SenderPolicy},
+    auth::v1::{AuthenticatedSubmitter, Protocol},
+};
+
+use crate::{
+    house::{CAFE, HOME, Replica, directory},
+    private_redis::PrivateRedis,
+};
+
+const FREE: &str = "somebody@elsewhere.example";
+
+#[tokio::test]
+async fn a_poll_opens_the_relay_for_this_client_alone() {
+    let (redis, directory) = (PrivateRedis::start(), directory());
+    let auth = Replica::open(&redis, &directory, &[]).await;
+    assert_eq!(auth.check(HOME, FREE).await.unwrap_err(), Reason::RelayProhibited);
+    auth.authenticate("user@homepage.test", "sesame-1", HOME, Protocol::Smtp).await.unwrap();
+    assert_eq!(auth.check(HOME, FREE).await.unwrap_err(), Reason::RelayProhibited);
+    auth.pop3("user@homepage.test", "sesame-1", HOME).await.unwrap();
+    let answer = auth.check(HOME, FREE).await.unwrap();
+    assert_eq!((answer.login.as_str(), answer.mailbox_id), ("user@homepage.test", 1));
+    assert_eq!((answer.customer.as_str(), answer.authenticated), ("homepage", false));
+    auth.check("::ffff:203.0.113.9", "").await.unwrap();
+    assert_eq!(auth.check("203.0.113.10", FREE).await.unwrap_err(), Reason::RelayProhibited);
+}
+
+#[tokio::test]
+async fn a_v6_client_is_its_64() {
+    let (redis, directory) = (PrivateRedis::start(), directory());
+    let auth = Replica::open(&redis, &directory, &[]).await;
+    auth.pop3("user@homepage.test", "sesame-1", "2001:db8::1").await.unwrap();
+    auth.check("2001:db8::ffff:2", FREE).await.unwrap();
+    assert_eq!(auth.check("2001:db8:0:1::1", FREE).await.unwrap_err(), Reason::RelayProhibited);
+}
+
+#[tokio::test]
+async fn shared_addresses_win_nothing_and_the_local_profile_lets_loopback_through() {
+    let (redis, directory) = (PrivateRedis::start(), directory());
+    let auth = Replica::open(&redis, &directory, &[]).await;
+    for peer in ["127.0.0.1", "10.1.2.3", "100.64.1.1", "::1"] {
+        assert!(!auth.pop3("user@homepage.test", "sesame-1", peer).await.unwrap().granted, "{peer}");
+        assert_eq!(auth.check(peer, FREE).await.unwrap_err(), Reason::RelayProhibited);
+    }
+    let local = Replica::open(&redis, &directory, &["--grant-refused-networks", "10.0.0.0/8"]).await;
+    assert!(local.pop3("user@homepage.test", "sesame-1", "127.0.0.1").await.unwrap().granted);
+    local.check("127.0.0.1", FREE).await.unwrap();
+    // A list that grew holds at once, also for grants that were won before.
+    assert_eq!(auth.check("127.0.0.1", FREE).await.unwrap_err(), Reason::RelayProhibited);
+}
+
+#[tokio::test]
+async fn a_grant_ends_after_its_life_and_a_poll_renews_it() {
+    let (redis, directory) = (PrivateRedis::start(), directory());
+    let auth = Replica::open(&redis, &directory, &["--grant-seconds", "2"]).await;
+    auth.pop3("user@homepage.test", "sesame-1", HOME).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    auth.check(HOME, FREE).await.unwrap();
+    auth.pop3("user@homepage.test", "sesame-1", HOME).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    auth.check(HOME, FREE).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(2200)).await;
+    assert_eq!(auth.check(HOME, FREE).await.unwrap_err(), Reason::RelayProhibited);
+    let left: i64 = redis.ask(&["EXISTS", "grant:203.0.113.9"]).await;
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn the_domain_sets_the_life_of_its_grants() {
+    let (redis, directory) = (PrivateRedis::start(), directory());
+    directory.edit_box(1, |entry| entry.login.grant_ttl_seconds = Some(300));
+    let auth = Replica::open(&redis, &directory, &[]).await;
+    auth.pop3("user@homepage.test", "sesame-1", HOME).await.unwrap();
+    auth.pop3("second@homepage.test", "sesame-2", CAFE).await.unwrap();
+    let short: i64 = redis.ask(&["TTL", "grant:203.0.113.9"]).await;
+    let usual: i64 = redis.ask(&["TTL", "grant:198.51.100.7"]).await;
+    assert!((295..=300).contains(&short) && (1795..=1800).contains(&usual), "{short} {usual}");
+}
+
+#[tokio::test]
+async fn what_ends_a_credential_ends_its_grant_and_no_neighbours() {
+    let (redis, directory) = (PrivateRedis::start(), directory());
+    let auth = Replica::open(&redis, &directory, &[]).await;
+    let own = "user@homepage.test";
+    for id in [1, 2] {
+        let login = if id == 1 { own } else { "second@homepage.test" };
+        auth.pop3(login, &format!("sesame-{id}"), HOME).await.unwrap();
+    }
+    assert_eq!(auth.check(HOME, own).await.unwrap().mailbox_id, 1);
+    // Nobody tells: the comparison alone must find it.
+    directory.edit_box(1, |entry| entry.login.credential_version += 1);
+    settle().await;
+    assert_eq!(auth.check(HOME, own).await.unwrap().mailbox_id, 2);
+    let left: i64 = redis.ask(&["HLEN", "grant:203.0.113.9"]).await;
+    assert_eq!(left, 1, "the dead one is removed, the neighbour's stays");
+    directory.edit_box(2, |entry| entry.login.state = ActivityState::Suspended.into());
+    settle().await;
+    assert_eq!(auth.check(HOME, own).await.unwrap_err(), Reason::RelayProhibited);
+}
+
+#[tokio::test]
+async fn removed_boxes_lost_domains_and_auth_only_end_a_grant() {
+    let (redis, directory) = (PrivateRedis::start(), directory());
+    let auth = Replica::open(&redis, &directory, &[]).await;
+    let poll = async || auth.pop3("user@other.test", "sesame-3", HOME).await.unwrap().granted;
+    let check = async || {
+        settle().await;
+        auth.check(HOME, FREE).await.map(|_| ())
+    };
+    assert!(poll().await);
+    directory.edit_domain("other.test", |domain| domain.state = DomainState::Lost.into());
+    assert_eq!(check().await, Err(Reason::RelayProhibited));
+    directory.edit_domain("other.test", |domain| domain.state = DomainState::Live.into());
+    assert!(poll().await);
+    assert_eq!(check().await, Ok(()));
+    directory.edit_box(3, |entry| entry.login.auth_only = true);
+    assert_eq!(check().await, Err(Reason::RelayProhibited));
+    assert!(!poll().await);
+    directory.edit_box(3, |entry| entry.login.auth_only = false);
+    settle().await;
+    assert!(poll().await);
+    directory.edit_box(3, |entry| entry.removed = true);
+    assert_eq!(check().await, Err(Reason::RelayProhibited));
+}
+
+#[tokio::test]
+async fn another_customers_domain_needs_its_owners_leave() {
+    let (redis, directory) = (PrivateRedis::start(), directory());
+    let auth = Replica::open(&redis, &directory, &[]).await;
+    auth.pop3("user@homepage.test", "sesame-1", HOME).await.unwrap();
+    let sender = "anyone@other.test";
+    assert_eq!(auth.check(HOME, sender).await.unwrap_err(), Reason::SenderNotPermitted);
+    directory.edit_domain("other.test", |domain| {
+        domain.sender_policy = SenderPolicy::Named.into();
+        domain.allowed_senders = vec!["homepage".to_owned()];
+    });
+    settle().await;
+    assert_eq!(auth.check(HOME, sender).await.unwrap().login, "user@homepage.test");
+    directory.edit_domain("other.test", |domain| domain.allowed_senders.clear());
+    settle().await;
+    assert_eq!(auth.check(HOME, sender).await.unwrap_err(), Reason::SenderNotPermitted);
+    // The owner checks its mail at the same client: now somebody there may.
+    auth.pop3("user@other.test", "sesame-3", HOME).await.unwrap();
+    assert_eq!(auth.check(HOME, sender).await.unwrap().login, "user@other.test");
+    assert_eq!(auth.check(HOME, "x@homepage.test").await.unwrap().customer, "homepage");
+}
+
+#[tokio::test]
+async fn a_login_by_smtp_needs_no_grant_and_dies_with_its_password() {
+    let (redis, directory) = (PrivateRedis::start(), directory());
+    let auth = Replica::open(&redis, &directory, &[]).await;
+    let submitter = |credential_version| {
+        let login = "user@homepage.test".to_owned();
+        Some(AuthenticatedSubmitter { mailbox_id: 1, login, credential_version })
+    };
+    let answer = auth.check_counting("10.0.0.1", FREE, submitter(1), 1).await.unwrap();
+    assert!(answer.authenticated && answer.login == "user@homepage.test");
+    let foreign = auth.check_counting(HOME, "x@other.test", submitter(1), 1).await;
+    assert_eq!(foreign.unwrap_err(), Reason::SenderNotPermitted);
+    assert_eq!(auth.check_counting(HOME, FREE, submitter(2), 1).await.unwrap_err(), Reason::RelayProhibited);
+    directory.set_password(1, "sesame-9");
+    settle().await;
+    assert_eq!(auth.check_counting(HOME, FREE, submitter(1), 1).await.unwrap_err(), Reason::RelayProhibited);
+}
+
+#[tokio::test]
+async fn budgets_of_mailbox_and_client() {
+    let (redis, directory) = (PrivateRedis::start(), directory());
+    let limits = ["--limit-recipients-per-hour-mailbox", "3", "--limit-recipients-per-hour-client", "5"];
+    let auth = Replica::open(&redis, &directory, &limits).await;
+    for (login, password) in [("user@homepage.test", "sesame-1"), ("second@homepage.test", "sesame-2")] {
+        auth.pop3(login, password, HOME).await.unwrap();
+    }
+    let send = |sender: &'static str, count| auth.check_counting(HOME, sender, None, count);
+    for _ in 0..20 {
+        send("user@homepage.test", 0).await.unwrap();
+    }
+    send("user@homepage.test", 2).await.unwrap();
+    assert_eq!(send("user@homepage.test", 2).await.unwrap_err(), Reason::BudgetExhausted);
+    send("user@homepage.test", 1).await.unwrap();
+    assert_eq!(send("user@homepage.test", 1).await.unwrap_err(), Reason::BudgetExhausted);
+    // The other box has its own budget, until that of the client is used up.
+    send("second@homepage.test", 2).await.unwrap();
+    assert_eq!(send("second@homepage.test", 1).await.unwrap_err(), Reason::BudgetExhausted);
+    assert_eq!(send(FREE, -1).await.unwrap_err(), Reason::InvalidArgument);
+}
+
+/// Longer than a change may take to be known.
+async fn settle() {
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
