@@ -6,3 +6,4 @@ pub mod cli;
 pub mod home;
 pub mod sink;
 pub mod stores;
+pub mod up;

@@ -2,27 +2,56 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use postern::cli::{Noun, Reach};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use postern::{
+    cli::{Noun, Reach},
+    up::Up,
+};
 
-/// Postern, a mail platform
+/// Postern, a mail platform: the house on one machine, and the operator's commands
 #[derive(Debug, Parser)]
-#[command(name = "postern", version, propagate_version = true)]
+#[command(name = "postern", version, after_help = "Exit codes: 0 answered, 1 refused, 2 usage, 75 try later.")]
 struct Postern {
     #[command(flatten)]
     reach: Reach,
     #[command(subcommand)]
-    noun: Noun,
+    command: PosternCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum PosternCommand {
+    /// Run the whole house on this machine, until Ctrl-C
+    #[command(after_help = "Example:\n  POSTERN_PORT_OFFSET=1000 postern up --demo --home /tmp/house")]
+    Up(Up),
+    #[command(flatten)]
+    Noun(Noun),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Postern { reach, noun } = Postern::parse();
-    match noun.run(&reach).await {
+    let matches = Postern::command().mut_subcommand("up", Up::with_setting_flags).get_matches();
+    let Postern { reach, command } = Postern::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match command {
+        PosternCommand::Up(up) => run_up(up, &matches, &reach).await,
+        PosternCommand::Noun(noun) => match noun.run(&reach).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                eprintln!("postern: {failure}");
+                ExitCode::from(failure.exit_code())
+            }
+        },
+    }
+}
+
+async fn run_up(mut up: Up, matches: &ArgMatches, reach: &Reach) -> ExitCode {
+    if let Some(matches) = matches.subcommand_matches("up") {
+        up.take_setting_flags(matches, reach);
+    }
+    match up.run(&reach.home).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("postern: {failure}");
-            ExitCode::from(failure.exit_code())
+        Err(error) => {
+            eprintln!("postern: {error:#}");
+            ExitCode::FAILURE
         }
     }
 }

@@ -104,7 +104,7 @@ impl Stores {
         Ok(revived)
     }
 
-    /// Stops Redis, then Postgres (fast mode: open transactions are rolled back, a checkpoint is written). At most 14 s.
+    /// Stops Redis, then Postgres (fast mode: open transactions are rolled back, a checkpoint is written). At most 12 s.
     pub async fn stop(mut self) {
         self.redis.stop().await;
         self.postgres.stop().await;

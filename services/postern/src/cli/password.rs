@@ -14,7 +14,7 @@ const INPUT_MAX_BYTES: u64 = 4 * PASSWORD_MAX_BYTES as u64;
 /// Where the password comes from.
 #[derive(Args, Clone, Debug)]
 #[group(multiple = false)]
-pub(super) struct PasswordArgs {
+pub struct PasswordArgs {
     /// Read the password from standard input (one line end at its end is not part of it)
     #[arg(long)]
     password_stdin: bool,

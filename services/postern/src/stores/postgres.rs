@@ -24,7 +24,7 @@ const START_LIMIT: Duration = Duration::from_secs(300);
 const AGAIN_LIMIT: Duration = Duration::from_secs(20);
 /// Fast shutdown, then immediate (which is a crash that it recovers from).
 const STOP_STEPS: [(Signal, Duration); 2] =
-    [(Signal::SIGINT, Duration::from_secs(9)), (Signal::SIGQUIT, Duration::from_secs(2))];
+    [(Signal::SIGINT, Duration::from_secs(7)), (Signal::SIGQUIT, Duration::from_secs(2))];
 
 /// Good for a mail store on one machine; what a site needs beyond it, it gives with POSTERN_DATABASE_URL.
 const SETTINGS: &[(&str, &str)] = &[
