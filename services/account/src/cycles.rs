@@ -86,13 +86,14 @@ impl Walk<'_> {
         self.write_into(&mut snapshot);
         let mut further = Vec::new();
         for step in frontier {
-            let Some(Outcome::Local(local)) = resolve(&step.question, &snapshot).outcome else { continue };
-            if self.is_start(&step.question, local.r#match(), &snapshot) {
+            let outcome = resolve(&step.question, &snapshot).outcome;
+            if self.is_start(&step.question, outcome.as_ref()) {
                 return Err(AccountError::Precondition(format!(
                     "leads back to itself: {}",
                     self.ring(&step.path)
                 )));
             }
+            let Some(Outcome::Local(local)) = outcome else { continue };
             further.extend(self.steps(&local.forward_targets, &step.path));
         }
         if self.seen.len() > EXPANSION_ADDRESSES_MAX {
@@ -123,15 +124,19 @@ impl Walk<'_> {
         }
     }
 
-    /// True when what took this address is what is being written.
-    fn is_start(&self, question: &Question, matched: MatchKind, snapshot: &Snapshot) -> bool {
+    /// True when what takes this address is what is being written.
+    fn is_start(&self, question: &Question, outcome: Option<&Outcome>) -> bool {
+        let matched = match outcome {
+            Some(Outcome::Local(local)) => local.r#match(),
+            _ => MatchKind::Unspecified,
+        };
         match self.start {
             Start::DefaultAddress { domain } => matched == MatchKind::Default && question.domain() == domain,
-            Start::Forward { address, .. } => match matched {
-                MatchKind::Exact => question.exact == *address && snapshot.forwards.contains_key(address),
-                MatchKind::SubAddress => question.without_tag.as_ref() == Some(address),
-                _ => false,
-            },
+            // Its own address is never left out here: the resolver passes over a forward that leads to itself only.
+            Start::Forward { address, .. } if question.exact == *address => true,
+            Start::Forward { address, .. } => {
+                matched == MatchKind::SubAddress && question.without_tag.as_ref() == Some(address)
+            }
         }
     }
 
@@ -155,5 +160,96 @@ impl Walk<'_> {
             ring.push(start);
         }
         ring.join(" -> ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::resolver::{DomainRow, HostedDomain};
+
+    /// `address -> targets`; an address that begins with `*@` is the default address of its domain.
+    fn house(rules: &[(&str, &[&str])]) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        for name in ["a.test", "b.test"] {
+            let hosted = HostedDomain {
+                state: DomainState::Pending,
+                default_mailbox_id: 1,
+                default_rule: DefaultRule::Reject,
+            };
+            snapshot.domains.insert(name.into(), DomainRow { version: 1, hosted: Some(hosted) });
+        }
+        for (address, targets) in rules {
+            match address.strip_prefix("*@") {
+                Some(domain) => {
+                    let row =
+                        snapshot.domains.get_mut(domain).and_then(|row| row.hosted.as_mut()).expect(domain);
+                    row.default_rule = DefaultRule::Address(targets[0].into());
+                }
+                None => {
+                    let targets = targets.iter().map(|t| (*t).to_owned()).collect();
+                    snapshot.forwards.insert((*address).into(), ForwardRow { targets, keep_copy: false });
+                }
+            }
+        }
+        snapshot.mailboxes = HashMap::from([("box@a.test".into(), 2)]);
+        snapshot
+    }
+
+    /// What the walk says: nothing, or why it is refused.
+    fn walked(start: &Start, targets: &[&str], house: &Snapshot) -> String {
+        let targets = targets.iter().map(|t| (*t).to_owned()).collect();
+        let mut walk = Walk { start, targets, seen: HashSet::new() };
+        let mut frontier = walk.first();
+        while !frontier.is_empty() {
+            frontier = match walk.next(&frontier, house.clone()) {
+                Ok(further) => further,
+                Err(refused) => return refused.to_string(),
+            };
+        }
+        String::new()
+    }
+
+    #[test]
+    fn rings_are_found_and_shown() {
+        let house = house(&[
+            ("one@a.test", &["two@b.test", "out@else.test"]),
+            ("two@b.test", &["new@a.test"]),
+            ("tree@a.test", &["box@a.test", "two@else.test"]),
+            ("left@a.test", &["right@a.test"]),
+            ("right@a.test", &["left@a.test"]),
+            ("*@b.test", &["new@a.test"]),
+        ]);
+        let forward = |address: &str| Start::Forward { address: address.into(), has_box: false };
+        let rule = |domain: &str| Start::DefaultAddress { domain: domain.into() };
+        for (start, targets, ring) in [
+            (
+                forward("new@a.test"),
+                &["one@a.test"][..],
+                "new@a.test -> one@a.test -> two@b.test -> new@a.test",
+            ),
+            (forward("new@a.test"), &["new@a.test"], "new@a.test -> new@a.test"),
+            (forward("new@a.test"), &["New+tag@A.test"], "new@a.test -> new+tag@a.test -> new@a.test"),
+            (forward("new@a.test"), &["any@b.test"], "new@a.test -> any@b.test -> new@a.test"),
+            (forward("new@a.test"), &["tree@a.test", "out@else.test"], ""),
+            // A ring of others is theirs; the walk ends all the same.
+            (forward("new@a.test"), &["left@a.test"], ""),
+            (forward("one@a.test"), &["any@a.test"], ""),
+            (rule("a.test"), &["any@a.test"], "*@a.test -> any@a.test -> *@a.test"),
+            (rule("a.test"), &["any@b.test"], "*@a.test -> any@b.test -> new@a.test -> *@a.test"),
+            (rule("a.test"), &["box@a.test"], ""),
+            (rule("a.test"), &["any@else.test"], ""),
+        ] {
+            let said = walked(&start, targets, &house);
+            if ring.is_empty() {
+                assert_eq!(said, "", "{targets:?}");
+            } else {
+                assert_eq!(said, format!("leads back to itself: {ring}"), "{targets:?}");
+            }
+        }
+        let with_box = Start::Forward { address: "box@a.test".into(), has_box: true };
+        assert_eq!(walked(&with_box, &["Box@a.test", "out@else.test"], &house), "");
     }
 }

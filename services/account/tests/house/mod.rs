@@ -1,0 +1,226 @@
+//! A private Postgres on a unix socket, shared by the tests that run at the same time, and replicas of the service on it.
+
+use std::{
+    os::unix::fs::chown,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, Weak},
+    time::{Duration, Instant},
+};
+
+use postern_account::Settings;
+use postern_mesh::{
+    client::MeshChannel,
+    identity::{Caller, MeshKey, Role},
+    settings::MeshSettings,
+    shutdown::Shutdown,
+};
+use postern_proto::account::v1::{
+    CreateCustomerRequest, CreateDomainRequest, Customer, Domain, NewPassword,
+    customer_service_client::CustomerServiceClient,
+    default_address_service_client::DefaultAddressServiceClient,
+    directory_service_client::DirectoryServiceClient, domain_service_client::DomainServiceClient,
+    forward_service_client::ForwardServiceClient, mailbox_service_client::MailboxServiceClient,
+    new_password::Secret,
+};
+use tempfile::TempDir;
+
+/// A ready hash of "postern-demo", so that the tests do not spend their time on hashing.
+pub(crate) const PHC: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g";
+
+/// A Postgres of our own.
+pub(crate) struct Postgres {
+    server: Child,
+    folder: TempDir,
+}
+
+static RUNNING: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
+
+impl Postgres {
+    /// The one that runs already, or a new one.
+    pub(crate) fn start() -> Arc<Self> {
+        let mut running = RUNNING.lock().unwrap();
+        if let Some(postgres) = running.upgrade() {
+            return postgres;
+        }
+        let postgres = Arc::new(Self::launch(&[]));
+        *running = Arc::downgrade(&postgres);
+        postgres
+    }
+
+    /// A new one with more settings.
+    pub(crate) fn launch(settings: &[&str]) -> Self {
+        let folder = tempfile::Builder::new().prefix("pa").tempdir_in("/tmp").unwrap();
+        give_to_postgres(folder.path());
+        let data = folder.path().join("data");
+        let made = as_postgres("initdb")
+            .args([
+                "--no-sync",
+                "--auth=trust",
+                "--username=postern",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+                "-D",
+            ])
+            .arg(&data)
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(made.success(), "initdb");
+        let mut server = as_postgres("postgres");
+        server.arg("-D").arg(&data).arg("-k").arg(folder.path()).args(["-c", "listen_addresses="]);
+        for setting in settings {
+            server.args(["-c", setting]);
+        }
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let server = server.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let postgres = Self { server, folder };
+        postgres.wait();
+        postgres
+    }
+
+    /// A database of this name, made when it is missing.
+    pub(crate) fn database(&self, name: &str) -> String {
+        let made = self.tool("createdb").arg(name).status().unwrap();
+        assert!(made.success(), "createdb {name}");
+        format!("postgres:///{name}?host={}&user=postern", self.folder.path().display())
+    }
+
+    /// Ends every connection that listens for changes.
+    pub(crate) fn cut_connections(&self, database: &str) {
+        let sql = "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()";
+        let done = self
+            .tool("psql")
+            .args(["-qAt", "-d", database, "-c", sql])
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(done.success());
+    }
+
+    fn tool(&self, name: &str) -> Command {
+        let mut tool = as_postgres(name);
+        tool.arg("-h").arg(self.folder.path()).args(["-U", "postern"]);
+        tool
+    }
+
+    fn wait(&self) {
+        let until = Instant::now() + Duration::from_secs(20);
+        while !self.tool("pg_isready").stdout(Stdio::null()).status().unwrap().success() {
+            let log = self.folder.path().join("log");
+            assert!(Instant::now() < until, "{}", std::fs::read_to_string(log).unwrap_or_default());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // SIGINT: fast shutdown.
+        let _ = Command::new("kill").args(["-INT", &self.server.id().to_string()]).status();
+        let _ = self.server.wait();
+    }
+}
+
+/// One replica of the account service, with an operator at its door.
+pub(crate) struct Replica {
+    pub(crate) shutdown: Shutdown,
+    operator: MeshChannel,
+    service: MeshChannel,
+}
+
+impl Replica {
+    pub(crate) async fn open(database_url: &str) -> Self {
+        let settings = Settings {
+            database_url: database_url.to_owned(),
+            database_connections: 8,
+            new_domains_live: true,
+            account_listen: "127.0.0.1:0".parse().unwrap(),
+        };
+        let shutdown = Shutdown::new();
+        let routes = postern_account::open(&settings, &shutdown).await.unwrap();
+        let mesh = MeshSettings::with_key(MeshKey::random());
+        let service = MeshChannel::local(routes, "test", &mesh);
+        let operator = service.with_caller(Caller { subject: "test".into(), role: Role::Operator });
+        Self { shutdown, operator, service }
+    }
+
+    pub(crate) fn customers(&self) -> CustomerServiceClient<MeshChannel> {
+        CustomerServiceClient::new(self.operator.clone())
+    }
+    pub(crate) fn domains(&self) -> DomainServiceClient<MeshChannel> {
+        DomainServiceClient::new(self.operator.clone())
+    }
+    pub(crate) fn mailboxes(&self) -> MailboxServiceClient<MeshChannel> {
+        MailboxServiceClient::new(self.operator.clone())
+    }
+    pub(crate) fn forwards(&self) -> ForwardServiceClient<MeshChannel> {
+        ForwardServiceClient::new(self.operator.clone())
+    }
+    pub(crate) fn defaults(&self) -> DefaultAddressServiceClient<MeshChannel> {
+        DefaultAddressServiceClient::new(self.operator.clone())
+    }
+    pub(crate) fn directory(&self) -> DirectoryServiceClient<MeshChannel> {
+        DirectoryServiceClient::new(self.service.clone())
+    }
+
+    pub(crate) async fn customer(&self, login: &str) -> Customer {
+        let request = CreateCustomerRequest { login: login.into(), password: ready(), ..Default::default() };
+        self.customers().create_customer(request).await.unwrap().into_inner().customer.unwrap()
+    }
+
+    pub(crate) async fn domain(&self, name: &str, customer: &str) -> Domain {
+        let request =
+            CreateDomainRequest { name: name.into(), customer: customer.into(), ..Default::default() };
+        self.domains().create_domain(request).await.unwrap().into_inner().domain.unwrap()
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.shutdown.trigger();
+    }
+}
+
+/// A password that needs no hashing.
+pub(crate) fn ready() -> Option<NewPassword> {
+    Some(NewPassword { secret: Some(Secret::Phc(PHC.into())) })
+}
+
+/// Postgres does not run as root.
+fn as_postgres(program: &str) -> Command {
+    let program = binary(program);
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"])
+        .arg(program)
+        .current_dir("/");
+    command
+}
+
+fn binary(program: &str) -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut found: Vec<_> =
+        versions.map(|v| v.path().join("bin").join(program)).filter(|path| path.exists()).collect();
+    found.sort();
+    found.pop().unwrap_or_else(|| PathBuf::from(program))
+}
+
+fn is_root() -> bool {
+    number_of(&["-u"]) == 0
+}
+
+fn number_of(args: &[&str]) -> u32 {
+    let output = Command::new("id").args(args).output().unwrap().stdout;
+    String::from_utf8(output).unwrap().trim().parse().unwrap()
+}
+
+fn give_to_postgres(folder: &Path) {
+    if is_root() {
+        chown(folder, Some(number_of(&["-u", "postgres"])), Some(number_of(&["-g", "postgres"]))).unwrap();
+    }
+}
