@@ -29,6 +29,7 @@ pub(super) struct Settings {
     delivery: postern_delivery::Settings,
     pop3: postern_pop3_gateway::Settings,
     smtp: postern_smtp_gateway::Settings,
+    panel: postern_control_panel::Settings,
 }
 
 impl Settings {
@@ -40,6 +41,7 @@ impl Settings {
             delivery: profile.parse()?,
             pop3: profile.parse()?,
             smtp: profile.parse()?,
+            panel: profile.parse()?,
         })
     }
 
@@ -118,6 +120,7 @@ impl House {
             delivery: to_delivery("smtp-gateway"),
         };
         postern_smtp_gateway::open(&settings.smtp, smtp, front).await.context("smtp-gateway")?;
+        postern_control_panel::open(&settings.panel, front).await.context("control-panel")?;
 
         for (service, address, routes) in [
             ("account", settings.account.account_listen, account.clone()),

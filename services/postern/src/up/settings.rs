@@ -206,6 +206,7 @@ fn settings_of_services() -> Vec<(&'static str, Command)> {
         ("delivery", settings::<postern_delivery::Settings>()),
         ("pop3-gateway", settings::<postern_pop3_gateway::Settings>()),
         ("smtp-gateway", settings::<postern_smtp_gateway::Settings>()),
+        ("control-panel", settings::<postern_control_panel::Settings>()),
     ]
 }
 

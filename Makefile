@@ -1,0 +1,55 @@
+# The ways to work with Postern. `make help` lists them.
+#
+# One profile (dev) serves `make up`, `make test` and everyday work, so that one build serves all. PROFILE=release builds
+# `make up` for speed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PROFILE ?= dev
+CARGO ?= cargo
+TARGET_FOLDER := $(or $(CARGO_TARGET_DIR),target)
+BUILT := $(TARGET_FOLDER)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+
+STORES := postgresql redis-server
+MAIL_PROGRAMS := curl swaks msmtp mpop fetchmail python3
+
+.PHONY: help up test bench faults check fmt clean stores mail-programs
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+up: stores ## Build, and run the whole house with a demo customer until Ctrl-C (ARGS='--port-offset 1000' adds flags)
+	$(CARGO) build --profile $(PROFILE) -p postern
+	@exec $(BUILT)/postern up --demo $(ARGS)
+
+test: stores mail-programs ## Run everything that must hold
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace
+
+bench: stores ## Measure messages, polls, reads and relay, by sessions and sizes, for both shapes
+	$(CARGO) build --release --workspace --bins
+	$(CARGO) run --release -p postern-tests --bin bench -- $(ARGS)
+
+faults: stores mail-programs ## The long fault run: ROUNDS (20) rounds of load with kill -9
+	$(CARGO) build --workspace --bins
+	POSTERN_FAULT_ROUNDS=$(or $(ROUNDS),20) $(CARGO) test -p postern-tests --test faults -- --nocapture
+
+check: ## Compile and lint, without running anything
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+clean: ## Remove what was built (the data folder .postern stays)
+	$(CARGO) clean
+
+stores:
+	@scripts/install-packages $(STORES)
+
+mail-programs:
+	@scripts/install-packages $(MAIL_PROGRAMS)
