@@ -1,0 +1,170 @@
+//! What an operator does through the gRPC face, in short words for tests.
+
+use postern_mesh::{
+    client::MeshChannel,
+    identity::{MeshKey, Role},
+    settings::MeshSettings,
+};
+use postern_proto::{
+    account::v1::{
+        CreateCustomerRequest, CreateDomainRequest, CreateForwardRequest, CreateMailboxRequest,
+        DefaultAction, DefaultAddress, DeleteForwardRequest, DeleteMailboxRequest, Forward,
+        GetMailboxRequest, Mailbox, NewPassword, SetMailboxPasswordRequest, UpdateDefaultAddressRequest,
+        customer_service_client::CustomerServiceClient,
+        default_address_service_client::DefaultAddressServiceClient,
+        domain_service_client::DomainServiceClient, forward_service_client::ForwardServiceClient,
+        mailbox_service_client::MailboxServiceClient, new_password::Secret,
+    },
+    auth::v1::relay_service_client::RelayServiceClient,
+    delivery::v1::{
+        GetBoxRequest, box_service_client::BoxServiceClient, lock_service_client::LockServiceClient,
+        queue_service_client::QueueServiceClient,
+    },
+};
+
+/// Password that all test accounts have.
+pub const PASSWORD: &str = "correct horse";
+
+/// The operator.
+#[derive(Clone)]
+pub struct Admin {
+    account: MeshChannel,
+    auth: MeshChannel,
+    delivery: MeshChannel,
+}
+
+impl Admin {
+    /// Connects to the three services as an operator.
+    pub fn connect(account: &str, auth: &str, delivery: &str, mesh_key: &str) -> anyhow::Result<Self> {
+        let mesh = MeshSettings::with_key(MeshKey::from_hex(mesh_key)?);
+        let connect = |url: &str| -> anyhow::Result<MeshChannel> {
+            let channel = MeshChannel::connect(url, "tests", &mesh)?;
+            Ok(channel.with_assertion(mesh.mesh_key.assertion("tests", Role::Operator)))
+        };
+        Ok(Self { account: connect(account)?, auth: connect(auth)?, delivery: connect(delivery)? })
+    }
+
+    /// customer and domain of the same name, live.
+    pub async fn domain(&self, customer: &str, domain: &str) -> anyhow::Result<()> {
+        let request = CreateCustomerRequest {
+            login: customer.to_owned(),
+            password: Some(password(PASSWORD)),
+            ..Default::default()
+        };
+        CustomerServiceClient::new(self.account.clone()).create_customer(request).await?;
+        let request = CreateDomainRequest {
+            name: domain.to_owned(),
+            customer: customer.to_owned(),
+            live: true,
+            ..Default::default()
+        };
+        DomainServiceClient::new(self.account.clone()).create_domain(request).await?;
+        Ok(())
+    }
+
+    /// A mailbox with [`PASSWORD`].
+    pub async fn mailbox(&self, address: &str) -> anyhow::Result<Mailbox> {
+        self.mailbox_with(address, PASSWORD).await
+    }
+
+    /// A mailbox with a password of its own.
+    pub async fn mailbox_with(&self, address: &str, secret: &str) -> anyhow::Result<Mailbox> {
+        let request = CreateMailboxRequest {
+            address: address.to_owned(),
+            password: Some(password(secret)),
+            ..Default::default()
+        };
+        let answer = self.mailboxes().create_mailbox(request).await?.into_inner();
+        answer.mailbox.ok_or_else(|| anyhow::anyhow!("no mailbox in the answer"))
+    }
+
+    /// Removes a mailbox.
+    pub async fn remove_mailbox(&self, address: &str) -> anyhow::Result<i64> {
+        let request = DeleteMailboxRequest { address: address.to_owned() };
+        Ok(self.mailboxes().delete_mailbox(request).await?.into_inner().mailbox_id)
+    }
+
+    /// Reads a mailbox.
+    pub async fn get_mailbox(&self, address: &str) -> anyhow::Result<Mailbox> {
+        let request = GetMailboxRequest { address: address.to_owned() };
+        let answer = self.mailboxes().get_mailbox(request).await?.into_inner();
+        answer.mailbox.ok_or_else(|| anyhow::anyhow!("no mailbox in the answer"))
+    }
+
+    /// Sets a password.
+    pub async fn set_password(&self, address: &str, secret: &str) -> anyhow::Result<()> {
+        let request =
+            SetMailboxPasswordRequest { address: address.to_owned(), password: Some(password(secret)) };
+        self.mailboxes().set_mailbox_password(request).await?;
+        Ok(())
+    }
+
+    /// A forward.
+    pub async fn forward(&self, address: &str, targets: &[&str], keep_copy: bool) -> anyhow::Result<()> {
+        let forward = Forward {
+            address: address.to_owned(),
+            targets: targets.iter().map(|s| (*s).to_owned()).collect(),
+            keep_copy,
+            ..Default::default()
+        };
+        let request = CreateForwardRequest { forward: Some(forward), ..Default::default() };
+        self.forwards().create_forward(request).await?;
+        Ok(())
+    }
+
+    /// Removes a forward.
+    pub async fn remove_forward(&self, address: &str) -> anyhow::Result<()> {
+        self.forwards().delete_forward(DeleteForwardRequest { address: address.to_owned() }).await?;
+        Ok(())
+    }
+
+    /// Sets the default address of a domain.
+    pub async fn default_address(
+        &self,
+        domain: &str,
+        action: DefaultAction,
+        target: &str,
+    ) -> anyhow::Result<()> {
+        let rule =
+            DefaultAddress { domain: domain.to_owned(), action: action.into(), target: target.to_owned() };
+        let request = UpdateDefaultAddressRequest { default_address: Some(rule) };
+        DefaultAddressServiceClient::new(self.account.clone()).update_default_address(request).await?;
+        Ok(())
+    }
+
+    /// Messages in a box, by id.
+    pub async fn message_count(&self, mailbox_id: i64) -> anyhow::Result<i64> {
+        let answer =
+            BoxServiceClient::new(self.delivery.clone()).get_box(GetBoxRequest { mailbox_id }).await?;
+        Ok(answer.into_inner().r#box.map_or(0, |b| b.message_count))
+    }
+
+    /// MailboxService.
+    pub fn mailboxes(&self) -> MailboxServiceClient<MeshChannel> {
+        MailboxServiceClient::new(self.account.clone())
+    }
+
+    /// ForwardService.
+    pub fn forwards(&self) -> ForwardServiceClient<MeshChannel> {
+        ForwardServiceClient::new(self.account.clone())
+    }
+
+    /// RelayService.
+    pub fn relay(&self) -> RelayServiceClient<MeshChannel> {
+        RelayServiceClient::new(self.auth.clone())
+    }
+
+    /// LockService.
+    pub fn locks(&self) -> LockServiceClient<MeshChannel> {
+        LockServiceClient::new(self.delivery.clone())
+    }
+
+    /// QueueService.
+    pub fn queue(&self) -> QueueServiceClient<MeshChannel> {
+        QueueServiceClient::new(self.delivery.clone())
+    }
+}
+
+fn password(secret: &str) -> NewPassword {
+    NewPassword { secret: Some(Secret::Plain(secret.to_owned())) }
+}

@@ -1,0 +1,219 @@
+//! `make bench`: what one operation costs, in both shapes of the house, and beside Postfix and Dovecot in the same run
+//! when they are installed. The measure is CPU seconds of all servers for 1000 operations; rates follow from it.
+
+mod cpu;
+mod load;
+mod report;
+mod rivals;
+
+use std::time::Duration;
+
+use clap::Parser;
+use postern_tests::{
+    admin::PASSWORD,
+    platform::{Blueprint, Platform},
+    pop3::Pop3,
+};
+
+use crate::{
+    cpu::{CpuSeconds, memory_mib},
+    load::{Operation, Target},
+    report::{Report, Row},
+};
+
+/// Measures the house.
+#[derive(Parser)]
+struct Settings {
+    /// Seconds for each figure.
+    #[arg(long, default_value_t = 4.0)]
+    seconds: f64,
+    /// Sessions at once, one figure each.
+    #[arg(long, value_delimiter = ',', default_value = "1,10,100")]
+    sessions: Vec<usize>,
+    /// Only these shapes: separate, one, rivals.
+    #[arg(long, value_delimiter = ',', default_value = "one,separate,rivals")]
+    shapes: Vec<String>,
+    /// Messages in the large box.
+    #[arg(long, default_value_t = 100_000)]
+    large_box: usize,
+    /// Idle POP3 sessions for the memory figure.
+    #[arg(long, default_value_t = 1000)]
+    idle_sessions: usize,
+}
+
+/// Boxes that the loads use; session n uses box n.
+const BOXES: usize = 110;
+
+fn box_login(number: usize) -> String {
+    format!("user{number}@homepage.test")
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let settings = Settings::parse();
+    raise_open_files();
+    let mut report = Report::default();
+    for shape in &settings.shapes {
+        match shape.as_str() {
+            "one" => measure_house(&settings, true, &mut report).await?,
+            "separate" => measure_house(&settings, false, &mut report).await?,
+            "rivals" => rivals::measure(&settings, &mut report).await?,
+            other => anyhow::bail!("no such shape: {other}"),
+        }
+    }
+    report.print();
+    report.save()
+}
+
+/// Loads and idle sessions need more descriptors than the usual soft limit gives.
+fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // A lower limit only means that the largest figures show errors.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+fn operations() -> Vec<(&'static str, Operation)> {
+    vec![
+        ("deliver 1 KiB", Operation::Deliver { bytes: 1024 }),
+        ("deliver 10 KiB", Operation::Deliver { bytes: 10 * 1024 }),
+        ("deliver 100 KiB", Operation::Deliver { bytes: 100 * 1024 }),
+        ("relay 10 KiB", Operation::Relay { bytes: 10 * 1024 }),
+        ("poll", Operation::Poll),
+        ("read 20 messages", Operation::Read),
+    ]
+}
+
+async fn measure_house(settings: &Settings, one_process: bool, report: &mut Report) -> anyhow::Result<()> {
+    let shape = if one_process { "one process" } else { "separate" };
+    eprintln!("starting the house: {shape}");
+    let blueprint = Blueprint::new().set("POSTERN_LOG", "warn");
+    let platform = if one_process { blueprint.one_process() } else { blueprint }.start().await?;
+    let admin = platform.admin()?;
+    admin.domain("homepage", "homepage.test").await?;
+    for number in 0..BOXES {
+        admin.mailbox(&box_login(number)).await?;
+    }
+    let target = Target {
+        smtp: platform.smtp(0),
+        pop3: platform.pop3(0),
+        login: box_login,
+        sender: "user0@homepage.test",
+        outside: "outside.test",
+    };
+    report.memory(shape, "idle", memory_mib(&platform.processes()));
+    for (name, operation) in operations() {
+        for sessions in &settings.sessions {
+            prepare(&platform, &operation).await?;
+            let row =
+                figure(settings, shape, name, &operation, *sessions, &target, &platform.processes()).await;
+            report.row(row);
+        }
+    }
+    let many = Operation::DeliverMany { bytes: 10 * 1024, recipients: 50 };
+    report.row(
+        figure(settings, shape, "deliver 10 KiB to 50 boxes", &many, 10, &target, &platform.processes())
+            .await,
+    );
+    large_box(settings, shape, &platform, &target, report).await?;
+    idle_sessions(settings, shape, &platform, report).await
+}
+
+/// A grant for the loads that need one; full boxes for the readers, small ones for the others.
+async fn prepare(platform: &Platform, operation: &Operation) -> anyhow::Result<()> {
+    match operation {
+        Operation::Relay { .. } => {
+            platform.sink.forget();
+            Pop3::login(platform.pop3(0), &box_login(0), PASSWORD).await?.quit().await?;
+        }
+        Operation::Read | Operation::Poll => {
+            let pool = sqlx::PgPool::connect(&platform.stores.database_url()).await?;
+            sqlx::query(
+                "DELETE FROM mail.entries e USING (SELECT mailbox_id, uid, row_number() OVER \
+                 (PARTITION BY mailbox_id ORDER BY uid) AS number FROM mail.entries) n \
+                 WHERE n.mailbox_id = e.mailbox_id AND n.uid = e.uid AND n.number > 20",
+            )
+            .execute(&pool)
+            .await?;
+            sqlx::query("VACUUM ANALYZE mail.entries").execute(&pool).await?;
+        }
+        Operation::Deliver { .. } | Operation::DeliverMany { .. } => {}
+    }
+    Ok(())
+}
+
+/// One figure: warmed up, then measured.
+async fn figure(
+    settings: &Settings,
+    shape: &str,
+    name: &str,
+    operation: &Operation,
+    sessions: usize,
+    target: &Target,
+    processes: &[(String, u32)],
+) -> Row {
+    load::run(target, operation.clone(), sessions, Duration::from_secs_f64(settings.seconds / 4.0)).await;
+    let before = CpuSeconds::read(processes);
+    let outcome =
+        load::run(target, operation.clone(), sessions, Duration::from_secs_f64(settings.seconds)).await;
+    let used = CpuSeconds::read(processes).since(&before);
+    let row = Row::new(shape, name, sessions, &outcome, &used);
+    eprintln!("{row}");
+    row
+}
+
+/// How large a box is must not matter to a delivery or a poll.
+async fn large_box(
+    settings: &Settings,
+    shape: &str,
+    platform: &Platform,
+    target: &Target,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let large = platform.admin()?.get_mailbox(&box_login(100)).await?.mailbox_id;
+    let pool = sqlx::PgPool::connect(&platform.stores.database_url()).await?;
+    let count = i64::try_from(settings.large_box)?;
+    // One stored message, as many entries as asked for: what a box of small equal newsletters looks like.
+    sqlx::query(
+        "INSERT INTO mail.entries (mailbox_id, message_id, prefix, size_bytes) \
+         SELECT $1, e.message_id, e.prefix, e.size_bytes FROM \
+         (SELECT message_id, prefix, size_bytes FROM mail.entries LIMIT 1) e, generate_series(1, $2)",
+    )
+    .bind(large)
+    .bind(count)
+    .execute(&pool)
+    .await?;
+    sqlx::query("VACUUM ANALYZE mail.entries").execute(&pool).await?;
+    let target = Target { login: |_| box_login(100), ..target.clone() };
+    for (name, operation) in [
+        ("deliver 10 KiB, large box", Operation::Deliver { bytes: 10 * 1024 }),
+        ("poll, large box", Operation::Poll),
+    ] {
+        let row = figure(settings, shape, name, &operation, 1, &target, &platform.processes()).await;
+        report.row(row);
+    }
+    Ok(())
+}
+
+/// Memory with many sessions that only wait.
+async fn idle_sessions(
+    settings: &Settings,
+    shape: &str,
+    platform: &Platform,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let mut held = Vec::new();
+    for _ in 0..settings.idle_sessions {
+        held.push(Pop3::connect(platform.pop3(0)).await?);
+    }
+    for number in 0..BOXES.min(settings.idle_sessions) {
+        // As many of them logged in as there are boxes; the others wait before login.
+        let client = &mut held[number];
+        client.command(&format!("USER {}", box_login(number))).await?;
+        client.command(&format!("PASS {PASSWORD}")).await?;
+    }
+    let state = format!("{} idle POP3 sessions", settings.idle_sessions);
+    report.memory(shape, &state, memory_mib(&platform.processes()));
+    Ok(())
+}

@@ -1,0 +1,370 @@
+//! The whole house as separate processes: private Postgres and Redis, an outside world, and replicas of each service.
+
+use std::{
+    collections::BTreeMap,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context;
+use postern::{
+    sink::{Sink, SinkSettings},
+    stores::Stores,
+};
+use tempfile::TempDir;
+
+use crate::{admin::Admin, process::Process};
+
+/// How long a service may take to be ready.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+
+/// The services that run as processes, in the order they are started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Service {
+    /// account
+    Account,
+    /// auth
+    Auth,
+    /// delivery
+    Delivery,
+    /// pop3-gateway
+    Pop3,
+    /// smtp-gateway
+    Smtp,
+}
+
+impl Service {
+    /// All of them, in starting order.
+    pub const ALL: [Self; 5] = [Self::Account, Self::Auth, Self::Delivery, Self::Pop3, Self::Smtp];
+
+    /// Name of its binary.
+    pub fn binary(self) -> &'static str {
+        match self {
+            Self::Account => "postern-account",
+            Self::Auth => "postern-auth",
+            Self::Delivery => "postern-delivery",
+            Self::Pop3 => "postern-pop3-gateway",
+            Self::Smtp => "postern-smtp-gateway",
+        }
+    }
+
+    /// Settings that name its doors.
+    fn doors(self) -> &'static [&'static str] {
+        match self {
+            Self::Account => &["POSTERN_ACCOUNT_LISTEN"],
+            Self::Auth => &["POSTERN_AUTH_LISTEN"],
+            Self::Delivery => &["POSTERN_DELIVERY_LISTEN"],
+            Self::Pop3 => &["POSTERN_POP3_LISTEN", "POSTERN_POP3S_LISTEN"],
+            Self::Smtp => &["POSTERN_SMTP_LISTEN", "POSTERN_SUBMISSION_LISTEN", "POSTERN_SMTPS_LISTEN"],
+        }
+    }
+}
+
+/// One replica: its process and where its doors are.
+pub struct Replica {
+    /// The process.
+    pub process: Process,
+    /// Doors by the name of their setting.
+    pub doors: BTreeMap<&'static str, SocketAddr>,
+    /// Health door.
+    pub health: SocketAddr,
+}
+
+/// What to start.
+#[derive(Default)]
+pub struct Blueprint {
+    replicas: BTreeMap<Service, usize>,
+    environment: BTreeMap<String, String>,
+    one_process: bool,
+}
+
+impl Blueprint {
+    /// One replica of each service.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// So many replicas of a service.
+    #[must_use]
+    pub fn replicas(mut self, service: Service, count: usize) -> Self {
+        self.replicas.insert(service, count);
+        self
+    }
+
+    /// A setting for every service.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The house of `postern up`: all services in one process.
+    #[must_use]
+    pub fn one_process(mut self) -> Self {
+        self.one_process = true;
+        self
+    }
+
+    /// Starts everything and waits until it is ready.
+    pub async fn start(self) -> anyhow::Result<Platform> {
+        let folder = tempfile::Builder::new().prefix("postern-test-").tempdir()?;
+        let stores =
+            Stores::start(&folder.path().join("stores")).await.context("start Postgres and Redis")?;
+        let sink = Sink::start(SinkSettings::default()).await.context("start the outside world")?;
+        let mut platform = Platform {
+            replicas: BTreeMap::new(),
+            environment: BTreeMap::new(),
+            mesh_key: random_hex(32),
+            operator_token: random_hex(16),
+            sink,
+            stores,
+            one_process: self.one_process,
+            folder,
+        };
+        platform.common_environment(&self);
+        if self.one_process {
+            platform.start_one_process().await?;
+        } else {
+            platform.start_separate(&self).await?;
+        }
+        Ok(platform)
+    }
+}
+
+/// A running house. Everything ends with it.
+pub struct Platform {
+    replicas: BTreeMap<Service, Vec<Replica>>,
+    environment: BTreeMap<String, String>,
+    mesh_key: String,
+    operator_token: String,
+    /// The outside world: the smarthost that everything leaves through.
+    pub sink: Sink,
+    /// Postgres and Redis.
+    pub stores: Stores,
+    one_process: bool,
+    folder: TempDir,
+}
+
+impl Platform {
+    fn common_environment(&mut self, blueprint: &Blueprint) {
+        let blobs = self.folder.path().join("blobs");
+        let tls = self.folder.path().join("tls");
+        let settings: [(&str, String); 15] = [
+            ("POSTERN_DATABASE_URL", self.stores.database_url()),
+            ("POSTERN_REDIS_URL", self.stores.redis_url()),
+            ("POSTERN_BLOB_URL", format!("file://{}", blobs.display())),
+            ("POSTERN_TLS_SELF_SIGNED", tls.display().to_string()),
+            ("POSTERN_MESH_KEY", self.mesh_key.clone()),
+            ("POSTERN_OPERATOR_TOKEN", self.operator_token.clone()),
+            ("POSTERN_SMARTHOST", self.sink.address().to_string()),
+            ("POSTERN_MAIL_HOST", "mail.postern.test".to_owned()),
+            ("POSTERN_GRANT_REFUSED_NETWORKS", "none".to_owned()),
+            ("POSTERN_NEW_DOMAINS_LIVE", "true".to_owned()),
+            ("POSTERN_PLAINTEXT_LOGIN", "true".to_owned()),
+            ("POSTERN_LIMITS_EXEMPT_NETWORKS", "127.0.0.0/8,::1/128".to_owned()),
+            ("POSTERN_LIMIT_RECIPIENTS_PER_HOUR_MAILBOX", "0".to_owned()),
+            ("POSTERN_LIMIT_RECIPIENTS_PER_HOUR_CLIENT", "0".to_owned()),
+            ("POSTERN_LOG", "info".to_owned()),
+        ];
+        self.environment.extend(settings.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        self.environment.extend(blueprint.environment.clone());
+    }
+
+    async fn start_separate(&mut self, blueprint: &Blueprint) -> anyhow::Result<()> {
+        // Every door gets its port before anything starts, so that replicas can be told of each other.
+        let mut plan = Vec::new();
+        for service in Service::ALL {
+            let count = blueprint.replicas.get(&service).copied().unwrap_or(1);
+            let replicas =
+                (0..count).map(|_| free_ports(service.doors().len() + 1)).collect::<Result<Vec<_>, _>>()?;
+            plan.push((service, replicas));
+        }
+        for (service, setting) in [
+            (Service::Account, "POSTERN_ACCOUNT_URL"),
+            (Service::Auth, "POSTERN_AUTH_URL"),
+            (Service::Delivery, "POSTERN_DELIVERY_URL"),
+        ] {
+            let urls = plan.iter().filter(|(s, _)| *s == service).flat_map(|(_, r)| r);
+            let urls: Vec<_> = urls.map(|ports| format!("http://{}", ports[0])).collect();
+            self.environment.insert(setting.to_owned(), urls.join(","));
+        }
+        for (service, replicas) in plan {
+            for (number, ports) in replicas.into_iter().enumerate() {
+                let replica = self.describe(service, number, &ports)?;
+                self.replicas.entry(service).or_default().push(replica);
+            }
+        }
+        for service in Service::ALL {
+            for replica in self.replicas.entry(service).or_default() {
+                replica.process.spawn()?;
+            }
+        }
+        for service in Service::ALL {
+            self.wait_ready(service).await?;
+        }
+        Ok(())
+    }
+
+    fn describe(&self, service: Service, number: usize, ports: &[SocketAddr]) -> anyhow::Result<Replica> {
+        let mut environment = self.environment.clone();
+        let mut doors = BTreeMap::new();
+        for (name, address) in service.doors().iter().zip(ports) {
+            environment.insert((*name).to_owned(), address.to_string());
+            doors.insert(*name, *address);
+        }
+        let health = *ports.last().context("a health port")?;
+        environment.insert("POSTERN_HEALTH_LISTEN".to_owned(), health.to_string());
+        let log = self.folder.path().join(format!("{}-{number}.log", service.binary()));
+        let process = Process::new(service.binary(), &[], environment, &log, Some(health))?;
+        Ok(Replica { process, doors, health })
+    }
+
+    async fn start_one_process(&mut self) -> anyhow::Result<()> {
+        let mut doors = BTreeMap::new();
+        let names: Vec<_> = Service::ALL.iter().flat_map(|s| s.doors()).copied().collect();
+        let more = ["POSTERN_PANEL_LISTEN", "POSTERN_PANEL_TLS_LISTEN", "POSTERN_HEALTH_LISTEN"];
+        let ports = free_ports(names.len() + more.len())?;
+        for (name, address) in names.iter().chain(&more).zip(&ports) {
+            self.environment.insert((*name).to_owned(), address.to_string());
+            doors.insert(*name, *address);
+        }
+        for (door, url) in [("ACCOUNT", 0), ("AUTH", 1), ("DELIVERY", 2)] {
+            self.environment.insert(format!("POSTERN_{door}_URL"), format!("http://{}", ports[url]));
+        }
+        let home = self.folder.path().join("home");
+        self.environment.insert("POSTERN_HOME".to_owned(), home.display().to_string());
+        let health = *ports.last().context("a health port")?;
+        let log = self.folder.path().join("postern-up.log");
+        let mut process = Process::new("postern", &["up"], self.environment.clone(), &log, Some(health))?;
+        process.spawn()?;
+        process.wait_ready(READY_LIMIT).await?;
+        // In this shape every service is the same process; it is kept under the first one's name.
+        self.replicas.insert(Service::Account, vec![Replica { process, doors, health }]);
+        Ok(())
+    }
+
+    /// Waits until all replicas of a service are ready.
+    pub async fn wait_ready(&mut self, service: Service) -> anyhow::Result<()> {
+        for replica in self.replicas.entry(service).or_default() {
+            replica.process.wait_ready(READY_LIMIT).await?;
+        }
+        Ok(())
+    }
+
+    /// All processes of the house with a name each.
+    pub fn processes(&self) -> Vec<(String, u32)> {
+        let mut list = Vec::new();
+        for (service, replicas) in &self.replicas {
+            for replica in replicas {
+                let name = if self.one_process { "postern up" } else { service.binary() };
+                if let Some(pid) = replica.process.pid() {
+                    list.push((name.trim_start_matches("postern-").to_owned(), pid));
+                }
+            }
+        }
+        list.push(("postgres".to_owned(), self.stores.postgres_pid()));
+        list.push(("redis".to_owned(), self.stores.redis_pid()));
+        list
+    }
+
+    /// One replica of a service.
+    pub fn replica(&mut self, service: Service, number: usize) -> &mut Replica {
+        self.replicas.get_mut(&service).and_then(|r| r.get_mut(number)).expect("this replica was started")
+    }
+
+    fn door(&self, setting: &str, number: usize) -> SocketAddr {
+        let doors = self.replicas.values().filter_map(|replicas| replicas.get(number)?.doors.get(setting));
+        *doors.into_iter().next().expect("this door was opened")
+    }
+
+    /// POP3 door of a replica.
+    pub fn pop3(&self, number: usize) -> SocketAddr {
+        self.door("POSTERN_POP3_LISTEN", number)
+    }
+
+    /// POP3S door of a replica.
+    pub fn pop3s(&self, number: usize) -> SocketAddr {
+        self.door("POSTERN_POP3S_LISTEN", number)
+    }
+
+    /// MX door of a replica.
+    pub fn smtp(&self, number: usize) -> SocketAddr {
+        self.door("POSTERN_SMTP_LISTEN", number)
+    }
+
+    /// Submission door of a replica.
+    pub fn submission(&self, number: usize) -> SocketAddr {
+        self.door("POSTERN_SUBMISSION_LISTEN", number)
+    }
+
+    /// SMTPS door of a replica.
+    pub fn smtps(&self, number: usize) -> SocketAddr {
+        self.door("POSTERN_SMTPS_LISTEN", number)
+    }
+
+    /// The operator's calls.
+    pub fn admin(&self) -> anyhow::Result<Admin> {
+        let url = |name: &str| self.environment.get(name).cloned().context("a service URL");
+        Admin::connect(
+            &url("POSTERN_ACCOUNT_URL")?,
+            &url("POSTERN_AUTH_URL")?,
+            &url("POSTERN_DELIVERY_URL")?,
+            &self.mesh_key,
+        )
+    }
+
+    /// Runs the `postern` command as an operator would; returns exit code, stdout and stderr.
+    pub async fn postern(&self, arguments: &[&str], stdin: &str) -> anyhow::Result<(i32, String, String)> {
+        run(&crate::process::binary_folder()?.join("postern"), arguments, &self.environment, stdin).await
+    }
+
+    /// A folder of the test's own.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The authority that signed the house's certificates (local profile).
+    pub fn authority(&self) -> PathBuf {
+        self.folder.path().join("tls").join("ca.pem")
+    }
+}
+
+/// Runs a program with an environment of its own and some input; returns exit code, stdout and stderr.
+pub async fn run(
+    program: &Path,
+    arguments: &[&str],
+    environment: &BTreeMap<String, String>,
+    stdin: &str,
+) -> anyhow::Result<(i32, String, String)> {
+    use tokio::io::AsyncWriteExt as _;
+    let mut child = tokio::process::Command::new(program)
+        .args(arguments)
+        .envs(environment)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("start {}", program.display()))?;
+    if let Some(mut input) = child.stdin.take() {
+        // A program that does not read its input is not an error of the test.
+        let _ = input.write_all(stdin.as_bytes()).await;
+    }
+    let output = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await??;
+    Ok((
+        output.status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    ))
+}
+
+/// Free loopback ports, all different.
+pub fn free_ports(count: usize) -> anyhow::Result<Vec<SocketAddr>> {
+    let listeners = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
+    Ok(listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?)
+}
+
+fn random_hex(octets: usize) -> String {
+    (0..octets).map(|_| format!("{:02x}", rand::random::<u8>())).collect()
+}
