@@ -9,28 +9,28 @@ use postern_proto::{account::v1::LoginIdentity, auth::v1::Protocol};
 use crate::settings::Networks;
 
 /// How far a grant may come from the future: clocks of two replicas differ a little, a set-back clock by more.
-const CLOCK_SKEW_SECONDS: i64 = 120;
+const CLOCK_SKEW_MILLIS: i64 = 120_000;
 /// Longest life, seconds, whatever a domain says.
 const GRANT_MAX_SECONDS: u32 = 3600;
 /// A poll renews a grant at most so often, seconds (DESIGN section 8).
 const RENEW_AFTER_SECONDS: u32 = 10;
 
-/// Seconds since 1970 by this machine's clock.
+/// Milliseconds since 1970 by this machine's clock.
 pub(crate) fn unix_now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// One mailbox's grant at one client, as Redis holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GrantEntry {
     pub(crate) mailbox_id: i64,
-    /// Seconds since 1970 by the clock of the replica that wrote it.
+    /// Milliseconds since 1970 by the clock of the replica that wrote it.
     pub(crate) issued_at: i64,
     pub(crate) ttl_seconds: u32,
     /// Of the password that won it.
     pub(crate) credential_version: i64,
-    /// Seconds since 1970 by the clock of Redis.
+    /// Milliseconds since 1970 by the clock of Redis.
     pub(crate) redis_expiry: i64,
     pub(crate) domain: String,
     pub(crate) login: String,
@@ -55,16 +55,20 @@ impl GrantEntry {
         })
     }
 
-    /// True while its life lasts by both clocks: ours (`now`) and that of Redis. A jump of either ends it early, never
+    /// True while its life lasts by both clocks, milliseconds: ours (`now`) and that of Redis. A jump of either ends it early, never
     /// late.
     pub(crate) fn holds(&self, now: i64, redis_now: i64) -> bool {
         let age = now.saturating_sub(self.issued_at);
-        age >= -CLOCK_SKEW_SECONDS && age < i64::from(self.ttl_seconds) && self.redis_expiry > redis_now
+        age >= -CLOCK_SKEW_MILLIS && age < self.life_millis() && self.redis_expiry > redis_now
     }
 
-    /// When it ends, seconds since 1970, unless it is renewed.
+    /// When it ends, milliseconds since 1970, unless it is renewed.
     pub(crate) fn expires_at(&self) -> i64 {
-        self.issued_at.saturating_add(i64::from(self.ttl_seconds))
+        self.issued_at.saturating_add(self.life_millis())
+    }
+
+    fn life_millis(&self) -> i64 {
+        i64::from(self.ttl_seconds) * 1000
     }
 }
 
@@ -105,14 +109,14 @@ mod tests {
     use super::*;
 
     fn entry() -> GrantEntry {
-        GrantEntry::parse("7", "1000 60 3 1060 x.test \"a b\"@x.test").unwrap()
+        GrantEntry::parse("7", "1000000 60 3 1060000 x.test \"a b\"@x.test").unwrap()
     }
 
     #[test]
     fn what_is_written_reads_back() {
         let entry = entry();
-        assert_eq!((entry.mailbox_id, entry.issued_at, entry.ttl_seconds), (7, 1000, 60));
-        assert_eq!((entry.credential_version, entry.redis_expiry), (3, 1060));
+        assert_eq!((entry.mailbox_id, entry.issued_at, entry.ttl_seconds), (7, 1_000_000, 60));
+        assert_eq!((entry.credential_version, entry.redis_expiry), (3, 1_060_000));
         assert_eq!((entry.domain.as_str(), entry.login.as_str()), ("x.test", "\"a b\"@x.test"));
         for junk in ["", "1 2 3", "a 60 3 1060 x.test a@x.test", "1000 -1 3 1060 x.test a@x.test"] {
             assert_eq!(GrantEntry::parse("7", junk), None, "{junk}");
@@ -123,14 +127,14 @@ mod tests {
     #[test]
     fn a_grant_holds_only_while_both_clocks_say_so() {
         for (now, redis_now, holds) in [
-            (1000, 1000, true),
-            (1059, 1059, true),
-            (1060, 1059, false),
-            (1059, 1060, false),
-            (880, 1000, true),
-            (879, 1000, false),
-            (1000 + 3600, 1000, false),
-            (1000 + 315_360_000, 1000, false),
+            (1_000_000, 1_000_000, true),
+            (1_059_999, 1_059_999, true),
+            (1_060_000, 1_059_999, false),
+            (1_059_999, 1_060_000, false),
+            (880_000, 1_000_000, true),
+            (879_999, 1_000_000, false),
+            (1_000_000 + 3_600_000, 1_000_000, false),
+            (1_000_000 + 315_360_000_000, 1_000_000, false),
             (i64::MIN, 0, false),
         ] {
             assert_eq!(entry().holds(now, redis_now), holds, "{now} {redis_now}");

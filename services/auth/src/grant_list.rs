@@ -208,7 +208,10 @@ fn page_size_of(asked: i32) -> Result<usize, GrantListError> {
 }
 
 fn shown(client: &str, entry: GrantEntry) -> Grant {
-    let time = |seconds| Some(Timestamp { seconds, nanos: 0 });
+    let time = |millis: i64| {
+        let nanos = i32::try_from(millis.rem_euclid(1000) * 1_000_000).unwrap_or(0);
+        Some(Timestamp { seconds: millis.div_euclid(1000), nanos })
+    };
     Grant {
         client: client.to_owned(),
         mailbox_id: entry.mailbox_id,

@@ -77,7 +77,7 @@ pub(crate) enum Noted {
 /// The grants of one client and what Redis's clock said when they were read.
 #[derive(Debug, Default)]
 pub(crate) struct GrantsAtClient {
-    /// Seconds since 1970.
+    /// Milliseconds since 1970.
     pub(crate) redis_now: i64,
     pub(crate) entries: Vec<GrantEntry>,
 }
@@ -162,9 +162,9 @@ impl RedisStore {
     pub(crate) async fn grants_at(&self, client: &str) -> Result<GrantsAtClient, StoreError> {
         let mut pipe = redis::pipe();
         pipe.cmd("TIME").hgetall(grant_key(client));
-        let ((redis_now, _micros), fields): ((i64, i64), Vec<(String, String)>) =
+        let (time, fields): ((i64, i64), Vec<(String, String)>) =
             pipe.query_async(&mut self.connection.clone()).await.doing("reading grants")?;
-        Ok(GrantsAtClient { redis_now, entries: parse_entries(fields) })
+        Ok(GrantsAtClient { redis_now: millis(time), entries: parse_entries(fields) })
     }
 
     /// Removes grants that were found dead, unless they were renewed meanwhile.
@@ -179,7 +179,7 @@ impl RedisStore {
 
     /// Counts recipients against both budgets; false, and nothing counted, when one of them would be exceeded.
     pub(crate) async fn count_recipients(&self, budget: &Budget<'_>, now: i64) -> Result<bool, StoreError> {
-        let hour = now.div_euclid(3600);
+        let hour = now.div_euclid(3_600_000);
         let mut invocation = COUNT_RECIPIENTS.prepare_invoke();
         invocation
             .key(format!("sent_mailbox:{}:{hour}", budget.mailbox_id))
@@ -212,7 +212,7 @@ impl RedisStore {
             pipe.query_async(&mut self.connection.clone()).await.doing("reading the grants of a mailbox")?;
         let mut values = answer.into_iter();
         let time = values.next().unwrap_or(redis::Value::Nil);
-        let (redis_now, _micros): (i64, i64) =
+        let time: (i64, i64) =
             redis::from_redis_value(time).map_err(RedisError::from).doing("reading the time")?;
         let mut found = Vec::new();
         for (client, value) in clients.iter().zip(values) {
@@ -221,7 +221,7 @@ impl RedisStore {
             let entry = text.and_then(|text| GrantEntry::parse(&mailbox_id.to_string(), &text));
             found.extend(entry.map(|entry| (client.clone(), entry)));
         }
-        Ok((redis_now, found))
+        Ok((millis(time), found))
     }
 
     /// Ends the grants of one mailbox at these clients; how many there were.
@@ -262,6 +262,11 @@ impl RedisStore {
         let client = |key: String| key.strip_prefix("grant:").map(str::to_owned);
         Ok((next, keys.into_iter().filter_map(client).collect()))
     }
+}
+
+/// What TIME said.
+fn millis((seconds, micros): (i64, i64)) -> i64 {
+    seconds.saturating_mul(1000).saturating_add(micros / 1000)
 }
 
 fn grant_key(client: &str) -> String {

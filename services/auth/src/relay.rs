@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn mail_is_charged_to_whom_it_belongs() {
         let entry = |id: i64, issued: i64, domain: &str, login: &str| {
-            GrantEntry::parse(&id.to_string(), &format!("{issued} 60 1 {} {domain} {login}", issued + 60))
+            GrantEntry::parse(&id.to_string(), &format!("{issued} 60 1 {} {domain} {login}", issued + 60_000))
                 .unwrap()
         };
         let mut entries = [

@@ -1,6 +1,7 @@
 -- Notes a right password: the good name of the client, the last login, and the relay grant, all in one step.
 --
--- KEYS 5 grant:{client}              hash: mailbox -> "issued ttl credential redis_expiry domain login"
+-- KEYS 5 grant:{client}              hash: mailbox -> "issued ttl credential redis_expiry domain login",
+--                                    both times in milliseconds
 -- ARGV 7 1: ask the throttle first   8 mailbox   9 life of the grant (seconds, 0 = none)   10 credential version
 --     11 domain   12 login   13 a grant younger than this is not written again (seconds)
 --     14 mailboxes that may hold a grant of one client (0 = off)
@@ -10,7 +11,8 @@ if ARGV[7] == '1' and is_throttled() then
 end
 
 local mailbox, ttl, credential = ARGV[8], tonumber(ARGV[9]), ARGV[10]
-local redis_now = tonumber(redis.call('TIME')[1])
+local time = redis.call('TIME')
+local redis_now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local renew_after = tonumber(ARGV[13])
 
 -- Only a client that has failures needs this; DEL of what is not there writes nothing.
@@ -25,8 +27,8 @@ local function is_young(value)
   if not issued then
     return false
   end
-  local age = now - tonumber(issued)
-  return age >= 0 and age < renew_after and tonumber(life) == ttl and version == credential
+  local age = now_millis - tonumber(issued)
+  return age >= 0 and age < renew_after * 1000 and tonumber(life) == ttl and version == credential
     and tonumber(expiry) > redis_now
 end
 
@@ -73,7 +75,8 @@ if held and last_good and is_young(held) then
   return 1
 end
 make_room(tonumber(ARGV[14]))
-local value = string.format('%d %d %s %d %s %s', now, ttl, credential, redis_now + ttl, ARGV[11], ARGV[12])
+local value = string.format('%d %d %s %d %s %s',
+  now_millis, ttl, credential, redis_now + ttl * 1000, ARGV[11], ARGV[12])
 redis.call('HSET', KEYS[5], mailbox, value)
 if redis.call('PTTL', KEYS[5]) < ttl * 1000 then
   redis.call('EXPIRE', KEYS[5], ttl)

@@ -4,9 +4,10 @@
 --      2 failed_account:{login}      failures of clients that never logged in to this account
 --      3 failed_client:{client}      the same by client, over all accounts
 --      4 failed_pair:{login}:{client}  failures of a client that did log in to this account before
--- ARGV 1 client   2 now (seconds)   3 limit by account (also by pair)   4 limit by client (0 = off)
+-- ARGV 1 client   2 now (milliseconds)   3 limit by account (also by pair)   4 limit by client (0 = off)
 --      5 life of a count (seconds)   6 life of a good name (seconds)
-local client, now = ARGV[1], tonumber(ARGV[2])
+local client, now_millis = ARGV[1], tonumber(ARGV[2])
+local now = math.floor(now_millis / 1000)
 local limit_account, limit_client = tonumber(ARGV[3]), tonumber(ARGV[4])
 
 -- Somebody else's failures must not lock an owner out: a client with a good login has a count of its own.
