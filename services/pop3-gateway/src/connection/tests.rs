@@ -115,7 +115,7 @@ impl Client {
     }
 
     /// The server closes without another word.
-    async fn is_closed(mut self) {
+    async fn closes(mut self) {
         assert_eq!(self.line().await, "");
         self.session.await.expect("no panic");
     }
@@ -190,7 +190,7 @@ async fn a_whole_session() {
              S: +OK goodbye, 1 messages removed",
         )
         .await;
-    client.is_closed().await;
+    client.closes().await;
     assert_eq!(house.delivery.uids(), [10, 30]);
     assert!(!house.delivery.is_locked());
 }
@@ -211,7 +211,7 @@ async fn p_26_auth_plain_logs_in() {
              S: +OK*",
         )
         .await;
-    client.is_closed().await;
+    client.closes().await;
 }
 
 #[tokio::test]
@@ -326,7 +326,7 @@ async fn p_09_silence_ends_a_session_without_a_word() {
     let mut client = house.log_in().await;
     client.transcript("C: DELE 1\nS: +OK*").await;
     let begin = Instant::now();
-    client.is_closed().await;
+    client.closes().await;
     assert!(begin.elapsed() >= Duration::from_millis(150));
     assert!(!house.delivery.is_locked() && house.delivery.uids() == [10]);
 }
@@ -337,7 +337,7 @@ async fn p_10_a_login_must_come_in_time() {
     let house = House::with_times(Vec::new(), times);
     let mut client = house.connect();
     client.transcript("S: +OK*\nC: USER a\nS: +OK*").await;
-    client.is_closed().await;
+    client.closes().await;
 }
 
 #[tokio::test]
@@ -398,7 +398,7 @@ async fn p_42_parts_that_are_away_are_temporary() {
              S: -ERR [SYS/TEMP] some deleted messages not removed",
         )
         .await;
-    client.is_closed().await;
+    client.closes().await;
     assert_eq!(house.delivery.uids(), [10]);
 }
 
@@ -412,12 +412,12 @@ async fn p_83_a_lost_lock_deletes_nothing_and_ends_the_session() {
     first.transcript("C: DELE 1\nS: +OK*").await;
     house.delivery.take_lock_away();
     first.transcript("C: QUIT\nS: -ERR [SYS/TEMP] some deleted messages not removed*").await;
-    first.is_closed().await;
+    first.closes().await;
     assert_eq!(house.delivery.uids(), [10]);
 
     let second = house.log_in().await;
     house.delivery.take_lock_away();
-    second.is_closed().await;
+    second.closes().await;
 }
 
 #[tokio::test]
@@ -432,7 +432,7 @@ async fn locks_are_renewed_in_one_call_while_the_session_lives() {
         client.transcript("C: NOOP\nS: +OK*").await;
     }
     client.transcript("C: QUIT\nS: +OK*").await;
-    client.is_closed().await;
+    client.closes().await;
     let then = renewals();
     tokio::time::sleep(3 * RENEW_EVERY).await;
     assert!(renewals() <= then + 1, "nothing is held, nothing is asked");
@@ -446,10 +446,10 @@ async fn at_the_end_sessions_are_closed_and_boxes_freed() {
     let mut idle = house.connect();
     idle.transcript("S: +OK*").await;
     house.gateway.shutdown.trigger();
-    idle.is_closed().await;
+    idle.closes().await;
     open.transcript("C: NOOP\nS: +OK*").await;
     house.gateway.ended.cancel();
-    open.is_closed().await;
+    open.closes().await;
     assert!(!house.delivery.is_locked() && house.delivery.uids() == [10]);
 }
 
