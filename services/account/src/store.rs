@@ -31,8 +31,28 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the start waits for the database.
 const START_TIMEOUT: Duration = Duration::from_secs(15);
+/// Dead connections that one request passes over: after a restart of the database all that rested are dead.
+const DEAD_CONNECTIONS_MAX: usize = 32;
 /// A connection that rested for longer is tried before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_millis(500);
+
+/// Runs what changes nothing, once more for each dead connection that it was given.
+macro_rules! read {
+    ($query:expr) => {{
+        let mut dead = 0;
+        loop {
+            match $query.await {
+                Err(error)
+                    if $crate::store::is_lost(&error) && dead < $crate::store::DEAD_CONNECTIONS_MAX =>
+                {
+                    dead += 1
+                }
+                done => break done,
+            }
+        }
+    }};
+}
+pub(crate) use read;
 
 /// One write: all of it or nothing.
 pub(crate) type Tx = Transaction<'static, Postgres>;
@@ -94,13 +114,9 @@ impl Store {
         &self.options
     }
 
-    /// Begins a write. A connection that died while it rested is replaced: nothing was done on it yet.
+    /// Begins a write. Connections that died while they rested are passed over: nothing was done on them yet.
     pub(crate) async fn begin(&self) -> Result<Tx, AccountError> {
-        match self.pool.begin().await {
-            Err(error) if is_lost(&error) => self.pool.begin().await,
-            begun => begun,
-        }
-        .doing("begin a transaction")
+        read!(self.pool.begin()).doing("begin a transaction")
     }
 }
 
@@ -115,17 +131,6 @@ pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
         _ => false,
     }
 }
-
-/// Runs a read once more when its connection had died while it rested.
-macro_rules! read {
-    ($query:expr) => {
-        match $query.await {
-            Err(error) if $crate::store::is_lost(&error) => $query.await,
-            done => done,
-        }
-    };
-}
-pub(crate) use read;
 
 async fn prepare(options: &PgConnectOptions) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let start = PgPoolOptions::new().max_connections(1).acquire_timeout(START_TIMEOUT);

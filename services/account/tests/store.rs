@@ -70,6 +70,16 @@ fn refused<T: std::fmt::Debug>(result: Result<T, Status>, reason: Reason, words:
     assert!(status.message().contains(words), "{status}");
 }
 
+/// Calls again while the answer is temporary: on a busy machine a turn at the database can take too long.
+async fn insist<T, F: Future<Output = Result<T, Status>>>(call: impl Fn() -> F) -> Result<T, Status> {
+    loop {
+        match call().await {
+            Err(status) if failure::reason_of(&status) == Reason::Unavailable => {}
+            done => return done,
+        }
+    }
+}
+
 /// Waits for the next change of the stream that is not a beat.
 async fn next_event(stream: &mut Streaming<WatchChangesResponse>) -> Event {
     let waiting = async {
@@ -204,46 +214,53 @@ async fn of_many_creates_of_one_address_exactly_one_wins() {
     let tasks: Vec<_> = (0..32)
         .map(|n| {
             let replica = if n % 2 == 0 { &one } else { &two };
-            let (mut mailboxes, mut forwards) = (replica.mailboxes(), replica.forwards());
+            let (mailboxes, forwards) = (replica.mailboxes(), replica.forwards());
+            let request_id = format!("race {n}");
             tokio::spawn(async move {
-                match n % 4 {
-                    0 => {
-                        let request = new_forward("a@race.test", &[&format!("t{n}@else.test")], false);
-                        forwards.create_forward(request).await.map(drop)
-                    }
-                    _ => mailboxes.create_mailbox(new_mailbox("A@race.test")).await.map(drop),
+                if n % 4 == 0 {
+                    let request = new_forward("a@race.test", &[&format!("t{n}@else.test")], false);
+                    let request = CreateForwardRequest { request_id, ..request };
+                    insist(|| async { forwards.clone().create_forward(request.clone()).await })
+                        .await
+                        .map(drop)
+                } else {
+                    let request = CreateMailboxRequest { request_id, ..new_mailbox("A@race.test") };
+                    insist(|| async { mailboxes.clone().create_mailbox(request.clone()).await })
+                        .await
+                        .map(drop)
                 }
             })
         })
         .collect();
     let mut won = 0;
-    let mut forward_after_mailbox = 0;
     for task in tasks {
         match task.await.unwrap() {
             Ok(()) => won += 1,
             Err(status) => {
-                assert_eq!(failure::typed_reason(&status), Some(Reason::AlreadyExists), "{status}");
-                forward_after_mailbox += usize::from(status.message().contains("forward"));
+                assert_eq!(failure::typed_reason(&status), Some(Reason::AlreadyExists), "{status}")
             }
         }
     }
-    // A forward may join a mailbox that won, but never the other way round, and each only once.
+    // A forward may join a mailbox that won, but not the other way round, and each only once.
     let mailboxes = list(&one, "race.test").await.len() - 1;
     let forward =
         one.forwards().get_forward(GetForwardRequest { address: "a@race.test".into() }).await.is_ok();
     assert_eq!(won, mailboxes + usize::from(forward));
-    assert!((1..=2).contains(&won) && mailboxes <= 1, "{won} {mailboxes} {forward_after_mailbox}");
+    assert!((1..=2).contains(&won) && mailboxes <= 1, "{won} {mailboxes}");
 
     let tasks: Vec<_> = (0..32)
-        .map(|_| {
-            let mut client = two.mailboxes();
-            tokio::spawn(async move { client.create_mailbox(new_mailbox("b@race.test")).await })
+        .map(|n| {
+            let client = two.mailboxes();
+            let request = CreateMailboxRequest { request_id: format!("b {n}"), ..new_mailbox("b@race.test") };
+            tokio::spawn(async move {
+                insist(|| async { client.clone().create_mailbox(request.clone()).await }).await.map(drop)
+            })
         })
         .collect();
     let mut won = 0;
     for task in tasks {
         match task.await.unwrap() {
-            Ok(_) => won += 1,
+            Ok(()) => won += 1,
             Err(status) => assert!(status.message().contains("is a mailbox already"), "{status}"),
         }
     }
@@ -391,8 +408,17 @@ async fn credentials_die_with_password_suspension_and_removal() {
     let mut stream = replica.directory().watch_changes(WatchChangesRequest {}).await.unwrap().into_inner();
     assert!(matches!(next_event(&mut stream).await, Event::Reset(_)));
     let mut seen = mailbox.credential_version;
+    let mut version = resolve(&replica, "a@cred.test").await.domain_version;
     let mut check = async |revoked: &[i64], state: ActivityState| {
-        let Event::Change(change) = next_event(&mut stream).await else { panic!("a change") };
+        // What was notified before we subscribed may still be told.
+        let change = loop {
+            match next_event(&mut stream).await {
+                Event::Change(change) if change.version > version => break change,
+                Event::Change(_) => {}
+                other => panic!("{other:?}"),
+            }
+        };
+        version = change.version;
         let mut ids = change.revoked_mailbox_ids.clone();
         ids.sort_unstable();
         assert_eq!(ids, revoked);
