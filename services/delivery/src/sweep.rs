@@ -117,11 +117,9 @@ async fn sweep_blobs(store: &Store, blobs: &Blobs, age: Duration) -> Result<u64,
     let mut steps = std::pin::pin!(blobs.older_than(age).try_chunks(STEP));
     let mut removed = 0;
     while let Some(keys) = steps.try_next().await.map_err(|error| error.1)? {
-        let ids: Vec<Uuid> =
-            keys.iter().filter_map(|key| message_of_key(key)).map(|id| id.as_uuid()).collect();
         let named: Vec<String> =
-            sqlx::query_scalar("SELECT blob_key FROM messages WHERE id = ANY ($1) AND blob_key IS NOT NULL")
-                .bind(ids)
+            sqlx::query_scalar("SELECT blob_key FROM messages WHERE blob_key = ANY ($1)")
+                .bind(&keys)
                 .fetch_all(store.pool())
                 .await?;
         let named: HashSet<String> = named.into_iter().collect();

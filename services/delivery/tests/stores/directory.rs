@@ -1,0 +1,124 @@
+//! A directory in which `box<N>@local.test` is mailbox N, and every other domain is far away.
+
+use std::{
+    collections::HashSet,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::{Stream, StreamExt as _, stream};
+use postern_mail::Reason;
+use postern_mesh::{client::MeshChannel, failure};
+use postern_proto::account::v1::{
+    directory_service_server::{DirectoryService, DirectoryServiceServer},
+    watch_changes_response::Event,
+    *,
+};
+use tonic::{Request, Response, Status, service::Routes};
+
+use crate::house::local;
+
+#[derive(Clone, Default)]
+pub(crate) struct FakeDirectory {
+    pub(crate) removed: Arc<Mutex<HashSet<i64>>>,
+    pub(crate) is_away: Arc<Mutex<bool>>,
+}
+
+impl FakeDirectory {
+    pub(crate) fn channel(&self) -> MeshChannel {
+        local(Routes::new(DirectoryServiceServer::new(self.clone())))
+    }
+
+    fn here(&self) -> Result<(), Status> {
+        if *self.is_away.lock().unwrap() { Err(failure::status(Reason::Unavailable)) } else { Ok(()) }
+    }
+
+    fn resolution(address: &str) -> Resolution {
+        let (name, domain) = address.split_once('@').expect("an address");
+        let outcome = match (name.strip_prefix("box").map(str::parse::<i64>), domain) {
+            (Some(Ok(mailbox_id)), "local.test") => resolution::Outcome::Local(LocalOutcome {
+                r#match: MatchKind::Exact.into(),
+                mailbox: Some(LocalMailbox { mailbox_id, address: address.to_owned() }),
+                forward_targets: Vec::new(),
+            }),
+            (_, "local.test") if name == "discard" => resolution::Outcome::Discard(DiscardOutcome {}),
+            (_, "local.test") => resolution::Outcome::Unknown(UnknownOutcome {}),
+            _ => resolution::Outcome::Remote(RemoteOutcome {}),
+        };
+        Resolution {
+            address: address.to_owned(),
+            domain: domain.to_owned(),
+            domain_version: 1,
+            outcome: Some(outcome),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl DirectoryService for FakeDirectory {
+    async fn resolve_recipient(
+        &self,
+        request: Request<ResolveRecipientRequest>,
+    ) -> Result<Response<ResolveRecipientResponse>, Status> {
+        self.here()?;
+        let resolution = Some(Self::resolution(&request.get_ref().address));
+        Ok(Response::new(ResolveRecipientResponse { resolution }))
+    }
+
+    async fn batch_resolve_recipients(
+        &self,
+        request: Request<BatchResolveRecipientsRequest>,
+    ) -> Result<Response<BatchResolveRecipientsResponse>, Status> {
+        self.here()?;
+        let resolutions =
+            request.get_ref().addresses.iter().map(|address| Self::resolution(address)).collect();
+        Ok(Response::new(BatchResolveRecipientsResponse { resolutions }))
+    }
+
+    async fn lookup_login(
+        &self,
+        _request: Request<LookupLoginRequest>,
+    ) -> Result<Response<LookupLoginResponse>, Status> {
+        Ok(Response::new(LookupLoginResponse { identity: None }))
+    }
+
+    async fn lookup_mailbox(
+        &self,
+        request: Request<LookupMailboxRequest>,
+    ) -> Result<Response<LookupMailboxResponse>, Status> {
+        self.here()?;
+        let mailbox_id = request.get_ref().mailbox_id;
+        let removed = self.removed.lock().unwrap().contains(&mailbox_id);
+        let mailbox = MailboxIdentity {
+            mailbox_id,
+            domain: "local.test".to_owned(),
+            domain_version: 1,
+            removed,
+            ..MailboxIdentity::default()
+        };
+        Ok(Response::new(LookupMailboxResponse { mailbox: Some(mailbox) }))
+    }
+
+    async fn lookup_domain(
+        &self,
+        _request: Request<LookupDomainRequest>,
+    ) -> Result<Response<LookupDomainResponse>, Status> {
+        Ok(Response::new(LookupDomainResponse { domain: None }))
+    }
+
+    type WatchChangesStream = Pin<Box<dyn Stream<Item = Result<WatchChangesResponse, Status>> + Send>>;
+
+    async fn watch_changes(
+        &self,
+        _request: Request<WatchChangesRequest>,
+    ) -> Result<Response<Self::WatchChangesStream>, Status> {
+        let told = |event| Ok(WatchChangesResponse { event: Some(event) });
+        let beats = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            Some((Event::Beat(Beat { version: 1 }), ()))
+        });
+        let events = stream::once(async { Event::Reset(Reset {}) }).chain(beats).map(told);
+        Ok(Response::new(events.boxed()))
+    }
+}

@@ -1,0 +1,12 @@
+//! The delivery service on real stores: a private Postgres and Redis on unix sockets, started here and gone with us.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod accept;
+mod directory;
+mod house;
+mod maildrop;
+mod measure;
+mod reading;
+mod service;
+mod sweep;

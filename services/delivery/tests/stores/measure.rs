@@ -1,0 +1,85 @@
+//! Rates and CPU of the accept and poll paths, to be looked at: `cargo test -p postern-delivery --test stores measure --
+//! --ignored --nocapture`.
+
+use std::time::Instant;
+
+use futures_util::future::join_all;
+
+use crate::house::{House, holder, new_box, report, unit};
+
+/// CPU seconds of this process, and of all Postgres processes of this user's machine that run our test databases.
+fn cpu_seconds() -> (f64, f64) {
+    let ticks = |pid: &str| -> Option<(String, f64)> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let name = stat.split(['(', ')']).nth(1)?.to_owned();
+        let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
+        let used: f64 = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
+        Some((name, used / 100.0))
+    };
+    let own = ticks("self").map_or(0.0, |(_, used)| used);
+    let mut postgres = 0.0;
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        if let Some((name, used)) = entry.file_name().to_str().and_then(ticks)
+            && name == "postgres"
+        {
+            postgres += used;
+        }
+    }
+    (own, postgres)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, not a test"]
+async fn accept_rate_and_cpu() {
+    let house = House::new().await;
+    let boxes: Vec<i64> = (0..1000).map(|_| new_box()).collect();
+    for (size, senders, count) in
+        [(1000, 1, 1000), (1000, 10, 10_000), (1000, 100, 20_000), (50_000, 100, 5_000)]
+    {
+        let content = vec![b'x'; size];
+        let (begin, before) = (Instant::now(), cpu_seconds());
+        join_all((0..senders).map(|sender| {
+            let (house, boxes, content) = (&house, &boxes, &content);
+            async move {
+                for n in 0..count / senders {
+                    house.commit(unit(content, &[boxes[(sender * 7919 + n) % boxes.len()]])).await;
+                }
+            }
+        }))
+        .await;
+        let (spent, after) = (begin.elapsed().as_secs_f64(), cpu_seconds());
+        report(&format!(
+            "accept {size} octets, {senders} senders: {:.0}/s, CPU per 1000: ours {:.2} s, Postgres {:.2} s",
+            count as f64 / spent,
+            (after.0 - before.0) * 1000.0 / count as f64,
+            (after.1 - before.1) * 1000.0 / count as f64,
+        ));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, not a test"]
+async fn poll_rate_and_cpu() {
+    let house = House::new().await;
+    let boxes: Vec<i64> = (0..100).map(|_| new_box()).collect();
+    for mailbox in &boxes {
+        for _ in 0..10 {
+            house.commit(unit(b"A: b\r\n", &[*mailbox])).await;
+        }
+    }
+    let (begin, before, rounds) = (Instant::now(), cpu_seconds(), 100);
+    join_all(boxes.iter().map(async |mailbox| {
+        for _ in 0..rounds {
+            let open = house.maildrops.open(*mailbox, &holder("a")).await.expect("open");
+            house.maildrops.close(*mailbox, open.token, &[]).await.expect("closed");
+        }
+    }))
+    .await;
+    let (spent, after, count) = (begin.elapsed().as_secs_f64(), cpu_seconds(), (boxes.len() * rounds) as f64);
+    report(&format!(
+        "poll: {:.0}/s, CPU per 1000: ours {:.2} s, Postgres {:.2} s",
+        count / spent,
+        (after.0 - before.0) * 1000.0 / count,
+        (after.1 - before.1) * 1000.0 / count,
+    ));
+}
