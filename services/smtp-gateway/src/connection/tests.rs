@@ -42,7 +42,7 @@ async fn s_19_a_mail_to_a_box_is_committed_then_acknowledged() {
         .await;
     client.write(b"Subject: x\r\n\r\n..dot\r\n.\r\nQUIT\r\n").await;
     let queued = client.line().await;
-    assert!(client.to_end().await.starts_with("221 2.0.0"));
+    assert!(client.rest().await.starts_with("221 2.0.0"));
     let taken = house.world.taken.lock().expect("lock").clone();
     assert_eq!(taken.len(), 1);
     let message = &taken[0];
@@ -428,7 +428,7 @@ async fn a_revoked_right_cuts_the_session_at_once() {
     house.revoke.send(auth::Revocation { client: "203.0.113.9".into(), mailbox_id: 7 }).expect("heard");
     for client in [&mut idle, &mut in_data] {
         assert_eq!(client.line().await, "421 4.7.0 disconnected by administrator");
-        assert_eq!(client.to_end().await, "");
+        assert_eq!(client.rest().await, "");
     }
     stranger.write(b"NOOP\r\n").await;
     assert!(stranger.line().await.starts_with("250"));
@@ -446,7 +446,7 @@ async fn s_28_shutdown_lets_a_message_finish() {
     }
     house.house.shutdown.trigger();
     assert!(idle.line().await.starts_with("421 4.3.2"));
-    assert_eq!(idle.to_end().await, "");
+    assert_eq!(idle.rest().await, "");
     busy.write(b"x\r\n.\r\n").await;
     assert!(busy.line().await.starts_with("250 2.0.0 queued"));
     assert!(busy.line().await.starts_with("421 4.3.2"));
@@ -473,7 +473,7 @@ async fn s_01_a_client_that_speaks_first_is_sent_away() {
     house.house.greet_delay = Duration::from_secs(5);
     let mut client = house.connect(Door::Mx);
     client.write(b"EHLO early.test\r\n").await;
-    assert_eq!(client.to_end().await, "554 5.5.0 protocol synchronization error\r\n");
+    assert_eq!(client.rest().await, "554 5.5.0 protocol synchronization error\r\n");
 }
 
 #[test]
@@ -507,7 +507,7 @@ fn any_octets_in_any_splits_end_or_wait() {
                 }
                 tokio::task::yield_now().await;
             }
-            let text = client.to_end().await;
+            let text = client.rest().await;
             for line in text.lines() {
                 assert!(line.len() >= 4 && line.as_bytes()[..3].iter().all(u8::is_ascii_digit), "{line:?}");
             }

@@ -148,7 +148,7 @@ impl TestHouse {
                     let reply = client.line().await;
                     assert!(reply.starts_with(rest), "expected {rest:?}, got {reply:?} in\n{text}");
                 }
-                "E:" => assert_eq!(client.to_end().await, "", "in\n{text}"),
+                "E:" => assert_eq!(client.rest().await, "", "in\n{text}"),
                 other => panic!("{other} in a transcript"),
             }
         }
@@ -185,7 +185,7 @@ impl TestClient {
     }
 
     /// Whatever comes up to the end of the connection.
-    pub(super) async fn to_end(&mut self) -> String {
+    pub(super) async fn rest(&mut self) -> String {
         let mut rest = std::mem::take(&mut self.read);
         tokio::time::timeout(Duration::from_secs(20), self.stream.read_to_end(&mut rest))
             .await
