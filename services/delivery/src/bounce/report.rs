@@ -191,8 +191,8 @@ mod tests {
             head.split("boundary=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("boundary");
         let (body, rest) = body.split_once(&format!("\r\n--{boundary}--\r\n")).expect("end");
         assert_eq!(rest, "");
-        let parts = body.split(&format!("--{boundary}\r\n")).skip(1);
-        let parts = parts.map(|part| {
+        let line = format!("--{boundary}\r\n");
+        let parts = body.split(&line).skip(1).map(|part| {
             let (header, body) = part.split_once("\r\n\r\n").expect("part");
             (header.to_owned(), body.to_owned())
         });

@@ -12,7 +12,7 @@ use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_rustls::TlsConnector;
 
@@ -24,6 +24,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a host that stopped reading to say why.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(5);
+/// A group of replies may take so many times as long as its next octets.
+const DRIP_FACTOR: u32 = 4;
 /// Content is written in blocks of about this size, octets.
 const BLOCK_BYTES: usize = 64 * 1024;
 /// Octets of replies read at once.
@@ -166,9 +168,16 @@ impl Connection {
 
     /// Exchanges lines until the machine wants something else.
     async fn converse(&mut self, mut action: Action) -> Action {
+        let mut deadline = None;
         loop {
             let Action::Exchange { octets, timeout } = action else { return action };
-            action = self.exchange(&octets, timeout).await;
+            // A host that drips its reply octet by octet must not hold a worker for ever.
+            if deadline.is_none() || !octets.is_empty() {
+                deadline = Some(Instant::now() + timeout * DRIP_FACTOR);
+            }
+            let left =
+                deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(Instant::now()));
+            action = self.exchange(&octets, timeout.min(left)).await;
         }
     }
 

@@ -409,4 +409,4 @@ async fn look_up(smarthost: &Smarthost) -> Result<Vec<Host>, NoRoute> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -8,7 +8,7 @@ use postern_mesh::directory::Directory;
 use tokio::time::Instant;
 
 use super::{
-    ContentSource, QueueHandle, QueueStore, QueuedMessage, born,
+    ContentSource, QueueHandle, QueuedMessage, born,
     record::{Note, Recorder},
     store::Deferral,
 };
@@ -31,7 +31,6 @@ pub(crate) struct FailedRow {
 
 /// Makes bounces.
 pub(crate) struct Bounces {
-    pub(super) store: QueueStore,
     pub(super) acceptor: Acceptor,
     pub(super) directory: Directory,
     pub(super) mail_host: String,

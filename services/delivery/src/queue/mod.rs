@@ -207,7 +207,6 @@ pub fn start(
     let outbound = Arc::new(Outbound::new(outbound)?);
     let recorder = record::start(parts.store.clone(), Arc::clone(&leases));
     let bounces = Arc::new(Bounces {
-        store: parts.store.clone(),
         acceptor: parts.acceptor,
         directory: parts.directory,
         mail_host,
@@ -233,3 +232,6 @@ pub fn start(
     shutdown.spawn(async move { dispatcher.run(offered, until).await });
     Ok(queue)
 }
+
+#[cfg(test)]
+mod tests;

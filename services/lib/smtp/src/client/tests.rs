@@ -103,6 +103,7 @@ fn each_stage_decides_as_the_host_says() {
         ("250 ok\r\n550 a\r\n550 b\r\n554 no rcpt\r\n", "RR", true),
         ("550 sender\r\n503 a\r\n503 b\r\n503 c\r\n", "RR", true),
         ("451 sender\r\n503 a\r\n503 b\r\n503 c\r\n", "TT", true),
+        ("550 sender\r\n250 a\r\n250 b\r\n354 go\r\n", "RR", false),
         ("421 closing\r\n", "TT", false),
         ("250 ok\r\n250 ok\r\n421 closing\r\n", "TT", false),
         ("250 ok\r\n550 a\r\n421 closing\r\n", "RT", false),

@@ -176,6 +176,8 @@ pub(super) struct Transaction {
     progress: Vec<Progress>,
     /// The content is being written.
     content_open: bool,
+    /// The host took recipients of a mail that it had refused: it would take an empty content for them as well.
+    sloppy: bool,
     clean: bool,
 }
 
@@ -190,6 +192,7 @@ impl Transaction {
             owed: VecDeque::new(),
             progress,
             content_open: false,
+            sloppy: false,
             clean,
         };
         let open: Vec<_> =
@@ -271,7 +274,10 @@ impl Transaction {
 
     fn recipient_answered(&mut self, index: usize, reply: &RemoteReply) {
         let others_accepted = self.progress.iter().any(|p| matches!(p, Progress::Accepted));
-        let Some(progress @ Progress::Undecided) = self.progress.get_mut(index) else { return };
+        let Some(progress @ Progress::Undecided) = self.progress.get_mut(index) else {
+            self.sloppy |= reply.is_positive();
+            return;
+        };
         *progress = match reply.code {
             200..300 => Progress::Accepted,
             // "Too many recipients" of old hosts: the rest goes in the next transaction (RFC 5321 4.5.3.1.10).
@@ -289,6 +295,7 @@ impl Transaction {
                 self.content_open = true;
                 Next::SendContent
             }
+            (354, false) if self.sloppy => self.done(false),
             // The host waits for a content that nobody is to get: an empty one ends it (RFC 2920 section 3.1).
             (354, false) => {
                 self.owed.push_back(Verb::Nothing);

@@ -1,0 +1,327 @@
+//! The queue on a real Postgres: leases, the schedule, and rows from their birth to their end.
+
+mod directory;
+mod postgres;
+
+use std::time::Duration;
+
+use postern_mail::MessageId;
+use postern_smtp::client::Timeouts;
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use self::{directory::fake_directory, postgres::Postgres};
+use super::{store::Deferral, *};
+use crate::{
+    accept::{AcceptUnit, QueueClass},
+    content::Blobs,
+    outbound::{
+        Smarthost,
+        tests::host::{Host, Script},
+    },
+    store::Store,
+};
+
+const DAYS: Duration = Duration::from_secs(432_000);
+
+fn queue_of(store: &Store, lifetime: Duration) -> QueueStore {
+    QueueStore::new(store.pool().clone(), Uuid::new_v4(), lifetime)
+}
+
+/// A stored message with rows that are due.
+async fn due_message(store: &Store, recipients: &[&str]) -> MessageId {
+    let id = MessageId::new();
+    sqlx::query(
+        "INSERT INTO messages (id, content_bytes, checksum, references_count, sender, prefix, content)
+        VALUES ($1, 3, $3, $2, 'a@here.test', '', 'abc')",
+    )
+    .bind(id.as_uuid())
+    .bind(i32::try_from(recipients.len()).expect("count"))
+    .bind(crc32c::crc32c(b"abc").cast_signed())
+    .execute(store.pool())
+    .await
+    .expect("message");
+    for recipient in recipients {
+        let domain = recipient.split('@').nth(1).expect("domain");
+        sqlx::query("INSERT INTO queue (message_id, recipient, recipient_domain) VALUES ($1, $2, $3)")
+            .bind(id.as_uuid())
+            .bind(recipient)
+            .bind(domain)
+            .execute(store.pool())
+            .await
+            .expect("row");
+    }
+    id
+}
+
+async fn count(store: &Store, table: &str) -> i64 {
+    let statement = format!("SELECT count(*) FROM {table}");
+    sqlx::query_scalar(sqlx::AssertSqlSafe(statement)).fetch_one(store.pool()).await.expect("count")
+}
+
+async fn run(store: &Store, statement: &'static str) {
+    sqlx::query(statement).execute(store.pool()).await.expect(statement);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_is_leased_once_and_again_when_its_worker_died() {
+    let (_postgres, store) = Postgres::start().await;
+    let (one, two) = (queue_of(&store, DAYS), queue_of(&store, DAYS));
+    let names: Vec<String> = (0..40).map(|n| format!("r{n}@far.test")).collect();
+    due_message(&store, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let (mine, theirs) = tokio::join!(one.take_due(25, &[]), two.take_due(25, &[]));
+    let (mine, theirs) = (mine.expect("one"), theirs.expect("two"));
+    let mut ids: Vec<i64> = mine.iter().chain(&theirs).map(|row| row.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), mine.len() + theirs.len(), "a row was leased twice");
+    let rest = one.take_due(100, &[]).await.expect("rest");
+    assert_eq!(ids.len() + rest.len(), 40);
+
+    // Nobody can take what is leased; once the lease is over anybody can, and the first one has lost it.
+    let mine: Vec<i64> = mine.iter().map(|row| row.id).collect();
+    assert_eq!(two.reap().await.expect("reap"), 0);
+    run(&store, "UPDATE queue SET lease_until = now() - interval '1 second'").await;
+    assert_eq!(two.reap().await.expect("reap"), 40);
+    assert_eq!(two.take_due(100, &[]).await.expect("again").len(), 40);
+    assert!(one.renew(&mine).await.expect("renew").is_empty());
+    assert_eq!(two.renew(&mine).await.expect("renew").len(), mine.len());
+    let late = Deferral { id: mine[0], pause: Duration::from_secs(5), outcome: "too late".to_owned() };
+    one.defer(&[late]).await.expect("defer");
+    let outcome: String = sqlx::query_scalar("SELECT last_outcome FROM queue WHERE id = $1")
+        .bind(mine[0])
+        .fetch_one(store.pool())
+        .await
+        .expect("row");
+    assert_eq!(outcome, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_wait_as_long_as_they_were_told_and_end_with_their_message() {
+    let (_postgres, store) = Postgres::start().await;
+    let queue = queue_of(&store, DAYS);
+    due_message(&store, &["a@far.test", "b@busy.test"]).await;
+    let rows = queue.take_due(10, &["busy.test".to_owned()]).await.expect("take");
+    assert_eq!(rows.len(), 1, "busy domains are left alone");
+    let id = rows[0].id;
+    queue
+        .defer(&[Deferral { id, pause: Duration::from_secs(300), outcome: "451 later".to_owned() }])
+        .await
+        .expect("defer");
+    let row = sqlx::query(
+        "SELECT attempts, last_outcome, extract(epoch FROM next_attempt_time - now())::float8 AS wait FROM queue WHERE id = $1",
+    )
+    .bind(id)
+    .fetch_one(store.pool())
+    .await
+    .expect("row");
+    assert_eq!((row.get::<i32, _>("attempts"), row.get::<&str, _>("last_outcome")), (1, "451 later"));
+    assert!((295.0..=300.0).contains(&row.get::<f64, _>("wait")));
+    assert_eq!(queue.take_due(10, &[]).await.expect("take").len(), 1, "only the other one is due");
+
+    // An operator makes it due, another one holds it.
+    assert_eq!(queue.retry(&[id]).await.expect("retry"), 1);
+    assert_eq!(queue.take_due(10, &[]).await.expect("take")[0].attempts, 1);
+    queue.hold(&[id]).await.expect("hold");
+    assert!(queue.renew(&[id]).await.expect("renew").is_empty(), "a held row is nobody's");
+    assert!(queue.take_due(10, &[]).await.expect("take").is_empty());
+    // Holding stops attempts, not the five days.
+    assert!(queue.take_expired_held().await.expect("held").is_empty());
+    let impatient = queue_of(&store, Duration::ZERO);
+    let held = impatient.take_expired_held().await.expect("held");
+    assert!(held.len() == 1 && held[0].held && held[0].expired);
+
+    let all: Vec<i64> =
+        sqlx::query_scalar("SELECT id FROM queue ORDER BY id").fetch_all(store.pool()).await.expect("ids");
+    queue.finish(&all[..1]).await.expect("finish");
+    assert_eq!((count(&store, "messages").await, count(&store, "queue").await), (1, 1));
+    queue.finish(&all).await.expect("finish");
+    queue.finish(&all).await.expect("again");
+    assert_eq!((count(&store, "messages").await, count(&store, "queue").await), (0, 0));
+}
+
+/// A running queue that sends everything to one host.
+struct House {
+    store: Store,
+    acceptor: Acceptor,
+    queue: Queue,
+    shutdown: Shutdown,
+    _blobs: tempfile::TempDir,
+    _postgres: Postgres,
+}
+
+impl House {
+    async fn open(host: &Host, retry_seconds: u64, lifetime_seconds: u64) -> Self {
+        let (postgres, store) = Postgres::start().await;
+        let shutdown = Shutdown::new();
+        let replica = Uuid::new_v4();
+        let acceptor = Acceptor::start(&store, replica);
+        let folder = tempfile::tempdir().expect("folder");
+        let blobs = Blobs::open(&format!("file://{}", folder.path().display())).expect("blobs");
+        let settings = QueueSettings {
+            queue_retry_seconds: vec![retry_seconds],
+            queue_lifetime_seconds: lifetime_seconds,
+            limit_outbound_connections: 10,
+            limit_outbound_connections_per_domain: 5,
+            resolver: None,
+            outbound_port: 25,
+            outbound_allowed_networks: Vec::new(),
+        };
+        let outbound = OutboundSettings {
+            smarthost: Some(Smarthost { host: host.address.ip().to_string(), port: host.address.port() }),
+            timeouts: Timeouts {
+                banner: Duration::from_secs(3),
+                dot: Duration::from_secs(3),
+                ..Timeouts::default()
+            },
+            ..settings.outbound(None, "mail.postern.test").expect("settings")
+        };
+        let parts = QueueParts {
+            store: QueueStore::new(store.pool().clone(), replica, settings.lifetime()),
+            acceptor: acceptor.clone(),
+            directory: fake_directory(&shutdown),
+            contents: Arc::new(StoredContents::new(blobs)),
+        };
+        let queue = super::start(parts, &settings, outbound, &shutdown).expect("queue");
+        Self { store, acceptor, queue, shutdown, _blobs: folder, _postgres: postgres }
+    }
+
+    /// Accepts a message for remote recipients and hands its rows over, as the submission door does.
+    async fn submit(&self, sender: &str, recipients: &[(&str, Option<&str>)]) {
+        let content = Bytes::from_static(b"Subject: hello\r\n\r\n.body\r\n");
+        let queue_row = |(recipient, via): &(&str, Option<&str>)| NewQueueRow {
+            recipient: recipient.parse().expect("recipient"),
+            via: via.map(|via| via.parse().expect("via")),
+            class: QueueClass::Mail,
+        };
+        let rows: Vec<NewQueueRow> = recipients.iter().map(queue_row).collect();
+        let message = NewMessage {
+            id: MessageId::new(),
+            sender: sender.parse().expect("sender"),
+            prefix: Bytes::from_static(b"Received: by mail.postern.test\r\n"),
+            content_bytes: content.len() as u64,
+            checksum: crc32c::crc32c(&content),
+            content: StoredContent::Inline(content),
+            flags: MessageFlags::default(),
+            customer: None,
+            login: None,
+            peer_ip: None,
+        };
+        let unit = AcceptUnit {
+            message: message.clone(),
+            entries: Vec::new(),
+            queue: rows.clone(),
+            finished_queue_ids: Vec::new(),
+        };
+        let by = tokio::time::Instant::now() + Duration::from_secs(10);
+        let committed = self.acceptor.commit(unit, by).await.expect("commit");
+        self.queue.handle.offer(born(&message, &rows, &committed.queue_ids));
+    }
+
+    async fn until_empty(&self) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        while count(&self.store, "queue").await > 0 {
+            assert!(tokio::time::Instant::now() < deadline, "the queue does not drain");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The one bounce in box 1.
+    async fn bounce(&self) -> String {
+        let row = sqlx::query(
+            "SELECT e.mailbox_id, e.prefix || m.prefix || m.content AS whole FROM entries e JOIN messages m ON m.id = e.message_id",
+        )
+        .fetch_one(self.store.pool())
+        .await
+        .expect("one bounce");
+        assert_eq!(row.get::<i64, _>("mailbox_id"), 1);
+        String::from_utf8(row.get::<Vec<u8>, _>("whole")).expect("text")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_offered_leaves_at_once() {
+    let host = Host::start(Script { pipelining: true, ..Script::default() }).await;
+    let house = House::open(&host, 300, 432_000).await;
+    house
+        .submit(
+            "a@here.test",
+            &[("b@far.test", None), ("c@away.test", None), ("d@far.test", Some("fwd@here.test"))],
+        )
+        .await;
+    house.until_empty().await;
+    let mut mails = host.seen().mails;
+    mails.sort_by_key(|mail| mail.recipients.len());
+    assert_eq!(mails.len(), 2);
+    let forwarded =
+        "Delivered-To: fwd@here.test\r\nReceived: by mail.postern.test\r\nSubject: hello\r\n\r\n.body\r\n";
+    assert_eq!(String::from_utf8_lossy(&mails[0].content), forwarded);
+    // One message to one place is one transaction, whatever the domains.
+    assert_eq!(mails[1].recipients, ["b@far.test", "c@away.test"]);
+    assert_eq!(mails[1].content, b"Received: by mail.postern.test\r\nSubject: hello\r\n\r\n.body\r\n");
+    assert_eq!(count(&house.store, "messages").await, 0);
+    assert!(house.shutdown.finish(Duration::from_secs(5)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b_02_refused_recipients_come_back_in_one_bounce() {
+    let script = Script::default()
+        .refusing("b@far.test", "550 5.1.1 no such user")
+        .refusing("c@far.test", "553 5.1.3 what");
+    let host = Host::start(script).await;
+    let house = House::open(&host, 300, 432_000).await;
+    house.submit("a@here.test", &[("b@far.test", None), ("ok@far.test", None), ("c@far.test", None)]).await;
+    house.until_empty().await;
+    let bounce = house.bounce().await;
+    assert!(bounce.starts_with("Return-Path: <>\r\n"), "{bounce}");
+    for line in [
+        "Auto-Submitted: auto-replied\r\n",
+        "Final-Recipient: rfc822; b@far.test\r\nAction: failed\r\nStatus: 5.1.1\r\n",
+        "Final-Recipient: rfc822; c@far.test\r\nAction: failed\r\nStatus: 5.1.3\r\n",
+        "Diagnostic-Code: smtp; 550 5.1.1 no such user\r\n",
+        "Subject: hello\r\n",
+    ] {
+        assert!(bounce.contains(line), "{line}\n{bounce}");
+    }
+    assert_eq!(host.seen().mails.len(), 1);
+    assert_eq!(count(&house.store, "messages").await, 1, "only the bounce is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bounce_never_causes_a_bounce() {
+    let host = Host::start(Script::default().answering("RCPT", "550 5.1.1 no")).await;
+    let house = House::open(&host, 300, 432_000).await;
+    house.submit("", &[("b@far.test", None)]).await;
+    // The sender is outside: its bounce leaves, is refused, and that is the end.
+    house.submit("stranger@far.test", &[("b@far.test", None)]).await;
+    house.until_empty().await;
+    assert_eq!((count(&house.store, "messages").await, count(&house.store, "entries").await), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stays_deferred_is_tried_again_and_given_up_in_the_end() {
+    let host = Host::start(Script::default().answering("RCPT", "450 4.2.1 greylisted")).await;
+    let house = House::open(&host, 1, 1).await;
+    house.submit("a@here.test", &[("b@far.test", None)]).await;
+    house.until_empty().await;
+    let bounce = house.bounce().await;
+    assert!(bounce.contains("Status: 5.4.7\r\n"), "{bounce}");
+    assert!(bounce.contains("450 4.2.1 greylisted"), "{bounce}");
+    assert!(host.seen().connections >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_dead_replica_are_found() {
+    let host = Host::start(Script::default()).await;
+    let house = House::open(&host, 300, 432_000).await;
+    due_message(&house.store, &["b@far.test"]).await;
+    run(
+        &house.store,
+        "UPDATE queue SET state = 2, lease_owner = gen_random_uuid(), lease_until = now() - interval '1 second'",
+    )
+    .await;
+    house.queue.handle.wake();
+    house.until_empty().await;
+    assert_eq!(host.seen().mails.len(), 1);
+    assert_eq!(host.seen().mails[0].content, b"abc\r\n");
+}
