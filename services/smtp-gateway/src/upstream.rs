@@ -6,7 +6,13 @@ mod recipients;
 mod revocations;
 mod submission;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use postern_mail::{EmailAddress, PeerIp, Reason, ReversePath, Verdict};
 use postern_mesh::{client::MeshChannel, directory::Directory, failure, shutdown::Shutdown};
@@ -205,9 +211,14 @@ fn believed(status: &Status, own: &[Reason], service: &'static str, session_id: 
     shown
 }
 
-/// The log's half of a failure; the peer only learns that it is temporary.
+/// The log's half of a failure; the peer only learns that it is temporary. All are counted, one a second is written.
 fn away(service: &'static str, status: &Status, session_id: &str, reason: Reason) {
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
     metrics::counter!("postern_smtp_upstream_failures_total", "service" => service).increment(1);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    if WRITTEN.swap(now, Ordering::Relaxed) == now {
+        return;
+    }
     tracing::warn!(
         session_id,
         service,

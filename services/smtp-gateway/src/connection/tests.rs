@@ -1,5 +1,6 @@
 //! Whole conversations over an in-memory connection, with the services of a small world behind it.
 
+mod content;
 mod house;
 
 use std::{sync::atomic::Ordering, time::Duration};
@@ -265,109 +266,6 @@ async fn bad_lines_get_one_answer_and_the_session_lives() {
             )),
         )
         .await;
-}
-
-#[tokio::test]
-async fn bad_content_is_refused_after_its_true_end_and_the_session_lives() {
-    let house = TestHouse::new();
-    let mut client = house.transcript(Door::Mx, START).await;
-    for (content, reply) in [
-        (&b"a\nb\r\n.\r\n"[..], "550 5.6.0"),
-        (b"a\r\n.\nb\r\n.\r\n", "550 5.6.0"),
-        (b"\0\r\n.\r\n", "550 5.6.0"),
-        (b"good\r\n.\r\n", "250 2.0.0"),
-    ] {
-        client.write(b"MAIL FROM:<a@far.test>\r\nRCPT TO:<user@homepage.test>\r\nDATA\r\n").await;
-        for expected in ["250", "250", "354"] {
-            assert!(client.line().await.starts_with(expected));
-        }
-        client.write(content).await;
-        let answer = client.line().await;
-        assert!(answer.starts_with(reply), "{answer}");
-    }
-    assert_eq!(house.world.taken.lock().expect("lock").len(), 1);
-}
-
-/// `size` octets of lines.
-fn body(size: usize) -> Vec<u8> {
-    b"0123456789012345678901234567890123456789012345678901234567890123456789012345\r\n"
-        .iter()
-        .copied()
-        .cycle()
-        .take(size / 78 * 78)
-        .collect()
-}
-
-async fn send(house: &TestHouse, content: &[u8]) -> String {
-    let mut client = house.transcript(Door::Mx, START).await;
-    client.write(b"MAIL FROM:<a@far.test>\r\nRCPT TO:<user@homepage.test>\r\nDATA\r\n").await;
-    for expected in ["250", "250", "354"] {
-        assert!(client.line().await.starts_with(expected));
-    }
-    client.write(content).await;
-    client.write(b".\r\n").await;
-    let answer = client.line().await;
-    client.write(b"NOOP\r\n").await;
-    assert!(client.line().await.starts_with("250"), "the session lives");
-    answer
-}
-
-#[tokio::test]
-async fn large_content_streams_in_bounded_frames() {
-    let house = TestHouse::new();
-    let content = body(3_000_000);
-    assert!(send(&house, &content).await.starts_with("250 2.0.0"));
-    let taken = house.world.taken.lock().expect("lock").clone();
-    assert!(taken[0].content == content, "byte-exact");
-    assert!(taken[0].frames > 20, "{} frames", taken[0].frames);
-    assert_eq!(taken[0].answer_within_millis, 40_000);
-}
-
-#[tokio::test]
-async fn s_51_too_large_is_read_to_its_end_and_dropped() {
-    let mut house = TestHouse::new();
-    house.house.data_limits.message_max_bytes = Some(500_000);
-    assert!(send(&house, &body(2_000_000)).await.starts_with("552 5.3.4"));
-    assert!(house.world.taken.lock().expect("lock").is_empty());
-}
-
-#[tokio::test]
-async fn delivery_that_breaks_or_refuses() {
-    for size in [100, 2_000_000] {
-        let house = TestHouse::new();
-        for (says, reply) in [
-            (Reason::MailLoop, "554 5.4.6"),
-            (Reason::InsufficientStorage, "452 4.3.1"),
-            (Reason::Unavailable, "451 4.3.0"),
-            // Not delivery's to say: a gateway that gets it was misunderstood.
-            (Reason::InvalidArgument, "451 4.3.0"),
-            (Reason::TooManyErrors, "451 4.3.0"),
-        ] {
-            *house.world.delivery_says.lock().expect("lock") = Some(says);
-            let answer = send(&house, &body(size)).await;
-            assert!(answer.starts_with(reply), "{says:?} {size}: {answer}");
-        }
-        assert!(house.world.taken.lock().expect("lock").is_empty());
-    }
-    let house = TestHouse::new();
-    house.world.delivery_breaks_after.store(200_000, Ordering::SeqCst);
-    assert!(send(&house, &body(5_000_000)).await.starts_with("451 4.3.0"));
-}
-
-#[tokio::test]
-async fn s_20_a_client_that_goes_away_before_the_dot_leaves_nothing() {
-    for size in [100, 1_000_000] {
-        let house = TestHouse::new();
-        let mut client = house.transcript(Door::Mx, START).await;
-        client.write(b"MAIL FROM:<a@far.test>\r\nRCPT TO:<user@homepage.test>\r\nDATA\r\n").await;
-        for _ in 0..3 {
-            client.line().await;
-        }
-        client.write(&body(size)).await;
-        drop(client);
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        assert!(house.world.taken.lock().expect("lock").is_empty());
-    }
 }
 
 #[tokio::test]

@@ -1,0 +1,150 @@
+//! STARTTLS, AUTH, and rights that are taken away.
+
+use super::*;
+
+#[test]
+fn s_70_starttls_forgets_everything() {
+    let mut talk = Talk::greeted(Door::Mx);
+    assert_eq!(talk.says("STARTTLS"), ["220 2.0.0 ready to start TLS"]);
+    assert!(matches!(talk.next, Next::StartTls));
+    assert!(talk.event(Event::TlsEstablished("TLSv1.3".into())).is_empty());
+    assert_eq!(talk.code("MAIL FROM:<>"), "503");
+    assert_eq!(talk.code("STARTTLS"), "503");
+    talk.says("EHLO c.test");
+    talk.says("MAIL FROM:<>");
+    talk.says("RCPT TO:<box@x.test>");
+    talk.says("DATA");
+    let Next::Content(envelope) = &talk.next else { panic!("content") };
+    assert_eq!((envelope.with_protocol, envelope.tls.as_str()), ("ESMTPS", "TLSv1.3"));
+}
+
+#[test]
+fn s_71_plain_text_behind_starttls_closes() {
+    let mut talk = Talk::greeted(Door::Mx);
+    talk.says("STARTTLS");
+    assert_eq!(talk.event(Event::SpokeBeforeTls), ["554 5.5.0 protocol synchronization error"]);
+    assert!(talk.is_closed());
+}
+
+#[test]
+fn s_72_starttls_after_auth() {
+    let mut talk = Talk::greeted(Door::Submission);
+    assert_eq!(talk.code("AUTH PLAIN AHUAcmlnaHQ="), "235");
+    assert_eq!(talk.code("STARTTLS"), "503");
+}
+
+#[test]
+fn s_73_submission_needs_a_login_or_a_grant_before_mail() {
+    let mut talk = Talk::greeted(Door::Submission);
+    assert_eq!(
+        talk.says("MAIL FROM:<u@homepage.test>"),
+        ["530 5.7.0 relaying prohibited: check your mail at mail.homepage.test first, then send again"]
+    );
+    assert_eq!(talk.code("RCPT TO:<box@x.test>"), "503");
+    assert_eq!(talk.says("MAIL FROM:<away@homepage.test>")[0][..9], *"451 4.3.0");
+    assert_eq!(talk.code("MAIL FROM:<granted@homepage.test>"), "250");
+    talk.says("RSET");
+    assert_eq!(talk.code("AUTH PLAIN AHUAcmlnaHQ="), "235");
+    assert_eq!(talk.code("MAIL FROM:<u@homepage.test>"), "250");
+    talk.says("RCPT TO:<box@x.test>");
+    talk.says("DATA");
+    let Next::Content(envelope) = &talk.next else { panic!("content") };
+    assert_eq!((envelope.with_protocol, envelope.right.clone()), ("ESMTPA", Some(right(7, true))));
+}
+
+#[test]
+fn s_80_auth_plain_and_login() {
+    let mut talk = Talk::greeted(Door::Submission);
+    assert_eq!(talk.says("AUTH PLAIN"), ["334 "]);
+    assert!(matches!(talk.next, Next::SaslLine));
+    assert!(talk.event(Event::SaslLine(b"AHUAcmlnaHQ=".to_vec())).is_empty());
+    let Next::Ask(question) = &talk.next else { panic!("asks") };
+    let Question::Login(credentials) = question else { panic!("login") };
+    assert_eq!((credentials.login.as_str(), credentials.password.as_slice()), ("u", &b"right"[..]));
+    let event = answer(question);
+    assert_eq!(talk.event(event), ["235 2.7.0 authentication succeeded"]);
+    assert_eq!(talk.code("AUTH PLAIN AHUAcmlnaHQ="), "503");
+
+    let mut talk = Talk::greeted(Door::Smtps);
+    assert_eq!(talk.says("AUTH LOGIN"), ["334 VXNlcm5hbWU6"]);
+    assert_eq!(talk.event(Event::SaslLine(b"dQ==".to_vec())), ["334 UGFzc3dvcmQ6"]);
+    talk.event(Event::SaslLine(b"cmlnaHQ=".to_vec()));
+    assert!(matches!(talk.next, Next::Ask(Question::Login(_))));
+    assert_eq!(talk.event(Event::LoginAnswered(Ok(login()))), ["235 2.7.0 authentication succeeded"]);
+}
+
+#[test]
+fn s_81_auth_that_goes_wrong() {
+    for (line, reply) in [
+        (&b"*"[..], "501 5.5.2"),
+        (b"!!!", "501 5.5.2"),
+        (b"AHUA", "501 5.5.2"),
+        (b"b3RoZXIAdQByaWdodA==", "535 5.7.8"),
+    ] {
+        let mut talk = Talk::greeted(Door::Submission);
+        talk.says("AUTH PLAIN");
+        let replies = talk.event(Event::SaslLine(line.to_vec()));
+        assert_eq!(replies[0][..9], *reply, "{line:?}");
+        assert!(matches!(talk.next, Next::Command));
+        assert_eq!(talk.code("NOOP"), "250");
+    }
+    let mut talk = Talk::greeted(Door::Submission);
+    talk.says("AUTH PLAIN");
+    assert_eq!(talk.event(Event::LineTooLong)[0][..9], *"500 5.5.6");
+    assert_eq!(talk.code("AUTH CRAM-MD5"), "504");
+    assert_eq!(talk.code("AUTH PLAIN AHUAYXdheQ=="), "454");
+    let mut talk = Talk::at(Door::Submission);
+    assert_eq!(talk.code("AUTH PLAIN AHUAcmlnaHQ="), "503");
+    let mut talk = Talk::greeted(Door::Submission);
+    talk.says("MAIL FROM:<granted@homepage.test>");
+    assert_eq!(talk.code("AUTH PLAIN AHUAcmlnaHQ="), "503");
+    assert_eq!(Talk::greeted(Door::Mx).code("AUTH PLAIN AHUAcmlnaHQ="), "502");
+}
+
+#[test]
+fn s_83_three_failed_logins() {
+    let mut talk = Talk::greeted(Door::Submission);
+    assert_eq!(talk.code("AUTH PLAIN AHUAd3Jvbmc="), "535");
+    assert_eq!(talk.code("AUTH PLAIN AHUAYXdheQ=="), "454");
+    assert_eq!(talk.code("AUTH PLAIN AHUAd3Jvbmc="), "535");
+    assert_eq!(talk.code("AUTH PLAIN AHUAd3Jvbmc="), "421");
+    assert!(talk.is_closed());
+}
+
+#[test]
+fn revocations_cut_those_who_rely_on_the_right() {
+    let any = Revocation { client: None, mailbox_id: None };
+    let of_box = |id| Revocation { client: None, mailbox_id: Some(id) };
+    let of_client = |client: &str| Revocation { client: Some(client.into()), mailbox_id: None };
+    let granted = || {
+        let mut talk = Talk::greeted(Door::Mx);
+        talk.says("MAIL FROM:<>");
+        talk.says("RCPT TO:<far@y.test>");
+        talk
+    };
+    let with_login = || {
+        let mut talk = Talk::greeted(Door::Submission);
+        talk.says("AUTH PLAIN AHUAcmlnaHQ=");
+        talk
+    };
+    let stranger = || Talk::greeted(Door::Mx);
+    let table: [(&dyn Fn() -> Talk, Revocation, bool); 10] = [
+        (&granted, of_box(7), true),
+        (&granted, of_box(8), false),
+        (&granted, of_client("203.0.113.9"), true),
+        (&granted, of_client("203.0.113.10"), false),
+        (&granted, Revocation { client: Some("203.0.113.9".into()), mailbox_id: Some(8) }, false),
+        (&granted, any.clone(), true),
+        (&with_login, of_box(7), true),
+        (&with_login, of_client("203.0.113.9"), false),
+        (&stranger, any, false),
+        (&stranger, of_box(7), false),
+    ];
+    for (make, revocation, cut) in table {
+        let mut talk = make();
+        let replies = talk.event(Event::Revoked(revocation.clone()));
+        assert_eq!(talk.is_closed(), cut, "{revocation:?}");
+        let expected: &[&str] = if cut { &["421 4.7.0 disconnected by administrator"] } else { &[] };
+        assert_eq!(replies, expected);
+    }
+}
