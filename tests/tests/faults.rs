@@ -252,8 +252,8 @@ async fn read_and_delete_until_stopped(
             }
             match outcome {
                 Some(reply) if reply.starts_with("+OK") => confirmed.extend(marked),
-                Some(_) => {}
-                None => in_doubt.extend(marked),
+                // -ERR, too: a part may have died between the commit and its answer (RFC 1939 section 6 leaves it open).
+                _ => in_doubt.extend(marked),
             }
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,4 +1,4 @@
-//! A box in use is locked, frees itself, and its owner can free it (DESIGN: "The lock").
+//! A box in use is locked, frees itself, and its owner can free it (PROMISES.md, "The lock").
 
 use std::{
     collections::BTreeMap,

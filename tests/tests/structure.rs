@@ -1,4 +1,4 @@
-//! The house keeps its order: crates depend downwards only, and gateways are built alike (DESIGN section 2).
+//! The house keeps its order: crates depend downwards only, and gateways are built alike (DECISIONS.md).
 
 use std::{collections::BTreeSet, fs, path::Path};
 

@@ -12,7 +12,7 @@ use crate::settings::Networks;
 const CLOCK_SKEW_MILLIS: i64 = 120_000;
 /// Longest life, seconds, whatever a domain says.
 const GRANT_MAX_SECONDS: u32 = 3600;
-/// A poll renews a grant at most so often, seconds (DESIGN section 8).
+/// A poll renews a grant at most so often, seconds (PROMISES.md, "Where the speed comes from").
 const RENEW_AFTER_SECONDS: u32 = 10;
 
 /// Milliseconds since 1970 by this machine's clock.

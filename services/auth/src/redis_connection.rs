@@ -28,7 +28,7 @@ const START_PAUSE: Duration = Duration::from_millis(250);
 /// Why a Redis cannot be used although it answers.
 #[derive(Debug, Error)]
 enum UnfitRedis {
-    /// It would throw grants and throttles away at will (DESIGN section 7).
+    /// It would throw grants and throttles away at will.
     #[error(
         "maxmemory-policy is {0}: it must be noeviction, for what Redis holds here must not vanish by itself"
     )]

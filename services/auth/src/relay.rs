@@ -117,7 +117,7 @@ pub(crate) fn is_alive(credential_version: i64, mailbox: Option<&MailboxIdentity
 }
 
 /// May this customer's boxes use an envelope sender of this domain? A domain that is not live here belongs to the
-/// world, or whoever typed gmail.com could stop everyone's mail from it (DESIGN, "Delegation").
+/// world, or whoever typed gmail.com could stop everyone's mail from it (PROMISES.md, "Delegation").
 fn may_use_sender(customer: &str, sender: Option<&DomainIdentity>) -> bool {
     let Some(domain) = sender.filter(|domain| domain.state() == DomainState::Live) else { return true };
     domain.customer == customer

@@ -9,7 +9,7 @@ use postern_mesh::StartError;
 use thiserror::Error;
 
 /// Networks that cannot be a client's own address: behind one of them stand many, so that one login would open the
-/// relay for all (DESIGN, "The grant"). This network, private use (RFC 1918), carrier NAT (RFC 6598), loopback,
+/// relay for all (PROMISES.md, "The grant"). This network, private use (RFC 1918), carrier NAT (RFC 6598), loopback,
 /// link-local (RFC 3927, RFC 4291), multicast and reserved, unique local (RFC 4193), unspecified.
 const REFUSED_NETWORKS: &str = "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,127.0.0.0/8,169.254.0.0/16,172.16.0.0/12,\
     192.168.0.0/16,224.0.0.0/3,::/127,fc00::/7,fe80::/10,ff00::/8";

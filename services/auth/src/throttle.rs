@@ -1,4 +1,4 @@
-//! Who tries to log in where, as the throttle counts it (CONFORMANCE section 4, "brute force"). The counting itself is
+//! Who tries to log in where, as the throttle counts it (DECISIONS.md, 8). The counting itself is
 //! `scripts/throttle.lua`.
 //!
 //! Failures are counted by account and by client network. An attack on an account must not lock its owner out, so a

@@ -1,4 +1,4 @@
-//! Locks of all sessions of this gateway, renewed in one call every 20 s (DESIGN, "The lock"). Only sessions whose
+//! Locks of all sessions of this gateway, renewed in one call every 20 s (PROMISES.md, "The lock"). Only sessions whose
 //! connection is alive are in here: keep-alive ends those of dead peers.
 
 use std::{

@@ -232,7 +232,7 @@ fn denial(session_id: &str, status: &Status) -> Denial {
     Denial { reason, detail }
 }
 
-/// `in use since 12:03 from 203.0.113.9; it frees itself within 60 s of that session ending` (DESIGN, "The lock").
+/// `in use since 12:03 from 203.0.113.9; it frees itself within 60 s of that session ending` (PROMISES.md, "The lock").
 /// What the metadata does not say, or says in a wrong form, is left out.
 fn in_use(metadata: &HashMap<String, String>) -> String {
     let since = metadata.get("since").and_then(|text| text.parse::<jiff::Timestamp>().ok());

@@ -1,5 +1,5 @@
 //! The directory as everybody but account sees it: questions to `account.DirectoryService`, whose answers are kept as
-//! long as the change stream proves them current (DESIGN, "Real time").
+//! long as the change stream proves them current (PROMISES.md, "Real time").
 //!
 //! Nothing is evicted when something changes. Each kept answer carries the version and the epoch it is good for, and is
 //! used only while both still hold; so a change that arrives while a question is under way can never be lost.

@@ -1,5 +1,5 @@
 //! RCPT: where does an address lead, and may mail go there. One question to account for a whole group, one to auth for
-//! each recipient that is not here, never kept (DESIGN, "The grant").
+//! each recipient that is not here, never kept (PROMISES.md, "The grant").
 
 use futures_util::{StreamExt as _, stream};
 use postern_mail::{EmailAddress, Reason, ReversePath};

@@ -24,7 +24,7 @@ const COMMIT_WITHIN_MILLIS: u32 = 40_000;
 /// Frames that wait for delivery; the client waits for them.
 const FRAMES_WAITING_MAX: usize = 1;
 
-/// What delivery may say for good (CONFORMANCE R0, submission.proto).
+/// What delivery may say for good (PROMISES.md, promise 2, submission.proto).
 const REASONS_OF_DELIVERY: [Reason; 11] = [
     Reason::NoSuchMailbox,
     Reason::MailLoop,
@@ -131,7 +131,7 @@ impl Submission {
     }
 }
 
-/// The message's id is its W3C trace id (DESIGN section 6).
+/// The message's id is its W3C trace id .
 fn traced<S>(stream: S, message_id: &[u8]) -> Request<S> {
     let mut request = Request::new(stream);
     if telemetry::traces_are_exported()

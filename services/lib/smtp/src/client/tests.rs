@@ -170,6 +170,19 @@ fn loss_and_silence_defer_at_every_stage() {
 }
 
 #[test]
+fn in_doubt_is_not_tried_elsewhere() {
+    for stage in [Stage::Banner, Stage::Mail, Stage::Data, Stage::Content] {
+        assert!(Cause::Lost(stage).is_of_the_connection());
+        assert!(Cause::TimedOut(stage).is_of_the_connection());
+    }
+    for cause in
+        [Cause::Lost(Stage::Dot), Cause::TimedOut(Stage::Dot), Cause::Garbled(Stage::Dot), Cause::OwnContent]
+    {
+        assert!(!cause.is_of_the_connection(), "{cause}");
+    }
+}
+
+#[test]
 fn what_the_offers_forbid_is_refused_here() {
     let mut client = greeted(FULL);
     let mut large = mail(&["b@x.test"]);

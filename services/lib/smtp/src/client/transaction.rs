@@ -81,8 +81,8 @@ impl Cause {
     pub fn is_of_the_connection(&self) -> bool {
         match self {
             Self::Reply(reply) => reply.code == 421,
-            Self::TimedOut(stage) | Self::Lost(stage) => *stage != Stage::Dot,
-            Self::Garbled(_) => true,
+            // After the end of data it is open who has the mail: not to be sent elsewhere at once.
+            Self::TimedOut(stage) | Self::Lost(stage) | Self::Garbled(stage) => *stage != Stage::Dot,
             Self::OwnContent => false,
         }
     }

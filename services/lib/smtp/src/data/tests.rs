@@ -1,4 +1,4 @@
-//! End of data: every sequence of CONFORMANCE section 4 at every position and at every split.
+//! End of data: every known smuggling sequence at every position and at every split.
 
 use proptest::prelude::*;
 
@@ -77,7 +77,7 @@ fn s_23_high_octets_are_kept() {
     assert_eq!(outcome.content, wire[..130]);
 }
 
-/// The end of CONFORMANCE section 4: none of these ends a message, and each makes it a bad one.
+/// None of these ends a message, and each makes it a bad one.
 const NO_ENDS: [&[u8]; 13] = [
     b"\n.\n",
     b"\n.\r\n",
