@@ -8,11 +8,12 @@ mod idle;
 mod tls;
 mod transit;
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use ipnet::IpNet;
+use moka::sync::Cache;
 use postern_mail::{DomainName, EmailAddress, ReversePath};
 use postern_mesh::StartError;
 use postern_smtp::client::{
@@ -27,6 +28,11 @@ pub use transit::Transit;
 
 /// Recipients of one transaction: what every host must take (RFC 5321 section 4.5.3.1.8).
 pub const RECIPIENTS_MAX: usize = 100;
+
+/// A host that did not answer at all is left alone for so long: its queue must not hold all workers.
+const SILENT_FOR: Duration = Duration::from_secs(60);
+/// Silent hosts that are remembered.
+const SILENT_HOSTS_MAX: u64 = 10_000;
 
 /// How to reach the outside.
 #[derive(Clone, Debug)]
@@ -134,6 +140,8 @@ pub struct Outbound {
     finder: HostFinder,
     tls: Arc<rustls::ClientConfig>,
     idle: Arc<IdleConnections>,
+    /// Hosts that let a connection attempt run into its timeout, for a while.
+    silent: Cache<SocketAddr, ()>,
 }
 
 impl Outbound {
@@ -155,7 +163,8 @@ impl Outbound {
             use_tls: true,
             timeouts: settings.timeouts,
         };
-        Ok(Self { settings, client, finder, tls, idle: Arc::default() })
+        let silent = Cache::builder().max_capacity(SILENT_HOSTS_MAX).time_to_live(SILENT_FOR).build();
+        Ok(Self { settings, client, finder, tls, idle: Arc::default(), silent })
     }
 
     /// Where mail for `domain` goes.
@@ -221,12 +230,11 @@ impl Outbound {
         round: &mut Round<'_>,
         transit: &Transit,
     ) {
-        let own_is_allowed =
-            |host: &Host| *destination == Destination::Smarthost || self.is_listed(host.address.ip());
+        let is_smarthost = *destination == Destination::Smarthost;
         let mut takes_no_mail = None;
         let mut seen_temporary = false;
         for host in hosts {
-            match self.open(host, own_is_allowed(host)).await {
+            match self.open_unless_silent(host, is_smarthost).await {
                 Ok(connection) => {
                     seen_temporary = true;
                     self.try_connection(destination, connection, round, transit).await;
@@ -252,6 +260,18 @@ impl Outbound {
 
     fn is_listed(&self, ip: std::net::IpAddr) -> bool {
         self.settings.allowed_networks.iter().any(|network| network.contains(&ip.to_canonical()))
+    }
+
+    /// Opens a connection, unless the host let us wait in vain a moment ago.
+    async fn open_unless_silent(&self, host: &Host, is_smarthost: bool) -> Result<Connection, OpenError> {
+        if !is_smarthost && self.silent.contains_key(&host.address) {
+            return Err(OpenError::Unreachable(io::Error::other("it did not answer a minute ago")));
+        }
+        let opened = self.open(host, is_smarthost || self.is_listed(host.address.ip())).await;
+        if matches!(&opened, Err(OpenError::Unreachable(error)) if error.kind() == io::ErrorKind::TimedOut) {
+            self.silent.insert(host.address, ());
+        }
+        opened
     }
 
     /// Opens a connection; a host whose TLS is broken gets a second chance without (RFC 7435 section 3).
@@ -397,7 +417,7 @@ async fn look_up(smarthost: &Smarthost) -> Result<Vec<Host>, NoRoute> {
     let temporary =
         |why: String| NoRoute::Temporary(format!("the smarthost {} cannot be found: {why}", smarthost.host));
     let looking = tokio::net::lookup_host((smarthost.host.as_str(), smarthost.port));
-    match tokio::time::timeout(std::time::Duration::from_secs(10), looking).await {
+    match tokio::time::timeout(Duration::from_secs(10), looking).await {
         Err(_) => Err(temporary("no answer in time".to_owned())),
         Ok(Err(error)) => Err(temporary(error.to_string())),
         Ok(Ok(addresses)) => {

@@ -37,8 +37,10 @@ const RENEW_EVERY: Duration = Duration::from_secs(20);
 const CLOSE_IDLE_EVERY: Duration = Duration::from_secs(2);
 /// Rows that are held grow old slowly.
 const LOOK_AT_HELD_EVERY: Duration = Duration::from_secs(60);
+/// At the end, writing down what was done may take so long.
+const FLUSH_GRACE: Duration = Duration::from_secs(3);
 /// At the end, jobs that are under way may take so long.
-const LAST_GRACE: Duration = Duration::from_secs(15);
+const LAST_GRACE: Duration = Duration::from_secs(10);
 
 pub(super) struct Dispatcher {
     pub(super) worker: Arc<Worker>,
@@ -134,8 +136,10 @@ impl Loop {
         if *destination == Destination::Smarthost { total } else { per_domain }
     }
 
+    /// Jobs that could start now. What is pending while there is room waits for a busy domain, and the poll leaves
+    /// busy domains out: a slow one cannot keep the others' rows from being looked at.
     fn room(&self) -> usize {
-        self.parts.limits.0.saturating_sub(self.jobs.len() + self.pending.len())
+        self.parts.limits.0.saturating_sub(self.jobs.len())
     }
 
     fn may_poll(&self) -> bool {
@@ -335,6 +339,10 @@ impl Loop {
         let in_doubt = self.parts.worker.leases.stop(&unfinished);
         let free: Vec<i64> = unfinished.into_iter().filter(|id| !in_doubt.contains(id)).collect();
         self.give_back(&free).await;
+        // What hosts took must be known before this process is gone, else it would be sent again.
+        if !self.parts.worker.recorder.flush(FLUSH_GRACE).await {
+            tracing::warn!("going down with attempts that are not written down; some mail may be sent twice");
+        }
     }
 
     async fn give_back(&self, ids: &[i64]) {

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{Leases, QueueStore, store::Deferral};
 
@@ -17,12 +17,14 @@ const BATCH_MAX: usize = 512;
 const REPEAT_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is to be written about a row.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Note {
     /// It is done with: delivered, or nobody is to be told.
     Finished(i64),
     /// Again later.
     Deferred(Deferral),
+    /// Tells when everything before it is written.
+    Flush(oneshot::Sender<()>),
 }
 
 /// Where workers drop their notes. The writer ends when the last clone is gone.
@@ -36,6 +38,16 @@ impl Recorder {
         if self.notes.send(note).await.is_err() {
             tracing::error!("the queue's writer is gone; the row is found again when its lease ends");
         }
+    }
+
+    /// Waits until all notes so far are written, at most for `limit`; true when they are.
+    pub(super) async fn flush(&self, limit: Duration) -> bool {
+        let (written, is_written) = oneshot::channel();
+        let flushing = async {
+            self.note(Note::Flush(written)).await;
+            is_written.await.is_ok()
+        };
+        tokio::time::timeout(limit, flushing).await.unwrap_or(false)
     }
 }
 
@@ -51,10 +63,12 @@ async fn write_all(store: QueueStore, leases: Arc<Leases>, mut noted: mpsc::Rece
     while noted.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let mut finished = Vec::new();
         let mut deferred = Vec::new();
+        let mut waiting = Vec::new();
         for note in batch.drain(..) {
             match note {
                 Note::Finished(id) => finished.push(id),
                 Note::Deferred(deferral) => deferred.push(deferral),
+                Note::Flush(written) => waiting.push(written),
             }
         }
         while !finished.is_empty() {
@@ -70,6 +84,10 @@ async fn write_all(store: QueueStore, leases: Arc<Leases>, mut noted: mpsc::Rece
             }
         }
         leases.end(finished.into_iter().chain(deferred.into_iter().map(|deferral| deferral.id)));
+        for written in waiting {
+            // Whoever waited may have gone.
+            let _ = written.send(());
+        }
     }
 }
 
