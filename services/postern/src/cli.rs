@@ -18,8 +18,8 @@ mod table;
 
 use clap::Subcommand;
 
-pub use self::{failure::Failure, operator::Reach};
 use self::operator::Operator;
+pub use self::{failure::Failure, operator::Reach};
 
 /// The nouns.
 #[derive(Debug, Subcommand)]

@@ -10,7 +10,11 @@ use postern::{
 
 /// Postern, a mail platform: the house on one machine, and the operator's commands
 #[derive(Debug, Parser)]
-#[command(name = "postern", version, after_help = "Exit codes: 0 answered, 1 refused, 2 usage, 75 try later.")]
+#[command(
+    name = "postern",
+    version,
+    after_help = "Exit codes: 0 answered, 1 refused, 2 usage, 75 try later."
+)]
 struct Postern {
     #[command(flatten)]
     reach: Reach,

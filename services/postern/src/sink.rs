@@ -102,7 +102,10 @@ impl Default for SinkSettings {
 
 impl fmt::Debug for SinkSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SinkSettings").field("listen", &self.listen).field("folder", &self.folder).finish_non_exhaustive()
+        f.debug_struct("SinkSettings")
+            .field("listen", &self.listen)
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
     }
 }
 
@@ -271,8 +274,9 @@ mod tests {
             Moment::Content(received) if received.sender.starts_with("cut") => Answer::AcceptThenHangUp,
             _ => Answer::Accept,
         });
-        let sink =
-            Sink::start(SinkSettings { script: Some(script), ..SinkSettings::default() }).await.expect("start");
+        let sink = Sink::start(SinkSettings { script: Some(script), ..SinkSettings::default() })
+            .await
+            .expect("start");
         let said = talk(
             &sink,
             "HELO a.test\r\nMAIL FROM:<later@a.test>\r\nRCPT TO:<no@y.test>\r\nDATA\r\nRCPT TO:<yes@y.test>\r\n\

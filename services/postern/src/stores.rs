@@ -6,6 +6,7 @@
 mod binaries;
 mod error;
 mod keeper;
+mod leftover;
 mod owner;
 mod postgres;
 mod redis;
@@ -24,10 +25,19 @@ use self::{owner::Owner, postgres::Postgres, redis::Redis, sockets::Sockets};
 #[derive(Debug)]
 pub struct Stores {
     // The order is that of going down: Redis, Postgres, then the folder of their sockets.
-    redis: Redis,
-    postgres: Postgres,
+    redis: Option<Redis>,
+    postgres: Option<Postgres>,
     sockets: Sockets,
     _lock: File,
+}
+
+/// Which stores are to be private; the others are somewhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// A private Postgres.
+    pub postgres: bool,
+    /// A private Redis.
+    pub redis: bool,
 }
 
 impl Stores {
@@ -37,38 +47,59 @@ impl Stores {
     /// When a program is not installed, the folder is in use by another house, or one of them does not come up; the error
     /// shows the end of its log.
     pub async fn start(home: &Path) -> Result<Self, StoresError> {
+        Self::start_some(home, Wanted { postgres: true, redis: true }).await
+    }
+
+    /// The same for one of them only. What belongs to the other one (its address, its process id) is empty or 0.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_some(home: &Path, wanted: Wanted) -> Result<Self, StoresError> {
         fs::create_dir_all(home).map_err(|e| StoresError::file(home, e))?;
         let home = fs::canonicalize(home).map_err(|e| StoresError::file(home, e))?;
         let lock = lock(&home.join("stores.lock"))?;
         let owner = Owner::find()?;
         let sockets = Sockets::create(&home, &owner)?;
-        let postgres = Postgres::start(&home, sockets.path(), &owner).await?;
-        let redis = Redis::start(&home, sockets.path(), &owner).await?;
+        let postgres = match wanted.postgres {
+            true => Some(Postgres::start(&home, sockets.path(), &owner).await?),
+            false => None,
+        };
+        let redis = match wanted.redis {
+            true => Some(Redis::start(&home, sockets.path(), &owner).await?),
+            false => None,
+        };
         Ok(Self { redis, postgres, sockets, _lock: lock })
     }
 
     /// `postgres:///postern?host=...&user=postern`
     #[must_use]
     pub fn database_url(&self) -> String {
-        format!("postgres:///postern?host={}&user=postern", self.sockets.path().display())
+        let folder = self.sockets.path().display();
+        self.postgres
+            .as_ref()
+            .map(|_| format!("postgres:///postern?host={folder}&user=postern"))
+            .unwrap_or_default()
     }
 
     /// `redis+unix:///...`
     #[must_use]
     pub fn redis_url(&self) -> String {
-        format!("redis+unix://{}", self.redis.socket().display())
+        self.redis
+            .as_ref()
+            .map(|redis| format!("redis+unix://{}", redis.socket().display()))
+            .unwrap_or_default()
     }
 
     /// Process id of the postmaster.
     #[must_use]
     pub fn postgres_pid(&self) -> u32 {
-        self.postgres.pid()
+        self.postgres.as_ref().map_or(0, Postgres::pid)
     }
 
     /// Process id of Redis.
     #[must_use]
     pub fn redis_pid(&self) -> u32 {
-        self.redis.pid()
+        self.redis.as_ref().map_or(0, Redis::pid)
     }
 
     /// Starts Postgres again on the same data and socket, after it was killed; one that still runs is stopped before.
@@ -76,7 +107,10 @@ impl Stores {
     /// # Errors
     /// When it does not come up.
     pub async fn restart_postgres(&mut self) -> Result<(), StoresError> {
-        self.postgres.restart().await
+        match &mut self.postgres {
+            Some(postgres) => postgres.restart().await,
+            None => Ok(()),
+        }
     }
 
     /// Starts Redis again on the same socket, empty; one that still runs is stopped before.
@@ -84,7 +118,10 @@ impl Stores {
     /// # Errors
     /// When it does not come up.
     pub async fn restart_redis(&mut self) -> Result<(), StoresError> {
-        self.redis.restart().await
+        match &mut self.redis {
+            Some(redis) => redis.restart().await,
+            None => Ok(()),
+        }
     }
 
     /// Starts again what has ended by itself. Returns the names of what was started.
@@ -93,21 +130,30 @@ impl Stores {
     /// When one does not come up.
     pub async fn revive(&mut self) -> Result<Vec<&'static str>, StoresError> {
         let mut revived = Vec::new();
-        if self.postgres.has_ended() {
-            self.postgres.restart().await?;
-            revived.push("postgres");
-        }
-        if self.redis.has_ended() {
-            self.redis.restart().await?;
+        // Redis first: it is there at once, while Postgres may have to recover.
+        if let Some(redis) = &mut self.redis
+            && redis.has_ended()
+        {
+            redis.restart().await?;
             revived.push("redis");
+        }
+        if let Some(postgres) = &mut self.postgres
+            && postgres.has_ended()
+        {
+            postgres.restart().await?;
+            revived.push("postgres");
         }
         Ok(revived)
     }
 
     /// Stops Redis, then Postgres (fast mode: open transactions are rolled back, a checkpoint is written). At most 12 s.
     pub async fn stop(mut self) {
-        self.redis.stop().await;
-        self.postgres.stop().await;
+        if let Some(redis) = &mut self.redis {
+            redis.stop().await;
+        }
+        if let Some(postgres) = &mut self.postgres {
+            postgres.stop().await;
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
     cli::Reach,
     home::{Doors, Home},
     sink::{Sink, SinkSettings},
-    stores::Stores,
+    stores::{Stores, Wanted},
 };
 
 /// How often private stores are looked at.
@@ -139,13 +139,20 @@ impl Up {
 
 /// Private stores, as far as no others are named.
 async fn start_stores(home: &Home, profile: &mut Profile) -> anyhow::Result<Option<Stores>> {
-    let named = ["POSTERN_DATABASE_URL", "POSTERN_REDIS_URL"].map(|s| profile.chosen(s).is_some());
-    if named == [true, true] {
+    let wanted = Wanted {
+        postgres: profile.chosen("POSTERN_DATABASE_URL").is_none(),
+        redis: profile.chosen("POSTERN_REDIS_URL").is_none(),
+    };
+    if !wanted.postgres && !wanted.redis {
         return Ok(None);
     }
-    let stores = Stores::start(home.path()).await?;
-    profile.default("POSTERN_DATABASE_URL", stores.database_url());
-    profile.default("POSTERN_REDIS_URL", stores.redis_url());
+    let stores = Stores::start_some(home.path(), wanted).await?;
+    if wanted.postgres {
+        profile.default("POSTERN_DATABASE_URL", stores.database_url());
+    }
+    if wanted.redis {
+        profile.default("POSTERN_REDIS_URL", stores.redis_url());
+    }
     Ok(Some(stores))
 }
 

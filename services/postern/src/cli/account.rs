@@ -4,8 +4,9 @@ use clap::Subcommand;
 use postern_mesh::client::MeshChannel;
 use postern_proto::{
     account::v1::{
-        ActivityState, CreateMailboxRequest, DeleteMailboxRequest, ListMailboxesRequest, ListMailboxesResponse,
-        Mailbox, SetMailboxPasswordRequest, UpdateMailboxRequest, mailbox_service_client::MailboxServiceClient,
+        ActivityState, CreateMailboxRequest, DeleteMailboxRequest, ListMailboxesRequest,
+        ListMailboxesResponse, Mailbox, SetMailboxPasswordRequest, UpdateMailboxRequest,
+        mailbox_service_client::MailboxServiceClient,
     },
     google::FieldMask,
 };
@@ -102,7 +103,8 @@ impl AccountCommand {
             Self::Resume { address } => set_state(operator, client, address, ActivityState::Active).await,
             Self::Remove { address } => {
                 let said = format!("account {address} is removed");
-                operator.done(&client.delete_mailbox(DeleteMailboxRequest { address }).await?.into_inner(), said)
+                operator
+                    .done(&client.delete_mailbox(DeleteMailboxRequest { address }).await?.into_inner(), said)
             }
         }
     }

@@ -1,6 +1,7 @@
 //! `postern customer`: who owns domains.
 
 use clap::Subcommand;
+use postern_mesh::client::MeshChannel;
 use postern_proto::{
     account::v1::{
         ActivityState, CreateCustomerRequest, Customer, DeleteCustomerRequest, GetCustomerRequest,
@@ -9,7 +10,6 @@ use postern_proto::{
     },
     google::FieldMask,
 };
-use postern_mesh::client::MeshChannel;
 
 use super::{
     Failure,

@@ -40,7 +40,8 @@ impl DefaultAddressCommand {
                 operator.show(&answer, |a| sentence(a.default_address.as_ref()))
             }
             Self::Show { domain } => {
-                let answer = client.get_default_address(GetDefaultAddressRequest { domain }).await?.into_inner();
+                let answer =
+                    client.get_default_address(GetDefaultAddressRequest { domain }).await?.into_inner();
                 operator.show(&answer, |a| sentence(a.default_address.as_ref()))
             }
         }

@@ -23,7 +23,9 @@ type Client = ForwardServiceClient<MeshChannel>;
 #[derive(Debug, Subcommand)]
 pub enum ForwardCommand {
     /// Create a forward, or add targets to it
-    #[command(after_help = "Example:\n  postern forward add sales@homepage.test anna@homepage.test anna@elsewhere.test")]
+    #[command(
+        after_help = "Example:\n  postern forward add sales@homepage.test anna@homepage.test anna@elsewhere.test"
+    )]
     Add {
         /// Address of the forward
         address: String,

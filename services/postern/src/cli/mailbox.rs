@@ -18,7 +18,9 @@ use super::{
 #[derive(Debug, Subcommand)]
 pub enum MailboxCommand {
     /// Show how much a box holds
-    #[command(after_help = "Examples:\n  postern mailbox show anna@homepage.test\n  postern mailbox show homepage")]
+    #[command(
+        after_help = "Examples:\n  postern mailbox show anna@homepage.test\n  postern mailbox show homepage"
+    )]
     Show {
         /// Address of the box, or the login of a default box
         address: String,

@@ -39,7 +39,13 @@ pub struct Reach {
     pub delivery_url: Option<String>,
 
     /// File that holds the operator token (POSTERN_OPERATOR_TOKEN holds the token itself)
-    #[arg(long, global = true, env = "POSTERN_OPERATOR_TOKEN_FILE", value_name = "FILE", hide_short_help = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "POSTERN_OPERATOR_TOKEN_FILE",
+        value_name = "FILE",
+        hide_short_help = true
+    )]
     pub operator_token_file: Option<PathBuf>,
 }
 
@@ -71,9 +77,11 @@ impl Reach {
         {
             return Ok(token);
         }
-        let file = self.operator_token_file.clone().unwrap_or_else(|| Home::at(&self.home).operator_token_file());
-        let text = fs::read_to_string(&file)
-            .map_err(|e| Failure::Usage(format!("the operator token cannot be read: {}: {e}", file.display())))?;
+        let file =
+            self.operator_token_file.clone().unwrap_or_else(|| Home::at(&self.home).operator_token_file());
+        let text = fs::read_to_string(&file).map_err(|e| {
+            Failure::Usage(format!("the operator token cannot be read: {}: {e}", file.display()))
+        })?;
         Ok(text.trim().to_owned())
     }
 }
@@ -90,7 +98,8 @@ pub(super) struct Operator {
 impl Operator {
     pub(super) async fn connect(reach: &Reach) -> Result<Self, Failure> {
         let doors = reach.doors()?;
-        let connect = |url: &str| MeshChannel::connect_unsigned(url).map_err(|e| Failure::Usage(e.to_string()));
+        let connect =
+            |url: &str| MeshChannel::connect_unsigned(url).map_err(|e| Failure::Usage(e.to_string()));
         let auth = connect(&doors.auth)?;
         let request = ExchangeTokenRequest { token: reach.token()? };
         let answer = LoginServiceClient::new(auth.clone()).exchange_token(request).await?.into_inner();

@@ -41,16 +41,20 @@ fn from_stdin() -> Result<String, Failure> {
         .take(INPUT_MAX_BYTES)
         .read_to_end(&mut octets)
         .map_err(|e| Failure::Usage(format!("the password cannot be read from standard input: {e}")))?;
-    let text = String::from_utf8(octets).map_err(|_| Failure::Usage("the password is not UTF-8".to_owned()))?;
+    let text =
+        String::from_utf8(octets).map_err(|_| Failure::Usage("the password is not UTF-8".to_owned()))?;
     Ok(without_line_end(&text).to_owned())
 }
 
 fn from_prompt(whose: &str) -> Result<String, Failure> {
     if !stdin().is_terminal() {
-        return Err(Failure::Usage("no terminal to ask for the password at: use --password-stdin".to_owned()));
+        return Err(Failure::Usage(
+            "no terminal to ask for the password at: use --password-stdin".to_owned(),
+        ));
     }
     let ask = |prompt: String| {
-        rpassword::prompt_password(prompt).map_err(|e| Failure::Usage(format!("the terminal cannot be read: {e}")))
+        rpassword::prompt_password(prompt)
+            .map_err(|e| Failure::Usage(format!("the terminal cannot be read: {e}")))
     };
     let password = ask(format!("new password for {whose}: "))?;
     if password != ask("once more: ".to_owned())? {

@@ -99,7 +99,9 @@ impl Entries {
         });
         let numbers = QueueSelection { entry_ids: numbers.collect(), queue_id: String::new() };
         let messages = self.entries.iter().filter_map(|e| match e {
-            EntryName::Message(id) => Some(QueueSelection { entry_ids: Vec::new(), queue_id: id.to_string() }),
+            EntryName::Message(id) => {
+                Some(QueueSelection { entry_ids: Vec::new(), queue_id: id.to_string() })
+            }
             EntryName::Number(_) => None,
         });
         std::iter::once(numbers).filter(|s| !s.entry_ids.is_empty()).chain(messages).collect()
@@ -109,11 +111,13 @@ impl Entries {
 impl QueueCommand {
     pub(super) async fn run(self, operator: &Operator) -> Result<(), Failure> {
         let mut client = QueueServiceClient::new(operator.delivery.clone());
-        let entries = |count: i32, what: &str| format!("{} {what}", counted(count.into(), "entry", "entries"));
+        let entries =
+            |count: i32, what: &str| format!("{} {what}", counted(count.into(), "entry", "entries"));
         match self {
             Self::List(filter) => operator.show(&list(operator, filter).await?, table),
             Self::Show { entry } => {
-                let answer = client.get_queue_entry(GetQueueEntryRequest { entry_id: entry }).await?.into_inner();
+                let answer =
+                    client.get_queue_entry(GetQueueEntryRequest { entry_id: entry }).await?.into_inner();
                 operator.show(&answer, |a| fields(&a.entry.clone().unwrap_or_default()))
             }
             Self::Retry(which) => {

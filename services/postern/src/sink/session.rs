@@ -99,7 +99,9 @@ impl Session<'_> {
             Command::Noop => Reply::done(),
             Command::Help => Reply::help(),
             Command::Vrfy => Reply::cannot_verify(),
-            Command::StartTls | Command::Auth(..) | Command::Bdat => Reply::failure(Reason::NotImplemented, None),
+            Command::StartTls | Command::Auth(..) | Command::Bdat => {
+                Reply::failure(Reason::NotImplemented, None)
+            }
         };
         reply.write_to(&mut self.output);
         Ok(Next::Go)

@@ -65,17 +65,21 @@ pub(super) fn in_path(program: &str) -> Option<PathBuf> {
 }
 
 fn installed_postgres() -> Vec<PostgresBinaries> {
+    // Of two installs of one version the one in its own folder wins: it stands last.
     let mut folders: Vec<PathBuf> = Vec::new();
+    folders.extend(in_path("postgres").and_then(|file| file.parent().map(Path::to_path_buf)));
     for home in POSTGRES_HOMES {
         let entries = fs::read_dir(home).into_iter().flatten().flatten();
         folders.extend(entries.map(|entry| entry.path().join("bin")));
     }
-    folders.extend(in_path("postgres").and_then(|file| file.parent().map(Path::to_path_buf)));
-    folders.into_iter().filter_map(|folder| {
-        let complete = folder.join("initdb").is_file() && folder.join("postgres").is_file();
-        let major = if complete { major_version(&folder.join("postgres"))? } else { return None };
-        Some(PostgresBinaries { folder, major })
-    }).collect()
+    folders
+        .into_iter()
+        .filter_map(|folder| {
+            let complete = folder.join("initdb").is_file() && folder.join("postgres").is_file();
+            let major = if complete { major_version(&folder.join("postgres"))? } else { return None };
+            Some(PostgresBinaries { folder, major })
+        })
+        .collect()
 }
 
 fn major_version(postgres: &Path) -> Option<u32> {

@@ -19,7 +19,9 @@ pub enum StoresError {
         hint: &'static str,
     },
     /// As root we need a user without rights for Postgres, which refuses to run as root.
-    #[error("running as root needs the system user `postgres` for Postgres (package postgresql), and there is none")]
+    #[error(
+        "running as root needs the system user `postgres` for Postgres (package postgresql), and there is none"
+    )]
     NoUser,
     /// The data were written by another major version.
     #[error("{} was made by Postgres {wanted}, which is not installed: install it, or move the folder away", folder.display())]

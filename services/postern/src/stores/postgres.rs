@@ -15,6 +15,7 @@ use super::{
     binaries::{self, PostgresBinaries},
     error::log_tail,
     keeper::{self, Child},
+    leftover,
     owner::Owner,
 };
 
@@ -129,7 +130,11 @@ impl Postgres {
                 let log = log_tail(&self.log);
                 let may_pass = log.contains("shared memory block") || log.contains("lock file");
                 if !may_pass || begin.elapsed() > AGAIN_LIMIT {
-                    return Err(StoresError::Failed { program: "Postgres", what: "ended at once".to_owned(), log });
+                    return Err(StoresError::Failed {
+                        program: "Postgres",
+                        what: "ended at once".to_owned(),
+                        log,
+                    });
                 }
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 end_left_postmaster(&self.data).await;
@@ -139,16 +144,17 @@ impl Postgres {
                 let what = format!("does not answer after {START_LIMIT:?}");
                 return Err(StoresError::Failed { program: "Postgres", what, log: log_tail(&self.log) });
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(40)).await;
         }
     }
 
     async fn create_database(&self) -> Result<(), StoresError> {
         let create = async {
             let mut connection = PgConnection::connect(&self.url("postgres")).await?;
-            let exists: Option<i32> = sqlx::query_scalar("select 1 from pg_database where datname = 'postern'")
-                .fetch_optional(&mut connection)
-                .await?;
+            let exists: Option<i32> =
+                sqlx::query_scalar("select 1 from pg_database where datname = 'postern'")
+                    .fetch_optional(&mut connection)
+                    .await?;
             if exists.is_none() {
                 connection.execute("create database postern").await?;
             }
@@ -198,7 +204,11 @@ async fn initialize(
     let output = run.map_err(std::io::Error::other).and_then(|output| output).map_err(spawn_error)?;
     if !output.status.success() {
         let log = String::from_utf8_lossy(&output.stderr).into_owned();
-        return Err(StoresError::Failed { program: "initdb", what: format!("failed: {}", output.status), log });
+        return Err(StoresError::Failed {
+            program: "initdb",
+            what: format!("failed: {}", output.status),
+            log,
+        });
     }
     fs::rename(&fresh, data).map_err(|e| StoresError::file(data, e))
 }
@@ -233,37 +243,7 @@ async fn end_left_postmaster(data: &Path) {
     let file = data.join("postmaster.pid");
     let Ok(text) = fs::read_to_string(&file) else { return };
     let Some(pid) = text.lines().next().and_then(|line| line.trim().parse::<u32>().ok()) else { return };
-    if !keeper::is_alive(pid) {
-        return;
-    }
-    if is_postmaster_of(pid, data) {
-        tracing::warn!(pid, "ending the Postgres that a killed house left behind");
-        keeper::end_stranger(pid, &STOP_STEPS).await;
-    } else {
+    if keeper::is_alive(pid) && !leftover::end(pid, data, &STOP_STEPS).await {
         let _ = fs::remove_file(&file);
-    }
-}
-
-/// True when the process works in this data folder (a postmaster's working folder is its data).
-fn is_postmaster_of(pid: u32, data: &Path) -> bool {
-    match fs::read_link(format!("/proc/{pid}/cwd")) {
-        Ok(folder) => folder == data,
-        // Not Linux, or already gone: the command line decides.
-        Err(_) => {
-            let asked = Command::new("ps").args(["-o", "command=", "-p", &pid.to_string()]).output();
-            let name = data.display().to_string();
-            asked.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(&name))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn our_own_process_is_no_postmaster() {
-        let folder = tempfile::tempdir().expect("a folder");
-        assert!(!is_postmaster_of(std::process::id(), folder.path()));
     }
 }

@@ -2,6 +2,7 @@
 //! because a lock that disappears by memory pressure would be worse than a refusal.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -12,12 +13,7 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::{
-    StoresError, binaries,
-    error::log_tail,
-    keeper::Child,
-    owner::Owner,
-};
+use super::{StoresError, binaries, error::log_tail, keeper::Child, leftover, owner::Owner};
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(1);
@@ -28,6 +24,8 @@ pub(super) struct Redis {
     program: PathBuf,
     socket: PathBuf,
     log: PathBuf,
+    /// Process id and socket, for the house that comes after a kill.
+    note: PathBuf,
     owner: Owner,
 }
 
@@ -36,8 +34,10 @@ impl Redis {
         let program = binaries::redis()?;
         let socket = sockets.join("redis.sock");
         let log = home.join("redis.log");
+        let note = home.join("redis.pid");
+        end_left_redis(&note).await;
         let child = spawn(&program, &socket, &log, owner)?;
-        let mut redis = Self { child, program, socket, log, owner: owner.clone() };
+        let mut redis = Self { child, program, socket, log, note, owner: owner.clone() };
         redis.wait_ready().await?;
         Ok(redis)
     }
@@ -65,6 +65,8 @@ impl Redis {
     }
 
     async fn wait_ready(&mut self) -> Result<(), StoresError> {
+        let note = format!("{}\n{}\n", self.child.pid(), self.socket.display());
+        fs::write(&self.note, note).map_err(|e| StoresError::file(&self.note, e))?;
         let begin = Instant::now();
         loop {
             if ping(&self.socket).await.is_ok() {
@@ -86,6 +88,21 @@ impl Redis {
 impl Drop for Redis {
     fn drop(&mut self) {
         self.child.end_in_haste(Signal::SIGTERM, STOP_LIMIT);
+        let _ = fs::remove_file(&self.note);
+    }
+}
+
+/// Where the kernel does not tell a child that its parent was killed, a Redis may be left; nobody can reach it any more.
+async fn end_left_redis(note: &Path) {
+    let text = fs::read_to_string(note).unwrap_or_default();
+    let mut lines = text.lines();
+    if let (Some(Ok(pid)), Some(socket)) = (lines.next().map(str::parse), lines.next()) {
+        leftover::end(
+            pid,
+            Path::new(socket),
+            &[(Signal::SIGTERM, STOP_LIMIT), (Signal::SIGKILL, STOP_LIMIT)],
+        )
+        .await;
     }
 }
 

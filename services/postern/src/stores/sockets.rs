@@ -34,7 +34,8 @@ impl Sockets {
             .map_err(|e| StoresError::file(&parent, e))?;
         owner.private_folder(folder.path())?;
         owner.make_reachable(folder.path())?;
-        fs::write(&note, format!("{}\n", folder.path().display())).map_err(|e| StoresError::file(&note, e))?;
+        fs::write(&note, format!("{}\n", folder.path().display()))
+            .map_err(|e| StoresError::file(&note, e))?;
         Ok(Self { folder, note })
     }
 

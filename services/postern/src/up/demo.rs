@@ -3,8 +3,8 @@
 use postern_mail::Reason;
 use postern_mesh::{client::MeshChannel, failure::typed_reason};
 use postern_proto::account::v1::{
-    CreateCustomerRequest, CreateDomainRequest, CreateForwardRequest, CreateMailboxRequest, Forward, NewPassword,
-    customer_service_client::CustomerServiceClient, domain_service_client::DomainServiceClient,
+    CreateCustomerRequest, CreateDomainRequest, CreateForwardRequest, CreateMailboxRequest, Forward,
+    NewPassword, customer_service_client::CustomerServiceClient, domain_service_client::DomainServiceClient,
     forward_service_client::ForwardServiceClient, mailbox_service_client::MailboxServiceClient,
     new_password::Secret,
 };
@@ -43,11 +43,8 @@ pub(super) async fn create(account: &MeshChannel) -> Result<(), Status> {
     };
     unless_there(MailboxServiceClient::new(account.clone()).create_mailbox(request).await)?;
     for (address, target) in FORWARDS {
-        let forward = Forward {
-            address: address.to_owned(),
-            targets: vec![target.to_owned()],
-            ..Forward::default()
-        };
+        let forward =
+            Forward { address: address.to_owned(), targets: vec![target.to_owned()], ..Forward::default() };
         let request = CreateForwardRequest { forward: Some(forward), request_id: String::new() };
         unless_there(ForwardServiceClient::new(account.clone()).create_forward(request).await)?;
     }

@@ -185,7 +185,9 @@ async fn open_one_health(
     let address = profile.local(port)?;
     match health::serve(address, ready, shutdown).await {
         // Health doors are for probes: a house stands without them, and the operator reads why.
-        Err(StartError::Listen { source, .. }) => tracing::warn!(%address, %source, "a health door stays closed"),
+        Err(StartError::Listen { source, .. }) => {
+            tracing::warn!(%address, %source, "a health door stays closed")
+        }
         other => {
             other?;
         }
@@ -194,7 +196,11 @@ async fn open_one_health(
 }
 
 async fn state_of(ready: Readiness) -> Result<(), String> {
-    let wrong: Vec<String> =
-        ready.results().await.into_iter().filter_map(|(name, why)| Some(format!("{name}: {}", why?))).collect();
+    let wrong: Vec<String> = ready
+        .results()
+        .await
+        .into_iter()
+        .filter_map(|(name, why)| Some(format!("{name}: {}", why?)))
+        .collect();
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
 }

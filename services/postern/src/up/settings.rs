@@ -22,7 +22,7 @@ pub(super) struct Door {
     pub(super) name: &'static str,
 }
 
-/// DESIGN section 5, "Doors".
+/// The doors of a house on one machine.
 pub(super) const DOORS: [Door; 10] = [
     Door { setting: "POSTERN_POP3_LISTEN", port: 1110, name: "POP3 (STLS)" },
     Door { setting: "POSTERN_POP3S_LISTEN", port: 1995, name: "POP3S" },
@@ -52,6 +52,8 @@ const REFUSED_NETWORKS: &str = "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,169.254.0.0/1
                                 224.0.0.0/3,::/128,fc00::/7,fe80::/10,ff00::/8";
 const LOOPBACK: &str = "127.0.0.0/8,::1/128";
 const MAIL_HOST: &str = "mail.postern.test";
+/// Notices of migrations that have nothing to do are of no use at a terminal.
+const LOG: &str = "info,sqlx=warn";
 /// Stands in for private stores while settings are checked, before anything is started.
 const STORE_TO_COME: &str = "postgres:///postern";
 const REDIS_TO_COME: &str = "redis://localhost";
@@ -67,7 +69,11 @@ pub(super) struct Profile {
 
 impl Profile {
     /// The local profile of this home.
-    pub(super) fn new(given: BTreeMap<String, String>, home: &Home, port_offset: u16) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        given: BTreeMap<String, String>,
+        home: &Home,
+        port_offset: u16,
+    ) -> anyhow::Result<Self> {
         let mut profile = Self { given, defaults: BTreeMap::new(), port_offset };
         for Door { setting, port, .. } in DOORS {
             profile.default(setting, profile.local(port)?.to_string());
@@ -86,6 +92,7 @@ impl Profile {
             }
         }
         profile.default("POSTERN_MAIL_HOST", MAIL_HOST.to_owned());
+        profile.default("POSTERN_LOG", LOG.to_owned());
         profile.default("POSTERN_NEW_DOMAINS_LIVE", "true".to_owned());
         profile.default("POSTERN_PLAINTEXT_LOGIN", "true".to_owned());
         profile.default("POSTERN_GRANT_REFUSED_NETWORKS", REFUSED_NETWORKS.to_owned());
@@ -253,7 +260,7 @@ mod tests {
     #[test]
     fn a_bad_setting_is_one_line() {
         let profile = profile(&[("POSTERN_GRANT_SECONDS", "soon")]);
-        let error = profile.parse::<postern_auth::Settings>().err().expect("no number").to_string();
+        let error = profile.parse::<postern_auth::Settings>().map(|_| ()).expect_err("no number").to_string();
         assert!(error.contains("grant-seconds") && error.contains("soon"), "{error}");
         assert!(!error.contains('\n'));
     }
