@@ -24,6 +24,8 @@ const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 const COMMIT_DEADLINE: Duration = Duration::from_secs(30);
 /// So long the outcome of a lost commit is asked for (fault matrix, "commit outcome unknown").
 const DOUBT_DEADLINE: Duration = Duration::from_secs(10);
+/// So long a database that cannot be reached is waited for: a restart passes unnoticed.
+const RECONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// Pause between two attempts to reach the database.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 /// Deadlocks and the like in a row before giving up.
@@ -116,20 +118,23 @@ impl Committer {
                     tracing::error!(code, "the database is out of space or connections");
                     fail_all(part, &AcceptError::InsufficientStorage);
                 }
-                Attempt::Failed(Fault::Unknown, _) | Attempt::Unreachable => self.settle_doubt(part).await,
+                Attempt::Failed(Fault::Unknown, _) => {
+                    tracing::warn!(ids = ?ids_of(&part), "commit in doubt, asking again over a new connection");
+                    self.persist(part, DOUBT_DEADLINE, true).await;
+                }
+                Attempt::Unreachable => self.persist(part, RECONNECT_DEADLINE, false).await,
             }
         }
     }
 
-    /// Tries for ten seconds to learn or to make the outcome.
-    async fn settle_doubt(&mut self, mut part: Vec<Job>) {
-        let give_up = Instant::now() + DOUBT_DEADLINE;
-        tracing::warn!(ids = ?ids_of(&part), "commit in doubt, asking again over a new connection");
+    /// Tries over new connections to learn or to make the outcome. `in_doubt`: it may be stored already.
+    async fn persist(&mut self, mut part: Vec<Job>, patience: Duration, mut in_doubt: bool) {
+        let mut give_up = Instant::now() + patience;
         while Instant::now() < give_up {
             tokio::time::sleep(RECONNECT_PAUSE).await;
             let (late, in_time): (Vec<_>, Vec<_>) =
                 part.into_iter().partition(|job| job.answer_by <= Instant::now());
-            self.answer_what_is_found(late).await;
+            self.give_answer(late, in_doubt).await;
             part = in_time;
             if part.is_empty() {
                 return;
@@ -140,10 +145,22 @@ impl Committer {
                 Attempt::Failed(Fault::Refused | Fault::Collision | Fault::Full, _) => {
                     return Box::pin(self.commit_all(part)).await;
                 }
+                Attempt::Failed(Fault::Unknown, _) if !in_doubt => {
+                    in_doubt = true;
+                    give_up = Instant::now() + DOUBT_DEADLINE;
+                }
                 Attempt::Failed(Fault::Unknown, _) | Attempt::Unreachable => {}
             }
         }
-        self.answer_what_is_found(part).await;
+        self.give_answer(part, in_doubt).await;
+    }
+
+    async fn give_answer(&mut self, jobs: Vec<Job>, in_doubt: bool) {
+        if in_doubt {
+            self.answer_what_is_found(jobs).await
+        } else {
+            fail_all(jobs, &AcceptError::Unreachable)
+        }
     }
 
     /// For those whose time is over: nothing may be written any more, but it can be looked up.
@@ -201,7 +218,7 @@ impl Committer {
     }
 }
 
-/// DESIGN: no commit starts after `answer_by`; checked last.
+/// No commit starts after `answer_by`; checked last.
 fn without_late_ones(jobs: Vec<Job>) -> Vec<Job> {
     let now = Instant::now();
     let (late, in_time): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.answer_by <= now);

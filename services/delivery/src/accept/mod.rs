@@ -45,6 +45,9 @@ pub enum AcceptError {
         /// What it said.
         code: String,
     },
+    /// The database is away: nothing was stored.
+    #[error("the database cannot be reached")]
+    Unreachable,
     /// The database is away; whether this was stored could not be learned.
     #[error("the database is away and the outcome of the commit is unknown")]
     Unknown,
@@ -56,7 +59,7 @@ impl AcceptError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::InsufficientStorage => Reason::InsufficientStorage,
-            Self::TooLate | Self::Refused { .. } | Self::Unknown => Reason::Unavailable,
+            Self::TooLate | Self::Refused { .. } | Self::Unreachable | Self::Unknown => Reason::Unavailable,
         }
     }
 }
@@ -156,6 +159,7 @@ mod tests {
             AcceptError::TooLate,
             AcceptError::InsufficientStorage,
             AcceptError::Refused { code: "22021".to_owned() },
+            AcceptError::Unreachable,
             AcceptError::Unknown,
         ] {
             assert_eq!(error.reason().verdict(), postern_mail::Verdict::Temporary);

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
-use postern_mail::Reason;
+use postern_mail::{MessageId, Reason};
 use postern_mesh::{directory::Directory, failure};
 use postern_proto::delivery::v1::{
     SubmitMessageRequest, SubmitMessageResponse, submission_service_server::SubmissionService,
@@ -140,15 +140,20 @@ impl SubmissionDoor {
         if units.is_empty() {
             return Ok(());
         }
+        let ids: Vec<MessageId> = units.iter().map(|unit| unit.message.id).collect();
         // What the workers need, kept aside; content is shared, not copied.
-        let outgoing: Vec<(NewMessage, Vec<NewQueueRow>)> =
-            units.iter().map(|unit| (unit.message.clone(), unit.queue.clone())).collect();
+        let outgoing: Vec<Option<(NewMessage, Vec<NewQueueRow>)>> = units
+            .iter()
+            .map(|unit| (!unit.queue.is_empty()).then(|| (unit.message.clone(), unit.queue.clone())))
+            .collect();
         let committed = self.acceptor.commit_together(units, answer_by).await.map_err(|error| {
-            tracing::warn!(%error, ids = ?outgoing.iter().map(|(m, _)| m.id).collect::<Vec<_>>(), "not confirmed");
+            tracing::warn!(%error, ?ids, "not confirmed");
             failure::status_with(error.reason(), error.to_string())
         })?;
-        for ((message, rows), Committed { queue_ids, .. }) in outgoing.iter().zip(committed) {
-            if !queue_ids.is_empty() {
+        for (outgoing, Committed { queue_ids, .. }) in outgoing.iter().zip(committed) {
+            if let Some((message, rows)) = outgoing
+                && !queue_ids.is_empty()
+            {
                 self.queue.offer(queue::born(message, rows, &queue_ids));
             }
         }

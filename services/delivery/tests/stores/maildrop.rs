@@ -3,7 +3,11 @@
 use std::time::Instant;
 
 use futures_util::future::join_all;
-use postern_delivery::{lock::Opened, maildrop::MaildropError};
+use postern_delivery::{
+    lock::{Locks, Opened},
+    maildrop::{MaildropError, Maildrops},
+};
+use postern_mesh::directory::Directory;
 
 use crate::house::{House, blob_unit, files, holder, new_box, report, unit};
 
@@ -212,4 +216,24 @@ async fn a_box_of_100_000_messages_opens_fast_and_whole() {
     assert_eq!(uids.len(), 100_000);
     assert!(uids.is_sorted_by(|a, b| a < b));
     assert_eq!(sizes, (1..=100_000).collect::<Vec<i64>>());
+}
+
+#[tokio::test]
+async fn without_redis_mail_is_accepted_and_no_box_opens() {
+    let house = House::new().await;
+    let mailbox = new_box();
+    let nowhere = format!("redis+unix://{}/none.sock", house.blob_folder.path().display());
+    let begin = Instant::now();
+    let locks = Locks::open(&nowhere).await.expect("a Redis that is away is no reason not to start");
+    let directory = Directory::new(house.fake.channel(), &house.shutdown);
+    let maildrops = Maildrops::new(house.store.clone(), locks, house.blobs.clone(), directory);
+    house.commit(unit(b"A: b\r\n", &[mailbox])).await;
+    let outcome = maildrops.open(mailbox, &holder("a")).await;
+    assert!(matches!(outcome, Err(MaildropError::Lock(_))), "{outcome:?}");
+    let uids = house.uids(mailbox).await;
+    let outcome = maildrops.close(mailbox, 1, &uids).await;
+    assert!(matches!(outcome, Err(MaildropError::Lock(_))), "{outcome:?}");
+    assert_eq!(maildrops.close(mailbox, 1, &[]).await.expect("nothing to delete, nothing to fail"), 0);
+    assert_eq!(house.uids(mailbox).await, uids);
+    assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
 }
