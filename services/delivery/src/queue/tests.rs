@@ -6,8 +6,13 @@ mod postgres;
 use std::time::Duration;
 
 use postern_mail::MessageId;
+use postern_proto::delivery::v1::{
+    HoldQueueEntriesRequest, ListQueueEntriesRequest, QueueSelection, QueueState, RemoveQueueEntriesRequest,
+    RetryQueueEntriesRequest, queue_service_server::QueueService as _,
+};
 use postern_smtp::client::Timeouts;
 use sqlx::Row as _;
+use tonic::{Request, Response};
 use uuid::Uuid;
 
 use self::{directory::fake_directory, postgres::Postgres};
@@ -15,6 +20,7 @@ use super::{store::Deferral, *};
 use crate::{
     accept::{AcceptUnit, QueueClass},
     content::Blobs,
+    grpc::queue::QueueDoor,
     outbound::{
         Smarthost,
         tests::host::{Host, Script},
@@ -30,6 +36,10 @@ fn queue_of(store: &Store, lifetime: Duration) -> QueueStore {
 
 /// A stored message with rows that are due.
 async fn due_message(store: &Store, recipients: &[&str]) -> MessageId {
+    due_message_at(store, recipients, "0 s").await
+}
+
+async fn due_message_at(store: &Store, recipients: &[&str], delay: &str) -> MessageId {
     let id = MessageId::new();
     sqlx::query(
         "INSERT INTO messages (id, content_bytes, checksum, references_count, sender, prefix, content)
@@ -43,10 +53,11 @@ async fn due_message(store: &Store, recipients: &[&str]) -> MessageId {
     .expect("message");
     for recipient in recipients {
         let domain = recipient.split('@').nth(1).expect("domain");
-        sqlx::query("INSERT INTO queue (message_id, recipient, recipient_domain) VALUES ($1, $2, $3)")
+        sqlx::query("INSERT INTO queue (message_id, recipient, recipient_domain, next_attempt_time) VALUES ($1, $2, $3, now() + $4::text::interval)")
             .bind(id.as_uuid())
             .bind(recipient)
             .bind(domain)
+            .bind(delay)
             .execute(store.pool())
             .await
             .expect("row");
@@ -324,4 +335,76 @@ async fn rows_of_a_dead_replica_are_found() {
     house.until_empty().await;
     assert_eq!(host.seen().mails.len(), 1);
     assert_eq!(host.seen().mails[0].content, b"abc\r\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_hold_retry_and_remove() {
+    let host = Host::start(Script::default()).await;
+    let House { store, queue, shutdown, _blobs, _postgres, .. } = House::open(&host, 300, 432_000).await;
+    let door = QueueDoor::new(Arc::new(queue));
+    // Not due yet, so that no worker takes them.
+    for recipients in [&["b@far.test", "c@away.test"][..], &["d@far.test"]] {
+        due_message_later(&store, recipients).await;
+    }
+    let list = |request: ListQueueEntriesRequest| async {
+        door.list_queue_entries(Request::new(request)).await.map(Response::into_inner)
+    };
+    let first = list(ListQueueEntriesRequest { page_size: 2, ..Default::default() }).await.expect("page");
+    let second = ListQueueEntriesRequest {
+        page_size: 2,
+        page_token: first.next_page_token.clone(),
+        ..Default::default()
+    };
+    let second = list(second).await.expect("page");
+    let recipients: Vec<_> =
+        first.entries.iter().chain(&second.entries).map(|e| e.recipient.as_str()).collect();
+    assert_eq!(recipients, ["b@far.test", "c@away.test", "d@far.test"]);
+    assert!(second.next_page_token.is_empty());
+    let far = ListQueueEntriesRequest { recipient_domain: "FAR.test".to_owned(), ..Default::default() };
+    assert_eq!(list(far).await.expect("filtered").entries.len(), 2);
+    for wrong in [
+        ListQueueEntriesRequest { page_size: -1, ..Default::default() },
+        ListQueueEntriesRequest { page_token: "x".to_owned(), ..Default::default() },
+        ListQueueEntriesRequest { queue_id: "x".to_owned(), ..Default::default() },
+        ListQueueEntriesRequest { state: 99, ..Default::default() },
+    ] {
+        assert_eq!(list(wrong).await.expect_err("wrong").code(), tonic::Code::InvalidArgument);
+    }
+
+    let entry = first.entries[0].clone();
+    let one = Some(QueueSelection { entry_ids: vec![entry.entry_id], queue_id: String::new() });
+    let hold = HoldQueueEntriesRequest { selection: one.clone() };
+    assert_eq!(door.hold_queue_entries(Request::new(hold)).await.expect("hold").into_inner().entry_count, 1);
+    let held = ListQueueEntriesRequest { state: QueueState::Held.into(), ..Default::default() };
+    assert_eq!(list(held).await.expect("held").entries[0].entry_id, entry.entry_id);
+    let retry = RetryQueueEntriesRequest { selection: one.clone() };
+    door.retry_queue_entries(Request::new(retry)).await.expect("retry");
+    until(|| async { host.seen().mails.len() == 1 && count(&store, "queue").await == 2 }).await;
+
+    // The rest of the first message comes back, the second message goes without a word.
+    let both = Some(QueueSelection { entry_ids: Vec::new(), queue_id: entry.queue_id });
+    let remove = RemoveQueueEntriesRequest { selection: both.clone(), silent: false };
+    door.remove_queue_entries(Request::new(remove)).await.expect("remove");
+    assert_eq!((count(&store, "queue").await, count(&store, "entries").await), (1, 1));
+    let last = Some(QueueSelection { entry_ids: vec![second.entries[0].entry_id], queue_id: String::new() });
+    let remove = RemoveQueueEntriesRequest { selection: last, silent: true };
+    door.remove_queue_entries(Request::new(remove)).await.expect("remove");
+    assert_eq!((count(&store, "queue").await, count(&store, "entries").await), (0, 1));
+    let again = RemoveQueueEntriesRequest { selection: both, silent: true };
+    let gone = door.remove_queue_entries(Request::new(again)).await.expect_err("gone");
+    assert_eq!(gone.code(), tonic::Code::NotFound);
+    assert!(shutdown.finish(Duration::from_secs(5)).await);
+}
+
+async fn due_message_later(store: &Store, recipients: &[&str]) {
+    let id = due_message_at(store, recipients, "1 hour").await;
+    assert!(count(store, "queue").await > 0, "{id}");
+}
+
+async fn until<F: Future<Output = bool>>(holds: impl Fn() -> F) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while !holds().await {
+        assert!(tokio::time::Instant::now() < deadline, "it does not come true");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
