@@ -1,8 +1,10 @@
 //! The account service as a process of its own.
 
+use std::{process::ExitCode, time::Duration};
+
 use clap::Parser;
 use postern_account::Settings;
-use postern_mesh::{health, server, settings::MeshSettings, shutdown::Shutdown, telemetry};
+use postern_mesh::{StartError, health, server, settings::MeshSettings, shutdown::Shutdown, telemetry};
 
 /// What exists on the platform: customers, domains, mailboxes, forwards, default addresses; and where an address leads
 #[derive(Parser)]
@@ -15,15 +17,27 @@ struct CommandLine {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let CommandLine { mesh, account } = CommandLine::parse();
+async fn main() -> ExitCode {
+    match run(CommandLine::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("postern-account: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(CommandLine { mesh, account }: CommandLine) -> Result<(), StartError> {
     let _telemetry = telemetry::init_with("account", &mesh.log)?;
     let shutdown = Shutdown::new();
     shutdown.on_signals();
-    let (routes, ready) = postern_account::open_with_readiness(&account, &shutdown).await?;
+    let (routes, ready) = tokio::select! {
+        opened = postern_account::open_with_readiness(&account, &shutdown) => opened?,
+        () = shutdown.triggered() => return Ok(()),
+    };
     server::serve(account.account_listen, routes, "account", &mesh, &shutdown).await?;
     health::serve(mesh.health_listen, ready, &shutdown).await?;
     shutdown.triggered().await;
-    shutdown.finish(std::time::Duration::from_secs(mesh.drain_seconds + 1)).await;
+    shutdown.finish(Duration::from_secs(mesh.drain_seconds + 1)).await;
     Ok(())
 }
