@@ -65,7 +65,7 @@ pub async fn open(
     let directory = Directory::new(account, shutdown);
     let policy = GrantPolicy {
         default_life: settings.grant_seconds,
-        refused_networks: settings.grant_refused_networks.clone(),
+        refused_networks: settings.refused_networks(),
         per_client_max: settings.limit_grants_per_client,
     };
     let limits = ThrottleLimits {

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 use clap::Args;
 use ipnet::IpNet;
 use postern_mail::PeerIp;
-use postern_mesh::StartError;
+use postern_mesh::{StartError, proxy::ProxySettings};
 use thiserror::Error;
 
 /// Networks that cannot be a client's own address: behind one of them stand many, so that one login would open the
@@ -34,6 +34,10 @@ pub struct Settings {
     /// Client addresses that never get a relay grant: networks separated by commas, or "none"
     #[arg(long, env = "POSTERN_GRANT_REFUSED_NETWORKS", value_name = "NETWORKS", default_value = REFUSED_NETWORKS)]
     pub grant_refused_networks: Networks,
+
+    /// The same load balancers as at the gateways: one that does not name its client must not win a grant for all
+    #[command(flatten)]
+    pub proxy: ProxySettings,
 
     /// Secret that makes its bearer an operator, 16 characters at least; without it nobody is
     #[arg(long, env = "POSTERN_OPERATOR_TOKEN", value_name = "TOKEN", hide_env_values = true)]
@@ -79,6 +83,13 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Clients that never get a grant: those of the setting, and declared proxies whatever it says. A proxy's own
+    /// address is what the gateways know of a client that it does not name (`PROXY UNKNOWN`).
+    pub(crate) fn refused_networks(&self) -> Networks {
+        let Networks(refused) = &self.grant_refused_networks;
+        Networks(refused.iter().chain(&self.proxy.proxy_networks).copied().collect())
+    }
+
     /// The operator token, from the setting or its file; `None`: nobody is an operator.
     ///
     /// # Errors
@@ -160,6 +171,8 @@ impl FromStr for Networks {
 
 #[cfg(test)]
 mod tests {
+    use clap::FromArgMatches as _;
+
     use super::*;
 
     fn networks(text: &str) -> Networks {
@@ -221,6 +234,20 @@ mod tests {
         let refused = networks("2001:db8:0:1::25/128");
         assert!(refused.hold(peer("2001:db8:0:1::99")));
         assert!(!refused.hold(peer("2001:db8:0:2::99")));
+    }
+
+    #[test]
+    fn a_declared_proxy_wins_no_grant_whatever_the_setting_says() {
+        let command = Settings::augment_args(clap::Command::new("auth").no_binary_name(true));
+        let arguments = [
+            "--redis-url=redis://127.0.0.1",
+            "--grant-refused-networks=none",
+            "--proxy-networks=198.51.100.7,2001:db8:0:1::25",
+        ];
+        let matches = command.try_get_matches_from(arguments).unwrap();
+        let refused = Settings::from_arg_matches(&matches).unwrap().refused_networks();
+        assert!(refused.hold(peer("198.51.100.7")) && refused.hold(peer("2001:db8:0:1::99")));
+        assert!(!refused.hold(peer("198.51.100.8")) && !refused.hold(peer("10.0.0.1")));
     }
 
     #[test]
