@@ -204,7 +204,7 @@ fn fields(entry: &QueueEntry) -> Fields {
         .add("last outcome", &entry.last_outcome)
         .add("queued", time(entry.create_time.as_ref()))
         .add("next attempt", time(entry.next_attempt_time.as_ref()))
-        .add("given up", time(entry.expire_time.as_ref()))
+        .add("gives up at", time(entry.expire_time.as_ref()))
 }
 
 fn sender(entry: &QueueEntry) -> String {
