@@ -1,6 +1,6 @@
 //! Where an address leads: the one function that everybody asks, over rows that were read before. Pure.
 //!
-//! Explicit beats catch-all, whatever was created first (DESIGN, promise 5): a mailbox or forward of exactly this name,
+//! Explicit beats catch-all, whatever was created first (PROMISES.md, promise 5): a mailbox or forward of exactly this name,
 //! then `user` for `user+tag`, then postmaster and abuse to the default box, then the rule of the domain.
 
 use std::collections::HashMap;
@@ -122,7 +122,7 @@ fn explicit(name: &str, asked: &str, matched: MatchKind, snapshot: &Snapshot) ->
         return mailbox.map(|mailbox| taken(matched, Some(mailbox), Vec::new()));
     };
     let targets: Vec<_> = forward.targets.iter().filter(|target| !is_itself(target, name)).cloned().collect();
-    // A mailbox that forwards to itself keeps a copy (CONFORMANCE F-05).
+    // A mailbox that forwards to itself keeps a copy (F-05).
     let keeps = forward.keep_copy || targets.len() < forward.targets.len();
     match mailbox {
         Some(mailbox) => Some(taken(matched, keeps.then_some(mailbox), targets)),

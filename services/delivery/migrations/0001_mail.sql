@@ -39,8 +39,9 @@ ALTER TABLE messages ALTER COLUMN content SET STORAGE EXTERNAL;
 ALTER TABLE messages SET (fillfactor = 95, autovacuum_vacuum_scale_factor = 0.05,
     autovacuum_vacuum_insert_scale_factor = 0.2, toast.autovacuum_vacuum_scale_factor = 0.05);
 
--- Unique over all mailboxes and never used again.
-CREATE SEQUENCE entry_uid AS bigint MINVALUE 1 CACHE 64;
+-- Unique over all mailboxes and never used again. No cache: a box is read in the order in which its mail came, whichever
+-- connection wrote it.
+CREATE SEQUENCE entry_uid AS bigint MINVALUE 1 CACHE 1;
 
 -- No foreign key and no trigger: references_count and the sweep keep both tables together.
 CREATE TABLE entries (

@@ -18,7 +18,7 @@ use crate::{
     route::{self, FailedRecipient, Plan},
 };
 
-/// Octets of the original's header that a bounce gives back (CONFORMANCE B-03).
+/// Octets of the original's header that a bounce gives back (B-03).
 pub const RETURNED_HEADER_MAX_BYTES: usize = 50_000;
 
 /// One recipient that will never get it.

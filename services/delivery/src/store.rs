@@ -146,7 +146,7 @@ fn refused(error: impl std::error::Error + Send + Sync + 'static) -> StartError 
     StartError::store("Postgres", error)
 }
 
-/// DESIGN promise 1: what is confirmed is on disk, and on the synchronous standby where there is one.
+/// PROMISES.md, promise 1: what is confirmed is on disk, and on the synchronous standby where there is one.
 async fn check_durability(connection: &mut PgConnection) -> Result<(), StartError> {
     let row = sqlx::query(
         "SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes, \

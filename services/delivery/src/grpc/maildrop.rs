@@ -12,7 +12,7 @@ use postern_proto::delivery::v1::{
     RenewMaildropsRequest, RenewMaildropsResponse, maildrop_service_server::MaildropService,
     read_messages_response,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -52,8 +52,7 @@ impl MaildropService for MaildropDoor {
     ) -> Result<Response<Self::OpenMaildropStream>, Status> {
         let OpenMaildropRequest { mailbox_id, peer_ip, gateway, session_id } = request.into_inner();
         let holder = Holder { peer_ip, gateway, session_id };
-        let opened =
-            self.maildrops.open(mailbox_id, &holder).await.map_err(|error| status(mailbox_id, &error))?;
+        let opened = open_or_free(self.maildrops.clone(), mailbox_id, holder).await?;
         let header = MaildropHeader { lock_token: opened.token, generation: opened.generation };
         let mut deltas = Deltas::default();
         let first = OpenMaildropResponse { header: Some(header), ..deltas.pack(&opened.first) };
@@ -113,6 +112,21 @@ impl MaildropService for MaildropDoor {
             closing.await.map_err(|error| failure::status_with(Reason::Unavailable, error.to_string()))?;
         let deleted = closed.map_err(|error| status(mailbox_id, &error))?;
         Ok(Response::new(CloseMaildropResponse { deleted_count: i32::try_from(deleted).unwrap_or(i32::MAX) }))
+    }
+}
+
+/// Opens a box in a task of its own: a caller that gave up meanwhile leaves no lock behind.
+async fn open_or_free(maildrops: Maildrops, mailbox_id: i64, holder: Holder) -> Result<OpenBox, Status> {
+    let (caller, answer) = oneshot::channel();
+    tokio::spawn(async move {
+        let opened = maildrops.open(mailbox_id, &holder).await;
+        if let Err(Ok(unwanted)) = caller.send(opened) {
+            maildrops.free(mailbox_id, unwanted.token).await;
+        }
+    });
+    match answer.await {
+        Ok(opened) => opened.map_err(|error| status(mailbox_id, &error)),
+        Err(_) => Err(failure::status(Reason::Unavailable)),
     }
 }
 

@@ -196,7 +196,7 @@ impl MessageReader {
         if checksum == message.checksum && bytes == message.content_bytes.cast_unsigned() {
             give(frames, index, Frame::End).await
         } else {
-            // Its octets are out already: the gateway closes without the final dot (CONFORMANCE P-46).
+            // Its octets are out already: the gateway closes without the final dot (P-46).
             self.damaged(index, "the checksum of its blob differs", frames).await
         }
     }

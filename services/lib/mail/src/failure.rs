@@ -264,7 +264,11 @@ impl Reason {
         let row = self.row();
         // The class is derived, so that it can never differ from the code (RFC 2034 section 4).
         let class = if row.smtp < 500 { 4 } else { 5 };
-        SmtpReply { code: row.smtp, enhanced: Some((class, row.subject, row.detail)), text: Cow::Borrowed(row.text) }
+        SmtpReply {
+            code: row.smtp,
+            enhanced: Some((class, row.subject, row.detail)),
+            text: Cow::Borrowed(row.text),
+        }
     }
 
     /// The SMTP reply with more said after the table's text: `text: detail`.

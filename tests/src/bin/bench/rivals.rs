@@ -108,7 +108,8 @@ impl Rivals {
              virtual_mailbox_maps = texthash:{configuration}/boxes\nvirtual_uid_maps = static:{uid}\n\
              virtual_gid_maps = static:{gid}\nvirtual_minimum_uid = 1\nmailbox_size_limit = 0\n\
              virtual_mailbox_limit = 0\nmaillog_file = /var/log/{log}\nmaillog_file_prefixes = /var\n\
-             smtpd_client_connection_count_limit = 0\ndefault_process_limit = 200\n",
+             smtpd_client_connection_count_limit = 0\nsmtpd_peername_lookup = no\n\
+             disable_dns_lookups = yes\nsmtp_host_lookup = native\nalias_maps =\nlocal_recipient_maps =\ndefault_process_limit = 200\n",
             queue = queue.display(),
             state = state.display(),
             mail = mail.display(),
