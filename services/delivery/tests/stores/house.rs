@@ -88,6 +88,11 @@ fn servers() -> &'static Servers {
     })
 }
 
+/// Where the data of our Postgres is.
+pub(crate) fn postgres_folder() -> PathBuf {
+    servers().folder.join("pg")
+}
+
 fn postgres_bin() -> PathBuf {
     let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()

@@ -207,9 +207,8 @@ async fn idle_sessions(
     for _ in 0..settings.idle_sessions {
         held.push(Pop3::connect(platform.pop3(0)).await?);
     }
-    for number in 0..BOXES.min(settings.idle_sessions) {
-        // As many of them logged in as there are boxes; the others wait before login.
-        let client = &mut held[number];
+    // As many of them logged in as there are boxes; the others wait before login.
+    for (number, client) in held.iter_mut().take(BOXES).enumerate() {
         client.command(&format!("USER {}", box_login(number))).await?;
         client.command(&format!("PASS {PASSWORD}")).await?;
     }
