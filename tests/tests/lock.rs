@@ -100,7 +100,7 @@ async fn the_owner_can_free_the_box() -> anyhow::Result<()> {
     if let Ok(reply) = held.command("QUIT").await {
         assert!(reply.starts_with("-ERR [SYS/TEMP]"), "{reply}");
     }
-    assert_eq!(mine.retr(1).await?.is_empty(), false);
+    assert!(!mine.retr(1).await?.is_empty());
     Ok(())
 }
 
