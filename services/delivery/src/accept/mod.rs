@@ -24,8 +24,9 @@ pub use unit::{AcceptUnit, Committed, MessageFlags, NewMessage, NewQueueRow, Que
 
 /// Units that wait for a commit; more wait at the door.
 const WAITING_MAX: usize = 4096;
-/// Connections that commit. Measured: with one, a batch gathers while the one before it commits; a second one only
-/// splits the batches.
+/// Connections that commit. With two, the batches are smaller: with 10 senders Postgres spent 0.10 to 0.14 ms of CPU on a
+/// message instead of 0.08 to 0.09 (three runs each). Rates could not be compared on that busy machine, and where a
+/// commit waits for a standby in the network nothing was measured.
 const COMMITTERS: usize = 1;
 /// A queue row belongs to the replica that accepted it for so long, then anybody may take it.
 pub const BIRTH_LEASE: Duration = Duration::from_secs(60);

@@ -245,7 +245,7 @@ mod tests {
             for piece in [100, 64 * 1024, 10_000_000] {
                 let mut text = vec![b'x'; size];
                 if size > 10 {
-                    text[..6].copy_from_slice(b"A: b\r\n");
+                    text[..8].copy_from_slice(b"A: b\r\n\r\n");
                     text[size - 2..].copy_from_slice(b"\r\n");
                 }
                 let ingested = ingest(&blobs, &budget, &text, piece).await.expect("ingested");

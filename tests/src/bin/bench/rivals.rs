@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -159,9 +159,15 @@ impl Rivals {
         );
         let file = run.join("dovecot.conf");
         fs::write(&file, text)?;
-        let status = Command::new("/usr/sbin/dovecot").arg("-c").arg(&file).output()?;
-        if !status.status.success() {
-            bail!("dovecot: {}", String::from_utf8_lossy(&status.stderr));
+        // Its daemons keep what they inherit: reading their output to its end would wait for their end.
+        let status = Command::new("/usr/sbin/dovecot")
+            .arg("-c")
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()?;
+        if !status.success() {
+            bail!("dovecot did not start: {status}");
         }
         let pid = wait_for_pid(&run.join("base/master.pid")).await?;
         self.processes.push(("dovecot".to_owned(), pid));
