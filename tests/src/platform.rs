@@ -4,10 +4,14 @@ use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU16, Ordering},
+    },
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use postern::{
     sink::{Sink, SinkSettings},
     stores::Stores,
@@ -359,10 +363,26 @@ pub async fn run(
     ))
 }
 
-/// Free loopback ports, all different.
+/// Below the range that outgoing connections take their ports from (ip_local_port_range begins at 32768).
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+
+/// Free loopback ports, all different, never the same twice in one test program.
 pub fn free_ports(count: usize) -> anyhow::Result<Vec<SocketAddr>> {
-    let listeners = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
-    Ok(listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?)
+    static BEGIN: LazyLock<u16> = LazyLock::new(rand::random);
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let span = PORTS.end - PORTS.start;
+    let mut ports = Vec::with_capacity(count);
+    for _ in 0..span {
+        let number = BEGIN.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let address = SocketAddr::from(([127, 0, 0, 1], PORTS.start + number % span));
+        if TcpListener::bind(address).is_ok() {
+            ports.push(address);
+        }
+        if ports.len() == count {
+            return Ok(ports);
+        }
+    }
+    bail!("no {count} free ports in {PORTS:?}")
 }
 
 fn random_hex(octets: usize) -> String {
