@@ -2,7 +2,7 @@
 
 use postern_mesh::{
     client::MeshChannel,
-    identity::{MeshKey, Role},
+    identity::{Caller, MeshKey, Role},
     settings::MeshSettings,
 };
 use postern_proto::{
@@ -39,7 +39,7 @@ impl Admin {
         let mesh = MeshSettings::with_key(MeshKey::from_hex(mesh_key)?);
         let connect = |url: &str| -> anyhow::Result<MeshChannel> {
             let channel = MeshChannel::connect(url, "tests", &mesh)?;
-            Ok(channel.with_assertion(mesh.mesh_key.assertion("tests", Role::Operator)))
+            Ok(channel.with_assertion(mesh.mesh_key.assertion(&Caller::new("tests", Role::Operator))))
         };
         Ok(Self { account: connect(account)?, auth: connect(auth)?, delivery: connect(delivery)? })
     }

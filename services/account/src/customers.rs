@@ -1,5 +1,6 @@
 //! Customers: who pays, and the password of their default boxes.
 
+use postern_mesh::identity::Caller;
 use postern_proto::account::v1::{ActivityState, Customer};
 use prost::Message as _;
 
@@ -8,7 +9,7 @@ use crate::{
     error::{AccountError, Doing as _},
     paging::Page,
     passwords::NewPassword,
-    store::{Tx, customers, logins, mailboxes, requests, versions},
+    store::{Tx, audit::Deed, customers, logins, mailboxes, requests, versions},
 };
 
 const KIND: &str = "customer";
@@ -31,22 +32,33 @@ pub(crate) struct CustomerUpdate {
 }
 
 impl Account {
-    pub(crate) async fn customer(&self, login: &str) -> Result<Customer, AccountError> {
+    pub(crate) async fn customer(&self, caller: &Caller, login: &str) -> Result<Customer, AccountError> {
+        if !caller.may_act_for(login) {
+            return Err(customers::not_found(login));
+        }
         customers::get(self.store.pool(), login).await
     }
 
     /// A page, and the token of the next one.
-    pub(crate) async fn customers(&self, page: &Page) -> Result<(Vec<Customer>, String), AccountError> {
+    pub(crate) async fn customers(
+        &self,
+        _caller: &Caller,
+        page: &Page,
+    ) -> Result<(Vec<Customer>, String), AccountError> {
         let mut rows = customers::list(self.store.pool(), page).await?;
         let next = page.finish(&mut rows, |customer| &customer.login);
         Ok((rows, next))
     }
 
-    pub(crate) async fn create_customer(&self, new: NewCustomer) -> Result<Customer, AccountError> {
+    pub(crate) async fn create_customer(
+        &self,
+        caller: &Caller,
+        new: NewCustomer,
+    ) -> Result<Customer, AccountError> {
         // Hashed first: a transaction must not wait for it.
         let phc = self.passwords.hash(new.password).await?;
         let request_id = new.request_id.as_deref();
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.begin(caller).await?;
         if let Some(answer) = requests::claim(&mut tx, KIND, request_id, &new.login).await? {
             return answered(&answer);
         }
@@ -63,15 +75,21 @@ impl Account {
             )));
         }
         let customer = customers::get_in(&mut tx, &new.login).await?;
+        deed(&new.login, "create").created(&mut tx, &customer).await?;
         requests::answer(&mut tx, KIND, request_id, &customer.encode_to_vec()).await?;
         tx.commit().await.doing("commit a new customer")?;
         Ok(customer)
     }
 
-    pub(crate) async fn update_customer(&self, update: CustomerUpdate) -> Result<Customer, AccountError> {
-        let mut tx = self.store.begin().await?;
+    pub(crate) async fn update_customer(
+        &self,
+        caller: &Caller,
+        update: CustomerUpdate,
+    ) -> Result<Customer, AccountError> {
+        let mut tx = self.store.begin(caller).await?;
         let found = customers::lock(&mut tx, &update.login).await?;
         check_etag(&update.etag, found.revision, || format!("customer {}", update.login))?;
+        let before = customers::get_in(&mut tx, &update.login).await?;
         let state = update.state.map(i32::from);
         customers::update(&mut tx, found.customer_id, update.display_name.as_deref(), state).await?;
         if let Some(new) = state
@@ -82,27 +100,30 @@ impl Account {
             touch_domains(&mut tx, found.customer_id, reach).await?;
         }
         let customer = customers::get_in(&mut tx, &update.login).await?;
+        deed(&update.login, "update").changed(&mut tx, &before, &customer).await?;
         tx.commit().await.doing("commit a change of a customer")?;
         Ok(customer)
     }
 
     pub(crate) async fn set_customer_password(
         &self,
+        caller: &Caller,
         login: &str,
         password: NewPassword,
     ) -> Result<Customer, AccountError> {
         let phc = self.passwords.hash(password).await?;
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.begin(caller).await?;
         let found = customers::lock(&mut tx, login).await?;
         customers::set_password(&mut tx, found.customer_id, &phc).await?;
         touch_domains(&mut tx, found.customer_id, Reach::DefaultBoxes).await?;
         let customer = customers::get_in(&mut tx, login).await?;
+        deed(login, "set-password").done(&mut tx).await?;
         tx.commit().await.doing("commit the password of a customer")?;
         Ok(customer)
     }
 
-    pub(crate) async fn delete_customer(&self, login: &str) -> Result<(), AccountError> {
-        let mut tx = self.store.begin().await?;
+    pub(crate) async fn delete_customer(&self, caller: &Caller, login: &str) -> Result<(), AccountError> {
+        let mut tx = self.store.begin(caller).await?;
         let found = customers::lock(&mut tx, login).await?;
         if let Some(domain) = customers::domains(&mut tx, found.customer_id).await?.first() {
             return Err(AccountError::Precondition(format!(
@@ -110,9 +131,15 @@ impl Account {
                 found.login
             )));
         }
+        let before = customers::get_in(&mut tx, login).await?;
         customers::remove(&mut tx, found.customer_id).await?;
+        deed(login, "delete").removed(&mut tx, &before).await?;
         tx.commit().await.doing("commit the removal of a customer")
     }
+}
+
+fn deed<'d>(login: &'d str, action: &'static str) -> Deed<'d> {
+    Deed { customer: login, kind: "customer", name: login, action }
 }
 
 /// Whose credentials die with a change of a customer.

@@ -1,6 +1,7 @@
 //! Default addresses: what happens to mail for names that nothing else takes.
 
 use postern_mail::{DomainName, EmailAddress};
+use postern_mesh::identity::Caller;
 use postern_proto::account::v1::{DefaultAction, DefaultAddress};
 
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
     error::{AccountError, Doing as _},
     forwards::lock_graph_if_local,
     resolver::DefaultRule,
-    store::{domains, versions},
+    store::{audit::Deed, domains, versions},
 };
 
 /// The rule as it shall be.
@@ -21,16 +22,22 @@ pub(crate) enum NewRule {
 }
 
 impl Account {
-    pub(crate) async fn default_address(&self, domain: &DomainName) -> Result<DefaultAddress, AccountError> {
+    pub(crate) async fn default_address(
+        &self,
+        caller: &Caller,
+        domain: &DomainName,
+    ) -> Result<DefaultAddress, AccountError> {
+        self.may_see_domain(caller, domain).await?;
         domains::get_default_address(self.store.pool(), domain).await
     }
 
     pub(crate) async fn set_default_address(
         &self,
+        caller: &Caller,
         domain: &DomainName,
         rule: NewRule,
     ) -> Result<DefaultAddress, AccountError> {
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.begin(caller).await?;
         if let NewRule::Address(target) = &rule {
             lock_graph_if_local(&mut tx, std::slice::from_ref(target)).await?;
         }
@@ -45,10 +52,15 @@ impl Account {
                 (DefaultRule::Address(target.to_string()), (DefaultAction::Address, target.to_string()))
             }
         };
+        let before = domains::default_address_in(&mut tx, domain).await?;
         domains::set_default_address(&mut tx, domain, &rule, change.version).await?;
+        let (action, target) = answer;
+        let after = DefaultAddress { domain: domain.as_str().to_owned(), action: action.into(), target };
+        Deed { customer: &change.customer, kind: "default-address", name: domain.as_str(), action: "update" }
+            .changed(&mut tx, &before, &after)
+            .await?;
         change.announce(&mut tx, &[]).await?;
         tx.commit().await.doing("commit a default address")?;
-        let (action, target) = answer;
-        Ok(DefaultAddress { domain: domain.as_str().to_owned(), action: action.into(), target })
+        Ok(after)
     }
 }

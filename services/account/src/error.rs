@@ -20,6 +20,12 @@ pub(crate) enum AccountError {
     /// Changed since it was read.
     #[error("etag: {0} was changed meanwhile, read it again")]
     EtagMismatch(String),
+    /// The customer may not have more of these.
+    #[error("{0}")]
+    LimitReached(String),
+    /// The caller may not do this.
+    #[error("{0}")]
+    NotPermitted(String),
     /// Only operators may.
     #[error("{0}: operators only")]
     OperatorsOnly(&'static str),

@@ -1,6 +1,7 @@
 //! Forwards: to an address of the house (an alias), to the outside, to several.
 
 use postern_mail::{DomainName, EmailAddress};
+use postern_mesh::identity::{Caller, Role};
 use postern_proto::account::v1::Forward;
 use prost::Message as _;
 
@@ -10,7 +11,12 @@ use crate::{
     cycles::{self, Start},
     error::{AccountError, Doing as _},
     paging::Page,
-    store::{Tx, domains, forwards, mailboxes, requests, versions},
+    store::{
+        Tx,
+        audit::Deed,
+        domains, forwards, mailboxes, requests,
+        versions::{self, DomainChange},
+    },
 };
 
 const KIND: &str = "forward";
@@ -35,49 +41,65 @@ pub(crate) struct ForwardUpdate {
 }
 
 impl Account {
-    pub(crate) async fn forward(&self, address: &EmailAddress) -> Result<Forward, AccountError> {
+    pub(crate) async fn forward(
+        &self,
+        caller: &Caller,
+        address: &EmailAddress,
+    ) -> Result<Forward, AccountError> {
+        self.may_see_address(caller, address, || forwards::not_found(address)).await?;
         forwards::get(self.store.pool(), address).await
     }
 
     /// A page of a domain's forwards, and the token of the next one.
     pub(crate) async fn forwards(
         &self,
+        caller: &Caller,
         domain: &DomainName,
         page: &Page,
     ) -> Result<(Vec<Forward>, String), AccountError> {
+        self.may_see_domain(caller, domain).await?;
         let mut rows = forwards::list(self.store.pool(), domain, page).await?;
         if rows.is_empty() {
-            self.domain(domain).await?;
+            self.domain(caller, domain).await?;
         }
         let next = page.finish(&mut rows, |forward| &forward.address);
         Ok((rows, next))
     }
 
-    pub(crate) async fn create_forward(&self, new: NewForward) -> Result<Forward, AccountError> {
+    pub(crate) async fn create_forward(
+        &self,
+        caller: &Caller,
+        new: NewForward,
+    ) -> Result<Forward, AccountError> {
         let request_id = new.request_id.as_deref();
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.begin(caller).await?;
         if let Some(answer) = requests::claim(&mut tx, KIND, request_id, &new.address.to_string()).await? {
             return answered(&answer);
         }
         lock_graph_if_local(&mut tx, &new.targets).await?;
-        let change = versions::enter(&mut tx, new.address.domain()).await?;
+        let change = enter_address(&mut tx, &new.address).await?;
         if forwards::find_in(&mut tx, &new.address).await?.is_some() {
             return Err(AccountError::AlreadyExists(format!("{} is a forward already", new.address)));
         }
         check(&mut tx, &new.address, &new.targets, new.keep_copy).await?;
         forwards::insert(&mut tx, &new.address, &shown(&new.targets), new.keep_copy, change.version).await?;
-        change.announce(&mut tx, &[]).await?;
         let forward = found(&mut tx, &new.address).await?;
+        deed(&change, &forward, "create").created(&mut tx, &forward).await?;
+        change.announce(&mut tx, &[]).await?;
         requests::answer(&mut tx, KIND, request_id, &forward.encode_to_vec()).await?;
         tx.commit().await.doing("commit a new forward")?;
         Ok(forward)
     }
 
-    pub(crate) async fn update_forward(&self, update: ForwardUpdate) -> Result<Forward, AccountError> {
+    pub(crate) async fn update_forward(
+        &self,
+        caller: &Caller,
+        update: ForwardUpdate,
+    ) -> Result<Forward, AccountError> {
         let address = &update.address;
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.begin(caller).await?;
         lock_graph_if_local(&mut tx, update.targets.as_deref().unwrap_or_default()).await?;
-        let change = versions::enter(&mut tx, address.domain()).await?;
+        let change = enter_address(&mut tx, address).await?;
         let before = found(&mut tx, address).await?;
         if !update.etag.is_empty() && update.etag != before.etag {
             return Err(AccountError::EtagMismatch(format!("forward {address}")));
@@ -90,25 +112,46 @@ impl Account {
             }
             None => {
                 refuse_copy_without_box(&mut tx, address, keep_copy).await?;
-                before.targets
+                before.targets.clone()
             }
         };
         forwards::update(&mut tx, address, &targets, keep_copy, change.version).await?;
-        change.announce(&mut tx, &[]).await?;
         let forward = found(&mut tx, address).await?;
+        deed(&change, &forward, "update").changed(&mut tx, &before, &forward).await?;
+        change.announce(&mut tx, &[]).await?;
         tx.commit().await.doing("commit a change of a forward")?;
         Ok(forward)
     }
 
-    pub(crate) async fn delete_forward(&self, address: &EmailAddress) -> Result<(), AccountError> {
-        let mut tx = self.store.begin().await?;
-        let change = versions::enter(&mut tx, address.domain()).await?;
-        if !forwards::remove(&mut tx, &address.to_string()).await? {
-            return Err(forwards::not_found(address));
-        }
+    pub(crate) async fn delete_forward(
+        &self,
+        caller: &Caller,
+        address: &EmailAddress,
+    ) -> Result<(), AccountError> {
+        let mut tx = self.store.begin(caller).await?;
+        let change = enter_address(&mut tx, address).await?;
+        let before = found(&mut tx, address).await?;
+        forwards::remove(&mut tx, &before.address).await?;
+        deed(&change, &before, "delete").removed(&mut tx, &before).await?;
         change.announce(&mut tx, &[]).await?;
         tx.commit().await.doing("commit the removal of a forward")
     }
+}
+
+/// Begins a write to what stands at an address. A mailbox user writes at the own address only.
+pub(crate) async fn enter_address(tx: &mut Tx, address: &EmailAddress) -> Result<DomainChange, AccountError> {
+    let change = versions::enter(tx, address.domain()).await?;
+    if tx.caller.role == Role::Mailbox {
+        let own = mailboxes::id_in(tx, &address.canonical().to_string()).await?;
+        if own != Some(tx.caller.mailbox_id) {
+            return Err(AccountError::NotFound(format!("there is nothing of yours at {address}")));
+        }
+    }
+    Ok(change)
+}
+
+fn deed<'d>(change: &'d DomainChange, forward: &'d Forward, action: &'static str) -> Deed<'d> {
+    Deed { customer: &change.customer, kind: "forward", name: &forward.address, action }
 }
 
 /// Only a target in the house can lead back. Must come before the lock of a domain.

@@ -25,7 +25,7 @@ use postern_proto::{
     },
     google::FieldMask,
 };
-use tonic::{Extensions, Status, service::Routes};
+use tonic::{Request, Status, service::Routes};
 
 use crate::{
     Account,
@@ -63,7 +63,8 @@ impl From<AccountError> for Status {
             AccountError::AlreadyExists(_) => Reason::AlreadyExists,
             AccountError::Precondition(_) => Reason::FailedPrecondition,
             AccountError::EtagMismatch(_) => Reason::EtagMismatch,
-            AccountError::OperatorsOnly(_) => Reason::CallerNotPermitted,
+            AccountError::LimitReached(_) => Reason::LimitReached,
+            AccountError::OperatorsOnly(_) | AccountError::NotPermitted(_) => Reason::CallerNotPermitted,
             AccountError::Busy => Reason::Overloaded,
             AccountError::Store { doing, source } => {
                 let reason = store_reason(source);
@@ -96,25 +97,26 @@ fn store_reason(error: &sqlx::Error) -> Reason {
     }
 }
 
+/// Who calls, and with what. The guard lets nobody through without saying who it is.
+fn opened<T>(request: Request<T>) -> Result<(Caller, T), Status> {
+    let (_, mut extensions, message) = request.into_parts();
+    let caller = extensions.remove::<Caller>().ok_or_else(|| failure::status(Reason::CallerUnknown))?;
+    Ok((caller, message))
+}
+
 /// Refuses a field that only an operator may set.
-fn operators_only(extensions: &Extensions, field: &'static str) -> Result<(), AccountError> {
-    match extensions.get::<Caller>() {
-        Some(caller) if caller.role == Role::Operator => Ok(()),
-        _ => Err(AccountError::OperatorsOnly(field)),
-    }
+fn operators_only(caller: &Caller, field: &'static str) -> Result<(), AccountError> {
+    if caller.role == Role::Operator { Ok(()) } else { Err(AccountError::OperatorsOnly(field)) }
 }
 
 /// A password that is to be set, checked.
-fn new_password(
-    extensions: &Extensions,
-    message: Option<PasswordMessage>,
-) -> Result<NewPassword, AccountError> {
+fn new_password(caller: &Caller, message: Option<PasswordMessage>) -> Result<NewPassword, AccountError> {
     const FIELD: &str = "password";
     let password = match message.and_then(|message| message.secret) {
         None => return invalid(FIELD, "is missing"),
         Some(Secret::Plain(plain)) => NewPassword::Plain(plain),
         Some(Secret::Phc(phc)) => {
-            operators_only(extensions, "password.phc")?;
+            operators_only(caller, "password.phc")?;
             NewPassword::Ready(phc)
         }
     };

@@ -19,6 +19,7 @@ mod mailboxes;
 mod paging;
 mod passwords;
 mod resolver;
+mod rights;
 mod settings;
 mod store;
 

@@ -1,6 +1,7 @@
 //! Mailboxes: one address, one box, one id for ever.
 
 use postern_mail::{DomainName, EmailAddress};
+use postern_mesh::identity::Caller;
 use postern_proto::account::v1::{ActivityState, Mailbox};
 use prost::Message as _;
 
@@ -11,7 +12,9 @@ use crate::{
     paging::Page,
     passwords::NewPassword,
     store::{
-        Tx, forwards,
+        Tx,
+        audit::Deed,
+        forwards,
         mailboxes::{self, MailboxUpdate},
         requests,
         versions::{self, DomainChange},
@@ -40,30 +43,37 @@ pub(crate) struct ChangedMailbox {
 }
 
 impl Account {
-    pub(crate) async fn mailbox(&self, name: &str) -> Result<Mailbox, AccountError> {
+    pub(crate) async fn mailbox(&self, caller: &Caller, name: &str) -> Result<Mailbox, AccountError> {
+        self.may_see_mailbox(caller, name).await?;
         mailboxes::get(self.store.pool(), name).await
     }
 
     /// A page of a domain's mailboxes, and the token of the next one.
     pub(crate) async fn mailboxes(
         &self,
+        caller: &Caller,
         domain: &DomainName,
         page: &Page,
     ) -> Result<(Vec<Mailbox>, String), AccountError> {
+        self.may_see_domain(caller, domain).await?;
         let mut rows = mailboxes::list(self.store.pool(), domain, page).await?;
         if rows.is_empty() {
             // Every hosted domain has a default box: an empty first page means that there is no domain.
-            self.domain(domain).await?;
+            self.domain(caller, domain).await?;
         }
         let next = page.finish(&mut rows, |mailbox| &mailbox.address);
         Ok((rows, next))
     }
 
-    pub(crate) async fn create_mailbox(&self, new: NewMailbox) -> Result<Mailbox, AccountError> {
+    pub(crate) async fn create_mailbox(
+        &self,
+        caller: &Caller,
+        new: NewMailbox,
+    ) -> Result<Mailbox, AccountError> {
         let phc = self.passwords.hash(new.password).await?;
         let request_id = new.request_id.as_deref();
         let address = new.address.to_string();
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.begin(caller).await?;
         if let Some(answer) = requests::claim(&mut tx, KIND, request_id, &address).await? {
             return answered(&answer);
         }
@@ -80,15 +90,20 @@ impl Account {
             revision: change.version,
         };
         mailboxes::insert(&mut tx, &row).await?;
-        change.announce(&mut tx, &[]).await?;
         let mailbox = mailboxes::get_in(&mut tx, &address).await?;
+        deed(&change, &mailbox, "create").created(&mut tx, &mailbox).await?;
+        change.announce(&mut tx, &[]).await?;
         requests::answer(&mut tx, KIND, request_id, &mailbox.encode_to_vec()).await?;
         tx.commit().await.doing("commit a new mailbox")?;
         Ok(mailbox)
     }
 
-    pub(crate) async fn update_mailbox(&self, changed: ChangedMailbox) -> Result<Mailbox, AccountError> {
-        let (mut tx, mailbox, change) = self.enter_mailbox(&changed.name).await?;
+    pub(crate) async fn update_mailbox(
+        &self,
+        caller: &Caller,
+        changed: ChangedMailbox,
+    ) -> Result<Mailbox, AccountError> {
+        let (mut tx, mailbox, change) = self.enter_mailbox(caller, &changed.name).await?;
         if !changed.etag.is_empty() && changed.etag != mailbox.etag {
             return Err(AccountError::EtagMismatch(format!("mailbox {}", changed.name)));
         }
@@ -100,19 +115,23 @@ impl Account {
             phc: None,
             revoke: suspended,
         };
-        finish(&mut tx, change, &mailbox, &update).await?;
-        let mailbox = mailboxes::get_in(&mut tx, &changed.name).await?;
+        mailboxes::update(&mut tx, mailbox.mailbox_id, &update, change.version).await?;
+        let after = mailboxes::get_in(&mut tx, &changed.name).await?;
+        deed(&change, &mailbox, "update").changed(&mut tx, &mailbox, &after).await?;
+        let revoked: &[i64] = if suspended { &[mailbox.mailbox_id] } else { &[] };
+        change.announce(&mut tx, revoked).await?;
         tx.commit().await.doing("commit a change of a mailbox")?;
-        Ok(mailbox)
+        Ok(after)
     }
 
     pub(crate) async fn set_mailbox_password(
         &self,
+        caller: &Caller,
         name: &str,
         password: NewPassword,
     ) -> Result<Mailbox, AccountError> {
         let phc = self.passwords.hash(password).await?;
-        let (mut tx, mailbox, change) = self.enter_mailbox(name).await?;
+        let (mut tx, mailbox, change) = self.enter_mailbox(caller, name).await?;
         if mailbox.default_box {
             return Err(AccountError::Precondition(format!(
                 "{name} is the default box of {}: its password is that of the customer",
@@ -120,15 +139,17 @@ impl Account {
             )));
         }
         let update = MailboxUpdate { phc: Some(phc), revoke: true, ..MailboxUpdate::default() };
-        finish(&mut tx, change, &mailbox, &update).await?;
+        mailboxes::update(&mut tx, mailbox.mailbox_id, &update, change.version).await?;
+        deed(&change, &mailbox, "set-password").done(&mut tx).await?;
+        change.announce(&mut tx, &[mailbox.mailbox_id]).await?;
         let mailbox = mailboxes::get_in(&mut tx, name).await?;
         tx.commit().await.doing("commit the password of a mailbox")?;
         Ok(mailbox)
     }
 
     /// Removes a mailbox with the forward that it carries, and returns its id.
-    pub(crate) async fn delete_mailbox(&self, name: &str) -> Result<i64, AccountError> {
-        let (mut tx, mailbox, change) = self.enter_mailbox(name).await?;
+    pub(crate) async fn delete_mailbox(&self, caller: &Caller, name: &str) -> Result<i64, AccountError> {
+        let (mut tx, mailbox, change) = self.enter_mailbox(caller, name).await?;
         if mailbox.default_box {
             return Err(AccountError::Precondition(format!(
                 "{name} is the default box of {}: it goes with its domain",
@@ -137,14 +158,20 @@ impl Account {
         }
         mailboxes::remove(&mut tx, mailbox.mailbox_id, change.version).await?;
         forwards::remove(&mut tx, &mailbox.address).await?;
+        deed(&change, &mailbox, "delete").removed(&mut tx, &mailbox).await?;
         change.announce(&mut tx, &[mailbox.mailbox_id]).await?;
         tx.commit().await.doing("commit the removal of a mailbox")?;
         Ok(mailbox.mailbox_id)
     }
 
     /// Begins a write to a mailbox: the lock of its domain is held, and the mailbox is as it is under that lock.
-    async fn enter_mailbox(&self, name: &str) -> Result<(Tx, Mailbox, DomainChange), AccountError> {
-        let mut tx = self.store.begin().await?;
+    async fn enter_mailbox(
+        &self,
+        caller: &Caller,
+        name: &str,
+    ) -> Result<(Tx, Mailbox, DomainChange), AccountError> {
+        self.may_see_mailbox(caller, name).await?;
+        let mut tx = self.store.begin(caller).await?;
         let seen = mailboxes::get_in(&mut tx, name).await?;
         let domain =
             seen.domain.parse().map_err(|_| AccountError::Stored("a stored domain is no domain name"))?;
@@ -154,19 +181,15 @@ impl Account {
             // A login that moved between the two reads; who asks again finds it.
             return Err(AccountError::EtagMismatch(format!("mailbox {name}")));
         }
+        if !caller.may_act_for_mailbox(&change.customer, mailbox.mailbox_id) {
+            return Err(mailboxes::not_found(name));
+        }
         Ok((tx, mailbox, change))
     }
 }
 
-async fn finish(
-    tx: &mut Tx,
-    change: DomainChange,
-    mailbox: &Mailbox,
-    update: &MailboxUpdate,
-) -> Result<(), AccountError> {
-    mailboxes::update(tx, mailbox.mailbox_id, update, change.version).await?;
-    let revoked: &[i64] = if update.revoke { &[mailbox.mailbox_id] } else { &[] };
-    change.announce(tx, revoked).await
+fn deed<'d>(change: &'d DomainChange, mailbox: &'d Mailbox, action: &'static str) -> Deed<'d> {
+    Deed { customer: &change.customer, kind: "mailbox", name: &mailbox.login, action }
 }
 
 /// One address is one thing.

@@ -100,7 +100,8 @@ fn local(question: &Question, snapshot: &Snapshot, hosted: &HostedDomain) -> Out
         return outcome;
     }
     let default_box = |matched| {
-        let mailbox = LocalMailbox { mailbox_id: hosted.default_mailbox_id, address: address.clone() };
+        let mailbox =
+            LocalMailbox { mailbox_id: hosted.default_mailbox_id, address: address.clone(), full: false };
         taken(matched, Some(mailbox), Vec::new())
     };
     if ROLES.contains(&question.address.local()) {
@@ -117,7 +118,8 @@ fn local(question: &Question, snapshot: &Snapshot, hosted: &HostedDomain) -> Out
 /// What stands at exactly `name`: a mailbox, a forward, or a mailbox that carries a forward. `None`: nothing.
 fn explicit(name: &str, asked: &str, matched: MatchKind, snapshot: &Snapshot) -> Option<Outcome> {
     let mailbox = snapshot.mailboxes.get(name).copied();
-    let mailbox = mailbox.map(|mailbox_id| LocalMailbox { mailbox_id, address: asked.to_owned() });
+    let mailbox =
+        mailbox.map(|mailbox_id| LocalMailbox { mailbox_id, address: asked.to_owned(), full: false });
     let Some(forward) = snapshot.forwards.get(name) else {
         return mailbox.map(|mailbox| taken(matched, Some(mailbox), Vec::new()));
     };
@@ -139,7 +141,12 @@ pub(crate) fn is_itself(target: &str, address: &str) -> bool {
 }
 
 fn taken(matched: MatchKind, mailbox: Option<LocalMailbox>, forward_targets: Vec<String>) -> Outcome {
-    Outcome::Local(LocalOutcome { r#match: matched.into(), mailbox, forward_targets })
+    Outcome::Local(LocalOutcome {
+        r#match: matched.into(),
+        mailbox,
+        forward_targets,
+        ..LocalOutcome::default()
+    })
 }
 
 #[cfg(test)]

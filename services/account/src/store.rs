@@ -3,6 +3,7 @@
 //! The files below hold all SQL of the service. Locks are taken in one order: a customer, the graph of forwards, then
 //! the domains by name.
 
+pub(crate) mod audit;
 pub(crate) mod customers;
 pub(crate) mod directory;
 pub(crate) mod domains;
@@ -12,12 +13,16 @@ pub(crate) mod mailboxes;
 pub(crate) mod requests;
 pub(crate) mod versions;
 
-use std::{str::FromStr as _, time::Duration};
+use std::{
+    ops::{Deref, DerefMut},
+    str::FromStr as _,
+    time::Duration,
+};
 
-use postern_mesh::StartError;
+use postern_mesh::{StartError, identity::Caller};
 use postern_proto::google::Timestamp;
 use sqlx::{
-    PgPool, Postgres, Row as _, Transaction,
+    PgConnection, PgPool, Postgres, Row as _, Transaction,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
 };
@@ -54,8 +59,34 @@ macro_rules! read {
 }
 pub(crate) use read;
 
-/// One write: all of it or nothing.
-pub(crate) type Tx = Transaction<'static, Postgres>;
+/// One write: all of it or nothing, in the name of somebody. Whoever locks a customer or a domain with it has been asked
+/// whose it is.
+#[derive(Debug)]
+pub(crate) struct Tx {
+    inner: Transaction<'static, Postgres>,
+    /// In whose name.
+    pub(crate) caller: Caller,
+}
+
+impl Tx {
+    pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
+        self.inner.commit().await
+    }
+}
+
+impl Deref for Tx {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.inner
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.inner
+    }
+}
 
 /// Why a database is not used.
 #[derive(Debug, Error)]
@@ -114,9 +145,11 @@ impl Store {
         &self.options
     }
 
-    /// Begins a write. Connections that died while they rested are passed over: nothing was done on them yet.
-    pub(crate) async fn begin(&self) -> Result<Tx, AccountError> {
-        read!(self.pool.begin()).doing("begin a transaction")
+    /// Begins a write in somebody's name. Connections that died while they rested are passed over: nothing was done on them
+    /// yet.
+    pub(crate) async fn begin(&self, caller: &Caller) -> Result<Tx, AccountError> {
+        let inner = read!(self.pool.begin()).doing("begin a transaction")?;
+        Ok(Tx { inner, caller: caller.clone() })
     }
 }
 

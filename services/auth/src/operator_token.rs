@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postern_mesh::identity::{MeshKey, Role};
+use postern_mesh::identity::{Caller, MeshKey, Role};
 use ring::hmac;
 use thiserror::Error;
 use tokio::sync::{Mutex, Semaphore};
@@ -50,7 +50,7 @@ impl OperatorTokens {
             .as_ref()
             .is_some_and(|expected| hmac::verify(&self.secret, token.as_bytes(), expected.as_ref()).is_ok());
         if is_right {
-            return Ok(self.mesh_key.assertion("operator", Role::Operator));
+            return Ok(self.mesh_key.assertion(&Caller::new("operator", Role::Operator)));
         }
         let Ok(_place) = self.waiting.try_acquire() else { return Err(TokenError::TooManyWrong) };
         let _turn = self.one_by_one.lock().await;

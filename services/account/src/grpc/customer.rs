@@ -10,7 +10,7 @@ use postern_proto::account::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{activity_state, mask, new_password, present};
+use super::{activity_state, mask, new_password, opened, present};
 use crate::{
     Account,
     customers::{CustomerUpdate, NewCustomer},
@@ -26,8 +26,9 @@ impl CustomerService for Customers {
         &self,
         request: Request<GetCustomerRequest>,
     ) -> Result<Response<GetCustomerResponse>, Status> {
-        let login = fields::login("login", &request.into_inner().login)?;
-        let customer = Some(self.0.customer(&login).await?);
+        let (caller, request) = opened(request)?;
+        let login = fields::login("login", &request.login)?;
+        let customer = Some(self.0.customer(&caller, &login).await?);
         Ok(Response::new(GetCustomerResponse { customer }))
     }
 
@@ -35,9 +36,9 @@ impl CustomerService for Customers {
         &self,
         request: Request<ListCustomersRequest>,
     ) -> Result<Response<ListCustomersResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = opened(request)?;
         let page = Page::new(request.page_size, &request.page_token)?;
-        let (customers, next_page_token) = self.0.customers(&page).await?;
+        let (customers, next_page_token) = self.0.customers(&caller, &page).await?;
         Ok(Response::new(ListCustomersResponse { customers, next_page_token }))
     }
 
@@ -45,14 +46,14 @@ impl CustomerService for Customers {
         &self,
         request: Request<CreateCustomerRequest>,
     ) -> Result<Response<CreateCustomerResponse>, Status> {
-        let (_, extensions, request) = request.into_parts();
+        let (caller, request) = opened(request)?;
         let new = NewCustomer {
             login: fields::new_login("login", &request.login)?,
             display_name: fields::display_name("display_name", &request.display_name)?,
             request_id: fields::request_id(&request.request_id)?,
-            password: new_password(&extensions, request.password)?,
+            password: new_password(&caller, request.password)?,
         };
-        let customer = Some(self.0.create_customer(new).await?);
+        let customer = Some(self.0.create_customer(&caller, new).await?);
         Ok(Response::new(CreateCustomerResponse { customer }))
     }
 
@@ -60,7 +61,7 @@ impl CustomerService for Customers {
         &self,
         request: Request<UpdateCustomerRequest>,
     ) -> Result<Response<UpdateCustomerResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = opened(request)?;
         let customer = present("customer", request.customer)?;
         let paths = mask(request.update_mask.as_ref(), &["display_name", "state"])?;
         let mut update = CustomerUpdate {
@@ -76,7 +77,7 @@ impl CustomerService for Customers {
         if paths.contains(&"state") {
             update.state = Some(activity_state("customer.state", customer.state)?);
         }
-        let customer = Some(self.0.update_customer(update).await?);
+        let customer = Some(self.0.update_customer(&caller, update).await?);
         Ok(Response::new(UpdateCustomerResponse { customer }))
     }
 
@@ -84,10 +85,10 @@ impl CustomerService for Customers {
         &self,
         request: Request<SetCustomerPasswordRequest>,
     ) -> Result<Response<SetCustomerPasswordResponse>, Status> {
-        let (_, extensions, request) = request.into_parts();
+        let (caller, request) = opened(request)?;
         let login = fields::login("login", &request.login)?;
-        let password = new_password(&extensions, request.password)?;
-        let customer = Some(self.0.set_customer_password(&login, password).await?);
+        let password = new_password(&caller, request.password)?;
+        let customer = Some(self.0.set_customer_password(&caller, &login, password).await?);
         Ok(Response::new(SetCustomerPasswordResponse { customer }))
     }
 
@@ -95,8 +96,9 @@ impl CustomerService for Customers {
         &self,
         request: Request<DeleteCustomerRequest>,
     ) -> Result<Response<DeleteCustomerResponse>, Status> {
-        let login = fields::login("login", &request.into_inner().login)?;
-        self.0.delete_customer(&login).await?;
+        let (caller, request) = opened(request)?;
+        let login = fields::login("login", &request.login)?;
+        self.0.delete_customer(&caller, &login).await?;
         Ok(Response::new(DeleteCustomerResponse {}))
     }
 }

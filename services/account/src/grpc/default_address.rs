@@ -9,7 +9,7 @@ use postern_proto::account::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::present;
+use super::{opened, present};
 use crate::{
     Account,
     default_addresses::NewRule,
@@ -25,8 +25,9 @@ impl DefaultAddressService for DefaultAddresses {
         &self,
         request: Request<GetDefaultAddressRequest>,
     ) -> Result<Response<GetDefaultAddressResponse>, Status> {
-        let domain = fields::domain("domain", &request.into_inner().domain)?;
-        let default_address = Some(self.0.default_address(&domain).await?);
+        let (caller, request) = opened(request)?;
+        let domain = fields::domain("domain", &request.domain)?;
+        let default_address = Some(self.0.default_address(&caller, &domain).await?);
         Ok(Response::new(GetDefaultAddressResponse { default_address }))
     }
 
@@ -34,9 +35,10 @@ impl DefaultAddressService for DefaultAddresses {
         &self,
         request: Request<UpdateDefaultAddressRequest>,
     ) -> Result<Response<UpdateDefaultAddressResponse>, Status> {
-        let message = present("default_address", request.into_inner().default_address)?;
+        let (caller, request) = opened(request)?;
+        let message = present("default_address", request.default_address)?;
         let domain = fields::domain("default_address.domain", &message.domain)?;
-        let default_address = Some(self.0.set_default_address(&domain, rule(&message)?).await?);
+        let default_address = Some(self.0.set_default_address(&caller, &domain, rule(&message)?).await?);
         Ok(Response::new(UpdateDefaultAddressResponse { default_address }))
     }
 }

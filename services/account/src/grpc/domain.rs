@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use postern_mesh::identity::Caller;
 use postern_proto::account::v1::{
     CreateDomainRequest, CreateDomainResponse, DeleteDomainRequest, DeleteDomainResponse, Domain,
     DomainState, GetDomainRequest, GetDomainResponse, ListDomainsRequest, ListDomainsResponse, SenderPolicy,
-    UpdateDomainRequest, UpdateDomainResponse, domain_service_server::DomainService,
+    UpdateDomainRequest, UpdateDomainResponse, VerifyDomainRequest, VerifyDomainResponse,
+    domain_service_server::DomainService,
 };
-use tonic::{Extensions, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
-use super::{mask, operators_only, present};
+use super::{mask, opened, operators_only, present};
 use crate::{
     Account,
     domains::NewDomain,
@@ -30,8 +32,9 @@ impl DomainService for Domains {
         &self,
         request: Request<GetDomainRequest>,
     ) -> Result<Response<GetDomainResponse>, Status> {
-        let name = fields::domain("name", &request.into_inner().name)?;
-        let domain = Some(self.0.domain(&name).await?);
+        let (caller, request) = opened(request)?;
+        let name = fields::domain("name", &request.name)?;
+        let domain = Some(self.0.domain(&caller, &name).await?);
         Ok(Response::new(GetDomainResponse { domain }))
     }
 
@@ -39,13 +42,13 @@ impl DomainService for Domains {
         &self,
         request: Request<ListDomainsRequest>,
     ) -> Result<Response<ListDomainsResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = opened(request)?;
         let page = Page::new(request.page_size, &request.page_token)?;
         let customer = match request.customer.as_str() {
             "" => None,
             login => Some(fields::login("customer", login)?),
         };
-        let (domains, next_page_token) = self.0.domains(customer.as_deref(), &page).await?;
+        let (domains, next_page_token) = self.0.domains(&caller, customer.as_deref(), &page).await?;
         Ok(Response::new(ListDomainsResponse { domains, next_page_token }))
     }
 
@@ -53,9 +56,9 @@ impl DomainService for Domains {
         &self,
         request: Request<CreateDomainRequest>,
     ) -> Result<Response<CreateDomainResponse>, Status> {
-        let (_, extensions, request) = request.into_parts();
+        let (caller, request) = opened(request)?;
         if request.live {
-            operators_only(&extensions, "live")?;
+            operators_only(&caller, "live")?;
         }
         let new = NewDomain {
             name: fields::domain("name", &request.name)?,
@@ -63,7 +66,7 @@ impl DomainService for Domains {
             live: request.live,
             request_id: fields::request_id(&request.request_id)?,
         };
-        let domain = Some(self.0.create_domain(new).await?);
+        let domain = Some(self.0.create_domain(&caller, new).await?);
         Ok(Response::new(CreateDomainResponse { domain }))
     }
 
@@ -71,12 +74,12 @@ impl DomainService for Domains {
         &self,
         request: Request<UpdateDomainRequest>,
     ) -> Result<Response<UpdateDomainResponse>, Status> {
-        let (_, extensions, request) = request.into_parts();
+        let (caller, request) = opened(request)?;
         let domain = present("domain", request.domain)?;
         let name = fields::domain("domain.name", &domain.name)?;
         let etag = domain.etag.clone();
-        let update = update(&extensions, domain, &mask(request.update_mask.as_ref(), &PATHS)?)?;
-        let domain = Some(self.0.update_domain(&name, &etag, &update).await?);
+        let update = update(&caller, domain, &mask(request.update_mask.as_ref(), &PATHS)?)?;
+        let domain = Some(self.0.update_domain(&caller, &name, &etag, &update).await?);
         Ok(Response::new(UpdateDomainResponse { domain }))
     }
 
@@ -84,16 +87,24 @@ impl DomainService for Domains {
         &self,
         request: Request<DeleteDomainRequest>,
     ) -> Result<Response<DeleteDomainResponse>, Status> {
-        let name = fields::domain("name", &request.into_inner().name)?;
-        self.0.delete_domain(&name).await?;
+        let (caller, request) = opened(request)?;
+        let name = fields::domain("name", &request.name)?;
+        self.0.delete_domain(&caller, &name).await?;
         Ok(Response::new(DeleteDomainResponse {}))
+    }
+
+    async fn verify_domain(
+        &self,
+        _request: Request<VerifyDomainRequest>,
+    ) -> Result<Response<VerifyDomainResponse>, Status> {
+        Err(Status::unimplemented("not built yet"))
     }
 }
 
-fn update(extensions: &Extensions, domain: Domain, paths: &[&str]) -> Result<DomainUpdate, AccountError> {
+fn update(caller: &Caller, domain: Domain, paths: &[&str]) -> Result<DomainUpdate, AccountError> {
     let mut update = DomainUpdate::default();
     if paths.contains(&"state") {
-        operators_only(extensions, "domain.state")?;
+        operators_only(caller, "domain.state")?;
         update.state = match DomainState::try_from(domain.state) {
             Ok(state) if state != DomainState::Unspecified => Some(state.into()),
             _ => return invalid("domain.state", "must be PENDING, LIVE or LOST"),

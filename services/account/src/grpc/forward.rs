@@ -10,7 +10,7 @@ use postern_proto::account::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{mask, present};
+use super::{mask, opened, present};
 use crate::{
     Account,
     error::AccountError,
@@ -27,8 +27,9 @@ impl ForwardService for Forwards {
         &self,
         request: Request<GetForwardRequest>,
     ) -> Result<Response<GetForwardResponse>, Status> {
-        let address = existing("address", &request.into_inner().address)?;
-        let forward = Some(self.0.forward(&address).await?);
+        let (caller, request) = opened(request)?;
+        let address = existing("address", &request.address)?;
+        let forward = Some(self.0.forward(&caller, &address).await?);
         Ok(Response::new(GetForwardResponse { forward }))
     }
 
@@ -36,10 +37,10 @@ impl ForwardService for Forwards {
         &self,
         request: Request<ListForwardsRequest>,
     ) -> Result<Response<ListForwardsResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = opened(request)?;
         let domain = fields::domain("domain", &request.domain)?;
         let page = Page::new(request.page_size, &request.page_token)?;
-        let (forwards, next_page_token) = self.0.forwards(&domain, &page).await?;
+        let (forwards, next_page_token) = self.0.forwards(&caller, &domain, &page).await?;
         Ok(Response::new(ListForwardsResponse { forwards, next_page_token }))
     }
 
@@ -47,7 +48,7 @@ impl ForwardService for Forwards {
         &self,
         request: Request<CreateForwardRequest>,
     ) -> Result<Response<CreateForwardResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = opened(request)?;
         let forward = present("forward", request.forward)?;
         let new = NewForward {
             address: fields::local_address("forward.address", &forward.address)?,
@@ -55,7 +56,7 @@ impl ForwardService for Forwards {
             keep_copy: forward.keep_copy,
             request_id: fields::request_id(&request.request_id)?,
         };
-        let forward = Some(self.0.create_forward(new).await?);
+        let forward = Some(self.0.create_forward(&caller, new).await?);
         Ok(Response::new(CreateForwardResponse { forward }))
     }
 
@@ -63,7 +64,7 @@ impl ForwardService for Forwards {
         &self,
         request: Request<UpdateForwardRequest>,
     ) -> Result<Response<UpdateForwardResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = opened(request)?;
         let forward = present("forward", request.forward)?;
         let paths = mask(request.update_mask.as_ref(), &["targets", "keep_copy"])?;
         let mut update = ForwardUpdate {
@@ -78,7 +79,7 @@ impl ForwardService for Forwards {
         if paths.contains(&"keep_copy") {
             update.keep_copy = Some(forward.keep_copy);
         }
-        let forward = Some(self.0.update_forward(update).await?);
+        let forward = Some(self.0.update_forward(&caller, update).await?);
         Ok(Response::new(UpdateForwardResponse { forward }))
     }
 
@@ -86,8 +87,9 @@ impl ForwardService for Forwards {
         &self,
         request: Request<DeleteForwardRequest>,
     ) -> Result<Response<DeleteForwardResponse>, Status> {
-        let address = existing("address", &request.into_inner().address)?;
-        self.0.delete_forward(&address).await?;
+        let (caller, request) = opened(request)?;
+        let address = existing("address", &request.address)?;
+        self.0.delete_forward(&caller, &address).await?;
         Ok(Response::new(DeleteForwardResponse {}))
     }
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use postern_proto::account::v1::{
     CreateMailboxRequest, CreateMailboxResponse, DeleteMailboxRequest, DeleteMailboxResponse,
     GetMailboxRequest, GetMailboxResponse, ListMailboxesRequest, ListMailboxesResponse,
+    ListRemovedMailboxesRequest, ListRemovedMailboxesResponse, RestoreMailboxRequest, RestoreMailboxResponse,
     SetMailboxPasswordRequest, SetMailboxPasswordResponse, UpdateMailboxRequest, UpdateMailboxResponse,
     mailbox_service_server::MailboxService,
 };
 use tonic::{Request, Response, Status};
 
-use super::{activity_state, mask, new_password, present};
+use super::{activity_state, mask, new_password, opened, operators_only, present};
 use crate::{
     Account, fields,
     mailboxes::{ChangedMailbox, NewMailbox},
@@ -25,8 +26,9 @@ impl MailboxService for Mailboxes {
         &self,
         request: Request<GetMailboxRequest>,
     ) -> Result<Response<GetMailboxResponse>, Status> {
-        let name = fields::mailbox_name("address", &request.into_inner().address)?;
-        let mailbox = Some(self.0.mailbox(&name).await?);
+        let (caller, request) = opened(request)?;
+        let name = fields::mailbox_name("address", &request.address)?;
+        let mailbox = Some(self.0.mailbox(&caller, &name).await?);
         Ok(Response::new(GetMailboxResponse { mailbox }))
     }
 
@@ -34,10 +36,10 @@ impl MailboxService for Mailboxes {
         &self,
         request: Request<ListMailboxesRequest>,
     ) -> Result<Response<ListMailboxesResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = opened(request)?;
         let domain = fields::domain("domain", &request.domain)?;
         let page = Page::new(request.page_size, &request.page_token)?;
-        let (mailboxes, next_page_token) = self.0.mailboxes(&domain, &page).await?;
+        let (mailboxes, next_page_token) = self.0.mailboxes(&caller, &domain, &page).await?;
         Ok(Response::new(ListMailboxesResponse { mailboxes, next_page_token }))
     }
 
@@ -45,14 +47,14 @@ impl MailboxService for Mailboxes {
         &self,
         request: Request<CreateMailboxRequest>,
     ) -> Result<Response<CreateMailboxResponse>, Status> {
-        let (_, extensions, request) = request.into_parts();
+        let (caller, request) = opened(request)?;
         let new = NewMailbox {
             address: fields::local_address("address", &request.address)?,
             display_name: fields::display_name("display_name", &request.display_name)?,
             request_id: fields::request_id(&request.request_id)?,
-            password: new_password(&extensions, request.password)?,
+            password: new_password(&caller, request.password)?,
         };
-        let mailbox = Some(self.0.create_mailbox(new).await?);
+        let mailbox = Some(self.0.create_mailbox(&caller, new).await?);
         Ok(Response::new(CreateMailboxResponse { mailbox }))
     }
 
@@ -60,7 +62,7 @@ impl MailboxService for Mailboxes {
         &self,
         request: Request<UpdateMailboxRequest>,
     ) -> Result<Response<UpdateMailboxResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = opened(request)?;
         let mailbox = present("mailbox", request.mailbox)?;
         let paths = mask(request.update_mask.as_ref(), &["display_name", "state"])?;
         // A default box has no address, so its login names it.
@@ -75,9 +77,10 @@ impl MailboxService for Mailboxes {
             changed.display_name = Some(fields::display_name("mailbox.display_name", &mailbox.display_name)?);
         }
         if paths.contains(&"state") {
+            operators_only(&caller, "mailbox.state")?;
             changed.state = Some(activity_state("mailbox.state", mailbox.state)?);
         }
-        let mailbox = Some(self.0.update_mailbox(changed).await?);
+        let mailbox = Some(self.0.update_mailbox(&caller, changed).await?);
         Ok(Response::new(UpdateMailboxResponse { mailbox }))
     }
 
@@ -85,10 +88,10 @@ impl MailboxService for Mailboxes {
         &self,
         request: Request<SetMailboxPasswordRequest>,
     ) -> Result<Response<SetMailboxPasswordResponse>, Status> {
-        let (_, extensions, request) = request.into_parts();
+        let (caller, request) = opened(request)?;
         let name = fields::mailbox_name("address", &request.address)?;
-        let password = new_password(&extensions, request.password)?;
-        let mailbox = Some(self.0.set_mailbox_password(&name, password).await?);
+        let password = new_password(&caller, request.password)?;
+        let mailbox = Some(self.0.set_mailbox_password(&caller, &name, password).await?);
         Ok(Response::new(SetMailboxPasswordResponse { mailbox }))
     }
 
@@ -96,8 +99,23 @@ impl MailboxService for Mailboxes {
         &self,
         request: Request<DeleteMailboxRequest>,
     ) -> Result<Response<DeleteMailboxResponse>, Status> {
-        let name = fields::mailbox_name("address", &request.into_inner().address)?;
-        let mailbox_id = self.0.delete_mailbox(&name).await?;
-        Ok(Response::new(DeleteMailboxResponse { mailbox_id }))
+        let (caller, request) = opened(request)?;
+        let name = fields::mailbox_name("address", &request.address)?;
+        let mailbox_id = self.0.delete_mailbox(&caller, &name).await?;
+        Ok(Response::new(DeleteMailboxResponse { mailbox_id, ..DeleteMailboxResponse::default() }))
+    }
+
+    async fn list_removed_mailboxes(
+        &self,
+        _request: Request<ListRemovedMailboxesRequest>,
+    ) -> Result<Response<ListRemovedMailboxesResponse>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn restore_mailbox(
+        &self,
+        _request: Request<RestoreMailboxRequest>,
+    ) -> Result<Response<RestoreMailboxResponse>, Status> {
+        Err(Status::unimplemented("not built yet"))
     }
 }

@@ -59,8 +59,11 @@ pub(crate) async fn list(pool: &PgPool, page: &Page) -> Result<Vec<Customer>, Ac
     .doing("list customers")
 }
 
-/// Locks a customer: its domains do not become more meanwhile.
+/// Locks a customer: its domains do not become more meanwhile. For a customer others do not exist.
 pub(crate) async fn lock(tx: &mut Tx, login: &str) -> Result<LockedCustomer, AccountError> {
+    if !tx.caller.may_act_for(login) {
+        return Err(not_found(login));
+    }
     let row = sqlx::query(
         "select customer_id, login, state, revision from customers where login = $1 and removed_time is null for update",
     )
@@ -181,7 +184,7 @@ fn customer(row: &PgRow) -> Result<Customer, sqlx::Error> {
     })
 }
 
-fn not_found(login: &str) -> AccountError {
+pub(crate) fn not_found(login: &str) -> AccountError {
     AccountError::NotFound(format!("there is no customer {login}"))
 }
 

@@ -132,6 +132,7 @@ pub(crate) async fn mailbox(pool: &PgPool, mailbox_id: i64) -> Result<Option<Mai
                 removed: row.try_get("removed")?,
                 auth_only: row.try_get("auth_only")?,
                 domain,
+                ..MailboxIdentity::default()
             })
         })
         .fetch_optional(pool)
@@ -156,6 +157,7 @@ pub(crate) async fn domain(pool: &PgPool, name: &DomainName) -> Result<Option<Do
                 state: number(&row, "state")?,
                 sender_policy: number(&row, "sender_policy")?,
                 allowed_senders: row.try_get("allowed_senders")?,
+                ..DomainIdentity::default()
             })
         })
         .fetch_optional(pool)
@@ -178,6 +180,7 @@ fn login_identity(row: &PgRow) -> Result<LoginIdentity, sqlx::Error> {
         grant_ttl_seconds: row.try_get("grant_ttl_seconds")?,
         auth_only: row.try_get("auth_only")?,
         domain,
+        ..LoginIdentity::default()
     })
 }
 

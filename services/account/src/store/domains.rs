@@ -81,6 +81,18 @@ pub(crate) async fn list_of(pool: &PgPool, customer: &str, page: &Page) -> Resul
     .doing("list the domains of a customer")
 }
 
+/// Login of the owner of a hosted domain.
+pub(crate) async fn owner(pool: &PgPool, name: &str) -> Result<Option<String>, AccountError> {
+    read!(
+        sqlx::query_scalar(
+            "select c.login from domains d join customers c using (customer_id) where d.domain = $1"
+        )
+        .bind(name)
+        .fetch_optional(pool)
+    )
+    .doing("look up the owner of a domain")
+}
+
 pub(crate) async fn is_hosted(tx: &mut Tx, name: &DomainName) -> Result<bool, AccountError> {
     let found = sqlx::query("select 1 from domains where domain = $1").bind(name.as_str());
     Ok(found.fetch_optional(&mut **tx).await.doing("look for a domain")?.is_some())
@@ -161,23 +173,36 @@ pub(crate) async fn remove(tx: &mut Tx, domain: &str) -> Result<(), AccountError
         .map(drop)
 }
 
+const DEFAULT_ADDRESS: &str = "select domain, default_action, default_target from domains where domain = $1";
+
 pub(crate) async fn get_default_address(
     pool: &PgPool,
     name: &DomainName,
 ) -> Result<DefaultAddress, AccountError> {
     let found = read!(
-        sqlx::query("select domain, default_action, default_target from domains where domain = $1")
+        sqlx::query(DEFAULT_ADDRESS)
             .bind(name.as_str())
-            .try_map(|row: PgRow| {
-                Ok(DefaultAddress {
-                    domain: row.try_get("domain")?,
-                    action: number(&row, "default_action")?,
-                    target: row.try_get("default_target")?,
-                })
-            })
+            .try_map(|row| default_address(&row))
             .fetch_optional(pool)
     );
     found.doing("read a default address")?.ok_or_else(|| not_found(name))
+}
+
+/// Reads what this transaction made of it.
+pub(crate) async fn default_address_in(
+    tx: &mut Tx,
+    name: &DomainName,
+) -> Result<DefaultAddress, AccountError> {
+    let found = sqlx::query(DEFAULT_ADDRESS).bind(name.as_str()).try_map(|row| default_address(&row));
+    found.fetch_optional(&mut **tx).await.doing("read a default address")?.ok_or_else(|| not_found(name))
+}
+
+fn default_address(row: &PgRow) -> Result<DefaultAddress, sqlx::Error> {
+    Ok(DefaultAddress {
+        domain: row.try_get("domain")?,
+        action: number(row, "default_action")?,
+        target: row.try_get("default_target")?,
+    })
 }
 
 pub(crate) async fn set_default_address(
@@ -238,9 +263,10 @@ fn domain(row: &PgRow) -> Result<Domain, sqlx::Error> {
         create_time: timestamp(row, "create_micros")?,
         update_time: timestamp(row, "update_micros")?,
         etag: etag(row.try_get("revision")?),
+        ..Domain::default()
     })
 }
 
-fn not_found(name: &DomainName) -> AccountError {
+pub(crate) fn not_found(name: &DomainName) -> AccountError {
     AccountError::NotFound(format!("domain {name} is not hosted here"))
 }

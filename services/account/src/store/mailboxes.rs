@@ -82,6 +82,25 @@ pub(crate) async fn list(
     .doing("list mailboxes")
 }
 
+/// Id of the mailbox with this login.
+pub(crate) async fn id_of(pool: &PgPool, login: &str) -> Result<Option<i64>, AccountError> {
+    read!(
+        sqlx::query_scalar("select mailbox_id from mailboxes where login = $1 and removed_time is null")
+            .bind(login)
+            .fetch_optional(pool)
+    )
+    .doing("look for a mailbox")
+}
+
+/// The same within a write.
+pub(crate) async fn id_in(tx: &mut Tx, login: &str) -> Result<Option<i64>, AccountError> {
+    sqlx::query_scalar("select mailbox_id from mailboxes where login = $1 and removed_time is null")
+        .bind(login)
+        .fetch_optional(&mut **tx)
+        .await
+        .doing("look for a mailbox")
+}
+
 /// True when a live mailbox has this address.
 pub(crate) async fn exists(tx: &mut Tx, address: &str) -> Result<bool, AccountError> {
     sqlx::query_scalar("select exists (select from mailboxes where login = $1 and removed_time is null)")
@@ -166,6 +185,20 @@ pub(crate) async fn remove(tx: &mut Tx, mailbox_id: i64, revision: i64) -> Resul
     .map(drop)
 }
 
+/// Login of the customer of the mailbox with this login.
+pub(crate) async fn owner(pool: &PgPool, login: &str) -> Result<Option<(i64, String)>, AccountError> {
+    let row = read!(
+        sqlx::query(
+            "select m.mailbox_id, c.login from mailboxes m join customers c using (customer_id) \
+             where m.login = $1 and m.removed_time is null"
+        )
+        .bind(login)
+        .try_map(|row: PgRow| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .fetch_optional(pool)
+    );
+    row.doing("look up the owner of a mailbox")
+}
+
 /// Removes all mailboxes of a domain and returns their ids.
 pub(crate) async fn remove_all(tx: &mut Tx, domain: &str, revision: i64) -> Result<Vec<i64>, AccountError> {
     sqlx::query_scalar(
@@ -193,9 +226,10 @@ fn mailbox(row: &PgRow) -> Result<Mailbox, sqlx::Error> {
         create_time: timestamp(row, "create_micros")?,
         update_time: timestamp(row, "update_micros")?,
         etag: etag(row.try_get("revision")?),
+        ..Mailbox::default()
     })
 }
 
-fn not_found(login: &str) -> AccountError {
+pub(crate) fn not_found(login: &str) -> AccountError {
     AccountError::NotFound(format!("there is no mailbox {login}"))
 }

@@ -20,12 +20,12 @@ pub(crate) async fn claim(
     request_id: Option<&str>,
     subject: &str,
 ) -> Result<Option<Vec<u8>>, AccountError> {
-    let Some(request_id) = request_id else { return Ok(None) };
+    let Some(request_id) = request_id.map(|id| own(tx, id)) else { return Ok(None) };
     let claimed = sqlx::query(
         "insert into requests (kind, request_id, subject) values ($1, $2, $3) on conflict do nothing",
     )
     .bind(kind)
-    .bind(request_id)
+    .bind(&request_id)
     .bind(subject)
     .execute(&mut **tx)
     .await
@@ -35,7 +35,7 @@ pub(crate) async fn claim(
     }
     let row = sqlx::query("select subject, answer from requests where kind = $1 and request_id = $2")
         .bind(kind)
-        .bind(request_id)
+        .bind(&request_id)
         .fetch_one(&mut **tx)
         .await
         .doing("read the answer of a request")?;
@@ -53,7 +53,7 @@ pub(crate) async fn answer(
     request_id: Option<&str>,
     answer: &[u8],
 ) -> Result<(), AccountError> {
-    let Some(request_id) = request_id else { return Ok(()) };
+    let Some(request_id) = request_id.map(|id| own(tx, id)) else { return Ok(()) };
     sqlx::query("update requests set answer = $3 where kind = $1 and request_id = $2")
         .bind(kind)
         .bind(request_id)
@@ -62,6 +62,11 @@ pub(crate) async fn answer(
         .await
         .doing("keep the answer of a request")
         .map(drop)
+}
+
+/// Each customer has ids of its own: nobody can ask for the answer of another one.
+fn own(tx: &Tx, request_id: &str) -> String {
+    format!("{}/{request_id}", tx.caller.customer)
 }
 
 /// Removes what nobody will ask for any more.

@@ -3,7 +3,7 @@
 use postern_mail::DomainName;
 use sqlx::Row as _;
 
-use super::Tx;
+use super::{Tx, customers::LockedCustomer};
 use crate::{
     changes,
     error::{AccountError, Doing as _},
@@ -17,6 +17,8 @@ pub(crate) struct DomainChange {
     /// The new version; also the revision of the rows that change with it.
     pub(crate) version: i64,
     pub(crate) customer_id: i64,
+    /// Login of the owner.
+    pub(crate) customer: String,
 }
 
 impl DomainChange {
@@ -26,9 +28,12 @@ impl DomainChange {
     }
 }
 
-/// Locks a hosted domain for a write.
+/// Locks a hosted domain for a write. For a customer or mailbox user another customer's domain is one that is not hosted; what
+/// of the domain a mailbox user may write is asked by who writes it.
 pub(crate) async fn enter(tx: &mut Tx, domain: &DomainName) -> Result<DomainChange, AccountError> {
     let change = try_enter(tx, domain.as_str()).await?;
+    let bound = !tx.caller.is_staff();
+    let change = change.filter(|change| !bound || change.customer == tx.caller.customer);
     change.ok_or_else(|| AccountError::NotFound(format!("domain {domain} is not hosted here")))
 }
 
@@ -39,8 +44,8 @@ pub(crate) async fn try_enter(tx: &mut Tx, domain: &str) -> Result<Option<Domain
     }
     // A statement of its own: what it reads was committed before the lock was ours.
     let row = sqlx::query(
-        "update versions v set version = nextval('change_number') from domains d \
-         where v.domain = $1 and d.domain = v.domain returning v.version, d.customer_id",
+        "update versions v set version = nextval('change_number') from domains d join customers c using (customer_id) \
+         where v.domain = $1 and d.domain = v.domain returning v.version, d.customer_id, c.login",
     )
     .bind(domain)
     .fetch_optional(&mut **tx)
@@ -52,6 +57,7 @@ pub(crate) async fn try_enter(tx: &mut Tx, domain: &str) -> Result<Option<Domain
             domain: domain.to_owned(),
             version: row.try_get("version")?,
             customer_id: row.try_get("customer_id")?,
+            customer: row.try_get("login")?,
         })
     };
     read().map(Some).doing("read a version")
@@ -71,7 +77,7 @@ pub(crate) async fn lock_new(tx: &mut Tx, domain: &DomainName) -> Result<(), Acc
 pub(crate) async fn draw(
     tx: &mut Tx,
     domain: &DomainName,
-    customer_id: i64,
+    owner: &LockedCustomer,
 ) -> Result<DomainChange, AccountError> {
     let version = sqlx::query_scalar(
         "update versions set version = nextval('change_number') where domain = $1 returning version",
@@ -80,7 +86,8 @@ pub(crate) async fn draw(
     .fetch_one(&mut **tx)
     .await
     .doing("draw a version")?;
-    Ok(DomainChange { domain: domain.as_str().to_owned(), version, customer_id })
+    let (customer_id, customer) = (owner.customer_id, owner.login.clone());
+    Ok(DomainChange { domain: domain.as_str().to_owned(), version, customer_id, customer })
 }
 
 /// Forwards lead from domain to domain: whoever writes one that stays in the house looks for cycles, and those looks

@@ -142,7 +142,7 @@ impl Replica {
         let routes = postern_account::open(&settings, &shutdown).await.unwrap();
         let mesh = MeshSettings::with_key(MeshKey::random());
         let service = MeshChannel::local(routes, "test", &mesh);
-        let operator = service.with_caller(Caller { subject: "test".into(), role: Role::Operator });
+        let operator = service.with_caller(Caller::new("test", Role::Operator));
         Self { shutdown, operator, service }
     }
 

@@ -179,6 +179,7 @@ impl DirectoryService for FakeDirectory {
                 state: b.login.state,
                 removed: b.removed,
                 auth_only: b.login.auth_only,
+                ..MailboxIdentity::default()
             })
         })?;
         Ok(Response::new(LookupMailboxResponse { mailbox }))

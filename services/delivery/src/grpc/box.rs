@@ -1,13 +1,19 @@
 //! `BoxService`: a look at a box from outside a session.
 
+use futures_util::stream::BoxStream;
 use postern_mail::Reason;
 use postern_mesh::failure;
 use postern_proto::{
-    delivery::v1::{Box as MailBox, GetBoxRequest, GetBoxResponse, box_service_server::BoxService},
+    delivery::v1::{
+        Box as MailBox, ClearBoxRequest, ClearBoxResponse, ExportMessagesRequest, ExportMessagesResponse,
+        GetBoxRequest, GetBoxResponse, ImportMessagesRequest, ImportMessagesResponse, ListClearingsRequest,
+        ListClearingsResponse, MoveMessagesRequest, MoveMessagesResponse, RestoreBoxRequest,
+        RestoreBoxResponse, box_service_server::BoxService,
+    },
     google::Timestamp,
 };
 use sqlx::{Row as _, postgres::PgRow};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::store::Store;
 
@@ -43,6 +49,50 @@ impl BoxService for BoxDoor {
         })?;
         Ok(Response::new(GetBoxResponse { r#box: Some(found) }))
     }
+
+    async fn clear_box(
+        &self,
+        _request: Request<ClearBoxRequest>,
+    ) -> Result<Response<ClearBoxResponse>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn list_clearings(
+        &self,
+        _request: Request<ListClearingsRequest>,
+    ) -> Result<Response<ListClearingsResponse>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn restore_box(
+        &self,
+        _request: Request<RestoreBoxRequest>,
+    ) -> Result<Response<RestoreBoxResponse>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn move_messages(
+        &self,
+        _request: Request<MoveMessagesRequest>,
+    ) -> Result<Response<MoveMessagesResponse>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn import_messages(
+        &self,
+        _request: Request<Streaming<ImportMessagesRequest>>,
+    ) -> Result<Response<ImportMessagesResponse>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    type ExportMessagesStream = BoxStream<'static, Result<ExportMessagesResponse, Status>>;
+
+    async fn export_messages(
+        &self,
+        _request: Request<ExportMessagesRequest>,
+    ) -> Result<Response<Self::ExportMessagesStream>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
 }
 
 fn mail_box(mailbox_id: i64, row: &PgRow) -> Result<MailBox, sqlx::Error> {
@@ -59,5 +109,6 @@ fn mail_box(mailbox_id: i64, row: &PgRow) -> Result<MailBox, sqlx::Error> {
         oldest_message_time: time("oldest")?,
         newest_message_time: time("newest")?,
         generation: row.try_get::<i32, _>("generation")?.cast_unsigned(),
+        ..MailBox::default()
     })
 }

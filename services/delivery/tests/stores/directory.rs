@@ -39,8 +39,9 @@ impl FakeDirectory {
         let outcome = match (name.strip_prefix("box").map(str::parse::<i64>), domain) {
             (Some(Ok(mailbox_id)), "local.test") => resolution::Outcome::Local(LocalOutcome {
                 r#match: MatchKind::Exact.into(),
-                mailbox: Some(LocalMailbox { mailbox_id, address: address.to_owned() }),
+                mailbox: Some(LocalMailbox { mailbox_id, address: address.to_owned(), full: false }),
                 forward_targets: Vec::new(),
+                ..LocalOutcome::default()
             }),
             (_, "local.test") if name == "discard" => resolution::Outcome::Discard(DiscardOutcome {}),
             (_, "local.test") => resolution::Outcome::Unknown(UnknownOutcome {}),

@@ -42,7 +42,7 @@ impl Service {
         let routes =
             postern_delivery::open(&settings, house.fake.channel(), &house.shutdown).await.expect("open");
         let channel = local(routes);
-        let operator = channel.with_caller(Caller { subject: "test".to_owned(), role: Role::Operator });
+        let operator = channel.with_caller(Caller::new("test", Role::Operator));
         Self { house, channel, operator }
     }
 

@@ -122,7 +122,9 @@ failure_table! {
     /// The domain is known here and not delegated yet.
     DomainNotLive, "DOMAIN_NOT_LIVE", 450, (3, 2), None, "mail for this domain is not in service yet, please try again later";
     /// The box is full.
-    OverQuota, "OVER_QUOTA", 452, (2, 2), None, "mailbox is full";
+    OverQuota, "OVER_QUOTA", 452, (2, 2), None, "mailbox is full: its owner can delete mail or raise the quota in the control panel";
+    /// The list takes no post from this sender (RFC 3463: X.7.2).
+    PostingNotPermitted, "POSTING_NOT_PERMITTED", 550, (7, 2), None, "you may not post to this mailing list";
     /// More recipients than one transaction may have (RFC 5321 section 4.5.3.1.10).
     TooManyRecipients, "TOO_MANY_RECIPIENTS", 452, (5, 3), None, "too many recipients";
     /// The session named too many unknown recipients.
@@ -143,6 +145,8 @@ failure_table! {
     // Login
     /// Unknown login, wrong password, suspended, not live: all the same from outside.
     BadCredentials, "BAD_CREDENTIALS", 535, (7, 8), Auth, "login or password is wrong";
+    /// The password is right, and the operator has stopped the box or its customer (RFC 5248: X.7.13). Nobody else hears it.
+    AccountSuspended, "ACCOUNT_SUSPENDED", 525, (7, 13), SysPerm, "disconnected by administrator: this account is suspended, please contact your provider";
     /// Too many failures by this account or network.
     LoginThrottled, "LOGIN_THROTTLED", 454, (7, 0), LoginDelay, "too many login attempts, please wait a minute and try again";
     /// Too many failures in this session.
@@ -225,6 +229,8 @@ failure_table! {
     InvalidArgument, "INVALID_ARGUMENT", 501, (5, 4), None, "invalid argument";
     /// It cannot be done as things stand; the detail says why.
     FailedPrecondition, "FAILED_PRECONDITION", 550, (5, 4), None, "not possible now";
+    /// The customer has as many of these as it may have; the detail says what and how many.
+    LimitReached, "LIMIT_REACHED", 452, (5, 3), None, "limit reached";
     /// Somebody else changed it since it was read.
     EtagMismatch, "ETAG_MISMATCH", 450, (5, 4), None, "it was changed meanwhile, read it again";
     /// The caller may not do this.

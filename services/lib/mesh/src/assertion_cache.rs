@@ -56,7 +56,7 @@ mod tests {
     fn a_believed_assertion_still_ends() {
         let key = MeshKey::random();
         let cache = AssertionCache::new(key.clone());
-        let text = key.assertion("x", Role::Service);
+        let text = key.assertion(&Caller::new("x", Role::Service));
         let now = unix_seconds();
         assert!(cache.caller_at(&text, now).is_ok());
         assert!(cache.caller_at(&text, now + 50).is_ok());
@@ -67,10 +67,11 @@ mod tests {
     fn it_stays_small_and_keeps_strangers_out() {
         let key = MeshKey::random();
         let cache = AssertionCache::new(key.clone());
-        assert!(cache.caller(&MeshKey::random().assertion("x", Role::Service)).is_err());
+        assert!(cache.caller(&MeshKey::random().assertion(&Caller::new("x", Role::Service))).is_err());
         assert_eq!(cache.believed.read().expect("lock").len(), 0);
         for n in 0..1000 {
-            let caller = cache.caller(&key.assertion(&format!("s{n}"), Role::Service)).expect("believed");
+            let caller =
+                cache.caller(&key.assertion(&Caller::new(format!("s{n}"), Role::Service))).expect("believed");
             assert_eq!(caller.subject, format!("s{n}"));
         }
         assert!(cache.believed.read().expect("lock").len() <= KEPT_MAX);

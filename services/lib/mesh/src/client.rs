@@ -54,7 +54,7 @@ impl MeshChannel {
     /// # Errors
     /// When the URL is none.
     pub fn connect(url: &str, service: &'static str, settings: &MeshSettings) -> Result<Self, StartError> {
-        let me = Caller { subject: service.to_owned(), role: Role::Service };
+        let me = Caller::new(service, Role::Service);
         Ok(Self {
             way: Way::Remote(Pool::new(url)?),
             signer: Arc::new(Signer::new(settings.mesh_key.clone(), me)),
@@ -72,7 +72,7 @@ impl MeshChannel {
     /// Handlers in this process, behind the same checks as over the network, without HTTP/2.
     #[must_use]
     pub fn local(routes: Routes, service: &'static str, settings: &MeshSettings) -> Self {
-        let me = Caller { subject: service.to_owned(), role: Role::Service };
+        let me = Caller::new(service, Role::Service);
         let guard = GuardLayer::new(service, settings, CancellationToken::new()).layer(routes.prepare());
         Self { way: Way::Local(guard), signer: Arc::new(Signer::new(settings.mesh_key.clone(), me)) }
     }
@@ -140,7 +140,7 @@ fn current_assertion(
     {
         return Some(value.clone());
     }
-    let value = HeaderValue::try_from(key.assertion(&me.subject, me.role)).ok()?;
+    let value = HeaderValue::try_from(key.assertion(me)).ok()?;
     *current.write().unwrap_or_else(PoisonError::into_inner) = Some((value.clone(), Instant::now()));
     Some(value)
 }

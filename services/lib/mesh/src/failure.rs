@@ -100,12 +100,15 @@ fn code_of(reason: Reason) -> Code {
         Reason::RelayProhibited
         | Reason::SenderNotPermitted
         | Reason::CallerNotPermitted
+        | Reason::AccountSuspended
+        | Reason::PostingNotPermitted
         | Reason::EncryptionRequired => Code::PermissionDenied,
         Reason::LoginThrottled
         | Reason::BudgetExhausted
         | Reason::InsufficientStorage
         | Reason::Overloaded
         | Reason::OverQuota
+        | Reason::LimitReached
         | Reason::TooManyRecipients
         | Reason::TooManyUnknownRecipients
         | Reason::TooManyFailures

@@ -85,12 +85,12 @@ impl State {
             },
         };
         match caller {
-            Ok(caller) if method.callers.admit(caller.role) => Ok((method, Some(caller))),
+            Ok(caller) if method.admits(&caller) => Ok((method, Some(caller))),
             Ok(caller) => {
                 let detail = format!("{} ({:?}) may not call {path}", caller.subject, caller.role);
                 Err(failure::status_with(Reason::CallerNotPermitted, detail))
             }
-            Err(_) if method.callers == Callers::Anybody => Ok((method, None)),
+            Err(_) if method.callers == Callers::ANYBODY => Ok((method, None)),
             Err(why) => Err(failure::status_with(Reason::CallerUnknown, why)),
         }
     }

@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn the_key_may_be_flattened_twice() {
         let twice: Twice = parse(&[&key_argument()]).expect("good");
-        let text = twice.key.assertion("x", crate::identity::Role::Service);
+        let text = twice.key.assertion(&crate::identity::Caller::new("x", crate::identity::Role::Service));
         assert!(twice.mesh.mesh_key.verify(&text).is_ok());
         Twice::augment_args(Command::new("test")).debug_assert();
     }

@@ -73,8 +73,13 @@ impl AccountCommand {
         match self {
             Self::Add { address, name, password } => {
                 let password = Some(password.read(&address)?);
-                let request =
-                    CreateMailboxRequest { address, password, display_name: name, request_id: request_id() };
+                let request = CreateMailboxRequest {
+                    address,
+                    password,
+                    display_name: name,
+                    request_id: request_id(),
+                    quota_bytes: None,
+                };
                 let answer = client.create_mailbox(request).await?.into_inner();
                 operator.show(&answer, |a| {
                     let mailbox = a.mailbox.clone().unwrap_or_default();

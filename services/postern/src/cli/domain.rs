@@ -53,7 +53,13 @@ impl DomainCommand {
         let mut client = DomainServiceClient::new(operator.account.clone());
         match self {
             Self::Add { name, customer, live } => {
-                let request = CreateDomainRequest { name, customer, live, request_id: request_id() };
+                let request = CreateDomainRequest {
+                    name,
+                    customer,
+                    live,
+                    request_id: request_id(),
+                    alias_of: String::new(),
+                };
                 let answer = client.create_domain(request).await?.into_inner();
                 operator.show(&answer, |a| {
                     let domain = a.domain.clone().unwrap_or_default();

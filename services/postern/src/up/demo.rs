@@ -32,14 +32,14 @@ pub(super) async fn create(account: &MeshChannel) -> Result<(), Status> {
         name: DOMAIN.to_owned(),
         customer: CUSTOMER.to_owned(),
         live: true,
-        request_id: String::new(),
+        ..CreateDomainRequest::default()
     };
     unless_there(DomainServiceClient::new(account.clone()).create_domain(request).await)?;
     let request = CreateMailboxRequest {
         address: MAILBOX.to_owned(),
         password: password(),
         display_name: "Demo user".to_owned(),
-        request_id: String::new(),
+        ..CreateMailboxRequest::default()
     };
     unless_there(MailboxServiceClient::new(account.clone()).create_mailbox(request).await)?;
     for (address, target) in FORWARDS {

@@ -9,6 +9,7 @@ use postern_mesh::{
     StartError,
     client::MeshChannel,
     health::{self, Readiness},
+    identity::{Caller, Role},
     server,
     settings::MeshSettings,
     shutdown::Shutdown,
@@ -136,10 +137,7 @@ impl House {
 
     /// A way to account in the name of the operator who started this house.
     pub(super) fn operator(&self) -> MeshChannel {
-        let caller = postern_mesh::identity::Caller {
-            subject: "postern up".to_owned(),
-            role: postern_mesh::identity::Role::Operator,
-        };
+        let caller = Caller::new("postern up", Role::Operator);
         MeshChannel::local(self.account.clone(), "postern", &self.mesh).with_caller(caller)
     }
 

@@ -28,7 +28,7 @@ pub(super) fn fake_directory(shutdown: &Shutdown) -> Directory {
 fn resolve(address: &str) -> Resolution {
     let outcome = match address {
         "a@here.test" => Outcome::Local(LocalOutcome {
-            mailbox: Some(LocalMailbox { mailbox_id: 1, address: address.to_owned() }),
+            mailbox: Some(LocalMailbox { mailbox_id: 1, address: address.to_owned(), full: false }),
             ..LocalOutcome::default()
         }),
         other if other.ends_with("@here.test") => Outcome::Unknown(UnknownOutcome {}),

@@ -19,7 +19,11 @@ fn resolution(outcome: Outcome) -> Resolution {
 
 fn local(mailbox_id: Option<i64>, name: &str, targets: &[&str]) -> Resolution {
     resolution(Outcome::Local(LocalOutcome {
-        mailbox: mailbox_id.map(|mailbox_id| LocalMailbox { mailbox_id, address: name.to_owned() }),
+        mailbox: mailbox_id.map(|mailbox_id| LocalMailbox {
+            mailbox_id,
+            address: name.to_owned(),
+            full: false,
+        }),
         forward_targets: targets.iter().map(|t| (*t).to_owned()).collect(),
         ..LocalOutcome::default()
     }))

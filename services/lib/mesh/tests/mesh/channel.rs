@@ -70,7 +70,7 @@ async fn both_shapes_carry_answer_caller_and_typed_failure() {
     for channel in house.both() {
         assert_eq!(resolve(&channel, "a@b.test").await.unwrap(), "a@b.test");
         let caller = house.fake.callers.lock().unwrap().pop().expect("the handler saw the caller");
-        assert_eq!(caller, Caller { subject: "test".to_owned(), role: Role::Service });
+        assert_eq!(caller, Caller::new("test", Role::Service));
 
         let status = resolve(&channel, "bad@b.test").await.unwrap_err();
         assert_eq!(failure::reason_of(&status), Reason::InvalidArgument);
@@ -81,7 +81,7 @@ async fn both_shapes_carry_answer_caller_and_typed_failure() {
 #[tokio::test]
 async fn who_does_not_say_who_it_is_is_refused_and_so_is_a_foreign_key() {
     let house = House::new().await;
-    let stranger = MeshKey::random().assertion("test", Role::Operator);
+    let stranger = MeshKey::random().assertion(&Caller::new("test", Role::Operator));
     for channel in house.both() {
         for assertion in [String::new(), "junk".to_owned(), "new\nline".to_owned(), stranger.clone()] {
             let status = resolve(&channel.with_assertion(assertion), "a@b.test").await.unwrap_err();
@@ -103,7 +103,7 @@ async fn a_service_may_not_call_what_is_the_operators() {
         assert_eq!(failure::typed_reason(&status), Some(Reason::CallerNotPermitted));
 
         // The operator gets past the guard, to a server that has no such service.
-        let operator = house.settings.mesh_key.assertion("alice", Role::Operator);
+        let operator = house.settings.mesh_key.assertion(&Caller::new("alice", Role::Operator));
         let channel = channel.with_assertion(operator);
         let status = CustomerServiceClient::new(channel.clone()).get_customer(request()).await.unwrap_err();
         assert_eq!(status.code(), Code::Unimplemented);
