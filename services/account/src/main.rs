@@ -28,7 +28,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(CommandLine { mesh, account }: CommandLine) -> Result<(), StartError> {
-    let _telemetry = telemetry::init_with("account", &mesh.log)?;
+    let _telemetry = telemetry::init("account", &mesh.log, mesh.log_format)?;
     let shutdown = Shutdown::new();
     shutdown.on_signals();
     let (routes, ready) = tokio::select! {

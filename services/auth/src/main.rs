@@ -25,7 +25,7 @@ struct Program {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let program = Program::parse();
-    let _telemetry = telemetry::init_with("auth", &program.mesh.log)?;
+    let _telemetry = telemetry::init("auth", &program.mesh.log, program.mesh.log_format)?;
     let shutdown = Shutdown::new();
     shutdown.on_signals();
     let account = MeshChannel::connect(&program.account_url, "auth", &program.mesh)?;

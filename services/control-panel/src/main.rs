@@ -24,7 +24,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let _telemetry = telemetry::init_with("control-panel", &arguments.mesh.log)?;
+    let _telemetry = telemetry::init("control-panel", &arguments.mesh.log, arguments.mesh.log_format)?;
     let shutdown = Shutdown::new();
     shutdown.on_signals();
     postern_control_panel::open(&arguments.settings, &shutdown).await?;

@@ -26,7 +26,7 @@ struct CommandLine {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let CommandLine { mesh, delivery, account_url } = CommandLine::parse();
-    let _telemetry = telemetry::init_with("delivery", &mesh.log)?;
+    let _telemetry = telemetry::init("delivery", &mesh.log, mesh.log_format)?;
     let shutdown = Shutdown::new();
     shutdown.on_signals();
     let account = MeshChannel::connect(&account_url, "delivery", &mesh)?;

@@ -33,7 +33,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let _telemetry = telemetry::init_with(SERVICE, &arguments.mesh.log)?;
+    let _telemetry = telemetry::init(SERVICE, &arguments.mesh.log, arguments.mesh.log_format)?;
     let shutdown = Shutdown::new();
     shutdown.on_signals();
     let upstreams = Upstreams {

@@ -82,7 +82,7 @@ impl Up {
         let profile = Profile::new(self.given.clone(), &home, self.port_offset)?;
         // Everything is read once before anything is started, so that a bad setting costs nothing.
         let early = Settings::read(&profile)?;
-        let _telemetry = telemetry::init_with("postern", &early.mesh().log)?;
+        let _telemetry = telemetry::init("postern", &early.mesh().log, early.mesh().log_format)?;
         house::check_doors(&profile)?;
         self.live(&home, profile, &ending).await
     }
@@ -104,6 +104,9 @@ impl Up {
 
     async fn live_in(&self, home: &Home, mut profile: Profile, ending: &Shutdown) -> anyhow::Result<()> {
         let _outside = if self.demo { open_outside(home, &mut profile).await? } else { None };
+        if self.demo {
+            profile.default("POSTERN_POSTMASTER", format!("postmaster@{}", demo::DOMAIN));
+        }
         let settings = Settings::read(&profile)?;
         let house = tokio::select! {
             house = House::open(&settings, &profile) => house?,

@@ -41,7 +41,7 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let mesh = &arguments.mesh;
-    let _telemetry = telemetry::init_with(SERVICE, &mesh.log)?;
+    let _telemetry = telemetry::init(SERVICE, &mesh.log, mesh.log_format)?;
     let shutdown = Shutdown::new();
     shutdown.on_signals();
     let upstreams = Upstreams {

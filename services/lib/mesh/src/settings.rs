@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use clap::{Args, Command};
+use clap::{Args, Command, ValueEnum};
 
 use crate::identity::MeshKey;
 
@@ -18,6 +18,16 @@ const HEALTH_PORTS: [(&str, u16); 6] = [
 /// Health door of any other program, `postern up` among them.
 const HEALTH_PORT_OTHER: u16 = 9100;
 
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line, for machines.
+    #[default]
+    Json,
+    /// One plain line, for the person at the terminal.
+    Text,
+}
+
 /// What every process of the mesh must know. Flatten it into the settings of a binary.
 #[derive(Args, Clone, Debug)]
 pub struct MeshSettings {
@@ -32,6 +42,10 @@ pub struct MeshSettings {
     /// What is logged: a level, or directives such as `info,postern_delivery=debug`
     #[arg(long, env = "POSTERN_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
+
+    /// Form of the log lines
+    #[arg(long, env = "POSTERN_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Json)]
+    pub log_format: LogFormat,
 
     /// Offer gRPC reflection (grpcurl without .proto files); for development
     #[arg(long, env = "POSTERN_REFLECTION", value_name = "BOOL", num_args = 0..=1, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
@@ -54,6 +68,7 @@ impl MeshSettings {
             mesh_key,
             health_listen: default_health_listen(),
             log: "info".to_owned(),
+            log_format: LogFormat::Json,
             reflection: false,
             concurrency_max: 4096,
             drain_seconds: 10,

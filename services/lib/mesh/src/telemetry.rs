@@ -1,21 +1,26 @@
-//! What the operator sees: JSON log lines on stderr, Prometheus metrics, and traces when an OTLP endpoint is set.
+//! What the operator sees: log lines on stderr (JSON, or plain text at a terminal), Prometheus metrics, and traces when an OTLP endpoint is set.
 
 use std::{
+    fmt,
+    io::IsTerminal as _,
     sync::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use opentelemetry::{KeyValue, trace::TracerProvider as _};
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use tracing_subscriber::{
-    EnvFilter, Layer as _, Registry, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter, Layer as _, Registry,
+    fmt::{format::Writer, time::FormatTime},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
-use crate::StartError;
+use crate::{StartError, settings::LogFormat};
 
 /// From 100 microseconds to 10 seconds.
 const SECONDS_BUCKETS: [f64; 14] =
@@ -23,6 +28,17 @@ const SECONDS_BUCKETS: [f64; 14] =
 
 static TRACES_ARE_EXPORTED: AtomicBool = AtomicBool::new(false);
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Hours, minutes and seconds in UTC: at a terminal nobody needs the day.
+struct ClockTime;
+
+impl FormatTime for ClockTime {
+    fn format_time(&self, line: &mut Writer<'_>) -> fmt::Result {
+        let seconds =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()) % 86_400;
+        write!(line, "{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    }
+}
 
 /// Flushes traces when dropped: keep it until the process ends.
 #[derive(Debug)]
@@ -40,32 +56,27 @@ impl Drop for TelemetryGuard {
     }
 }
 
-/// Starts logs, metrics and traces of this process with the filter in `POSTERN_LOG` (default `info`). A second call in
-/// the same process changes nothing.
+/// Starts logs, metrics and traces of this process; an empty filter means `info`. A second call in the same process changes
+/// nothing.
 ///
 /// # Errors
 /// When `POSTERN_LOG` is no filter, or the OTLP exporter cannot be set up.
-pub fn init(service: &'static str) -> Result<TelemetryGuard, StartError> {
-    let filter = std::env::var("POSTERN_LOG").unwrap_or_default();
-    init_with(service, &filter)
-}
-
-/// The same with this filter; empty means `info`.
-///
-/// # Errors
-/// As [`init`].
-pub fn init_with(service: &'static str, filter: &str) -> Result<TelemetryGuard, StartError> {
+pub fn init(service: &'static str, filter: &str, format: LogFormat) -> Result<TelemetryGuard, StartError> {
     let filter = if filter.trim().is_empty() { "info" } else { filter };
     let filter = EnvFilter::try_new(filter).map_err(|e| StartError::setting("POSTERN_LOG", e.to_string()))?;
     start_metrics();
     let traces = start_traces(service)?;
-    let log = tracing_subscriber::fmt::layer()
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_span_list(false)
-        .with_writer(std::io::stderr)
-        .with_filter(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let log = match format {
+        LogFormat::Json => {
+            lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
+        }
+        LogFormat::Text => {
+            let is_terminal = std::io::stderr().is_terminal();
+            lines.compact().with_target(false).with_ansi(is_terminal).with_timer(ClockTime).boxed()
+        }
+    };
+    let log = log.with_filter(filter);
     let spans = traces.as_ref().map(|traces| {
         tracing_opentelemetry::layer()
             .with_tracer(traces.tracer("postern"))

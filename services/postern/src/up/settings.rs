@@ -93,6 +93,7 @@ impl Profile {
         }
         profile.default("POSTERN_MAIL_HOST", MAIL_HOST.to_owned());
         profile.default("POSTERN_LOG", LOG.to_owned());
+        profile.default("POSTERN_LOG_FORMAT", "text".to_owned());
         profile.default("POSTERN_NEW_DOMAINS_LIVE", "true".to_owned());
         profile.default("POSTERN_PLAINTEXT_LOGIN", "true".to_owned());
         profile.default("POSTERN_GRANT_REFUSED_NETWORKS", REFUSED_NETWORKS.to_owned());

@@ -14,6 +14,7 @@ use std::{
 use postern_mesh::{
     health::{self, Readiness},
     proxy::{self, ProxyError, ProxySettings},
+    settings::LogFormat,
     shutdown::Shutdown,
     telemetry,
     tls::{TlsIdentity, TlsSettings},
@@ -59,8 +60,8 @@ async fn readiness_says_what_is_wrong_and_asks_at_most_once_a_second() {
 
 #[tokio::test]
 async fn ready_until_it_goes_down_and_metrics_are_there() {
-    let _telemetry = telemetry::init_with("test", "off").unwrap();
-    let _again = telemetry::init_with("test", "info").unwrap();
+    let _telemetry = telemetry::init("test", "off", LogFormat::Json).unwrap();
+    let _again = telemetry::init("test", "info", LogFormat::Json).unwrap();
     metrics::counter!("postern_test_total").increment(3);
     let shutdown = Shutdown::new();
     let address = health::serve("127.0.0.1:0".parse().unwrap(), Readiness::new(), &shutdown).await.unwrap();
@@ -86,7 +87,7 @@ async fn a_task_that_does_not_end_does_not_hold_the_process() {
 
 #[test]
 fn a_bad_filter_is_a_clear_error() {
-    let error = telemetry::init_with("test", "info,=,=").unwrap_err();
+    let error = telemetry::init("test", "info,=,=", LogFormat::Json).unwrap_err();
     assert!(error.to_string().starts_with("POSTERN_LOG: "), "{error}");
 }
 
