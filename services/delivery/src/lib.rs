@@ -67,7 +67,8 @@ pub async fn open_with_readiness(
     let blobs = Blobs::open(&settings.blob_url)?;
     let store = Store::open(&settings.database_url, settings.database_connections).await?;
     let locks = Locks::open(&settings.redis_url).await?;
-    let directory = Directory::new(account, shutdown);
+    let directory = Directory::new(account.clone(), shutdown);
+    let rights = grpc::rights::Rights::new(directory.clone(), account);
     // Who holds the leases of the rows that are accepted here.
     let replica = Uuid::new_v4();
     let acceptor = Acceptor::start(&store, replica);
@@ -101,8 +102,8 @@ pub async fn open_with_readiness(
             MaildropServiceServer::new(grpc::maildrop::MaildropDoor::new(maildrops))
                 .max_decoding_message_size(CLOSE_MAX_BYTES),
         )
-        .add_service(BoxServiceServer::new(grpc::r#box::BoxDoor::new(store)))
-        .add_service(LockServiceServer::new(grpc::lock::LockDoor::new(locks)))
+        .add_service(BoxServiceServer::new(grpc::r#box::BoxDoor::new(store, rights.clone())))
+        .add_service(LockServiceServer::new(grpc::lock::LockDoor::new(locks, rights)))
         .add_service(QueueServiceServer::new(grpc::queue::QueueDoor::new(queue)));
     Ok((routes, ready))
 }

@@ -15,6 +15,7 @@ use postern_proto::{
 use sqlx::{Row as _, postgres::PgRow};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::rights::{Rights, opened};
 use crate::store::Store;
 
 /// A box that never got mail has no row: it is an empty one. Times as microseconds of the Unix epoch.
@@ -29,18 +30,20 @@ FROM (SELECT 1) AS one LEFT JOIN mailboxes m ON m.mailbox_id = $1";
 /// The door.
 pub(crate) struct BoxDoor {
     store: Store,
+    rights: Rights,
 }
 
 impl BoxDoor {
-    pub(crate) fn new(store: Store) -> Self {
-        Self { store }
+    pub(crate) fn new(store: Store, rights: Rights) -> Self {
+        Self { store, rights }
     }
 }
 
 #[tonic::async_trait]
 impl BoxService for BoxDoor {
     async fn get_box(&self, request: Request<GetBoxRequest>) -> Result<Response<GetBoxResponse>, Status> {
-        let mailbox_id = request.into_inner().mailbox_id;
+        let (caller, GetBoxRequest { mailbox_id }) = opened(request)?;
+        self.rights.may_touch_box(&caller, mailbox_id, || not_found(mailbox_id)).await?;
         let ask = || sqlx::query(GET).bind(mailbox_id);
         let row = self.store.read_one(ask).await.and_then(|row| mail_box(mailbox_id, &row));
         let found = row.map_err(|error| {
@@ -93,6 +96,10 @@ impl BoxService for BoxDoor {
     ) -> Result<Response<Self::ExportMessagesStream>, Status> {
         Err(Status::unimplemented("not built yet"))
     }
+}
+
+fn not_found(mailbox_id: i64) -> Status {
+    failure::status_with(Reason::NotFound, format!("there is no mailbox {mailbox_id}"))
 }
 
 fn mail_box(mailbox_id: i64, row: &PgRow) -> Result<MailBox, sqlx::Error> {

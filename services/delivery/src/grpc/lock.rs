@@ -1,7 +1,7 @@
 //! `LockService`: who holds a box, translated to `lock`.
 
 use postern_mail::Reason;
-use postern_mesh::failure;
+use postern_mesh::{failure, identity::Caller};
 use postern_proto::{
     delivery::v1::{
         GetLockRequest, GetLockResponse, ListLocksRequest, ListLocksResponse, Lock, ReleaseLockRequest,
@@ -11,6 +11,7 @@ use postern_proto::{
 };
 use tonic::{Request, Response, Status};
 
+use super::rights::{Deed, Rights, opened};
 use crate::lock::{HeldLock, LockError, Locks};
 
 const PAGE_DEFAULT: usize = 100;
@@ -19,18 +20,50 @@ const PAGE_MAX: usize = 1000;
 /// The door.
 pub(crate) struct LockDoor {
     locks: Locks,
+    rights: Rights,
 }
 
 impl LockDoor {
-    pub(crate) fn new(locks: Locks) -> Self {
-        Self { locks }
+    pub(crate) fn new(locks: Locks, rights: Rights) -> Self {
+        Self { locks, rights }
+    }
+
+    /// Up to `limit` locks of boxes that are the caller's, above `after`; and the box to go on after, if there are more.
+    async fn own_locks(
+        &self,
+        caller: &Caller,
+        mut after: i64,
+        limit: usize,
+    ) -> Result<(Vec<HeldLock>, Option<i64>), Status> {
+        if caller.is_staff() {
+            return self.locks.list(after, limit).await.map_err(away);
+        }
+        let mut own = Vec::new();
+        loop {
+            let (held, more) = self.locks.list(after, PAGE_MAX).await.map_err(away)?;
+            for lock in held {
+                if !self.rights.is_own(caller, lock.mailbox_id).await? {
+                    continue;
+                }
+                if own.len() == limit {
+                    let last = own.last().map(|lock: &HeldLock| lock.mailbox_id);
+                    return Ok((own, last));
+                }
+                own.push(lock);
+            }
+            match more {
+                Some(last) => after = last,
+                None => return Ok((own, None)),
+            }
+        }
     }
 }
 
 #[tonic::async_trait]
 impl LockService for LockDoor {
     async fn get_lock(&self, request: Request<GetLockRequest>) -> Result<Response<GetLockResponse>, Status> {
-        let mailbox_id = request.into_inner().mailbox_id;
+        let (caller, GetLockRequest { mailbox_id }) = opened(request)?;
+        self.rights.may_touch_box(&caller, mailbox_id, || free(mailbox_id)).await?;
         let held = self.locks.get(mailbox_id).await.map_err(away)?.ok_or_else(|| free(mailbox_id))?;
         Ok(Response::new(GetLockResponse { lock: Some(lock(held)) }))
     }
@@ -39,7 +72,7 @@ impl LockService for LockDoor {
         &self,
         request: Request<ListLocksRequest>,
     ) -> Result<Response<ListLocksResponse>, Status> {
-        let ListLocksRequest { page_size, page_token } = request.into_inner();
+        let (caller, ListLocksRequest { page_size, page_token }) = opened(request)?;
         let limit = match usize::try_from(page_size) {
             Ok(0) => PAGE_DEFAULT,
             Ok(size) if size <= PAGE_MAX => size,
@@ -53,7 +86,7 @@ impl LockService for LockDoor {
         let after = if page_token.is_empty() { Ok(i64::MIN) } else { page_token.parse() };
         let after = after
             .map_err(|_| failure::status_with(Reason::InvalidArgument, "page_token: not one of ours"))?;
-        let (held, last) = self.locks.list(after, limit).await.map_err(away)?;
+        let (held, last) = self.own_locks(&caller, after, limit).await?;
         let next_page_token = last.map(|id| id.to_string()).unwrap_or_default();
         Ok(Response::new(ListLocksResponse { locks: held.into_iter().map(lock).collect(), next_page_token }))
     }
@@ -62,11 +95,16 @@ impl LockService for LockDoor {
         &self,
         request: Request<ReleaseLockRequest>,
     ) -> Result<Response<ReleaseLockResponse>, Status> {
-        let mailbox_id = request.into_inner().mailbox_id;
+        let (caller, ReleaseLockRequest { mailbox_id }) = opened(request)?;
+        self.rights.may_touch_box(&caller, mailbox_id, || free(mailbox_id)).await?;
         let held =
             self.locks.force_release(mailbox_id).await.map_err(away)?.ok_or_else(|| free(mailbox_id))?;
         tracing::info!(mailbox_id, session_id = held.holder.session_id, "a lock was taken from its holder");
-        Ok(Response::new(ReleaseLockResponse { lock: Some(lock(held)) }))
+        let lock = lock(held);
+        let before_json = serde_json::to_string(&lock).unwrap_or_default();
+        let deed = Deed { mailbox_id, kind: "lock", action: "release", before_json, ..Deed::default() };
+        self.rights.record(&caller, deed).await;
+        Ok(Response::new(ReleaseLockResponse { lock: Some(lock) }))
     }
 }
 

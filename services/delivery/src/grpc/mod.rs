@@ -4,4 +4,5 @@ pub(crate) mod r#box;
 pub(crate) mod lock;
 pub(crate) mod maildrop;
 pub(crate) mod queue;
+pub(crate) mod rights;
 pub(crate) mod submission;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use postern_mail::{DomainName, MessageId, Reason};
-use postern_mesh::failure;
+use postern_mesh::{failure, identity::Caller};
 use postern_proto::{
     delivery::v1::{
         GetQueueEntryRequest, GetQueueEntryResponse, HoldQueueEntriesRequest, HoldQueueEntriesResponse,
@@ -15,6 +15,7 @@ use postern_proto::{
 };
 use tonic::{Request, Response, Status};
 
+use super::rights::opened;
 use crate::{
     bounce::Failure,
     queue::{EntryFilter, EntryRow, FailedRow, LeasedRow, Queue},
@@ -96,8 +97,9 @@ impl QueueService for QueueDoor {
         &self,
         request: Request<GetQueueEntryRequest>,
     ) -> Result<Response<GetQueueEntryResponse>, Status> {
-        let id = request.into_inner().entry_id;
+        let (caller, GetQueueEntryRequest { entry_id: id }) = opened(request)?;
         let row = self.queue.store.entry(id).await.map_err(unavailable)?;
+        let row = row.filter(|row| is_own(&caller, row));
         let row =
             row.ok_or_else(|| failure::status_with(Reason::NotFound, format!("no queue entry {id}")))?;
         Ok(Response::new(GetQueueEntryResponse { entry: Some(shown(row)) }))
@@ -107,12 +109,20 @@ impl QueueService for QueueDoor {
         &self,
         request: Request<ListQueueEntriesRequest>,
     ) -> Result<Response<ListQueueEntriesResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, mut request) = opened(request)?;
         let page_size = match request.page_size {
             0 => PAGE_SIZE_DEFAULT,
             size @ 1..=PAGE_SIZE_MAX => size,
             _ => return Err(invalid(format!("page_size: 0 to {PAGE_SIZE_MAX}"))),
         };
+        // Checked first: what is wrong with a question does not depend on who asks.
+        filter(&request)?;
+        if !caller.is_staff() {
+            if !request.customer.is_empty() && !caller.may_act_for(&request.customer) {
+                return Ok(Response::new(ListQueueEntriesResponse::default()));
+            }
+            request.customer.clone_from(&caller.customer);
+        }
         let filter = filter(&request)?;
         // One more than asked for tells whether there is another page.
         let mut rows = self.queue.store.list(&filter, i64::from(page_size) + 1).await.map_err(unavailable)?;
@@ -184,6 +194,11 @@ fn filter(request: &ListQueueEntriesRequest) -> Result<EntryFilter, Status> {
         },
         after,
     })
+}
+
+/// What leaves on behalf of nobody, such as a bounce, is the platform's.
+fn is_own(caller: &Caller, row: &EntryRow) -> bool {
+    caller.is_staff() || row.customer.as_deref().is_some_and(|customer| caller.may_act_for(customer))
 }
 
 fn given_up(row: LeasedRow) -> FailedRow {

@@ -6,6 +6,7 @@ mod postgres;
 use std::time::Duration;
 
 use postern_mail::MessageId;
+use postern_mesh::identity::{Caller, Role};
 use postern_proto::delivery::v1::{
     HoldQueueEntriesRequest, ListQueueEntriesRequest, QueueSelection, QueueState, RemoveQueueEntriesRequest,
     RetryQueueEntriesRequest, queue_service_server::QueueService as _,
@@ -347,7 +348,7 @@ async fn operators_see_hold_retry_and_remove() {
         due_message_later(&store, recipients).await;
     }
     let list = |request: ListQueueEntriesRequest| async {
-        door.list_queue_entries(Request::new(request)).await.map(Response::into_inner)
+        door.list_queue_entries(by_operator(request)).await.map(Response::into_inner)
     };
     let first = list(ListQueueEntriesRequest { page_size: 2, ..Default::default() }).await.expect("page");
     let second = ListQueueEntriesRequest {
@@ -394,6 +395,13 @@ async fn operators_see_hold_retry_and_remove() {
     let gone = door.remove_queue_entries(Request::new(again)).await.expect_err("gone");
     assert_eq!(gone.code(), tonic::Code::NotFound);
     assert!(shutdown.finish(Duration::from_secs(5)).await);
+}
+
+/// As the guard hands it on.
+fn by_operator<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.extensions_mut().insert(Caller::new("test", Role::Operator));
+    request
 }
 
 async fn due_message_later(store: &Store, recipients: &[&str]) {

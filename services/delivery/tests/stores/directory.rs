@@ -56,6 +56,11 @@ impl FakeDirectory {
     }
 }
 
+/// Whose a box is.
+pub(crate) fn customer_of(mailbox_id: i64) -> &'static str {
+    if mailbox_id % 2 == 0 { "even" } else { "odd" }
+}
+
 #[tonic::async_trait]
 impl DirectoryService for FakeDirectory {
     async fn resolve_recipient(
@@ -95,6 +100,7 @@ impl DirectoryService for FakeDirectory {
             mailbox_id,
             domain: "local.test".to_owned(),
             domain_version: 1,
+            customer: customer_of(mailbox_id).to_owned(),
             removed,
             ..MailboxIdentity::default()
         };

@@ -16,7 +16,10 @@ use postern_proto::delivery::v1::{
 };
 use tonic::Status;
 
-use crate::house::{House, local, new_box};
+use crate::{
+    directory::customer_of,
+    house::{House, local, new_box},
+};
 
 struct Service {
     house: House,
@@ -238,4 +241,64 @@ async fn operators_see_boxes_and_locks() {
     assert!(listed.into_inner().locks.iter().any(|lock| lock.mailbox_id == mailbox_id));
     locks.release_lock(ReleaseLockRequest { mailbox_id }).await.expect("released");
     maildrop.open_maildrop(request).await.expect("free again");
+}
+
+#[tokio::test]
+async fn what_is_another_customers_is_as_if_it_were_not_there() {
+    let service = Service::new().await;
+    let own = new_box();
+    let customer = customer_of(own);
+    let another =
+        |theirs: bool| std::iter::repeat_with(new_box).find(|id| theirs == (customer_of(*id) != customer));
+    let (foreign, empty) = (another(true).expect("a box"), another(false).expect("a box"));
+    let mut maildrop = MaildropServiceClient::new(service.channel.clone());
+    for mailbox_id in [own, foreign] {
+        let peer_ip = "203.0.113.9".to_owned();
+        let request = OpenMaildropRequest { mailbox_id, peer_ip, ..Default::default() };
+        maildrop.open_maildrop(request).await.expect("open");
+    }
+    for (recipient, by) in [("a@remote.test", "even"), ("b@remote.test", "odd"), ("c@remote.test", "even")] {
+        let mut outgoing = envelope(&[recipient.to_owned()]);
+        let submitter = Submitter { login: by.to_owned(), customer: by.to_owned(), ..Submitter::default() };
+        outgoing.submitter = Some(submitter);
+        service.submit(outgoing, b"A: b\r\n").await.expect("accepted");
+    }
+    let owner = service.channel.with_caller(Caller::customer(customer, customer));
+    let user = service.channel.with_caller(Caller::mailbox("x", customer, own));
+    for (channel, nothing) in [(&owner, empty), (&user, empty)] {
+        let mut locks = LockServiceClient::new(channel.clone());
+        assert!(locks.get_lock(GetLockRequest { mailbox_id: own }).await.is_ok());
+        let said = |status: Status, id: i64| (status.code(), status.message().replace(&id.to_string(), "N"));
+        let unheld = locks.get_lock(GetLockRequest { mailbox_id: nothing }).await.expect_err("free");
+        let there = locks.get_lock(GetLockRequest { mailbox_id: foreign }).await.expect_err("not theirs");
+        assert_eq!(said(there, foreign), said(unheld, nothing));
+        let taken = locks.release_lock(ReleaseLockRequest { mailbox_id: foreign }).await.expect_err("no");
+        assert_eq!(failure::typed_reason(&taken), Some(Reason::NotFound));
+        let mut boxes = BoxServiceClient::new(channel.clone());
+        assert!(boxes.get_box(GetBoxRequest { mailbox_id: own }).await.is_ok());
+        let seen = boxes.get_box(GetBoxRequest { mailbox_id: foreign }).await.expect_err("not theirs");
+        assert_eq!(failure::typed_reason(&seen), Some(Reason::NotFound));
+    }
+    let mut all = LockServiceClient::new(service.operator.clone());
+    assert!(all.get_lock(GetLockRequest { mailbox_id: foreign }).await.is_ok(), "nobody took it");
+    let listed = LockServiceClient::new(owner.clone()).list_locks(ListLocksRequest::default()).await;
+    let mut ids: Vec<i64> = listed.expect("own").into_inner().locks.iter().map(|l| l.mailbox_id).collect();
+    ids.retain(|id| [own, foreign].contains(id));
+    assert_eq!(ids, [own]);
+
+    let mut queue = QueueServiceClient::new(owner);
+    let mut seen = async |customer: &str| {
+        let request = ListQueueEntriesRequest { customer: customer.to_owned(), ..Default::default() };
+        queue.list_queue_entries(request).await.expect("listed").into_inner().entries
+    };
+    let other = if customer == "even" { "odd" } else { "even" };
+    let (mine, theirs) = (seen("").await, seen(other).await);
+    assert!(!mine.is_empty() && mine.iter().all(|entry| entry.customer == customer) && theirs.is_empty());
+    let mut operator = QueueServiceClient::new(service.operator.clone());
+    let request = ListQueueEntriesRequest { customer: other.to_owned(), ..Default::default() };
+    let foreign = operator.list_queue_entries(request).await.expect("listed").into_inner().entries.remove(0);
+    let entry_id = foreign.entry_id;
+    let hidden = queue.get_queue_entry(GetQueueEntryRequest { entry_id }).await.expect_err("not theirs");
+    let nothing = queue.get_queue_entry(GetQueueEntryRequest { entry_id: 999_999 }).await.expect_err("none");
+    assert_eq!(hidden.message(), nothing.message().replace("999999", &entry_id.to_string()));
 }

@@ -1,0 +1,92 @@
+//! Whose boxes a caller may touch, and the word to the audit of what was done to them. Every door that names a box asks here
+//! before it does anything; what is another customer's is answered exactly as what does not exist.
+
+use postern_mail::Reason;
+use postern_mesh::{
+    client::MeshChannel,
+    directory::Directory,
+    failure,
+    identity::{Caller, Role},
+};
+use postern_proto::account::v1::{
+    AuditEntry, RecordAuditEntryRequest, audit_service_client::AuditServiceClient,
+};
+use tonic::{Request, Status};
+
+/// Asks the directory whose a box is. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Rights {
+    directory: Directory,
+    audit: AuditServiceClient<MeshChannel>,
+}
+
+/// What was done to a box, for the audit.
+#[derive(Debug, Default)]
+pub(crate) struct Deed {
+    pub(crate) mailbox_id: i64,
+    /// As in `AuditEntry.kind`: `lock`, `box`, ...
+    pub(crate) kind: &'static str,
+    /// As in `AuditEntry.action`: `release`, `clear`, ...
+    pub(crate) action: &'static str,
+    /// protobuf JSON of the thing before and after; never mail, empty where there is none.
+    pub(crate) before_json: String,
+    pub(crate) after_json: String,
+}
+
+impl Rights {
+    pub(crate) fn new(directory: Directory, account: MeshChannel) -> Self {
+        Self { directory, audit: AuditServiceClient::new(account) }
+    }
+
+    /// Refuses a caller whose box this is not, with the words for a box that does not exist. Staff is not asked.
+    pub(crate) async fn may_touch_box(
+        &self,
+        caller: &Caller,
+        mailbox_id: i64,
+        not_found: impl FnOnce() -> Status,
+    ) -> Result<(), Status> {
+        if self.is_own(caller, mailbox_id).await? { Ok(()) } else { Err(not_found()) }
+    }
+
+    /// True when this box is the caller's business; a removed one is only its customer's.
+    pub(crate) async fn is_own(&self, caller: &Caller, mailbox_id: i64) -> Result<bool, Status> {
+        if caller.is_staff() {
+            return Ok(true);
+        }
+        let mailbox = self.directory.mailbox(mailbox_id).await.map_err(|status| {
+            tracing::warn!(mailbox_id, error = status.message(), "whose box it is cannot be asked now");
+            failure::status(Reason::Unavailable)
+        })?;
+        Ok(mailbox.is_some_and(|mailbox| {
+            caller.may_act_for_mailbox(&mailbox.customer, mailbox_id)
+                && !(mailbox.removed && caller.role == Role::Mailbox)
+        }))
+    }
+
+    /// Writes a deed into the audit in its doer's name. It is done already: when the audit is away, the log has it.
+    pub(crate) async fn record(&self, caller: &Caller, deed: Deed) {
+        let Deed { mailbox_id, kind, action, before_json, after_json } = deed;
+        let entry = AuditEntry {
+            actor_role: caller.role.as_str().to_owned(),
+            actor: caller.subject.clone(),
+            peer_ip: caller.peer.map(|peer| peer.to_string()).unwrap_or_default(),
+            kind: kind.to_owned(),
+            action: action.to_owned(),
+            before_json,
+            after_json,
+            ..AuditEntry::default()
+        };
+        let request = RecordAuditEntryRequest { entry: Some(entry), mailbox_id };
+        if let Err(status) = self.audit.clone().record_audit_entry(request).await {
+            let (actor, error) = (&caller.subject, status.message());
+            tracing::error!(actor, mailbox_id, kind, action, error, "a deed is not in the audit");
+        }
+    }
+}
+
+/// Who calls, and with what. The guard lets nobody through without saying who it is.
+pub(crate) fn opened<T>(request: Request<T>) -> Result<(Caller, T), Status> {
+    let (_, mut extensions, message) = request.into_parts();
+    let caller = extensions.remove::<Caller>().ok_or_else(|| failure::status(Reason::CallerUnknown))?;
+    Ok((caller, message))
+}
