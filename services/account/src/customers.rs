@@ -9,7 +9,7 @@ use crate::{
     error::{AccountError, Doing as _},
     paging::Page,
     passwords::NewPassword,
-    store::{Tx, audit::Deed, customers, logins, mailboxes, requests, versions},
+    store::{Tx, audit::Deed, claims, customers, logins, mailboxes, requests, versions},
 };
 
 const KIND: &str = "customer";
@@ -132,6 +132,7 @@ impl Account {
             )));
         }
         let before = customers::get_in(&mut tx, login).await?;
+        claims::withdraw_all(&mut tx, &found).await?;
         customers::remove(&mut tx, found.customer_id).await?;
         deed(login, "delete").removed(&mut tx, &before).await?;
         tx.commit().await.doing("commit the removal of a customer")

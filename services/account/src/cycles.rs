@@ -87,7 +87,8 @@ impl Walk<'_> {
         let mut further = Vec::new();
         for step in frontier {
             let outcome = resolve(&step.question, &snapshot).outcome;
-            if self.is_start(&step.question, outcome.as_ref()) {
+            let home = step.question.at_home(&snapshot);
+            if self.is_start(home.as_ref().unwrap_or(&step.question), outcome.as_ref()) {
                 return Err(AccountError::Precondition(format!(
                     "leads back to itself: {}",
                     self.ring(&step.path)
@@ -176,6 +177,7 @@ mod tests {
         for name in ["a.test", "b.test"] {
             let hosted = HostedDomain {
                 state: DomainState::Pending,
+                alias_of: None,
                 default_mailbox_id: 1,
                 default_rule: DefaultRule::Reject,
             };

@@ -2,22 +2,21 @@
 
 use postern_mail::DomainName;
 use postern_mesh::identity::Caller;
-use postern_proto::account::v1::{ActivityState, Domain, DomainState};
+use postern_proto::account::v1::{Domain, DomainState};
 use prost::Message as _;
 
 use crate::{
     Account,
+    claims::{self, Heir},
     customers::answered,
     error::{AccountError, Doing as _},
     paging::Page,
     store::{
-        Tx,
         audit::Deed,
-        customers, domains,
+        claims as claim_rows, customers, domains,
         domains::DomainUpdate,
-        logins,
-        mailboxes::{self, NewMailbox},
-        requests, versions,
+        mailboxes, requests,
+        versions::{self, DomainChange},
     },
 };
 
@@ -30,13 +29,17 @@ pub(crate) struct NewDomain {
     pub(crate) customer: String,
     /// Into service without asking DNS.
     pub(crate) live: bool,
+    /// The domain that it shall be a second name of.
+    pub(crate) alias_of: Option<DomainName>,
     pub(crate) request_id: Option<String>,
 }
 
 impl Account {
     pub(crate) async fn domain(&self, caller: &Caller, name: &DomainName) -> Result<Domain, AccountError> {
-        self.may_see_domain(caller, name).await?;
-        domains::get(self.store.pool(), name).await
+        match self.may_see_domain(caller, name).await {
+            Ok(()) => domains::get(self.store.pool(), name).await,
+            Err(unseen) => self.claimed_domain(caller, name).await?.ok_or(unseen),
+        }
     }
 
     /// A page of all domains or of one customer's, and the token of the next one.
@@ -53,7 +56,13 @@ impl Account {
         };
         let mut rows = match customer {
             None => domains::list(self.store.pool(), page).await?,
-            Some(login) => domains::list_of(self.store.pool(), login, page).await?,
+            Some(login) => {
+                let mut rows = domains::list_of(self.store.pool(), login, page).await?;
+                rows.extend(claim_rows::list_of(self.store.pool(), login, page).await?);
+                rows.sort_by(|a, b| a.name.cmp(&b.name));
+                rows.truncate(usize::try_from(page.limit()).unwrap_or(usize::MAX));
+                rows
+            }
         };
         let next = page.finish(&mut rows, |domain| &domain.name);
         Ok((rows, next))
@@ -71,15 +80,33 @@ impl Account {
             return answered(&answer);
         }
         let owner = customers::lock(&mut tx, &new.customer).await?;
+        let target = match &new.alias_of {
+            Some(target) => Some(claims::enter_target(&mut tx, target, &owner).await?),
+            None => None,
+        };
+        let alias_of = target.as_ref().map(|target| target.domain.clone());
         versions::lock_new(&mut tx, &new.name).await?;
-        if domains::is_hosted(&mut tx, &new.name).await? {
-            return Err(AccountError::AlreadyExists(format!("domain {} is hosted here already", new.name)));
+        let domain = match domains::holder(&mut tx, &new.name).await? {
+            Some(holder) if holder == owner.customer_id => {
+                return Err(AccountError::AlreadyExists(format!(
+                    "domain {} is hosted here already",
+                    new.name
+                )));
+            }
+            Some(_) if new.live => return Err(held_by_another(&new)),
+            Some(_) => claims::claim(&mut tx, &new.name, &owner, alias_of.as_deref()).await?,
+            None => {
+                let live = new.live || self.new_domains_live;
+                let state = if live { DomainState::Live } else { DomainState::Pending };
+                claims::add(&mut tx, &new.name, &owner, state, alias_of.as_deref()).await?;
+                let domain = domains::get_in(&mut tx, &new.name).await?;
+                deed(&domain, "create").created(&mut tx, &domain).await?;
+                domain
+            }
+        };
+        if let Some(target) = target {
+            target.announce(&mut tx, &[]).await?;
         }
-        let live = new.live || self.new_domains_live;
-        let state = if live { DomainState::Live } else { DomainState::Pending };
-        add_with_default_box(&mut tx, &new.name, &owner, state).await?;
-        let domain = domains::get_in(&mut tx, &new.name).await?;
-        deed(&domain, "create").created(&mut tx, &domain).await?;
         requests::answer(&mut tx, KIND, request_id, &domain.encode_to_vec()).await?;
         tx.commit().await.doing("commit a new domain")?;
         Ok(domain)
@@ -94,8 +121,11 @@ impl Account {
         update: &DomainUpdate,
     ) -> Result<Domain, AccountError> {
         let mut tx = self.store.begin(caller).await?;
-        let change = versions::enter(&mut tx, name).await?;
+        let change = versions::enter_name(&mut tx, name).await?;
         let before = domains::get_in(&mut tx, name).await?;
+        if change.is_alias() {
+            refuse_what_the_target_has(&change, update)?;
+        }
         if !etag.is_empty() && etag != before.etag {
             return Err(AccountError::EtagMismatch(format!("domain {name}")));
         }
@@ -120,42 +150,57 @@ impl Account {
         Ok(domain)
     }
 
+    /// Stops hosting a domain, or takes a claim back. Who waits for it gets it.
     pub(crate) async fn delete_domain(&self, caller: &Caller, name: &DomainName) -> Result<(), AccountError> {
         let mut tx = self.store.begin(caller).await?;
-        let change = versions::enter(&mut tx, name).await?;
-        let before = domains::get_in(&mut tx, name).await?;
-        let removed = mailboxes::remove_all(&mut tx, &change.domain, change.version).await?;
-        logins::retire(&mut tx, &change.domain, change.customer_id).await?;
-        domains::remove(&mut tx, &change.domain).await?;
-        change.announce(&mut tx, &removed).await?;
-        deed(&before, "delete").removed(&mut tx, &before).await?;
+        let heir = Heir::first(&mut tx, name).await?;
+        let change = match versions::enter_name(&mut tx, name).await {
+            Ok(change) => change,
+            Err(AccountError::NotFound(_)) => {
+                claims::withdraw(&mut tx, name).await?;
+                return tx.commit().await.doing("commit the end of a claim");
+            }
+            Err(error) => return Err(error),
+        };
+        if !change.aliases().is_empty() {
+            return Err(AccountError::Precondition(format!(
+                "domain {name} has second names, remove them first: {}",
+                change.aliases().join(", ")
+            )));
+        }
+        claims::still_first(&mut tx, name, heir.as_ref()).await?;
+        claims::remove(&mut tx, name, change, "delete").await?;
+        if let Some(heir) = heir {
+            heir.inherit(&mut tx, name).await?;
+        }
         tx.commit().await.doing("commit the removal of a domain")
     }
 }
 
-fn deed<'d>(domain: &'d Domain, action: &'static str) -> Deed<'d> {
+pub(crate) fn deed<'d>(domain: &'d Domain, action: &'static str) -> Deed<'d> {
     Deed { customer: &domain.customer, kind: "domain", name: &domain.name, action }
 }
 
-async fn add_with_default_box(
-    tx: &mut Tx,
-    name: &DomainName,
-    owner: &customers::LockedCustomer,
-    state: DomainState,
-) -> Result<(), AccountError> {
-    let change = versions::draw(tx, name, owner).await?;
-    let login = logins::give_to_domain(tx, name, owner.customer_id, &owner.login).await?;
-    let default_box = NewMailbox {
-        address: "",
-        login: &login,
-        domain: name.as_str(),
-        customer_id: owner.customer_id,
-        phc: None,
-        display_name: "",
-        state: ActivityState::Active.into(),
-        revision: change.version,
+fn held_by_another(new: &NewDomain) -> AccountError {
+    AccountError::Precondition(format!(
+        "live: domain {} is hosted for another customer; without `live`, {} gets a claim that its TXT record proves",
+        new.name, new.customer
+    ))
+}
+
+/// How logins are treated is a matter of the boxes.
+fn refuse_what_the_target_has(change: &DomainChange, update: &DomainUpdate) -> Result<(), AccountError> {
+    let field = if update.grant_ttl_seconds.is_some() {
+        "grant_ttl_seconds"
+    } else if update.auth_only.is_some() {
+        "auth_only"
+    } else if update.plaintext_login.is_some() {
+        "plaintext_login"
+    } else {
+        return Ok(());
     };
-    let mailbox_id = mailboxes::insert(tx, &default_box).await?;
-    domains::insert(tx, name, owner.customer_id, state.into(), &login, mailbox_id, change.version).await?;
-    change.announce(tx, &[]).await
+    Err(AccountError::Precondition(format!(
+        "domain.{field}: {} is a second name of {}: set it there",
+        change.domain, change.target
+    )))
 }

@@ -32,6 +32,12 @@ pub(crate) enum AccountError {
     /// No password can be hashed now.
     #[error("too many passwords are being set at once")]
     Busy,
+    /// Too many domains are being checked.
+    #[error("too many domains are being checked at once")]
+    ChecksBusy,
+    /// No DKIM key could be made.
+    #[error("no DKIM key can be made")]
+    KeyGeneration,
     /// Hashing failed.
     #[error("the password cannot be hashed")]
     Hash(#[source] argon2::password_hash::Error),

@@ -65,7 +65,8 @@ impl From<AccountError> for Status {
             AccountError::EtagMismatch(_) => Reason::EtagMismatch,
             AccountError::LimitReached(_) => Reason::LimitReached,
             AccountError::OperatorsOnly(_) | AccountError::NotPermitted(_) => Reason::CallerNotPermitted,
-            AccountError::Busy => Reason::Overloaded,
+            AccountError::Busy | AccountError::ChecksBusy => Reason::Overloaded,
+            AccountError::KeyGeneration => Reason::Unavailable,
             AccountError::Store { doing, source } => {
                 let reason = store_reason(source);
                 tracing::error!(doing, error = %source, "the database did not do it");

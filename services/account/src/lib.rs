@@ -5,9 +5,11 @@
 //! Every write locks its domain, draws the domain's next version, and is told to all replicas by `changes.rs`.
 
 mod changes;
+mod claims;
 mod customers;
 mod cycles;
 mod default_addresses;
+mod delegation;
 mod directory;
 mod domains;
 mod error;
@@ -28,15 +30,17 @@ use std::sync::Arc;
 use postern_mesh::{StartError, health::Readiness, shutdown::Shutdown};
 use tonic::service::Routes;
 
+pub use delegation::DelegationSettings;
 pub use settings::Settings;
 
-use crate::{changes::Changes, passwords::Passwords, store::Store};
+use crate::{changes::Changes, delegation::Delegation, passwords::Passwords, store::Store};
 
 /// What the use cases work with.
 #[derive(Clone)]
 pub(crate) struct Account {
     store: Store,
     passwords: Passwords,
+    delegation: Delegation,
     new_domains_live: bool,
 }
 
@@ -56,14 +60,17 @@ pub async fn open_with_readiness(
     settings: &Settings,
     shutdown: &Shutdown,
 ) -> Result<(Routes, Readiness), StartError> {
+    let delegation = Delegation::new(&settings.delegation)?;
     let store = Store::open(&settings.database_url, settings.database_connections).await?;
     let changes = Changes::listen(store.options(), shutdown);
     sweep_requests(&store, shutdown);
     let account = Account {
         store: store.clone(),
         passwords: Passwords::new(),
+        delegation,
         new_domains_live: settings.new_domains_live,
     };
+    delegation::keep_checking(&account, shutdown);
     let ready = Readiness::new().check("postgres", move || {
         let pool = store.pool().clone();
         async move { sqlx::query("select 1").execute(&pool).await.map(drop) }

@@ -39,6 +39,9 @@ pub(crate) struct DomainRow {
 #[derive(Clone, Debug)]
 pub(crate) struct HostedDomain {
     pub(crate) state: DomainState,
+    /// The domain that it is a second name of: then it has no box and no rule of its own.
+    pub(crate) alias_of: Option<String>,
+    /// 0 for a second name.
     pub(crate) default_mailbox_id: i64,
     pub(crate) default_rule: DefaultRule,
 }
@@ -71,6 +74,13 @@ impl Question {
     pub(crate) fn domain(&self) -> &str {
         self.address.domain().as_str()
     }
+
+    /// The same local part in the domain whose second name it was asked under; `None`: it is no second name.
+    pub(crate) fn at_home(&self, snapshot: &Snapshot) -> Option<Self> {
+        let target = snapshot.domains.get(self.domain())?.hosted.as_ref()?.alias_of.as_ref()?;
+        let address: EmailAddress = format!("{}@{target}", self.address.local()).parse().ok()?;
+        Some(Self::new(&address))
+    }
 }
 
 /// Answers where an address leads.
@@ -79,6 +89,7 @@ pub(crate) fn resolve(question: &Question, snapshot: &Snapshot) -> Resolution {
     let outcome = match domain.and_then(|row| row.hosted.as_ref()) {
         None => Outcome::Remote(RemoteOutcome {}),
         Some(hosted) if hosted.state != DomainState::Live => Outcome::NotLive(NotLiveOutcome {}),
+        Some(hosted) if hosted.alias_of.is_some() => under_second_name(question, snapshot),
         Some(hosted) => local(question, snapshot, hosted),
     };
     Resolution {
@@ -87,6 +98,19 @@ pub(crate) fn resolve(question: &Question, snapshot: &Snapshot) -> Resolution {
         domain_version: domain.map_or(0, |row| row.version),
         outcome: Some(outcome),
     }
+}
+
+/// As in the domain that it stands for; Delivered-To keeps the address that was asked for.
+fn under_second_name(question: &Question, snapshot: &Snapshot) -> Outcome {
+    let Some(home) = question.at_home(snapshot) else { return Outcome::NotLive(NotLiveOutcome {}) };
+    let mut outcome = match snapshot.domains.get(home.domain()).and_then(|row| row.hosted.as_ref()) {
+        Some(hosted) if hosted.state == DomainState::Live => local(&home, snapshot, hosted),
+        _ => Outcome::NotLive(NotLiveOutcome {}),
+    };
+    if let Outcome::Local(LocalOutcome { mailbox: Some(mailbox), .. }) = &mut outcome {
+        mailbox.address.clone_from(&question.exact);
+    }
+    outcome
 }
 
 fn local(question: &Question, snapshot: &Snapshot, hosted: &HostedDomain) -> Outcome {

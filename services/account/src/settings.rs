@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use clap::Args;
 
+use crate::DelegationSettings;
+
 /// What the account service must know.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
@@ -39,6 +41,10 @@ pub struct Settings {
         action = clap::ArgAction::Set
     )]
     pub new_domains_live: bool,
+
+    /// How domains come into service
+    #[command(flatten)]
+    pub delegation: DelegationSettings,
 
     /// Address of the gRPC door
     #[arg(long, env = "POSTERN_ACCOUNT_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7101")]

@@ -1,9 +1,11 @@
 //! Postgres, schema `account`: the pool, the migrations, and what a database must promise before we use it.
 //!
 //! The files below hold all SQL of the service. Locks are taken in one order: a customer, the graph of forwards, then
-//! the domains by name.
+//! the domains by name; second names of a domain are locked by the lock of that domain.
 
 pub(crate) mod audit;
+pub(crate) mod checks;
+pub(crate) mod claims;
 pub(crate) mod customers;
 pub(crate) mod directory;
 pub(crate) mod domains;
@@ -236,6 +238,14 @@ fn timestamp(row: &PgRow, column: &str) -> Result<Option<Timestamp>, sqlx::Error
     let micros: i64 = row.try_get(column)?;
     let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap_or_default();
     Ok(Some(Timestamp { seconds: micros.div_euclid(1_000_000), nanos }))
+}
+
+/// The same where there may be none.
+fn optional_timestamp(row: &PgRow, column: &str) -> Result<Option<Timestamp>, sqlx::Error> {
+    match row.try_get::<Option<i64>, _>(column)? {
+        Some(_) => timestamp(row, column),
+        None => Ok(None),
+    }
 }
 
 /// A `smallint` column that holds the number of an enum.

@@ -41,6 +41,8 @@ pub(crate) struct LoginAttempt {
     pub(crate) protocol: Protocol,
     pub(crate) peer: PeerIp,
     pub(crate) session_id: String,
+    /// Others can read the password on its way, and the domain of the login decides.
+    pub(crate) clear_text: bool,
 }
 
 /// A password as typed; never shown.
@@ -68,6 +70,8 @@ pub(crate) enum LoginError {
     BadCredentials,
     #[error("too many failed logins")]
     Throttled,
+    #[error("a password in clear text")]
+    EncryptionRequired,
     #[error("directory: {}", .0.message())]
     Directory(#[source] Box<Status>),
     #[error(transparent)]
@@ -84,6 +88,7 @@ impl LoginError {
         match self {
             Self::BadCredentials => Reason::BadCredentials,
             Self::Throttled => Reason::LoginThrottled,
+            Self::EncryptionRequired => Reason::EncryptionRequired,
             Self::Directory(status) => temporary_reason(status),
             Self::Password(PasswordError::Overloaded) => Reason::Overloaded,
             Self::Password(PasswordError::Hash(_) | PasswordError::Parameters(_)) => Reason::Misconfigured,
@@ -154,6 +159,9 @@ impl Authenticator {
             }
             None => None,
         };
+        if attempt.clear_text && !self.takes_clear_text(login.as_deref(), identity.as_deref()).await? {
+            return Err(LoginError::EncryptionRequired);
+        }
         let known_as = identity.as_ref().map(|identity| &identity.login).or(login.as_ref());
         let mailbox_id = identity.as_ref().map_or(0, |identity| identity.mailbox_id);
         let counted =
@@ -165,6 +173,23 @@ impl Authenticator {
         let this = Arc::clone(self);
         let checked = tokio::spawn(async move { this.check(identity, attempt, counted).await });
         checked.await.map_err(LoginError::Aborted)?
+    }
+
+    /// Whether passwords in clear text are taken for this login: a matter of its domain, so that it says nothing about who
+    /// exists there.
+    async fn takes_clear_text(
+        &self,
+        login: Option<&str>,
+        identity: Option<&LoginIdentity>,
+    ) -> Result<bool, LoginError> {
+        if let Some(identity) = identity {
+            return Ok(identity.plaintext_login);
+        }
+        let domain =
+            login.and_then(|login| login.rsplit_once('@')).and_then(|(_, domain)| domain.parse().ok());
+        let Some(domain) = domain else { return Ok(false) };
+        let domain = self.directory.domain(&domain).await.map_err(|s| LoginError::Directory(Box::new(s)))?;
+        Ok(domain.is_some_and(|domain| domain.plaintext_login))
     }
 
     async fn check(
@@ -268,9 +293,15 @@ fn note_result(
             "good"
         }
         // The login as typed is not logged: people type their password there.
-        Err(error @ (LoginError::BadCredentials | LoginError::Throttled)) => {
+        Err(
+            error @ (LoginError::BadCredentials | LoginError::Throttled | LoginError::EncryptionRequired),
+        ) => {
             tracing::info!(session_id, %peer, "login refused: {error}");
-            if matches!(error, LoginError::Throttled) { "throttled" } else { "bad" }
+            match error {
+                LoginError::Throttled => "throttled",
+                LoginError::EncryptionRequired => "clear text",
+                _ => "bad",
+            }
         }
         Err(error) => {
             tracing::warn!(session_id, %peer, error = error as &dyn std::error::Error, "login not possible");

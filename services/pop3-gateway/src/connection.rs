@@ -132,8 +132,10 @@ struct Connection<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     fn new(gateway: Arc<Gateway>, wire: Wire<S>, tls: Option<TlsAcceptor>, peer: PeerIp) -> Self {
-        let policy =
-            Policy { plaintext_login: gateway.settings.plaintext_login_from(peer), stls: tls.is_some() };
+        let policy = Policy {
+            plaintext_login: gateway.settings.plaintext_login.is_offered_to(peer),
+            stls: tls.is_some(),
+        };
         let mut out = Output::default();
         let session = Session::begin(policy, wire.is_tls(), &mut out);
         let ended = gateway.ended.child_token();
@@ -268,7 +270,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     async fn authenticate(&mut self, credentials: Credentials) -> Event {
-        let answer = self.gateway.upstream.authenticate(credentials, self.peer, &self.session_id).await;
+        let clear_text = !self.wire.is_tls() && self.gateway.settings.plaintext_login.asks_domain(self.peer);
+        let asker = Asker { peer: self.peer, session_id: &self.session_id, clear_text };
+        let answer = self.gateway.upstream.authenticate(credentials, asker).await;
         if let Err(reason) = &answer {
             count_login(reason.name());
         }

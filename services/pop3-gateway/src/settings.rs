@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use clap::Args;
 use ipnet::IpNet;
 use postern_mail::PeerIp;
-use postern_mesh::{StartError, proxy::ProxySettings, tls::TlsSettings};
+use postern_mesh::{StartError, proxy::ProxySettings, settings::PlaintextLogin, tls::TlsSettings};
 
 /// RFC 1939 section 3: the inactivity timer must be at least ten minutes.
 const IDLE_MIN_SECONDS: u64 = 600;
@@ -21,9 +21,9 @@ pub struct Settings {
     #[arg(long, env = "POSTERN_POP3S_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:1995")]
     pub pop3s_listen: SocketAddr,
 
-    /// Allow passwords without TLS from any client, not only from this machine
-    #[arg(long, env = "POSTERN_PLAINTEXT_LOGIN", value_name = "BOOL", num_args = 0..=1, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
-    pub plaintext_login: bool,
+    /// Allow passwords without TLS from any client, not only from this machine; by-domain: to domains that take them
+    #[arg(long, env = "POSTERN_PLAINTEXT_LOGIN", value_name = "false|by-domain|true", num_args = 0..=1, default_value_t = PlaintextLogin::Never, default_missing_value = "true")]
+    pub plaintext_login: PlaintextLogin,
 
     /// POP3 connections at once (0 = no limit)
     #[arg(long, env = "POSTERN_LIMIT_CONNECTIONS", value_name = "COUNT", default_value_t = 10_000)]
@@ -90,13 +90,6 @@ impl Settings {
         Duration::from_secs(self.pop3_drain_seconds)
     }
 
-    /// Whether this peer may send a password that others can read on the way. Default: only from this machine, where
-    /// nobody else listens. Old mail programs have no TLS; who must serve them says so with the setting.
-    #[must_use]
-    pub fn plaintext_login_from(&self, peer: PeerIp) -> bool {
-        self.plaintext_login || peer.is_loopback()
-    }
-
     /// True when the limits on connections do not hold for this peer.
     #[must_use]
     pub fn is_exempt(&self, peer: PeerIp) -> bool {
@@ -123,18 +116,5 @@ mod tests {
         settings.check().expect("defaults are good");
         settings.pop3_idle_seconds = 599;
         assert!(settings.check().is_err());
-    }
-
-    #[test]
-    fn p_30_passwords_in_plain_text_come_from_this_machine_only() {
-        let mut settings: Settings = from_env().expect("defaults");
-        settings.plaintext_login = false;
-        let peer = |text: &str| text.parse::<PeerIp>().expect(text);
-        assert!(
-            settings.plaintext_login_from(peer("127.0.0.1")) && settings.plaintext_login_from(peer("::1"))
-        );
-        assert!(!settings.plaintext_login_from(peer("192.0.2.1")));
-        settings.plaintext_login = true;
-        assert!(settings.plaintext_login_from(peer("192.0.2.1")));
     }
 }

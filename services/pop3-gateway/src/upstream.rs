@@ -40,6 +40,15 @@ pub struct Upstreams {
     pub delivery: MeshChannel,
 }
 
+/// Who gives a password, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker<'a> {
+    pub(crate) peer: PeerIp,
+    pub(crate) session_id: &'a str,
+    /// Others can read it on its way: the domain of the login decides.
+    pub(crate) clear_text: bool,
+}
+
 /// Clients of auth and delivery.
 #[derive(Clone)]
 pub(crate) struct Upstream {
@@ -62,19 +71,19 @@ impl Upstream {
     /// Checks a password; a good one writes the relay grant of the peer.
     ///
     /// # Errors
-    /// [`Reason::BadCredentials`] is the only "no".
+    /// [`Reason::BadCredentials`] is the only "no"; [`Reason::EncryptionRequired`] asks for TLS first.
     pub(crate) async fn authenticate(
         &self,
         credentials: Credentials,
-        peer: PeerIp,
-        session_id: &str,
+        asker: Asker<'_>,
     ) -> Result<Identity, Reason> {
         let mut request = Request::new(AuthenticateRequest {
             login: credentials.login,
             password: credentials.password.0,
             protocol: Protocol::Pop3.into(),
-            peer_ip: peer.to_string(),
-            session_id: session_id.to_owned(),
+            peer_ip: asker.peer.to_string(),
+            session_id: asker.session_id.to_owned(),
+            clear_text: asker.clear_text,
         });
         request.set_timeout(AUTHENTICATE_TIMEOUT);
         match self.login.clone().authenticate(request).await {
@@ -82,7 +91,7 @@ impl Upstream {
                 let answer = answer.into_inner();
                 Ok(Identity { login: answer.login, mailbox_id: answer.mailbox_id })
             }
-            Err(status) => Err(failed("authenticate", session_id, &status)),
+            Err(status) => Err(failed("authenticate", asker.session_id, &status)),
         }
     }
 

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use postern_mail::{PeerIp, Reason};
-use postern_mesh::proxy::{self, ProxySettings};
+use postern_mesh::{
+    proxy::{self, ProxySettings},
+    settings::PlaintextLogin,
+};
 use postern_smtp::reply::Reply;
 use tokio::{
     io::AsyncWriteExt as _,
@@ -44,7 +47,7 @@ pub struct Rules {
     /// Our name.
     pub mail_host: Arc<str>,
     /// AUTH without TLS from anywhere.
-    pub plaintext_login: bool,
+    pub plaintext_login: PlaintextLogin,
     /// Content, octets.
     pub message_max_bytes: Option<u64>,
     /// Recipients of one message.
@@ -108,7 +111,8 @@ impl Gate {
             mail_host: Arc::clone(&self.rules.mail_host),
             peer,
             tls_available: self.house.tls.is_some(),
-            plaintext_login: self.rules.plaintext_login || peer.is_loopback(),
+            plaintext_login: self.rules.plaintext_login.is_offered_to(peer),
+            plaintext_by_domain: self.rules.plaintext_login.asks_domain(peer),
             message_max_bytes: self.rules.message_max_bytes,
             recipients_max: self.rules.recipients_max,
             refused_recipients_max: self.rules.refused_recipients_max.filter(|_| !exempt),

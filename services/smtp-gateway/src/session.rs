@@ -37,6 +37,8 @@ pub struct Profile {
     pub tls_available: bool,
     /// AUTH may go in plain text.
     pub plaintext_login: bool,
+    /// And then the domain of the login decides whether it takes that.
+    pub plaintext_by_domain: bool,
     /// Content, octets.
     pub message_max_bytes: Option<u64>,
     /// Recipients of one message.

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use clap::Args;
 use ipnet::IpNet;
 use postern_mail::{EmailAddress, limits};
-use postern_mesh::{StartError, proxy::ProxySettings, tls::TlsSettings};
+use postern_mesh::{StartError, proxy::ProxySettings, settings::PlaintextLogin, tls::TlsSettings};
 
 /// Where the gateway listens, what it calls itself, and what it lets one client do.
 #[derive(Args, Clone, Debug)]
@@ -30,9 +30,9 @@ pub struct Settings {
     #[arg(long, env = "POSTERN_POSTMASTER", value_name = "ADDRESS")]
     pub postmaster: Option<String>,
 
-    /// Allow AUTH without TLS from any client, not only from this machine
-    #[arg(long, env = "POSTERN_PLAINTEXT_LOGIN", value_name = "BOOL", num_args = 0..=1, default_value_t = false, default_missing_value = "true", action = clap::ArgAction::Set)]
-    pub plaintext_login: bool,
+    /// Allow AUTH without TLS from any client, not only from this machine; by-domain: to domains that take it
+    #[arg(long, env = "POSTERN_PLAINTEXT_LOGIN", value_name = "false|by-domain|true", num_args = 0..=1, default_value_t = PlaintextLogin::Never, default_missing_value = "true")]
+    pub plaintext_login: PlaintextLogin,
 
     /// Message content, octets (0 = no limit)
     #[arg(long, env = "POSTERN_LIMIT_MESSAGE_BYTES", value_name = "BYTES", default_value_t = limits::MESSAGE_MAX_BYTES)]

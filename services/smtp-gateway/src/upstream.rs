@@ -87,7 +87,9 @@ impl Upstream {
     /// Answers a question of the session.
     pub async fn answer(&self, question: Question, asker: Asker<'_>) -> Event {
         match question {
-            Question::Login(credentials) => Event::LoginAnswered(self.authenticate(credentials, asker).await),
+            Question::Login { credentials, clear_text } => {
+                Event::LoginAnswered(self.authenticate(credentials, clear_text, asker).await)
+            }
             Question::Sender(sender) => Event::SenderAnswered(self.sender(&sender, asker).await),
             Question::Recipients { sender, login, paths } => {
                 Event::RecipientsAnswered(self.recipients(&sender, login.as_ref(), paths, asker).await)
@@ -107,13 +109,19 @@ impl Upstream {
         &self.names.mail_host
     }
 
-    async fn authenticate(&self, credentials: Credentials, asker: Asker<'_>) -> Result<Login, Reason> {
+    async fn authenticate(
+        &self,
+        credentials: Credentials,
+        clear_text: bool,
+        asker: Asker<'_>,
+    ) -> Result<Login, Reason> {
         let mut request = Request::new(AuthenticateRequest {
             login: credentials.login,
             password: credentials.password.into(),
             protocol: Protocol::Smtp.into(),
             peer_ip: asker.peer.to_string(),
             session_id: asker.session_id.to_owned(),
+            clear_text,
         });
         request.set_timeout(LOGIN_TIMEOUT);
         match self.login.clone().authenticate(request).await {
@@ -127,7 +135,7 @@ impl Upstream {
                 })
             }
             Err(status) => Err(match failure::reason_of(&status) {
-                said @ (Reason::BadCredentials | Reason::LoginThrottled) => said,
+                said @ (Reason::BadCredentials | Reason::LoginThrottled | Reason::EncryptionRequired) => said,
                 other => {
                     away("auth", &status, asker.session_id, other);
                     Reason::AuthenticationUnavailable

@@ -22,7 +22,8 @@ use crate::{
 };
 
 /// What UpdateDomain can change.
-const PATHS: [&str; 5] = ["state", "grant_ttl_seconds", "auth_only", "sender_policy", "allowed_senders"];
+const PATHS: [&str; 6] =
+    ["state", "grant_ttl_seconds", "auth_only", "sender_policy", "allowed_senders", "plaintext_login"];
 
 pub(super) struct Domains(pub(super) Arc<Account>);
 
@@ -64,6 +65,10 @@ impl DomainService for Domains {
             name: fields::domain("name", &request.name)?,
             customer: fields::login("customer", &request.customer)?,
             live: request.live,
+            alias_of: match request.alias_of.as_str() {
+                "" => None,
+                target => Some(fields::domain("alias_of", target)?),
+            },
             request_id: fields::request_id(&request.request_id)?,
         };
         let domain = Some(self.0.create_domain(&caller, new).await?);
@@ -95,9 +100,12 @@ impl DomainService for Domains {
 
     async fn verify_domain(
         &self,
-        _request: Request<VerifyDomainRequest>,
+        request: Request<VerifyDomainRequest>,
     ) -> Result<Response<VerifyDomainResponse>, Status> {
-        Err(Status::unimplemented("not built yet"))
+        let (caller, request) = opened(request)?;
+        let name = fields::domain("name", &request.name)?;
+        let (domain, findings) = self.0.verify_domain(&caller, &name).await?;
+        Ok(Response::new(VerifyDomainResponse { domain: Some(domain), findings }))
     }
 }
 
@@ -106,7 +114,7 @@ fn update(caller: &Caller, domain: Domain, paths: &[&str]) -> Result<DomainUpdat
     if paths.contains(&"state") {
         operators_only(caller, "domain.state")?;
         update.state = match DomainState::try_from(domain.state) {
-            Ok(state) if state != DomainState::Unspecified => Some(state.into()),
+            Ok(state @ (DomainState::Pending | DomainState::Live | DomainState::Lost)) => Some(state.into()),
             _ => return invalid("domain.state", "must be PENDING, LIVE or LOST"),
         };
     }
@@ -127,6 +135,9 @@ fn update(caller: &Caller, domain: Domain, paths: &[&str]) -> Result<DomainUpdat
             Ok(policy) if policy != SenderPolicy::Unspecified => Some(policy.into()),
             _ => return invalid("domain.sender_policy", "must be OWNER, NAMED or ANYONE"),
         };
+    }
+    if paths.contains(&"plaintext_login") {
+        update.plaintext_login = Some(domain.plaintext_login);
     }
     if paths.contains(&"allowed_senders") {
         update.allowed_senders = Some(allowed_senders(&domain.allowed_senders)?);

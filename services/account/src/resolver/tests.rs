@@ -7,7 +7,8 @@ use super::*;
 const BOX_ID: i64 = 7;
 
 fn hosted(state: DomainState, default_rule: DefaultRule) -> DomainRow {
-    DomainRow { version: 5, hosted: Some(HostedDomain { state, default_mailbox_id: BOX_ID, default_rule }) }
+    let hosted = HostedDomain { state, alias_of: None, default_mailbox_id: BOX_ID, default_rule };
+    DomainRow { version: 5, hosted: Some(hosted) }
 }
 
 fn house(default_rule: DefaultRule) -> Snapshot {

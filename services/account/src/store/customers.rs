@@ -64,23 +64,37 @@ pub(crate) async fn lock(tx: &mut Tx, login: &str) -> Result<LockedCustomer, Acc
     if !tx.caller.may_act_for(login) {
         return Err(not_found(login));
     }
-    let row = sqlx::query(
+    sqlx::query(
         "select customer_id, login, state, revision from customers where login = $1 and removed_time is null for update",
     )
     .bind(login)
+    .try_map(|row| locked(&row))
     .fetch_optional(&mut **tx)
     .await
-    .doing("lock a customer")?;
-    let row = row.ok_or_else(|| not_found(login))?;
-    let read = || {
-        Ok(LockedCustomer {
-            customer_id: row.try_get("customer_id")?,
-            login: row.try_get("login")?,
-            state: number(&row, "state")?,
-            revision: row.try_get("revision")?,
-        })
-    };
-    read().doing("read a customer")
+    .doing("lock a customer")?
+    .ok_or_else(|| not_found(login))
+}
+
+/// Locks a customer to whom something comes by itself, in whoever's name; `None`: it was removed.
+pub(crate) async fn lock_heir(tx: &mut Tx, customer_id: i64) -> Result<Option<LockedCustomer>, AccountError> {
+    sqlx::query(
+        "select customer_id, login, state, revision from customers \
+         where customer_id = $1 and removed_time is null for update",
+    )
+    .bind(customer_id)
+    .try_map(|row| locked(&row))
+    .fetch_optional(&mut **tx)
+    .await
+    .doing("lock a customer")
+}
+
+fn locked(row: &PgRow) -> Result<LockedCustomer, sqlx::Error> {
+    Ok(LockedCustomer {
+        customer_id: row.try_get("customer_id")?,
+        login: row.try_get("login")?,
+        state: number(row, "state")?,
+        revision: row.try_get("revision")?,
+    })
 }
 
 /// Adds a customer; `None` when the login belongs to one, removed ones included.

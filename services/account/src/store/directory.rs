@@ -4,7 +4,7 @@ use postern_mail::DomainName;
 use postern_proto::account::v1::{
     ActivityState, DomainIdentity, DomainState, LoginIdentity, MailboxIdentity,
 };
-use sqlx::{PgExecutor, PgPool, Row as _, postgres::PgRow};
+use sqlx::{PgConnection, PgPool, Row as _, postgres::PgRow};
 
 use super::{domains::read_rule, number, read};
 use crate::{
@@ -19,29 +19,51 @@ const FORWARD: i16 = 2;
 /// $1: canonical addresses, with and without their tags. $2: their domains.
 const SNAPSHOT: &str = "\
     select 1::smallint as kind, login as name, mailbox_id as number, null::bigint as hosted_box, null::smallint as state, \
-        null::smallint as action, null::text as target, null::text[] as targets, false as keep_copy \
+        null::text as alias_of, null::smallint as action, null::text as target, null::text[] as targets, false as keep_copy \
     from mailboxes where login = any($1) and removed_time is null \
     union all \
-    select 2::smallint, address, 0, null, null, null, null, targets, keep_copy from forwards where address = any($1) \
+    select 2::smallint, address, 0, null, null, null, null, null, targets, keep_copy from forwards where address = any($1) \
     union all \
-    select 3::smallint, v.domain, v.version, d.default_mailbox_id, d.state, d.default_action, d.default_target, null, false \
+    select 3::smallint, v.domain, v.version, d.default_mailbox_id, d.state, d.alias_of, d.default_action, d.default_target, null, false \
     from versions v left join domains d on d.domain = v.domain where v.domain = any($2)";
 
 /// Reads every row that can matter to these questions.
 pub(crate) async fn snapshot(pool: &PgPool, questions: &[Question]) -> Result<Snapshot, AccountError> {
-    let (names, domains) = keys(questions);
-    let rows = read!(sqlx::query(SNAPSHOT).bind(&names).bind(&domains).fetch_all(pool));
-    assemble(&rows.doing("resolve an address")?)
+    let mut asked = questions.to_vec();
+    loop {
+        let (names, domains) = keys(&asked);
+        let rows = read!(sqlx::query(SNAPSHOT).bind(&names).bind(&domains).fetch_all(pool));
+        let snapshot = assemble(&rows.doing("resolve an address")?)?;
+        if !ask_at_home(&mut asked, questions, &snapshot) {
+            return Ok(snapshot);
+        }
+    }
 }
 
 /// The same within a write.
 pub(crate) async fn snapshot_in(
-    executor: impl PgExecutor<'_>,
+    connection: &mut PgConnection,
     questions: &[Question],
 ) -> Result<Snapshot, AccountError> {
-    let (names, domains) = keys(questions);
-    let rows = sqlx::query(SNAPSHOT).bind(&names).bind(&domains).fetch_all(executor).await;
-    assemble(&rows.doing("resolve an address")?)
+    let mut asked = questions.to_vec();
+    loop {
+        let (names, domains) = keys(&asked);
+        let rows = sqlx::query(SNAPSHOT).bind(&names).bind(&domains).fetch_all(&mut *connection).await;
+        let snapshot = assemble(&rows.doing("resolve an address")?)?;
+        if !ask_at_home(&mut asked, questions, &snapshot) {
+            return Ok(snapshot);
+        }
+    }
+}
+
+/// What was asked under a second name is to be looked up in the domain that it stands for, too: all in one statement, so
+/// that it is of one moment. True when there is something to ask that was not asked yet.
+fn ask_at_home(asked: &mut Vec<Question>, questions: &[Question], snapshot: &Snapshot) -> bool {
+    let mut home: Vec<_> = questions.iter().filter_map(|question| question.at_home(snapshot)).collect();
+    home.retain(|question| !asked.iter().any(|known| known.exact == question.exact));
+    let is_more = !home.is_empty();
+    asked.append(&mut home);
+    is_more
 }
 
 fn keys(questions: &[Question]) -> (Vec<&str>, Vec<&str>) {
@@ -75,8 +97,8 @@ fn assemble(rows: &[PgRow]) -> Result<Snapshot, AccountError> {
             }
             _ => {
                 let version = row.try_get("number").doing(DOING)?;
-                let default_mailbox_id: Option<i64> = row.try_get("hosted_box").doing(DOING)?;
-                let hosted = default_mailbox_id.map(|id| hosted(row, id)).transpose()?;
+                let state: Option<i16> = row.try_get("state").doing(DOING)?;
+                let hosted = state.map(|_| hosted(row)).transpose()?;
                 snapshot.domains.insert(name, DomainRow { version, hosted });
             }
         }
@@ -84,29 +106,60 @@ fn assemble(rows: &[PgRow]) -> Result<Snapshot, AccountError> {
     Ok(snapshot)
 }
 
-fn hosted(row: &PgRow, default_mailbox_id: i64) -> Result<HostedDomain, AccountError> {
+fn hosted(row: &PgRow) -> Result<HostedDomain, AccountError> {
     const DOING: &str = "read a domain";
+    let alias_of = row.try_get("alias_of").doing(DOING)?;
+    let default_mailbox_id: Option<i64> = row.try_get("hosted_box").doing(DOING)?;
+    let default_mailbox_id = default_mailbox_id.unwrap_or_default();
     let state = DomainState::try_from(number(row, "state").doing(DOING)?)
         .map_err(|_| AccountError::Stored("an unknown domain state is stored"))?;
     let default_rule = read_rule(number(row, "action").doing(DOING)?, row.try_get("target").doing(DOING)?)?;
-    Ok(HostedDomain { state, default_mailbox_id, default_rule })
+    Ok(HostedDomain { state, alias_of, default_mailbox_id, default_rule })
+}
+
+macro_rules! select_logins {
+    ($domain_state:literal, $rest:literal) => {
+        concat!(
+            "select m.login, m.mailbox_id, m.address, m.domain, v.version, c.login as customer, \
+             coalesce(m.password_phc, c.password_phc) as phc, m.credential_version, m.state, c.state as customer_state, ",
+            $domain_state,
+            " as domain_state, d.grant_ttl_seconds, d.auth_only, d.plaintext_login \
+             from mailboxes m join domains d on d.domain = m.domain join versions v on v.domain = m.domain \
+             join customers c on c.customer_id = m.customer_id ",
+            $rest
+        )
+    };
 }
 
 /// Whose login this canonical one is.
 pub(crate) async fn login(pool: &PgPool, login: &str) -> Result<Option<LoginIdentity>, AccountError> {
+    let found = read!(
+        sqlx::query(select_logins!("d.state", "where m.login = $1 and m.removed_time is null"))
+            .bind(login)
+            .try_map(|row| login_identity(&row))
+            .fetch_optional(pool)
+    );
+    match found.doing("look up a login")? {
+        Some(identity) => Ok(Some(identity)),
+        None => login_under_second_name(pool, login).await,
+    }
+}
+
+/// `user@alias` is the login `user@target`, and works while both names are in service.
+async fn login_under_second_name(pool: &PgPool, login: &str) -> Result<Option<LoginIdentity>, AccountError> {
+    let Some((local, domain)) = login.rsplit_once('@') else { return Ok(None) };
     read!(
-        sqlx::query(
-            "select m.login, m.mailbox_id, m.address, m.domain, v.version, c.login as customer, \
-             coalesce(m.password_phc, c.password_phc) as phc, m.credential_version, m.state, c.state as customer_state, \
-             d.state as domain_state, d.grant_ttl_seconds, d.auth_only \
-             from mailboxes m join domains d on d.domain = m.domain join versions v on v.domain = m.domain \
-             join customers c on c.customer_id = m.customer_id where m.login = $1 and m.removed_time is null",
-        )
-        .bind(login)
+        sqlx::query(select_logins!(
+            "case when a.state = 2 then d.state else a.state end",
+            "join domains a on a.alias_of = m.domain \
+             where a.domain = $2 and m.login = $1 || '@' || a.alias_of and m.removed_time is null"
+        ))
+        .bind(local)
+        .bind(domain)
         .try_map(|row| login_identity(&row))
         .fetch_optional(pool)
     )
-    .doing("look up a login")
+    .doing("look up a login under a second name")
 }
 
 /// What a mailbox is or was.
@@ -144,8 +197,10 @@ pub(crate) async fn mailbox(pool: &PgPool, mailbox_id: i64) -> Result<Option<Mai
 pub(crate) async fn domain(pool: &PgPool, name: &DomainName) -> Result<Option<DomainIdentity>, AccountError> {
     read!(
         sqlx::query(
-            "select d.domain, v.version, c.login as customer, d.state, d.sender_policy, d.allowed_senders \
+            "select d.domain, v.version, c.login as customer, d.state, d.sender_policy, d.allowed_senders, \
+             coalesce(d.alias_of, '') as alias_of, coalesce(t.plaintext_login, d.plaintext_login) as plaintext_login \
              from domains d join versions v on v.domain = d.domain join customers c on c.customer_id = d.customer_id \
+             left join domains t on t.domain = d.alias_of \
              where d.domain = $1",
         )
         .bind(name.as_str())
@@ -157,7 +212,8 @@ pub(crate) async fn domain(pool: &PgPool, name: &DomainName) -> Result<Option<Do
                 state: number(&row, "state")?,
                 sender_policy: number(&row, "sender_policy")?,
                 allowed_senders: row.try_get("allowed_senders")?,
-                ..DomainIdentity::default()
+                plaintext_login: row.try_get("plaintext_login")?,
+                alias_of: row.try_get("alias_of")?,
             })
         })
         .fetch_optional(pool)
@@ -179,6 +235,7 @@ fn login_identity(row: &PgRow) -> Result<LoginIdentity, sqlx::Error> {
         domain_state: number(row, "domain_state")?,
         grant_ttl_seconds: row.try_get("grant_ttl_seconds")?,
         auth_only: row.try_get("auth_only")?,
+        plaintext_login: row.try_get("plaintext_login")?,
         domain,
         ..LoginIdentity::default()
     })

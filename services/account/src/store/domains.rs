@@ -1,10 +1,10 @@
 //! Rows of domains, with their default address.
 
 use postern_mail::DomainName;
-use postern_proto::account::v1::{DefaultAction, DefaultAddress, Domain};
+use postern_proto::account::v1::{DefaultAction, DefaultAddress, Domain, DomainState};
 use sqlx::{PgPool, Row as _, postgres::PgRow};
 
-use super::{Tx, customers::small, etag, number, read, timestamp};
+use super::{Tx, claims, customers::small, etag, number, optional_timestamp, read, timestamp};
 use crate::{
     error::{AccountError, Doing as _},
     paging::Page,
@@ -14,11 +14,16 @@ use crate::{
 macro_rules! select_domains {
     ($rest:literal) => {
         concat!(
-            "select d.domain, c.login as customer, d.state, d.login, d.default_mailbox_id, d.grant_ttl_seconds, \
-             d.auth_only, d.sender_policy, d.allowed_senders, d.revision, \
+            "select d.domain, c.login as customer, d.state, coalesce(d.login, '') as login, \
+             coalesce(d.default_mailbox_id, 0) as default_mailbox_id, d.grant_ttl_seconds, d.auth_only, d.sender_policy, \
+             d.allowed_senders, coalesce(d.alias_of, '') as alias_of, d.plaintext_login, d.live_without_dns, d.revision, \
              (extract(epoch from d.create_time) * 1000000)::bigint as create_micros, \
-             (extract(epoch from d.update_time) * 1000000)::bigint as update_micros \
-             from domains d join customers c on c.customer_id = d.customer_id where ",
+             (extract(epoch from d.update_time) * 1000000)::bigint as update_micros, \
+             (extract(epoch from d.check_time) * 1000000)::bigint as check_micros, \
+             (extract(epoch from d.grace_end_time) * 1000000)::bigint as grace_micros, k.token, \
+             exists (select from domain_claims o where o.domain = d.domain and o.customer_id <> d.customer_id) as contested \
+             from domains d join customers c on c.customer_id = d.customer_id \
+             left join domain_claims k on k.domain = d.domain and k.customer_id = d.customer_id where ",
             $rest
         )
     };
@@ -33,6 +38,24 @@ pub(crate) struct DomainUpdate {
     pub(crate) auth_only: Option<bool>,
     pub(crate) sender_policy: Option<i32>,
     pub(crate) allowed_senders: Option<Vec<String>>,
+    pub(crate) plaintext_login: Option<bool>,
+}
+
+/// A domain that is to be hosted.
+pub(crate) struct NewDomain<'d> {
+    pub(crate) name: &'d DomainName,
+    pub(crate) customer_id: i64,
+    pub(crate) state: DomainState,
+    pub(crate) revision: i64,
+    pub(crate) place: Place<'d>,
+}
+
+/// Where what comes to a domain is kept.
+pub(crate) enum Place<'d> {
+    /// In boxes of its own: the default box and its login.
+    Own { login: &'d str, default_mailbox_id: i64 },
+    /// In those of another domain.
+    AliasOf(&'d str),
 }
 
 pub(crate) async fn get(pool: &PgPool, name: &DomainName) -> Result<Domain, AccountError> {
@@ -93,9 +116,13 @@ pub(crate) async fn owner(pool: &PgPool, name: &str) -> Result<Option<String>, A
     .doing("look up the owner of a domain")
 }
 
-pub(crate) async fn is_hosted(tx: &mut Tx, name: &DomainName) -> Result<bool, AccountError> {
-    let found = sqlx::query("select 1 from domains where domain = $1").bind(name.as_str());
-    Ok(found.fetch_optional(&mut **tx).await.doing("look for a domain")?.is_some())
+/// Whose a domain is; `None`: it is not hosted.
+pub(crate) async fn holder(tx: &mut Tx, name: &DomainName) -> Result<Option<i64>, AccountError> {
+    sqlx::query_scalar("select customer_id from domains where domain = $1")
+        .bind(name.as_str())
+        .fetch_optional(&mut **tx)
+        .await
+        .doing("look for a domain")
 }
 
 /// True when one of these domains is hosted here.
@@ -107,25 +134,25 @@ pub(crate) async fn any_hosted(tx: &mut Tx, names: &[String]) -> Result<bool, Ac
         .doing("look for domains")
 }
 
-pub(crate) async fn insert(
-    tx: &mut Tx,
-    name: &DomainName,
-    customer_id: i64,
-    state: i32,
-    login: &str,
-    default_mailbox_id: i64,
-    revision: i64,
-) -> Result<(), AccountError> {
+/// Adds a domain. One that was put into service without DNS is not in a hurry to be checked.
+pub(crate) async fn insert(tx: &mut Tx, new: &NewDomain<'_>) -> Result<(), AccountError> {
+    let (login, default_mailbox_id, alias_of) = match new.place {
+        Place::Own { login, default_mailbox_id } => (Some(login), Some(default_mailbox_id), None),
+        Place::AliasOf(target) => (None, None, Some(target)),
+    };
     sqlx::query(
-        "insert into domains (domain, customer_id, state, login, default_mailbox_id, revision) \
-         values ($1, $2, $3, $4, $5, $6)",
+        "insert into domains (domain, customer_id, state, login, default_mailbox_id, alias_of, live_without_dns, revision, \
+         next_check_time) values ($1, $2, $3, $4, $5, $6, $7, $8, now() + case when $7 then interval '1 hour' \
+         else interval '0' end)",
     )
-    .bind(name.as_str())
-    .bind(customer_id)
-    .bind(small(state))
+    .bind(new.name.as_str())
+    .bind(new.customer_id)
+    .bind(small(new.state.into()))
     .bind(login)
     .bind(default_mailbox_id)
-    .bind(revision)
+    .bind(alias_of)
+    .bind(new.state == DomainState::Live)
+    .bind(new.revision)
     .execute(&mut **tx)
     .await
     .doing("add a domain")
@@ -139,7 +166,9 @@ pub(crate) async fn update(
     revision: i64,
 ) -> Result<(), AccountError> {
     sqlx::query(
-        "update domains set state = coalesce($2, state), \
+        "update domains set state = coalesce($2, state), plaintext_login = coalesce($9, plaintext_login), \
+         live_without_dns = case when $2 is null then live_without_dns else $2 = 2 end, \
+         grace_end_time = case when $2 is null then grace_end_time end, \
          grant_ttl_seconds = case when $3 then $4 else grant_ttl_seconds end, \
          auth_only = coalesce($5, auth_only), sender_policy = coalesce($6, sender_policy), \
          allowed_senders = coalesce($7, allowed_senders), revision = $8, update_time = now() where domain = $1",
@@ -152,6 +181,7 @@ pub(crate) async fn update(
     .bind(update.sender_policy.map(small))
     .bind(update.allowed_senders.as_deref())
     .bind(revision)
+    .bind(update.plaintext_login)
     .execute(&mut **tx)
     .await
     .doing("change a domain")
@@ -250,8 +280,16 @@ pub(super) fn read_rule(action: i32, target: String) -> Result<DefaultRule, Acco
 }
 
 fn domain(row: &PgRow) -> Result<Domain, sqlx::Error> {
+    let name: String = row.try_get("domain")?;
+    let (token, contested): (Option<String>, bool) = (row.try_get("token")?, row.try_get("contested")?);
     Ok(Domain {
-        name: row.try_get("domain")?,
+        claim: token.map(|token| claims::proof(&name, &token, contested)),
+        alias_of: row.try_get("alias_of")?,
+        plaintext_login: row.try_get("plaintext_login")?,
+        live_without_dns: row.try_get("live_without_dns")?,
+        check_time: optional_timestamp(row, "check_micros")?,
+        grace_end_time: optional_timestamp(row, "grace_micros")?,
+        name,
         customer: row.try_get("customer")?,
         state: number(row, "state")?,
         login: row.try_get("login")?,
@@ -263,7 +301,6 @@ fn domain(row: &PgRow) -> Result<Domain, sqlx::Error> {
         create_time: timestamp(row, "create_micros")?,
         update_time: timestamp(row, "update_micros")?,
         etag: etag(row.try_get("revision")?),
-        ..Domain::default()
     })
 }
 

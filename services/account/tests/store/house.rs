@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use postern_account::Settings;
+use postern_account::{DelegationSettings, Settings};
 use postern_mesh::{
     client::MeshChannel,
     identity::{Caller, MeshKey, Role},
@@ -87,6 +87,13 @@ impl Postgres {
         format!("postgres:///{name}?host={}&user=postern", self.folder.path().display())
     }
 
+    /// What a database says to a question, as text.
+    pub(crate) fn ask(&self, database: &str, sql: &str) -> String {
+        let output = self.tool("psql").args(["-qAt", "-d", database, "-c", sql]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
     /// Ends every connection that listens for changes.
     pub(crate) fn cut_connections(&self, database: &str) {
         let sql = "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()";
@@ -132,10 +139,20 @@ pub(crate) struct Replica {
 
 impl Replica {
     pub(crate) async fn open(database_url: &str) -> Self {
+        Self::open_with(database_url, true, DelegationSettings::default()).await
+    }
+
+    /// The same with a way into service of its own.
+    pub(crate) async fn open_with(
+        database_url: &str,
+        new_domains_live: bool,
+        delegation: DelegationSettings,
+    ) -> Self {
         let settings = Settings {
             database_url: database_url.to_owned(),
             database_connections: 8,
-            new_domains_live: true,
+            new_domains_live,
+            delegation,
             account_listen: "127.0.0.1:0".parse().unwrap(),
         };
         let shutdown = Shutdown::new();
@@ -144,6 +161,16 @@ impl Replica {
         let service = MeshChannel::local(routes, "test", &mesh);
         let operator = service.with_caller(Caller::new("test", Role::Operator));
         Self { shutdown, operator, service }
+    }
+
+    /// Domains as a customer sees them.
+    pub(crate) fn domains_of(&self, customer: &str) -> DomainServiceClient<MeshChannel> {
+        DomainServiceClient::new(self.service.with_caller(Caller::customer(customer, customer)))
+    }
+
+    /// Mailboxes as a customer sees them.
+    pub(crate) fn mailboxes_of(&self, customer: &str) -> MailboxServiceClient<MeshChannel> {
+        MailboxServiceClient::new(self.service.with_caller(Caller::customer(customer, customer)))
     }
 
     pub(crate) fn customers(&self) -> CustomerServiceClient<MeshChannel> {

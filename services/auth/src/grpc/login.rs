@@ -69,6 +69,7 @@ fn attempt(request: AuthenticateRequest) -> Result<LoginAttempt, Status> {
         protocol,
         login: request.login,
         password: Password(request.password),
+        clear_text: request.clear_text,
     })
 }
 

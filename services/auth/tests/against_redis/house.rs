@@ -82,12 +82,33 @@ impl Replica {
         peer: &str,
         protocol: Protocol,
     ) -> Result<AuthenticateResponse, Status> {
+        self.login_as(login, password, peer, protocol, false).await
+    }
+
+    /// A login whose password others can read on its way.
+    pub(crate) async fn in_clear_text(
+        &self,
+        login: &str,
+        password: &str,
+    ) -> Result<AuthenticateResponse, Status> {
+        self.login_as(login, password, HOME, Protocol::Pop3, true).await
+    }
+
+    async fn login_as(
+        &self,
+        login: &str,
+        password: &str,
+        peer: &str,
+        protocol: Protocol,
+        clear_text: bool,
+    ) -> Result<AuthenticateResponse, Status> {
         let request = AuthenticateRequest {
             login: login.to_owned(),
             password: Bytes::copy_from_slice(password.as_bytes()),
             protocol: protocol.into(),
             peer_ip: peer.to_owned(),
             session_id: "test".to_owned(),
+            clear_text,
         };
         self.login().authenticate(request).await.map(tonic::Response::into_inner)
     }

@@ -53,6 +53,39 @@ async fn every_no_looks_the_same() {
 }
 
 #[tokio::test]
+async fn p_30_a_domain_says_whether_it_takes_passwords_in_clear_text() {
+    let (redis, directory) = (PrivateRedis::start(), directory());
+    let auth = Replica::open(&redis, &directory, &["--limit-failed-logins-network", "0"]).await;
+    // Whether the login exists or the password is right makes no difference.
+    let mut answers = Vec::new();
+    for (login, password) in [
+        ("user@homepage.test", "sesame-1"),
+        ("user@homepage.test", "wrong"),
+        ("nobody@homepage.test", "wrong"),
+        ("user@nowhere.test", "wrong"),
+        ("homepage", "sesame-4"),
+        ("nobody", "wrong"),
+        ("", ""),
+    ] {
+        let status = auth.in_clear_text(login, password).await.unwrap_err();
+        assert_eq!(postern_mesh::failure::reason_of(&status), Reason::EncryptionRequired, "{login}");
+        answers.push((status.code(), status.message().to_owned(), status.details().to_vec()));
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+
+    directory.edit_box(1, |entry| entry.login.plaintext_login = true);
+    directory.edit_domain("homepage.test", |domain| domain.plaintext_login = true);
+    assert!(auth.in_clear_text("user@homepage.test", "sesame-1").await.unwrap().granted);
+    for login in ["user@homepage.test", "nobody@homepage.test"] {
+        assert_eq!(reason(auth.in_clear_text(login, "wrong").await), Reason::BadCredentials, "{login}");
+    }
+    assert_eq!(reason(auth.in_clear_text("user@other.test", "sesame-3").await), Reason::EncryptionRequired);
+    // With TLS nothing of this counts.
+    auth.pop3("user@other.test", "sesame-3", HOME).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_wrong_password_right_after_the_right_one_is_wrong() {
     let (redis, directory) = (PrivateRedis::start(), directory());
     let auth = Replica::open(&redis, &directory, &[]).await;

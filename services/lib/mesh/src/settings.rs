@@ -1,8 +1,10 @@
 //! Settings that every process has, and reading a settings struct from the environment alone.
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr, str::FromStr};
 
 use clap::{Args, Command, ValueEnum};
+use postern_mail::PeerIp;
+use thiserror::Error;
 
 use crate::identity::MeshKey;
 
@@ -82,6 +84,59 @@ fn default_health_listen() -> SocketAddr {
     let port =
         HEALTH_PORTS.iter().find(|(program, _)| Some(*program) == name).map_or(HEALTH_PORT_OTHER, |p| p.1);
     SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// Whether a password may come without TLS from another machine, where others can read it on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaintextLogin {
+    /// From this machine only, where nobody else listens.
+    Never,
+    /// It is offered, and each domain says whether it takes it.
+    ByDomain,
+    /// From everywhere, for every domain. Old mail programs have no TLS; who must serve them says so.
+    Always,
+}
+
+impl PlaintextLogin {
+    /// True when this peer may be asked for a password without TLS.
+    #[must_use]
+    pub fn is_offered_to(self, peer: PeerIp) -> bool {
+        self != Self::Never || peer.is_loopback()
+    }
+
+    /// True when the domain of the login has to say whether it takes a password that came without TLS from this peer.
+    #[must_use]
+    pub fn asks_domain(self, peer: PeerIp) -> bool {
+        self == Self::ByDomain && !peer.is_loopback()
+    }
+}
+
+/// A word that says nothing about it.
+#[derive(Debug, Error)]
+#[error("must be true, false or by-domain")]
+pub struct PlaintextLoginError;
+
+impl FromStr for PlaintextLogin {
+    type Err = PlaintextLoginError;
+
+    fn from_str(text: &str) -> Result<Self, PlaintextLoginError> {
+        match text {
+            "false" => Ok(Self::Never),
+            "by-domain" => Ok(Self::ByDomain),
+            "true" => Ok(Self::Always),
+            _ => Err(PlaintextLoginError),
+        }
+    }
+}
+
+impl fmt::Display for PlaintextLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Never => "false",
+            Self::ByDomain => "by-domain",
+            Self::Always => "true",
+        })
+    }
 }
 
 /// Reads a settings struct from environment variables and defaults, ignoring the command line.

@@ -115,6 +115,8 @@ impl Authorization {
 /// place becomes temporary (R0, P-42).
 fn at_login(reason: Reason) -> Reason {
     match reason.pop3_code() {
+        // Without a code on purpose: the password was not looked at (P-30).
+        Pop3Code::None if reason == Reason::EncryptionRequired => reason,
         Pop3Code::None => Reason::Unavailable,
         Pop3Code::Auth | Pop3Code::InUse | Pop3Code::LoginDelay | Pop3Code::SysTemp | Pop3Code::SysPerm => {
             reason

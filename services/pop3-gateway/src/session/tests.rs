@@ -271,6 +271,19 @@ fn p_30_without_tls_no_password_is_asked_for() {
 }
 
 #[test]
+fn p_30_a_domain_that_takes_no_clear_text_is_told_without_auth() {
+    let mut table = Table::new();
+    for _ in 0..5 {
+        table.line("USER x@y.test");
+        table.effect("PASS z");
+        // Not the password was wrong: it is no failure of the client's.
+        assert_eq!(table.authenticated(Err(Reason::EncryptionRequired)), Effect::Continue);
+        let said = table.said();
+        assert!(said.starts_with("-ERR encryption is required"), "{said}");
+    }
+}
+
+#[test]
 fn p_40_in_use_is_told_to_who_knows_the_password() {
     let mut table = Table::new();
     table.line("USER user@homepage.test");

@@ -95,6 +95,8 @@ impl Profile {
         profile.default("POSTERN_LOG", LOG.to_owned());
         profile.default("POSTERN_LOG_FORMAT", "text".to_owned());
         profile.default("POSTERN_NEW_DOMAINS_LIVE", "true".to_owned());
+        // Names of a house that is not in the world's DNS are nobody's business there.
+        profile.default("POSTERN_DOMAIN_CHECK_SECONDS", "0".to_owned());
         profile.default("POSTERN_PLAINTEXT_LOGIN", "true".to_owned());
         profile.default("POSTERN_GRANT_REFUSED_NETWORKS", REFUSED_NETWORKS.to_owned());
         profile.default("POSTERN_LIMITS_EXEMPT_NETWORKS", LOOPBACK.to_owned());
@@ -238,6 +240,8 @@ fn one_line(text: &str) -> String {
 mod tests {
     use std::path::Path;
 
+    use postern_mesh::settings::PlaintextLogin;
+
     use super::*;
 
     fn profile(given: &[(&str, &str)]) -> Profile {
@@ -251,7 +255,7 @@ mod tests {
         let pop3: postern_pop3_gateway::Settings = profile.parse().expect("settings");
         assert_eq!(pop3.pop3_listen.port(), 7, "the offset moves only what nobody chose");
         assert_eq!(pop3.pop3s_listen.port(), 2995);
-        assert!(pop3.plaintext_login);
+        assert_eq!(pop3.plaintext_login, PlaintextLogin::Always);
         let auth: postern_auth::Settings = profile.parse().expect("settings");
         assert_eq!(auth.grant_seconds, 9);
         let account: postern_account::Settings = profile.parse().expect("settings");

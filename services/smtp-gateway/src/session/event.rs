@@ -153,7 +153,12 @@ pub enum Next {
 #[derive(Clone, Debug)]
 pub enum Question {
     /// To auth: is this the password.
-    Login(Credentials),
+    Login {
+        /// As typed.
+        credentials: Credentials,
+        /// Others can read the password on its way, and the domain of the login decides.
+        clear_text: bool,
+    },
     /// To auth: may this client send.
     Sender(ReversePath),
     /// To account and auth: where do these lead, and may mail go there.

@@ -80,7 +80,9 @@ impl Session {
         match credentials {
             Ok(credentials) => {
                 self.phase = Phase::CheckingLogin;
-                Effects { replies: Vec::new(), next: Next::Ask(Question::Login(credentials)) }
+                let clear_text = self.tls.is_none() && self.profile.plaintext_by_domain;
+                let question = Question::Login { credentials, clear_text };
+                Effects { replies: Vec::new(), next: Next::Ask(question) }
             }
             Err(Reason::BadCredentials) => self.login_failed(),
             Err(reason) => self.refuse(reason),

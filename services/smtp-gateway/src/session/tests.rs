@@ -18,6 +18,7 @@ fn profile(door: Door) -> Profile {
         peer: "203.0.113.9".parse().expect("address"),
         tls_available: true,
         plaintext_login: true,
+        plaintext_by_domain: false,
         message_max_bytes: Some(1000),
         recipients_max: 3,
         refused_recipients_max: Some(4),
@@ -115,7 +116,7 @@ impl Talk {
 /// be told. The password is "right".
 fn answer(question: &Question) -> Event {
     match question {
-        Question::Login(credentials) => Event::LoginAnswered(match credentials.password.as_slice() {
+        Question::Login { credentials, .. } => Event::LoginAnswered(match credentials.password.as_slice() {
             b"right" => Ok(login()),
             b"away" => Err(Reason::AuthenticationUnavailable),
             _ => Err(Reason::BadCredentials),

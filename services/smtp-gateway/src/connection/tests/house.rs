@@ -112,6 +112,7 @@ impl TestHouse {
             peer: "203.0.113.9".parse().expect("address"),
             tls_available: self.house.tls.is_some(),
             plaintext_login: true,
+            plaintext_by_domain: false,
             message_max_bytes: self.house.data_limits.message_max_bytes,
             recipients_max: 1000,
             refused_recipients_max: Some(20),

@@ -59,7 +59,7 @@ fn s_80_auth_plain_and_login() {
     assert!(matches!(talk.next, Next::SaslLine));
     assert!(talk.event(Event::SaslLine(b"AHUAcmlnaHQ=".to_vec())).is_empty());
     let Next::Ask(question) = &talk.next else { panic!("asks") };
-    let Question::Login(credentials) = question else { panic!("login") };
+    let Question::Login { credentials, .. } = question else { panic!("login") };
     assert_eq!((credentials.login.as_str(), credentials.password.as_slice()), ("u", &b"right"[..]));
     let event = answer(question);
     assert_eq!(talk.event(event), ["235 2.7.0 authentication succeeded"]);
@@ -69,8 +69,28 @@ fn s_80_auth_plain_and_login() {
     assert_eq!(talk.says("AUTH LOGIN"), ["334 VXNlcm5hbWU6"]);
     assert_eq!(talk.event(Event::SaslLine(b"dQ==".to_vec())), ["334 UGFzc3dvcmQ6"]);
     talk.event(Event::SaslLine(b"cmlnaHQ=".to_vec()));
-    assert!(matches!(talk.next, Next::Ask(Question::Login(_))));
+    assert!(matches!(talk.next, Next::Ask(Question::Login { .. })));
     assert_eq!(talk.event(Event::LoginAnswered(Ok(login()))), ["235 2.7.0 authentication succeeded"]);
+}
+
+#[test]
+fn in_clear_text_the_domain_is_asked_where_the_site_leaves_it_to_domains() {
+    for (plaintext_by_domain, tls, clear_text) in
+        [(true, false, true), (true, true, false), (false, false, false)]
+    {
+        let mut talk = Talk::new(Profile { plaintext_by_domain, ..profile(Door::Submission) });
+        talk.says("EHLO c.test");
+        if tls {
+            talk.says("STARTTLS");
+            talk.event(Event::TlsEstablished("TLSv1.3".into()));
+            talk.says("EHLO c.test");
+        }
+        talk.says("AUTH PLAIN AHUAcmlnaHQ=");
+        let Next::Ask(Question::Login { clear_text: asked, .. }) = &talk.next else { panic!("asks") };
+        assert_eq!(*asked, clear_text, "by domain {plaintext_by_domain}, TLS {tls}");
+        let refused = talk.event(Event::LoginAnswered(Err(Reason::EncryptionRequired)));
+        assert!(refused[0].starts_with("538 5.7.11 "), "{refused:?}");
+    }
 }
 
 #[test]

@@ -1,0 +1,157 @@
+//! A real DNS server on loopback, whose zone changes while it runs.
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use hickory_server::{
+    Server,
+    net::runtime::Time,
+    proto::{
+        op::{Metadata, ResponseCode},
+        rr::{
+            Name, RData, Record, RecordType,
+            rdata::{A, AAAA, MX, NS, TXT},
+        },
+    },
+    server::{Request, RequestHandler, ResponseHandler, ResponseInfo},
+    zone_handler::MessageResponseBuilder,
+};
+use postern_account::DelegationSettings;
+use tokio::net::{TcpListener, UdpSocket};
+
+/// How long its answers may be kept, seconds.
+pub(crate) const TTL: u32 = 77;
+
+/// The world's DNS.
+#[derive(Clone)]
+pub(crate) struct World {
+    zone: Arc<Mutex<Zone>>,
+    pub(crate) address: SocketAddr,
+}
+
+#[derive(Default)]
+struct Zone {
+    records: HashMap<String, Vec<RData>>,
+    failing: HashSet<String>,
+}
+
+#[derive(Clone)]
+struct Answering(Arc<Mutex<Zone>>);
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        let zone = Arc::new(Mutex::new(Zone::default()));
+        // The same port for UDP and TCP: one of them may be taken.
+        let (socket, listener) = loop {
+            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            if let Ok(listener) = TcpListener::bind(socket.local_addr().unwrap()).await {
+                break (socket, listener);
+            }
+        };
+        let address = socket.local_addr().unwrap();
+        let mut server = Server::new(Answering(Arc::clone(&zone)));
+        server.register_socket(socket);
+        server.register_listener(listener, Duration::from_secs(5), 4096);
+        tokio::spawn(async move { server.block_until_done().await });
+        Self { zone, address }
+    }
+
+    /// How a platform is set that asks this world: name server `ns1.postern.test`, mail host `mail.postern.test`.
+    pub(crate) fn settings(&self) -> DelegationSettings {
+        DelegationSettings {
+            resolver: vec![self.address],
+            name_servers: vec!["ns1.postern.test".into(), "NS2.postern.test.".into()],
+            mail_host_addresses: vec!["192.0.2.1".parse().unwrap()],
+            ..Default::default()
+        }
+    }
+
+    /// Adds a record.
+    pub(crate) fn add(&self, name: &str, record: RData) {
+        self.zone.lock().unwrap().records.entry(name.to_owned()).or_default().push(record);
+    }
+
+    /// Removes all records of a name.
+    pub(crate) fn clear(&self, name: &str) {
+        self.zone.lock().unwrap().records.remove(name);
+    }
+
+    /// Questions about this name are answered SERVFAIL, or not any more.
+    pub(crate) fn fail(&self, name: &str, is_failing: bool) {
+        let mut zone = self.zone.lock().unwrap();
+        if is_failing {
+            zone.failing.insert(name.to_owned());
+        } else {
+            zone.failing.remove(name);
+        }
+    }
+}
+
+pub(crate) fn mx(exchange: &str) -> RData {
+    RData::MX(MX::new(10, absolute(exchange)))
+}
+
+pub(crate) fn ns(server: &str) -> RData {
+    RData::NS(NS(absolute(server)))
+}
+
+/// Cut into strings as a long text must be.
+pub(crate) fn txt(text: &str) -> RData {
+    let strings = text.as_bytes().chunks(255).collect();
+    RData::TXT(TXT::from_bytes(strings))
+}
+
+pub(crate) fn address(text: &str) -> RData {
+    match text.parse().unwrap() {
+        IpAddr::V4(ip) => RData::A(A(ip)),
+        IpAddr::V6(ip) => RData::AAAA(AAAA(ip)),
+    }
+}
+
+fn absolute(text: &str) -> Name {
+    let mut name = Name::from_ascii(text).unwrap();
+    name.set_fqdn(true);
+    name
+}
+
+impl Zone {
+    fn answer(&self, name: &str, kind: RecordType) -> (ResponseCode, Vec<RData>) {
+        if self.failing.contains(name) {
+            return (ResponseCode::ServFail, Vec::new());
+        }
+        match self.records.get(name) {
+            None => (ResponseCode::NXDomain, Vec::new()),
+            Some(records) => {
+                let found = records.iter().filter(|record| record.record_type() == kind).cloned().collect();
+                (ResponseCode::NoError, found)
+            }
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl RequestHandler for Answering {
+    async fn handle_request<R: ResponseHandler, T: Time>(
+        &self,
+        request: &Request,
+        mut responder: R,
+    ) -> ResponseInfo {
+        let info = request.request_info().unwrap();
+        let name = info.query.name().to_string().to_ascii_lowercase();
+        let (code, found) =
+            self.0.lock().unwrap().answer(name.trim_end_matches('.'), info.query.query_type());
+        let owner = Name::from_ascii(&name).unwrap();
+        let records: Vec<Record> =
+            found.into_iter().map(|data| Record::from_rdata(owner.clone(), TTL, data)).collect();
+        let mut metadata = Metadata::response_from_request(&request.metadata);
+        metadata.response_code = code;
+        let nothing: [&Record; 0] = [];
+        let response = MessageResponseBuilder::from_message_request(request)
+            .build(metadata, &records, nothing, nothing, nothing);
+        responder.send_response(response).await.unwrap()
+    }
+}
