@@ -7,19 +7,21 @@ use postern_mesh::{
 };
 use postern_proto::{
     account::v1::{
-        CreateCustomerRequest, CreateDomainRequest, CreateForwardRequest, CreateMailboxRequest,
-        DefaultAction, DefaultAddress, DeleteForwardRequest, DeleteMailboxRequest, Forward,
-        GetMailboxRequest, Mailbox, NewPassword, SetMailboxPasswordRequest, UpdateDefaultAddressRequest,
+        ActivityState, CreateCustomerRequest, CreateDomainRequest, CreateForwardRequest,
+        CreateMailboxRequest, DefaultAction, DefaultAddress, DeleteForwardRequest, DeleteMailboxRequest,
+        Domain, DomainState, Forward, GetMailboxRequest, Mailbox, NewPassword, SetMailboxPasswordRequest,
+        UpdateDefaultAddressRequest, UpdateDomainRequest, UpdateMailboxRequest,
         customer_service_client::CustomerServiceClient,
         default_address_service_client::DefaultAddressServiceClient,
         domain_service_client::DomainServiceClient, forward_service_client::ForwardServiceClient,
         mailbox_service_client::MailboxServiceClient, new_password::Secret,
     },
-    auth::v1::relay_service_client::RelayServiceClient,
+    auth::v1::{explain_service_client::ExplainServiceClient, relay_service_client::RelayServiceClient},
     delivery::v1::{
         GetBoxRequest, box_service_client::BoxServiceClient, lock_service_client::LockServiceClient,
         queue_service_client::QueueServiceClient,
     },
+    google::FieldMask,
 };
 
 /// Password that all test accounts have.
@@ -31,6 +33,7 @@ pub struct Admin {
     account: MeshChannel,
     auth: MeshChannel,
     delivery: MeshChannel,
+    mesh_key: MeshKey,
 }
 
 impl Admin {
@@ -41,7 +44,8 @@ impl Admin {
             let channel = MeshChannel::connect(url, "tests", &mesh)?;
             Ok(channel.with_assertion(mesh.mesh_key.assertion(&Caller::new("tests", Role::Operator))))
         };
-        Ok(Self { account: connect(account)?, auth: connect(auth)?, delivery: connect(delivery)? })
+        let (account, auth, delivery) = (connect(account)?, connect(auth)?, connect(delivery)?);
+        Ok(Self { account, auth, delivery, mesh_key: mesh.mesh_key })
     }
 
     /// customer and domain of the same name, live.
@@ -147,6 +151,47 @@ impl Admin {
     /// ForwardService.
     pub fn forwards(&self) -> ForwardServiceClient<MeshChannel> {
         ForwardServiceClient::new(self.account.clone())
+    }
+
+    /// Puts a domain into a state, whatever DNS says.
+    pub async fn domain_state(&self, name: &str, state: DomainState) -> anyhow::Result<()> {
+        let domain = Domain { name: name.to_owned(), state: state.into(), ..Default::default() };
+        let update_mask = Some(FieldMask { paths: vec!["state".to_owned()] });
+        let request = UpdateDomainRequest { domain: Some(domain), update_mask };
+        DomainServiceClient::new(self.account.clone()).update_domain(request).await?;
+        Ok(())
+    }
+
+    /// Suspends a mailbox, or ends its suspension.
+    pub async fn suspend(&self, address: &str, suspended: bool) -> anyhow::Result<()> {
+        let state = if suspended { ActivityState::Suspended } else { ActivityState::Active };
+        let mailbox = Mailbox { address: address.to_owned(), state: state.into(), ..Default::default() };
+        let update_mask = Some(FieldMask { paths: vec!["state".to_owned()] });
+        let request = UpdateMailboxRequest { mailbox: Some(mailbox), update_mask };
+        self.mailboxes().update_mailbox(request).await?;
+        Ok(())
+    }
+
+    /// ExplainService.
+    pub fn explain(&self) -> ExplainServiceClient<MeshChannel> {
+        ExplainServiceClient::new(self.auth.clone())
+    }
+
+    /// ExplainService, asked by a customer.
+    pub fn explain_as_customer(&self, customer: &str) -> ExplainServiceClient<MeshChannel> {
+        let caller = Caller::customer(customer, customer);
+        ExplainServiceClient::new(self.auth.with_assertion(self.mesh_key.assertion(&caller)))
+    }
+
+    /// ExplainService, asked by the user of a mailbox.
+    pub fn explain_as_mailbox(
+        &self,
+        address: &str,
+        customer: &str,
+        mailbox_id: i64,
+    ) -> ExplainServiceClient<MeshChannel> {
+        let caller = Caller::mailbox(address, customer, mailbox_id);
+        ExplainServiceClient::new(self.auth.with_assertion(self.mesh_key.assertion(&caller)))
     }
 
     /// RelayService.

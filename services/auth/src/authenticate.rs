@@ -21,7 +21,7 @@ use crate::{
     grant::{GrantPolicy, unix_now},
     password::{PasswordError, Passwords, QUEUE_WAIT_MAX},
     redis_store::{Noted, RedisStore, StoreError},
-    throttle::{Attempt, ThrottleLimits, canonical_login},
+    throttle::{Attempt, ThrottleLimits, Wait, canonical_login},
     verify_cache::VerifyCache,
 };
 
@@ -150,15 +150,7 @@ impl Authenticator {
     }
 
     async fn decide(self: &Arc<Self>, attempt: LoginAttempt) -> Result<GoodLogin, LoginError> {
-        let login = Some(attempt.login.as_str())
-            .filter(|login| login.len() <= LOGIN_MAX_BYTES)
-            .and_then(canonical_login);
-        let identity = match &login {
-            Some(login) => {
-                self.directory.login(login).await.map_err(|s| LoginError::Directory(Box::new(s)))?
-            }
-            None => None,
-        };
+        let (login, identity) = self.identify(&attempt.login).await?;
         if attempt.clear_text && !self.takes_clear_text(login.as_deref(), identity.as_deref()).await? {
             return Err(LoginError::EncryptionRequired);
         }
@@ -190,6 +182,38 @@ impl Authenticator {
         let Some(domain) = domain else { return Ok(false) };
         let domain = self.directory.domain(&domain).await.map_err(|s| LoginError::Directory(Box::new(s)))?;
         Ok(domain.is_some_and(|domain| domain.plaintext_login))
+    }
+
+    /// The one form of a login as typed, and whose it is.
+    pub(crate) async fn identify(
+        &self,
+        typed: &str,
+    ) -> Result<(Option<String>, Option<Arc<LoginIdentity>>), LoginError> {
+        let Some(login) =
+            Some(typed).filter(|login| login.len() <= LOGIN_MAX_BYTES).and_then(canonical_login)
+        else {
+            return Ok((None, None));
+        };
+        let identity = self.directory.login(&login).await.map_err(|s| LoginError::Directory(Box::new(s)))?;
+        Ok((Some(login), identity))
+    }
+
+    /// Whether this client, or any that never logged in there (`None`), must wait before it may try a password for this
+    /// login; nothing is counted.
+    pub(crate) async fn waiting(
+        &self,
+        login: &str,
+        mailbox_id: i64,
+        peer: Option<PeerIp>,
+    ) -> Result<Option<Wait>, LoginError> {
+        let asked = match peer {
+            Some(peer) => Attempt::new(login, mailbox_id, peer.client_key()),
+            None => Attempt::of_anybody(login, mailbox_id),
+        };
+        if self.store.admit(&asked, self.limits, unix_now()).await? {
+            return Ok(None);
+        }
+        Ok(Some(self.store.failures(&asked).await?))
     }
 
     async fn check(
@@ -275,8 +299,15 @@ impl Authenticator {
     }
 }
 
+/// Why nobody gets into this account, not even with its password; `None`: it is in service.
+pub(crate) fn refusal_of(identity: &LoginIdentity) -> Option<Reason> {
+    let in_service =
+        identity.state() == ActivityState::Active && identity.domain_state() == DomainState::Live;
+    (!in_service).then_some(Reason::BadCredentials)
+}
+
 fn is_in_service(identity: &LoginIdentity) -> bool {
-    identity.state() == ActivityState::Active && identity.domain_state() == DomainState::Live
+    refusal_of(identity).is_none()
 }
 
 fn note_result(

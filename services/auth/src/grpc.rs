@@ -1,7 +1,9 @@
 //! The gRPC face: translates requests into questions and answers into responses, and decides nothing.
 
+pub(crate) mod explain;
 pub(crate) mod login;
 pub(crate) mod relay;
+pub(crate) mod sighting;
 
 use postern_mail::{PeerIp, Reason};
 use postern_mesh::failure;

@@ -1,9 +1,11 @@
 //! auth: who is it, and may this client send mail to the outside.
 //!
 //! A login walks `grpc/login -> authenticate -> directory, verify_cache, throttle, password -> redis_store`; a question
-//! about relaying walks `grpc/relay -> relay -> redis_store, directory`. State is in Redis only and may be lost.
+//! about relaying walks `grpc/relay -> relay -> redis_store, directory`. Why one of them ends as it does is told by `explain`,
+//! which runs the same code dry. State is in Redis only and may be lost.
 
 mod authenticate;
+mod explain;
 mod grant;
 mod grant_list;
 mod grpc;
@@ -14,6 +16,7 @@ mod redis_store;
 mod relay;
 mod revocation;
 mod settings;
+mod sightings;
 mod throttle;
 mod verify_cache;
 
@@ -24,15 +27,17 @@ use postern_mesh::{
     shutdown::Shutdown,
 };
 use postern_proto::auth::v1::{
-    login_service_server::LoginServiceServer, relay_service_server::RelayServiceServer,
+    explain_service_server::ExplainServiceServer, login_service_server::LoginServiceServer,
+    relay_service_server::RelayServiceServer, sighting_service_server::SightingServiceServer,
 };
 use tonic::service::Routes;
 
 use crate::{
     authenticate::Authenticator,
+    explain::Explainer,
     grant::GrantPolicy,
     grant_list::GrantList,
-    grpc::{login::LoginFace, relay::RelayFace},
+    grpc::{explain::ExplainFace, login::LoginFace, relay::RelayFace, sighting::SightingFace},
     operator_token::OperatorTokens,
     password::Passwords,
     redis_connection::RedisConnection,
@@ -48,7 +53,8 @@ pub use settings::{Networks, NetworksError, Settings};
 const REST_EVERY: Duration = Duration::from_secs(60);
 
 /// Waits for Redis, refuses one that evicts, begins to watch the directory and the other replicas, and gives the
-/// services LoginService and RelayService.
+/// services LoginService, RelayService, SightingService and ExplainService. Without a way to delivery, explanations leave locks
+/// out.
 ///
 /// # Errors
 /// A setting makes no sense, or Redis is away for 30 s or may not be used.
@@ -56,13 +62,14 @@ pub async fn open(
     settings: &Settings,
     mesh: &MeshSettings,
     account: MeshChannel,
+    delivery: Option<MeshChannel>,
     shutdown: &Shutdown,
 ) -> Result<Routes, StartError> {
     let token = settings.operator_token()?;
     let connection = RedisConnection::new(&settings.redis_url)?;
     connection.wait_until_fit().await?;
     let store = RedisStore::new(connection);
-    let directory = Directory::new(account, shutdown);
+    let directory = Directory::new(account.clone(), shutdown);
     let policy = GrantPolicy {
         default_life: settings.grant_seconds,
         refused_networks: settings.refused_networks(),
@@ -82,15 +89,29 @@ pub async fn open(
     let revocations = Revocations::new(store.clone());
     revocations.begin(&directory, Arc::clone(&logins), shutdown);
     rest_now_and_then(&logins, shutdown);
+    let desk = Arc::new(RelayDesk { directory: directory.clone(), store: store.clone(), policy, budgets });
+    let explainer = Explainer {
+        directory: directory.clone(),
+        store: store.clone(),
+        logins: Arc::clone(&logins),
+        desk: Arc::clone(&desk),
+        account,
+        delivery,
+        mail_host: settings.mail_host.clone(),
+    };
+    let sighting_face = SightingFace { store: store.clone() };
     let login_face =
         LoginFace { logins, operators: OperatorTokens::new(token.as_deref(), mesh.mesh_key.clone()) };
     let relay_face = RelayFace {
-        desk: RelayDesk { directory: directory.clone(), store: store.clone(), policy, budgets },
+        desk,
         grants: GrantList { directory, store, revocations: revocations.clone() },
         revocations,
         shutdown: shutdown.clone(),
     };
-    Ok(Routes::new(LoginServiceServer::new(login_face)).add_service(RelayServiceServer::new(relay_face)))
+    Ok(Routes::new(LoginServiceServer::new(login_face))
+        .add_service(RelayServiceServer::new(relay_face))
+        .add_service(SightingServiceServer::new(sighting_face))
+        .add_service(ExplainServiceServer::new(ExplainFace { explainer })))
 }
 
 /// Whether auth can work, for `/readyz`: Redis answers.

@@ -20,6 +20,10 @@ struct Program {
     /// Where account is: http://host:port, several separated by commas
     #[arg(long, env = "POSTERN_ACCOUNT_URL", value_name = "URL", default_value = "http://127.0.0.1:7101")]
     account_url: String,
+
+    /// Where delivery is, for explanations of locks; absent: they are left out
+    #[arg(long, env = "POSTERN_DELIVERY_URL", value_name = "URL")]
+    delivery_url: Option<String>,
 }
 
 #[tokio::main]
@@ -29,8 +33,10 @@ async fn main() -> anyhow::Result<()> {
     let shutdown = Shutdown::new();
     shutdown.on_signals();
     let account = MeshChannel::connect(&program.account_url, "auth", &program.mesh)?;
+    let delivery = program.delivery_url.as_deref();
+    let delivery = delivery.map(|url| MeshChannel::connect(url, "auth", &program.mesh)).transpose()?;
     let routes = tokio::select! {
-        routes = postern_auth::open(&program.auth, &program.mesh, account, &shutdown) => routes?,
+        routes = postern_auth::open(&program.auth, &program.mesh, account, delivery, &shutdown) => routes?,
         () = shutdown.triggered() => return Ok(()),
     };
     server::serve(program.auth.auth_listen, routes, "auth", &program.mesh, &shutdown).await?;

@@ -5,6 +5,7 @@
 //! | `grant:{client}` | hash: mailbox -> grant | that of its longest grant |
 //! | `clients:{mailbox}` | sorted set: client -> last good login | 30 days after the last one |
 //! | `failed_account:{login}`, `failed_client:{client}`, `failed_pair:{login}:{client}` | failures | 10 minutes |
+//! | `seen:{client}` | hash: door -> second it was last seen there | a day |
 //! | `sent_mailbox:{mailbox}:{hour}`, `sent_client:{client}:{hour}` | remote recipients | 2 hours |
 //!
 //! All of it may be lost: then clients check their mail again.
@@ -18,11 +19,13 @@ use thiserror::Error;
 use crate::{
     grant::{GrantEntry, GrantPolicy},
     redis_connection::RedisConnection,
-    throttle::{Attempt, GOOD_NAME_SECONDS, ThrottleLimits, WINDOW_SECONDS, clients_key},
+    throttle::{Attempt, GOOD_NAME_SECONDS, ThrottleLimits, WINDOW_SECONDS, Wait, clients_key},
 };
 
 /// Life of an hour's count, seconds: no clock needs to be exact.
 const BUDGET_LIFE_SECONDS: u32 = 7200;
+/// How long it is known that a client came, seconds.
+const SEEN_LIFE_SECONDS: i64 = 24 * 3600;
 /// Channel that tells every replica what was revoked.
 pub(crate) const REVOCATIONS_CHANNEL: &str = "postern:revocations";
 
@@ -92,6 +95,8 @@ pub(crate) struct Budget<'a> {
     pub(crate) mailbox_limit: u32,
     /// 0 = off.
     pub(crate) client_limit: u32,
+    /// Only ask whether they would fit.
+    pub(crate) dry: bool,
 }
 
 /// The questions of auth to Redis.
@@ -118,6 +123,24 @@ impl RedisStore {
     ) -> Result<bool, StoreError> {
         let invocation = throttle_call(&ADMIT, attempt, limits, now);
         invocation.invoke_async(&mut self.connection.clone()).await.doing("asking the throttle")
+    }
+
+    /// The counts of failures that an attempt is judged by.
+    pub(crate) async fn failures(&self, attempt: &Attempt) -> Result<Wait, StoreError> {
+        let mut pipe = redis::pipe();
+        for key in [attempt.account_key(), attempt.client_key(), attempt.pair_key()] {
+            pipe.get(&key).ttl(&key);
+        }
+        type Count = Option<u32>;
+        let (account, account_ttl, client, client_ttl, pair, pair_ttl): (Count, i64, Count, i64, Count, i64) =
+            pipe.query_async(&mut self.connection.clone()).await.doing("reading failed logins")?;
+        let longest = account_ttl.max(client_ttl).max(pair_ttl);
+        Ok(Wait {
+            account_failures: account.unwrap_or(0),
+            client_failures: client.unwrap_or(0),
+            pair_failures: pair.unwrap_or(0),
+            seconds: u32::try_from(longest).unwrap_or(0),
+        })
     }
 
     /// Counts a wrong password.
@@ -177,7 +200,8 @@ impl RedisStore {
         invocation.invoke_async(&mut self.connection.clone()).await.doing("removing dead grants")
     }
 
-    /// Counts recipients against both budgets; false, and nothing counted, when one of them would be exceeded.
+    /// Counts recipients against both budgets, or only asks whether they would fit; false, and nothing counted, when one of
+    /// them would be exceeded.
     pub(crate) async fn count_recipients(&self, budget: &Budget<'_>, now: i64) -> Result<bool, StoreError> {
         let hour = now.div_euclid(3_600_000);
         let mut invocation = COUNT_RECIPIENTS.prepare_invoke();
@@ -187,8 +211,29 @@ impl RedisStore {
             .arg(budget.recipients)
             .arg(budget.mailbox_limit)
             .arg(budget.client_limit)
-            .arg(BUDGET_LIFE_SECONDS);
+            .arg(BUDGET_LIFE_SECONDS)
+            .arg(u8::from(budget.dry));
         invocation.invoke_async(&mut self.connection.clone()).await.doing("counting recipients")
+    }
+
+    /// Notes when clients came through doors, seconds since 1970.
+    pub(crate) async fn note_sightings(
+        &self,
+        sightings: &[(String, &'static str)],
+        now_seconds: i64,
+    ) -> Result<(), StoreError> {
+        let mut pipe = redis::pipe();
+        for (client, door) in sightings {
+            let key = seen_key(client);
+            pipe.hset(&key, door, now_seconds).ignore();
+            pipe.expire(&key, SEEN_LIFE_SECONDS).ignore();
+        }
+        pipe.query_async(&mut self.connection.clone()).await.doing("noting sightings")
+    }
+
+    /// When a client came through each door last, seconds since 1970.
+    pub(crate) async fn sightings_of(&self, client: &str) -> Result<Vec<(String, i64)>, StoreError> {
+        self.connection.clone().hgetall(seen_key(client)).await.doing("reading sightings")
     }
 
     /// Clients that a mailbox has logged in from, those of its grants among them.
@@ -267,6 +312,10 @@ impl RedisStore {
 /// What TIME said.
 fn millis((seconds, micros): (i64, i64)) -> i64 {
     seconds.saturating_mul(1000).saturating_add(micros / 1000)
+}
+
+fn seen_key(client: &str) -> String {
+    format!("seen:{client}")
 }
 
 fn grant_key(client: &str) -> String {

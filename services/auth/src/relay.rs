@@ -3,7 +3,7 @@
 
 use std::{cmp::Reverse, sync::Arc};
 
-use postern_mail::{PeerIp, Reason, ReversePath};
+use postern_mail::{PeerIp, Reason, ReversePath, Verdict};
 use postern_mesh::directory::Directory;
 use postern_proto::account::v1::{ActivityState, DomainIdentity, DomainState, MailboxIdentity, SenderPolicy};
 use thiserror::Error;
@@ -154,16 +154,55 @@ pub(crate) struct RelayDesk {
     pub(crate) budgets: BudgetLimits,
 }
 
+/// What was found about a question, before anything is counted or written.
+pub(crate) struct Decision {
+    pub(crate) outcome: Result<Permission, RelayError>,
+    /// Live grants of the client in the order they were tried, up to the one that lets the mail through.
+    pub(crate) judged: Vec<(GrantEntry, Judgement)>,
+    /// Grants that do not hold any more.
+    dead: Vec<GrantEntry>,
+}
+
+impl Decision {
+    /// For a client of which nothing is known.
+    pub(crate) fn prohibited() -> Self {
+        Self::without_grants(Err(RelayError::Prohibited))
+    }
+
+    fn without_grants(outcome: Result<Permission, RelayError>) -> Self {
+        Self { outcome, judged: Vec::new(), dead: Vec::new() }
+    }
+}
+
 impl RelayDesk {
     /// Lets the mail through, counting its recipients, or says why not.
     pub(crate) async fn check(&self, question: &RelayQuestion) -> Result<Permission, RelayError> {
-        let sender = self.sender_domain(&question.sender).await?;
-        let permission = match &question.authenticated {
-            Some(submitter) => self.by_login(submitter, sender.as_deref()).await?,
-            None => self.by_grant(question, sender.as_deref()).await?,
-        };
-        self.count(question, permission.mailbox.mailbox_id).await?;
+        let decision = self.decide(question, |_| true).await?;
+        self.bury(&question.peer.client_key().to_string(), &decision.dead).await;
+        let permission = decision.outcome?;
+        self.count(question, permission.mailbox.mailbox_id, false).await?;
         Ok(permission)
+    }
+
+    /// The decision alone: nothing is counted or written. Grants of mailboxes that `counts` leaves out are not looked at.
+    pub(crate) async fn decide(
+        &self,
+        question: &RelayQuestion,
+        counts: impl Fn(&MailboxIdentity) -> bool,
+    ) -> Result<Decision, RelayError> {
+        let sender = self.sender_domain(&question.sender).await?;
+        match &question.authenticated {
+            Some(submitter) => match self.by_login(submitter, sender.as_deref()).await {
+                Err(error) if error.reason().verdict() == Verdict::Temporary => Err(error),
+                outcome => Ok(Decision::without_grants(outcome)),
+            },
+            None => self.by_grant(question, sender.as_deref(), counts).await,
+        }
+    }
+
+    /// Whether this hour's budgets have room for the question's recipients; nothing is counted.
+    pub(crate) async fn has_room(&self, question: &RelayQuestion, mailbox_id: i64) -> Result<(), RelayError> {
+        self.count(question, mailbox_id, true).await
     }
 
     async fn by_login(
@@ -186,38 +225,40 @@ impl RelayDesk {
         &self,
         question: &RelayQuestion,
         sender: Option<&DomainIdentity>,
-    ) -> Result<Permission, RelayError> {
+        counts: impl Fn(&MailboxIdentity) -> bool,
+    ) -> Result<Decision, RelayError> {
         if !self.policy.may_hold_grant(question.peer) {
-            return Err(RelayError::Prohibited);
+            return Ok(Decision::without_grants(Err(RelayError::Prohibited)));
         }
-        let client = question.peer.client_key().to_string();
-        let found = self.store.grants_at(&client).await?;
+        let found = self.store.grants_at(&question.peer.client_key().to_string()).await?;
         let now = unix_now();
-        let (mut live, mut dead): (Vec<_>, Vec<_>) =
+        let (mut live, dead): (Vec<_>, Vec<_>) =
             found.entries.into_iter().partition(|entry| entry.holds(now, found.redis_now));
         put_in_order(&mut live, &question.sender);
-        let mut refusal = RelayError::Prohibited;
-        let mut permission = None;
+        let mut decision = Decision { outcome: Err(RelayError::Prohibited), judged: Vec::new(), dead };
         for entry in live {
             let (judgement, mailbox) =
                 self.judge_mailbox(entry.mailbox_id, entry.credential_version, sender).await?;
-            match (judgement, mailbox) {
-                // The domain may have been set to "AUTH only" since.
-                (Judgement::Permitted | Judgement::SenderNotPermitted, Some(mailbox))
-                    if mailbox.auth_only =>
-                {
-                    dead.push(entry);
-                }
-                (Judgement::Permitted, Some(mailbox)) => {
-                    permission = Some(Permission { login: entry.login, mailbox, authenticated: false });
-                    break;
-                }
-                (Judgement::SenderNotPermitted, _) => refusal = RelayError::SenderNotPermitted,
-                _ => dead.push(entry),
+            let Some(mailbox) = mailbox else {
+                decision.dead.push(entry);
+                continue;
+            };
+            if !counts(&mailbox) {
+                continue;
             }
+            // The domain may have been set to "AUTH only" since.
+            if judgement == Judgement::Dead || mailbox.auth_only {
+                decision.dead.push(entry);
+                continue;
+            }
+            decision.judged.push((entry.clone(), judgement));
+            if judgement == Judgement::Permitted {
+                decision.outcome = Ok(Permission { login: entry.login, mailbox, authenticated: false });
+                break;
+            }
+            decision.outcome = Err(RelayError::SenderNotPermitted);
         }
-        self.bury(&client, &dead).await;
-        permission.ok_or(refusal)
+        Ok(decision)
     }
 
     /// The dead cannot hurt; removing them only spares the next question.
@@ -251,7 +292,7 @@ impl RelayDesk {
         found.map_err(|status| RelayError::Directory(Box::new(status)))
     }
 
-    async fn count(&self, question: &RelayQuestion, mailbox_id: i64) -> Result<(), RelayError> {
+    async fn count(&self, question: &RelayQuestion, mailbox_id: i64, dry: bool) -> Result<(), RelayError> {
         // Loopback wins grants only where the site said so: the local profile, where it is everybody.
         let is_exempt = question.peer.is_loopback() && self.policy.may_hold_grant(question.peer);
         let budget = Budget {
@@ -260,6 +301,7 @@ impl RelayDesk {
             recipients: question.recipients,
             mailbox_limit: self.budgets.mailbox,
             client_limit: if is_exempt { 0 } else { self.budgets.client },
+            dry,
         };
         if budget.recipients == 0 || (budget.mailbox_limit == 0 && budget.client_limit == 0) {
             return Ok(());

@@ -27,6 +27,10 @@ pub struct Settings {
     #[arg(long, env = "POSTERN_AUTH_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7102")]
     pub auth_listen: SocketAddr,
 
+    /// The platform's own mail host, as the SMTP gateways have it: explanations say what they would say
+    #[arg(long, env = "POSTERN_MAIL_HOST", value_name = "NAME", default_value = "mail.postern.test")]
+    pub mail_host: String,
+
     /// Life of a relay grant, seconds, where the domain does not say otherwise
     #[arg(long, env = "POSTERN_GRANT_SECONDS", value_name = "SECONDS", default_value_t = postern_mail::limits::GRANT_TTL_SECONDS, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub grant_seconds: u32,

@@ -6,7 +6,7 @@
 //! 500 addresses may exhaust the account's count, and the owner still gets in from where they usually are.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use postern_mail::{ClientKey, EmailAddress};
+use postern_mail::{ClientKey, EmailAddress, PeerIp};
 use ring::digest;
 
 /// Life of a count of failures, seconds; begins with the first one.
@@ -19,6 +19,19 @@ pub(crate) const GOOD_NAME_SECONDS: u32 = 30 * 24 * 3600;
 pub(crate) struct ThrottleLimits {
     pub(crate) account: u32,
     pub(crate) client: u32,
+}
+
+/// What somebody who must wait has against them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wait {
+    /// Failed logins to this account from clients that never logged in to it.
+    pub(crate) account_failures: u32,
+    /// Failed logins of this client, to whatever account.
+    pub(crate) client_failures: u32,
+    /// Failed logins of this client to this account, which it logged in to before.
+    pub(crate) pair_failures: u32,
+    /// Seconds until the last of these counts ends.
+    pub(crate) seconds: u32,
 }
 
 /// One login attempt and the Redis keys that it touches.
@@ -37,6 +50,11 @@ impl Attempt {
         let hash = digest::digest(&digest::SHA256, login.as_bytes());
         let account = URL_SAFE_NO_PAD.encode(hash.as_ref().get(..16).unwrap_or_default());
         Self { client: client.to_string(), mailbox_id, account }
+    }
+
+    /// An attempt from somewhere that never logged in to this account and has failed nowhere.
+    pub(crate) fn of_anybody(login: &str, mailbox_id: i64) -> Self {
+        Self { client: String::new(), ..Self::new(login, mailbox_id, PeerIp::NOBODY.client_key()) }
     }
 
     pub(crate) fn clients_key(&self) -> String {
@@ -80,8 +98,6 @@ pub(crate) fn canonical_login(typed: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use postern_mail::PeerIp;
-
     use super::*;
 
     fn attempt(login: &str, peer: &str) -> Attempt {

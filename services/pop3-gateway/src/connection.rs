@@ -27,7 +27,7 @@ use crate::{
     sasl::Credentials,
     session::{Effect, Event, Identity, Listing, MaildropLock, Outcome, Policy, Session},
     settings::Settings,
-    upstream::Upstream,
+    upstream::{Asker, Upstream},
     wire::Wire,
 };
 

@@ -20,7 +20,7 @@ mod wire;
 
 use std::sync::Arc;
 
-use postern_mesh::{StartError, shutdown::Shutdown};
+use postern_mesh::{StartError, shutdown::Shutdown, sightings::Sightings};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -54,6 +54,7 @@ pub async fn open(settings: &Settings, upstreams: Upstreams, shutdown: &Shutdown
 }
 
 fn serve(settings: &Settings, upstreams: Upstreams, listeners: Vec<Listener>, shutdown: &Shutdown) {
+    let sightings = Sightings::begin(upstreams.auth.clone(), shutdown);
     let gateway = Arc::new(Gateway {
         settings: settings.clone(),
         times: Times::of(settings),
@@ -71,7 +72,8 @@ fn serve(settings: &Settings, upstreams: Upstreams, listeners: Vec<Listener>, sh
         if let Ok(address) = listener.address() {
             tracing::info!(%address, "listening");
         }
-        shutdown.spawn(listener.accept_all(Arc::clone(&gateway), Arc::clone(&admission)));
+        let (gateway, admission) = (Arc::clone(&gateway), Arc::clone(&admission));
+        shutdown.spawn(listener.accept_all(gateway, admission, sightings.clone()));
     }
 }
 

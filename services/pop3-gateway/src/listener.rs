@@ -9,7 +9,8 @@ use std::{
 };
 
 use postern_mail::{ClientKey, PeerIp, Reason};
-use postern_mesh::{StartError, proxy};
+use postern_mesh::{StartError, proxy, sightings::Sightings};
+use postern_proto::auth::v1 as auth;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::AsyncWriteExt as _,
@@ -62,7 +63,12 @@ impl Listener {
     }
 
     /// Accepts until shutdown.
-    pub(crate) async fn accept_all(self, gateway: Arc<Gateway>, admission: Arc<Admission>) {
+    pub(crate) async fn accept_all(
+        self,
+        gateway: Arc<Gateway>,
+        admission: Arc<Admission>,
+        sightings: Sightings,
+    ) {
         let mut pause = PAUSE_SHORTEST;
         loop {
             let accepted = tokio::select! {
@@ -74,7 +80,13 @@ impl Listener {
                     pause = PAUSE_SHORTEST;
                     let (gateway, admission) = (Arc::clone(&gateway), Arc::clone(&admission));
                     let tasks = gateway.shutdown.clone();
-                    tasks.spawn(enter(gateway, admission, stream, address, self.door, self.tls.clone()));
+                    let (sightings, door, tls) = (sightings.clone(), self.door, self.tls.clone());
+                    tasks.spawn(async move {
+                        if let Some((stream, peer)) = greet(&gateway, stream, address).await {
+                            sightings.note(peer, door.into());
+                            enter(gateway, admission, stream, peer, door, tls).await;
+                        }
+                    });
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -93,30 +105,43 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
+/// Who it is: the peer of the connection, or whom a load balancer names.
+async fn greet(gateway: &Gateway, stream: TcpStream, address: SocketAddr) -> Option<(TcpStream, PeerIp)> {
+    if let Err(error) = keep_alive(&stream) {
+        tracing::debug!(peer = %address, %error, "no keep-alive");
+    }
+    match Box::pin(proxy::accept(stream, address, &gateway.settings.proxy)).await {
+        Ok((stream, peer, _via_proxy)) => Some((stream, peer)),
+        Err(error) => {
+            tracing::debug!(peer = %address, %error, "closed");
+            None
+        }
+    }
+}
+
 async fn enter(
     gateway: Arc<Gateway>,
     admission: Arc<Admission>,
     stream: TcpStream,
-    address: SocketAddr,
+    peer: PeerIp,
     door: Door,
     tls: Option<TlsAcceptor>,
 ) {
-    if let Err(error) = keep_alive(&stream) {
-        tracing::debug!(peer = %address, %error, "no keep-alive");
-    }
-    let (stream, peer) = match Box::pin(proxy::accept(stream, address, &gateway.settings.proxy)).await {
-        Ok((stream, peer, _via_proxy)) => (stream, peer),
-        Err(error) => {
-            tracing::debug!(peer = %address, %error, "closed");
-            return;
-        }
-    };
     let exempt = gateway.settings.is_exempt(peer);
     let Some(_place) = admission.admit(peer, exempt) else {
         metrics::counter!("postern_pop3_turned_away_total").increment(1);
         return turn_away(stream, door).await;
     };
     connection::serve(gateway, stream, door, tls, peer).await;
+}
+
+impl From<Door> for auth::Door {
+    fn from(door: Door) -> Self {
+        match door {
+            Door::Pop3 => Self::Pop3,
+            Door::Pop3s => Self::Pop3s,
+        }
+    }
 }
 
 /// Dead peers must not hold their boxes.

@@ -241,14 +241,11 @@ fn denial(session_id: &str, status: &Status) -> Denial {
     Denial { reason, detail }
 }
 
-/// `in use since 12:03 from 203.0.113.9; it frees itself within 60 s of that session ending` (PROMISES.md, "The lock").
-/// What the metadata does not say, or says in a wrong form, is left out.
+/// Since when and from where. What the metadata does not say, or says in a wrong form, is left out.
 fn in_use(metadata: &HashMap<String, String>) -> String {
     let since = metadata.get("since").and_then(|text| text.parse::<jiff::Timestamp>().ok());
     let peer = metadata.get("peer_ip").and_then(|text| text.parse::<PeerIp>().ok());
-    let since = since.map(|since| format!(" since {}", since.strftime("%H:%M"))).unwrap_or_default();
-    let peer = peer.map(|peer| format!(" from {peer}")).unwrap_or_default();
-    format!("in use{since}{peer}; it frees itself within 60 s of that session ending")
+    Reason::held_since(since.map(jiff::Timestamp::as_second), peer)
 }
 
 #[cfg(test)]

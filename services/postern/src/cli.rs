@@ -6,6 +6,7 @@ mod account;
 mod customer;
 mod default_address;
 mod domain;
+mod explain;
 mod failure;
 mod forward;
 mod grant;
@@ -51,6 +52,9 @@ pub enum Noun {
     /// What still has to leave
     #[command(subcommand)]
     Queue(queue::QueueCommand),
+    /// Why something happens, and what to do
+    #[command(subcommand)]
+    Explain(explain::ExplainCommand),
 }
 
 impl Noun {
@@ -70,6 +74,7 @@ impl Noun {
             Self::Lock(command) => command.run(&operator).await,
             Self::Grant(command) => command.run(&operator).await,
             Self::Queue(command) => command.run(&operator).await,
+            Self::Explain(command) => command.run(&operator).await,
         }
     }
 }

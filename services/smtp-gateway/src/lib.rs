@@ -14,7 +14,7 @@ pub mod upstream;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use postern_mail::limits::CONTENT_LINE_MAX_BYTES;
-use postern_mesh::{StartError, client::MeshChannel, shutdown::Shutdown};
+use postern_mesh::{StartError, client::MeshChannel, shutdown::Shutdown, sightings::Sightings};
 use postern_smtp::data::DataLimits;
 use tokio::net::TcpListener;
 
@@ -76,6 +76,7 @@ pub async fn open_doors(
             None
         }
     };
+    let sightings = Sightings::begin(upstreams.auth.clone(), shutdown);
     let upstream = Upstream::new(
         upstreams.account,
         upstreams.auth,
@@ -95,7 +96,7 @@ pub async fn open_doors(
         },
         shutdown: shutdown.clone(),
     };
-    let gate = gate(settings, house);
+    let gate = gate(settings, house, sightings);
     let doors = Doors {
         smtp: serve(smtp, Door::Mx, &gate, settings.smtp_listen)?,
         submission: serve(submission, Door::Submission, &gate, settings.submission_listen)?,
@@ -107,9 +108,10 @@ pub async fn open_doors(
     Ok(doors)
 }
 
-fn gate(settings: &Settings, house: House) -> Gate {
+fn gate(settings: &Settings, house: House, sightings: Sightings) -> Gate {
     Gate {
         house,
+        sightings,
         admission: Admission::new(settings.limit_connections, settings.limit_connections_per_client),
         proxy: Arc::new(settings.proxy.clone()),
         exempt: settings.limits_exempt_networks.clone().into(),

@@ -7,7 +7,9 @@ use postern_mail::{PeerIp, Reason};
 use postern_mesh::{
     proxy::{self, ProxySettings},
     settings::PlaintextLogin,
+    sightings::Sightings,
 };
+use postern_proto::auth::v1 as auth;
 use postern_smtp::reply::Reply;
 use tokio::{
     io::AsyncWriteExt as _,
@@ -31,6 +33,8 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Gate {
     /// What connections need.
     pub house: House,
+    /// Who came.
+    pub sightings: Sightings,
     /// How many there may be.
     pub admission: Admission,
     /// Load balancers.
@@ -86,6 +90,7 @@ async fn welcome(stream: TcpStream, address: SocketAddr, door: Door, gate: Gate)
             return;
         }
     };
+    gate.sightings.note(peer, door.into());
     let exempt = peer.is_in(&gate.exempt);
     let Some(_ticket) = gate.admission.admit(peer.client_key(), exempt) else {
         metrics::counter!("postern_smtp_connections_refused_total", "door" => door.name()).increment(1);
@@ -102,6 +107,16 @@ async fn welcome(stream: TcpStream, address: SocketAddr, door: Door, gate: Gate)
     }
     Connection::new(house, Box::new(stream), profile, session_id).run().await;
     metrics::gauge!("postern_smtp_connections").decrement(1);
+}
+
+impl From<Door> for auth::Door {
+    fn from(door: Door) -> Self {
+        match door {
+            Door::Mx => Self::Smtp,
+            Door::Submission => Self::Submission,
+            Door::Smtps => Self::Smtps,
+        }
+    }
 }
 
 impl Gate {

@@ -134,13 +134,14 @@ impl Upstream {
                     credential_version: answer.credential_version,
                 })
             }
-            Err(status) => Err(match failure::reason_of(&status) {
-                said @ (Reason::BadCredentials | Reason::LoginThrottled | Reason::EncryptionRequired) => said,
-                other => {
-                    away("auth", &status, asker.session_id, other);
-                    Reason::AuthenticationUnavailable
+            Err(status) => {
+                let reason = failure::reason_of(&status);
+                let said = reason.at_smtp_login();
+                if said != reason {
+                    away("auth", &status, asker.session_id, reason);
                 }
-            }),
+                Err(said)
+            }
         }
     }
 
@@ -191,15 +192,8 @@ impl Upstream {
 
     /// The phrase of the platform, with the host where this sender checks mail.
     async fn check_mail_first(&self, reason: Reason, sender: &ReversePath) -> Refused {
-        let hosted = match sender.address() {
-            Some(address) => match self.directory.domain(address.domain()).await {
-                Ok(Some(_)) => Some(address.domain().mail_host()),
-                // The hint is only a hint: without the directory our own name does.
-                Ok(None) | Err(_) => None,
-            },
-            None => None,
-        };
-        let hint = Reason::check_mail_first(hosted.as_deref().unwrap_or(&self.names.mail_host));
+        let host = self.directory.mail_host_of(sender).await;
+        let hint = Reason::check_mail_first(host.as_deref().unwrap_or(&self.names.mail_host));
         Refused { reason, detail: Some(hint) }
     }
 }

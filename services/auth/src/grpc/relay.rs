@@ -1,6 +1,6 @@
 //! `postern.auth.v1.RelayService`.
 
-use std::{pin::Pin, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::Stream;
 use postern_mail::{Reason, Verdict};
@@ -33,7 +33,7 @@ const BEAT_EVERY: Duration = Duration::from_millis(500);
 const UNREAD_MAX: usize = 64;
 
 pub(crate) struct RelayFace {
-    pub(crate) desk: RelayDesk,
+    pub(crate) desk: Arc<RelayDesk>,
     pub(crate) grants: GrantList,
     pub(crate) revocations: Revocations,
     pub(crate) shutdown: Shutdown,

@@ -92,7 +92,8 @@ async fn a_redis_that_evicts_ends_the_start_in_clear_words() {
     let redis = PrivateRedis::start_with_policy("allkeys-lru");
     let mesh = MeshSettings::with_key(MeshKey::random());
     let account = MeshChannel::local(Routes::default(), "auth", &mesh);
-    let refused = open(&settings(&redis, &[]), &mesh, account, &Shutdown::new()).await.err().unwrap();
+    let shutdown = Shutdown::new();
+    let refused = open(&settings(&redis, &[]), &mesh, account, None, &shutdown).await.err().unwrap();
     let line = refused.to_string();
     assert!(line.contains("Redis") && line.contains("allkeys-lru") && line.contains("noeviction"), "{line}");
 }

@@ -48,7 +48,8 @@ impl Replica {
         let shutdown = Shutdown::new();
         let account = Routes::new(DirectoryServiceServer::new(directory.clone()));
         let account = MeshChannel::local(account, "auth", &mesh);
-        let routes = postern_auth::open(&settings(redis, more), &mesh, account, &shutdown).await.unwrap();
+        let routes =
+            postern_auth::open(&settings(redis, more), &mesh, account, None, &shutdown).await.unwrap();
         Self { channel: MeshChannel::local(routes, "smtp-gateway", &mesh), shutdown }
     }
 

@@ -5,6 +5,8 @@
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
+use crate::PeerIp;
+
 /// First question about every failure (RFC 5321 section 4.2.1): may trying again help?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
@@ -299,6 +301,48 @@ impl Reason {
         format!("{}: {}", self.pop3_text(), one_line(detail))
     }
 
+    /// What POP3 says to a login for this reason. To a client, a login that failed without a response code is a wrong
+    /// password; so a reason that has none becomes temporary there (R0, P-42).
+    #[must_use]
+    pub fn at_pop3_login(self) -> Self {
+        match self.pop3_code() {
+            // Without a code on purpose: the password was not looked at (P-30).
+            Pop3Code::None if self == Self::EncryptionRequired => self,
+            Pop3Code::None => Self::Unavailable,
+            Pop3Code::Auth
+            | Pop3Code::InUse
+            | Pop3Code::LoginDelay
+            | Pop3Code::SysTemp
+            | Pop3Code::SysPerm => self,
+        }
+    }
+
+    /// What SMTP says to AUTH for this reason: a verdict on the login as it is, everything else is a part that is away
+    /// (RFC 4954 section 6).
+    #[must_use]
+    pub fn at_smtp_login(self) -> Self {
+        match self {
+            Self::BadCredentials
+            | Self::LoginThrottled
+            | Self::AccountSuspended
+            | Self::EncryptionRequired => self,
+            _ => Self::AuthenticationUnavailable,
+        }
+    }
+
+    /// The detail of [`Self::MailboxInUse`]: since when (seconds of the Unix epoch, shown as time of day in UTC) and from
+    /// where the box is held, as far as that is known (PROMISES.md, "The lock").
+    #[must_use]
+    pub fn held_since(since_seconds: Option<i64>, peer: Option<PeerIp>) -> String {
+        let since = since_seconds.map(|seconds| {
+            let minute = seconds.rem_euclid(86_400) / 60;
+            format!(" since {:02}:{:02}", minute / 60, minute % 60)
+        });
+        let peer = peer.map(|peer| format!(" from {peer}"));
+        let (since, peer) = (since.unwrap_or_default(), peer.unwrap_or_default());
+        format!("in use{since}{peer}; it frees itself within 60 s of that session ending")
+    }
+
     /// The detail of [`Self::RelayProhibited`] and [`Self::AuthenticationRequired`]: what to do, at which host.
     #[must_use]
     pub fn check_mail_first(mail_host: &str) -> String {
@@ -365,6 +409,29 @@ mod tests {
             Reason::RelayProhibited.smtp_reply_with(&hint).to_string(),
             "550 5.7.1 relaying prohibited: check your mail at mail.homepage.test first, then send again"
         );
+    }
+
+    #[test]
+    fn p_40_who_holds_the_box() {
+        let peer = "::ffff:203.0.113.9".parse().ok();
+        // 2026-11-23 12:03:44 UTC.
+        let since = Some(1_795_435_424);
+        let tail = "it frees itself within 60 s of that session ending";
+        let held = Reason::held_since;
+        assert_eq!(held(since, peer), format!("in use since 12:03 from 203.0.113.9; {tail}"));
+        assert_eq!(held(since, None), format!("in use since 12:03; {tail}"));
+        assert_eq!(held(None, None), format!("in use; {tail}"));
+    }
+
+    #[test]
+    fn what_a_login_hears_is_a_verdict_or_temporary() {
+        for reason in Reason::ALL {
+            let coded = reason.at_pop3_login().pop3_code() != Pop3Code::None;
+            assert!(coded || *reason == Reason::EncryptionRequired, "{reason:?}");
+            let said = reason.at_smtp_login();
+            let verdicts = [Reason::BadCredentials, Reason::AccountSuspended, Reason::EncryptionRequired];
+            assert!(said.verdict() == Verdict::Temporary || verdicts.contains(&said), "{reason:?}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
 };
 
@@ -23,6 +23,9 @@ pub struct PeerIpError;
 pub struct ClientKey(IpAddr);
 
 impl PeerIp {
+    /// `0.0.0.0`: the address of nobody (RFC 6890).
+    pub const NOBODY: Self = Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+
     /// Folds the address into its canonical form.
     #[must_use]
     pub fn new(ip: IpAddr) -> Self {

@@ -5,12 +5,13 @@
 //! used only while both still hold; so a change that arrives while a question is under way can never be lost.
 
 mod freshness;
+mod place;
 mod watch;
 
 use std::{sync::Arc, time::Instant};
 
 use moka::sync::Cache;
-use postern_mail::{DomainName, EmailAddress};
+use postern_mail::{DomainName, EmailAddress, ReversePath};
 use postern_proto::account::v1::{
     BatchResolveRecipientsRequest, DomainIdentity, LoginIdentity, LookupDomainRequest, LookupLoginRequest,
     LookupMailboxRequest, MailboxIdentity, Resolution, ResolveRecipientRequest,
@@ -21,6 +22,7 @@ use tonic::Status;
 
 use crate::{client::MeshChannel, shutdown::Shutdown};
 use freshness::{Freshness, Told};
+pub use place::Place;
 
 /// Answers of each kind kept at most.
 const KEPT_MAX: u64 = 200_000;
@@ -224,6 +226,16 @@ impl Directory {
         }
         self.inner.keep(&self.inner.domains, name.clone(), domain.clone(), name.as_str(), told);
         Ok(domain)
+    }
+
+    /// The host where this sender checks mail, if its domain is hosted here. It goes into a hint only: a directory that
+    /// does not answer knows none.
+    pub async fn mail_host_of(&self, sender: &ReversePath) -> Option<String> {
+        let domain = sender.address()?.domain();
+        match self.domain(domain).await {
+            Ok(Some(_)) => Some(domain.mail_host()),
+            Ok(None) | Err(_) => None,
+        }
     }
 
     /// Each change from now on.

@@ -21,6 +21,7 @@ pub mod proxy;
 pub mod server;
 pub mod settings;
 pub mod shutdown;
+pub mod sightings;
 pub mod telemetry;
 pub mod tls;
 

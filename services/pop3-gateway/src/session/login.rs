@@ -1,6 +1,6 @@
 //! AUTHORIZATION: everything up to the open box (RFC 1939 section 4, RFC 5034, RFC 3206).
 
-use postern_mail::{Pop3Code, Reason, limits};
+use postern_mail::{Reason, limits};
 
 use super::{Effect, Identity, Opened, Outcome, Session, State, Step, Transaction, goodbye};
 use crate::{
@@ -76,7 +76,7 @@ impl Authorization {
     pub(super) fn authenticated(mut self, answer: Result<Identity, Reason>, out: &mut Output) -> Step {
         let reason = match answer {
             Ok(identity) => return (State::Opening(self, identity.clone()), Effect::Open(identity)),
-            Err(reason) => at_login(reason),
+            Err(reason) => reason.at_pop3_login(),
         };
         if reason == Reason::BadCredentials {
             self.failures += 1;
@@ -101,25 +101,12 @@ impl Authorization {
                 (State::Transaction(Box::new(open)), Effect::Continue)
             }
             Err(denial) => {
-                match (at_login(denial.reason), &denial.detail) {
+                match (denial.reason.at_pop3_login(), &denial.detail) {
                     (reason, Some(detail)) if reason == denial.reason => out.refuse_with(reason, detail),
                     (reason, _) => out.refuse(reason),
                 }
                 (State::Authorization(self), Effect::Continue)
             }
-        }
-    }
-}
-
-/// To a client, a login that failed without a response code is a wrong password. So a reason that has none at this
-/// place becomes temporary (R0, P-42).
-fn at_login(reason: Reason) -> Reason {
-    match reason.pop3_code() {
-        // Without a code on purpose: the password was not looked at (P-30).
-        Pop3Code::None if reason == Reason::EncryptionRequired => reason,
-        Pop3Code::None => Reason::Unavailable,
-        Pop3Code::Auth | Pop3Code::InUse | Pop3Code::LoginDelay | Pop3Code::SysTemp | Pop3Code::SysPerm => {
-            reason
         }
     }
 }

@@ -101,14 +101,16 @@ impl House {
         let (account, account_ready) =
             postern_account::open_with_readiness(&settings.account, back).await.context("account")?;
         let to_account = |me| MeshChannel::local(account.clone(), me, mesh);
-        let auth =
-            postern_auth::open(&settings.auth, mesh, to_account("auth"), back).await.context("auth")?;
         let (delivery, delivery_ready) =
             postern_delivery::open_with_readiness(&settings.delivery, to_account("delivery"), back)
                 .await
                 .context("delivery")?;
-        let to_auth = |me| MeshChannel::local(auth.clone(), me, mesh);
         let to_delivery = |me| MeshChannel::local(delivery.clone(), me, mesh);
+        let locks = Some(to_delivery("auth"));
+        let auth = postern_auth::open(&settings.auth, mesh, to_account("auth"), locks, back)
+            .await
+            .context("auth")?;
+        let to_auth = |me| MeshChannel::local(auth.clone(), me, mesh);
 
         let pop3 = postern_pop3_gateway::Upstreams {
             auth: to_auth("pop3-gateway"),

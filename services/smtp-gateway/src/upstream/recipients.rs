@@ -3,30 +3,14 @@
 
 use futures_util::{StreamExt as _, stream};
 use postern_mail::{EmailAddress, Reason, ReversePath};
-use postern_proto::account::v1::{Resolution, resolution::Outcome};
 use postern_smtp::command::{RcptPath, Refused};
 
 use super::{Asker, Upstream, away};
 use crate::session::{Accepted, Login};
-use postern_mesh::failure;
+use postern_mesh::{directory::Place, failure};
 
 /// Questions to auth for one session at once.
 const RELAY_QUESTIONS_MAX: usize = 16;
-
-/// What the directory's word means at RCPT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// Taken here.
-    Here,
-    /// Nobody.
-    Nobody,
-    /// Outside: only who may relay.
-    Outside,
-    /// Hosted and not in service: outside for those who may relay, "later" for strangers.
-    NotLive,
-    /// The answer says nothing.
-    NoAnswer,
-}
 
 impl Upstream {
     pub(super) async fn recipients(
@@ -49,7 +33,7 @@ impl Upstream {
             many => self.directory.resolve_all(many).await,
         };
         let mut places = match &resolutions {
-            Ok(resolutions) => resolutions.iter().map(|resolution| Ok(place(resolution))).collect(),
+            Ok(resolutions) => resolutions.iter().map(|resolution| Ok(Place::of(resolution))).collect(),
             Err(status) => {
                 away("account", status, asker.session_id, failure::reason_of(status));
                 vec![Err(directory_failure(failure::reason_of(status))); named.len()]
@@ -78,15 +62,13 @@ impl Upstream {
         place: Place,
         asker: Asker<'_>,
     ) -> Result<Accepted, Refused> {
-        match place {
-            Place::Here => return Ok(Accepted { address, right: None }),
-            Place::Nobody => return Err(Reason::NoSuchMailbox.into()),
-            Place::NoAnswer => return Err(Reason::Unavailable.into()),
-            Place::Outside | Place::NotLive => {}
+        match place.refusal() {
+            None if !place.needs_relay() => return Ok(Accepted { address, right: None }),
+            None => {}
+            Some(reason) => return Err(reason.into()),
         }
-        match self.check_relay(sender, login, 1, asker).await {
+        match self.check_relay(sender, login, 1, asker).await.map_err(|reason| place.refused_relay(reason)) {
             Ok(right) => Ok(Accepted { address, right: Some(right) }),
-            Err(Reason::RelayProhibited) if place == Place::NotLive => Err(Reason::DomainNotLive.into()),
             Err(Reason::RelayProhibited) => {
                 let refused = self.check_mail_first(Reason::RelayProhibited, sender).await;
                 tracing::info!(
@@ -107,7 +89,7 @@ impl Upstream {
     async fn postmaster(&self, asker: Asker<'_>) -> Result<Accepted, Refused> {
         for address in &self.names.postmasters {
             match self.directory.resolve(address).await {
-                Ok(resolution) if place(&resolution) == Place::Here => {
+                Ok(resolution) if Place::of(&resolution) == Place::Here => {
                     return Ok(Accepted { address: address.clone(), right: None });
                 }
                 Ok(_) => {}
@@ -123,16 +105,6 @@ impl Upstream {
             "mail for <postmaster>, but no postmaster is hosted here: set POSTERN_POSTMASTER"
         );
         Err(Reason::Misconfigured.into())
-    }
-}
-
-fn place(resolution: &Resolution) -> Place {
-    match &resolution.outcome {
-        Some(Outcome::Local(_) | Outcome::Discard(_)) => Place::Here,
-        Some(Outcome::Unknown(_)) => Place::Nobody,
-        Some(Outcome::Remote(_)) => Place::Outside,
-        Some(Outcome::NotLive(_)) => Place::NotLive,
-        None => Place::NoAnswer,
     }
 }
 
