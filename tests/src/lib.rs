@@ -2,6 +2,7 @@
 //! peers, real sockets on free loopback ports. One file in `tests/` is one story.
 
 pub mod admin;
+pub mod dns;
 pub mod journal;
 pub mod platform;
 pub mod pop3;
@@ -22,4 +23,18 @@ pub async fn eventually(limit: Duration, mut condition: impl AsyncFnMut() -> boo
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// A connection from a load balancer at `proxy` on loopback that begins with the address of its client.
+async fn proxied(
+    address: std::net::SocketAddr,
+    proxy: &str,
+    client: &str,
+) -> anyhow::Result<tokio::net::TcpStream> {
+    use tokio::io::AsyncWriteExt as _;
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.bind(format!("{proxy}:0").parse()?)?;
+    let mut stream = socket.connect(address).await?;
+    stream.write_all(format!("PROXY TCP4 {client} 127.0.0.1 50000 25\r\n").as_bytes()).await?;
+    Ok(stream)
 }

@@ -21,7 +21,15 @@ pub struct Pop3 {
 impl Pop3 {
     /// Connects and reads the greeting.
     pub async fn connect(address: SocketAddr) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address).await.context("connect to POP3")?;
+        Self::over(TcpStream::connect(address).await.context("connect to POP3")?).await
+    }
+
+    /// Connects as a load balancer at `proxy` (127.0.0.0/8) that says who the client is (PROXY protocol version 1).
+    pub async fn through_proxy(address: SocketAddr, proxy: &str, client: &str) -> anyhow::Result<Self> {
+        Self::over(crate::proxied(address, proxy, client).await?).await
+    }
+
+    async fn over(stream: TcpStream) -> anyhow::Result<Self> {
         stream.set_nodelay(true)?;
         let mut client = Self { stream: BufReader::new(stream), greeting: String::new() };
         client.greeting = client.line().await?;

@@ -31,6 +31,13 @@ impl Smtp {
         Self::over(socket.connect(address).await?).await
     }
 
+    /// Connects as a load balancer at `proxy` (127.0.0.0/8) that says who the client is (PROXY protocol version 1).
+    pub async fn through_proxy(address: SocketAddr, proxy: &str, client: &str) -> anyhow::Result<Self> {
+        let mut client = Self::over(crate::proxied(address, proxy, client).await?).await?;
+        client.expect("EHLO client.outside.test", 250).await?;
+        Ok(client)
+    }
+
     async fn over(stream: TcpStream) -> anyhow::Result<Self> {
         stream.set_nodelay(true)?;
         let mut client = Self { stream: BufReader::new(stream), banner: String::new() };

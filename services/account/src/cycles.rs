@@ -58,7 +58,7 @@ pub(crate) async fn refuse(tx: &mut Tx, start: &Start, targets: &[EmailAddress])
             return Ok(());
         }
         let questions: Vec<_> = frontier.iter().map(|step| step.question.clone()).collect();
-        let snapshot = directory::snapshot_in(&mut **tx, &questions).await?;
+        let snapshot = directory::snapshot_in(tx, &questions).await?;
         frontier = walk.next(&frontier, snapshot)?;
     }
     match frontier.first() {

@@ -25,7 +25,7 @@ pub(crate) enum Answer {
     /// There is no such record.
     Nothing,
     /// Nobody said anything that counts.
-    NoAnswer,
+    Unknown,
 }
 
 impl Answer {
@@ -34,7 +34,7 @@ impl Answer {
         match self {
             Self::Found(records, _) => Some(records),
             Self::Nothing => Some(&[]),
-            Self::NoAnswer => None,
+            Self::Unknown => None,
         }
     }
 
@@ -78,7 +78,7 @@ impl Answer {
     pub(super) fn ttl_seconds(&self) -> Option<u32> {
         match self {
             Self::Found(_, ttl) => Some(*ttl),
-            Self::Nothing | Self::NoAnswer => None,
+            Self::Nothing | Self::Unknown => None,
         }
     }
 }
@@ -135,9 +135,9 @@ impl Dns {
             }
             Ok(Err(error)) => {
                 tracing::debug!(%error, ?kind, "DNS did not answer");
-                Answer::NoAnswer
+                Answer::Unknown
             }
-            Err(_) => Answer::NoAnswer,
+            Err(_) => Answer::Unknown,
         }
     }
 }

@@ -278,7 +278,7 @@ fn dmarc(name: &str, answer: &Answer) -> DnsFinding {
 /// Verdict, time to live and advice, which only what is not good needs.
 fn judged(answer: &Answer, is_good: Option<bool>, advice: String) -> DnsFinding {
     let verdict = match (answer, is_good) {
-        (Answer::NoAnswer, _) | (_, None) => DnsVerdict::NoAnswer,
+        (Answer::Unknown, _) | (_, None) => DnsVerdict::NoAnswer,
         (_, Some(true)) => DnsVerdict::Good,
         (Answer::Nothing, Some(false)) => DnsVerdict::Missing,
         (Answer::Found(..), Some(false)) => DnsVerdict::Different,

@@ -77,7 +77,7 @@ pub(crate) async fn next_event(stream: &mut Streaming<WatchChangesResponse>) -> 
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("an event within 5 s")
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("an event within 20 s")
 }
 
 pub(crate) async fn list(replica: &Replica, domain: &str) -> Vec<Mailbox> {

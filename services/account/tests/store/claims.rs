@@ -2,17 +2,17 @@
 
 use crate::asking::{create_mailbox, local, login, new_forward, new_mailbox, refused, resolve};
 use crate::dns::{World, mx, txt};
-use crate::house::{Postgres, Replica};
+use crate::house::{Postgres, Replica, asking};
 use postern_mail::Reason;
 use postern_proto::account::v1::{
-    CreateDomainRequest, DeleteCustomerRequest, DeleteDomainRequest, DnsPurpose, Domain, DomainState,
-    GetDomainRequest, ListDomainsRequest, ListMailboxesRequest, UpdateDomainRequest, VerifyDomainRequest,
-    VerifyDomainResponse,
+    CreateDomainRequest, CreateMailboxRequest, DeleteCustomerRequest, DeleteDomainRequest, DnsPurpose,
+    Domain, DomainState, GetDomainRequest, ListDomainsRequest, ListMailboxesRequest, NewPassword,
+    UpdateDomainRequest, VerifyDomainRequest, VerifyDomainResponse, new_password::Secret,
 };
 use std::collections::HashSet;
 
 async fn house(postgres: &Postgres, world: &World, database: &str) -> Replica {
-    let replica = Replica::open_with(&postgres.database(database), false, world.settings()).await;
+    let replica = Replica::open_with(&postgres.database(database), false, asking(world)).await;
     for customer in ["anna", "bert", "cleo"] {
         replica.customer(customer).await;
     }
@@ -62,11 +62,9 @@ async fn only_the_verified_of_two_claims_gets_the_domain() {
 
     // Nothing can be set up with a claim, and nobody sees more than the own one.
     let not_hosted = "domain shop.test is not hosted here";
-    refused(
-        replica.mailboxes_of("bert").create_mailbox(new_mailbox("a@shop.test")).await,
-        Reason::NotFound,
-        not_hosted,
-    );
+    let password = NewPassword { secret: Some(Secret::Plain("correct horse".into())) };
+    let mailbox = CreateMailboxRequest { password: Some(password), ..new_mailbox("a@shop.test") };
+    refused(replica.mailboxes_of("bert").create_mailbox(mailbox).await, Reason::NotFound, not_hosted);
     let listing = ListMailboxesRequest { domain: "shop.test".into(), ..Default::default() };
     refused(replica.mailboxes_of("bert").list_mailboxes(listing).await, Reason::NotFound, not_hosted);
     let update = UpdateDomainRequest {
@@ -85,7 +83,7 @@ async fn only_the_verified_of_two_claims_gets_the_domain() {
     assert_eq!(operator.customer, "anna");
     let listed = ListDomainsRequest { customer: "bert".into(), ..Default::default() };
     let listed = replica.domains().list_domains(listed).await.unwrap().into_inner().domains;
-    assert_eq!(listed, [second.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&second));
 
     // With two claims the MX alone is not enough.
     world.add("shop.test", mx("mail.postern.test"));
@@ -171,8 +169,8 @@ async fn in_a_race_for_a_name_one_holds_it_and_all_others_wait() {
     let (postgres, world) = (Postgres::start(), World::start().await);
     let url = postgres.database("claimrace");
     let (one, two) = tokio::join!(
-        Replica::open_with(&url, false, world.settings()),
-        Replica::open_with(&url, false, world.settings())
+        Replica::open_with(&url, false, asking(&world)),
+        Replica::open_with(&url, false, asking(&world))
     );
     let customers: Vec<_> = (0..12).map(|n| format!("c{n}")).collect();
     for customer in &customers {

@@ -2,7 +2,7 @@
 
 use crate::asking::{local, next_event, paths, refused, resolve};
 use crate::dns::{TTL, World, address, mx, ns, txt};
-use crate::house::{Postgres, Replica};
+use crate::house::{Postgres, Replica, asking};
 use postern_account::DelegationSettings;
 use postern_mail::Reason;
 use postern_proto::account::v1::{
@@ -28,7 +28,7 @@ fn finding<'f>(answer: &'f VerifyDomainResponse, purpose: DnsPurpose, record_typ
 #[tokio::test(flavor = "multi_thread")]
 async fn a_domain_comes_into_service_by_its_mx_or_its_name_servers() {
     let (postgres, world) = (Postgres::start(), World::start().await);
-    let replica = Replica::open_with(&postgres.database("delegation"), false, world.settings()).await;
+    let replica = Replica::open_with(&postgres.database("delegation"), false, asking(&world)).await;
     replica.customer("shop").await;
     let domain = replica.domain("shop.test", "shop").await;
     assert_eq!(domain.state(), DomainState::Pending);
@@ -73,8 +73,7 @@ async fn a_domain_comes_into_service_by_its_mx_or_its_name_servers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_platform_checks_by_itself_and_gives_grace_before_a_domain_is_lost() {
     let (postgres, world) = (Postgres::start(), World::start().await);
-    let settings =
-        DelegationSettings { domain_check_seconds: 1, domain_grace_seconds: 2, ..world.settings() };
+    let settings = DelegationSettings { domain_check_seconds: 1, domain_grace_seconds: 1, ..asking(&world) };
     let url = postgres.database("patrol");
     // Two replicas: whoever takes a domain, each change happens once.
     let (one, two) = tokio::join!(
@@ -127,7 +126,7 @@ async fn the_platform_checks_by_itself_and_gives_grace_before_a_domain_is_lost()
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_operator_put_into_service_waits_for_dns_to_come() {
     let (postgres, world) = (Postgres::start(), World::start().await);
-    let settings = DelegationSettings { domain_grace_seconds: 0, ..world.settings() };
+    let settings = DelegationSettings { domain_grace_seconds: 0, ..asking(&world) };
     let replica = Replica::open_with(&postgres.database("operator"), false, settings).await;
     replica.customer("shop").await;
     let request = CreateDomainRequest {
@@ -172,7 +171,7 @@ async fn what_the_operator_put_into_service_waits_for_dns_to_come() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_record_is_shown_as_the_world_sees_it_and_as_it_should_be() {
     let (postgres, world) = (Postgres::start(), World::start().await);
-    let replica = Replica::open_with(&postgres.database("findings"), false, world.settings()).await;
+    let replica = Replica::open_with(&postgres.database("findings"), false, asking(&world)).await;
     replica.customer("shop").await;
     replica.domain("shop.test", "shop").await;
     let empty = verify(&replica, "shop.test").await;
@@ -280,7 +279,7 @@ async fn a_resolver_that_is_silent_changes_nothing_and_is_told_in_time() {
     let (postgres, world) = (Postgres::start(), World::start().await);
     // Nobody reads what comes to this socket.
     let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let settings = DelegationSettings { resolver: vec![silent.local_addr().unwrap()], ..world.settings() };
+    let settings = DelegationSettings { resolver: vec![silent.local_addr().unwrap()], ..asking(&world) };
     let replica = Replica::open_with(&postgres.database("silent"), false, settings).await;
     replica.customer("shop").await;
     replica.domain("shop.test", "shop").await;

@@ -25,6 +25,8 @@ use postern_proto::account::v1::{
 };
 use tempfile::TempDir;
 
+use crate::dns::World;
+
 /// A ready hash of "postern-demo", so that the tests do not spend their time on hashing.
 pub(crate) const PHC: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g";
@@ -207,6 +209,16 @@ impl Replica {
 impl Drop for Replica {
     fn drop(&mut self) {
         self.shutdown.trigger();
+    }
+}
+
+/// A platform that asks this world: name servers `ns1` and `ns2.postern.test`, mail host `mail.postern.test`.
+pub(crate) fn asking(world: &World) -> DelegationSettings {
+    DelegationSettings {
+        resolver: vec![world.address],
+        name_servers: vec!["ns1.postern.test".into(), "NS2.postern.test.".into()],
+        mail_host_addresses: vec!["192.0.2.1".parse().unwrap()],
+        ..Default::default()
     }
 }
 

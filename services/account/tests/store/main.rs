@@ -7,6 +7,8 @@ mod asking;
 mod claims;
 mod creates;
 mod delegation;
+#[allow(unreachable_pub, reason = "a module of the platform's tests, shared")]
+#[path = "../../../../tests/src/dns.rs"]
 mod dns;
 mod house;
 mod live;

@@ -62,24 +62,24 @@ pub(super) struct HostFinder {
 }
 
 impl HostFinder {
-    /// A finder that asks `resolver`, or whatever the system asks.
+    /// A finder that asks `resolvers`, or whatever the system asks.
     ///
     /// # Errors
     /// The system's resolver configuration cannot be read.
     pub(super) fn new(
-        resolver: Option<SocketAddr>,
+        resolvers: &[SocketAddr],
         port: u16,
         own_name: &str,
         allowed: Vec<IpNet>,
     ) -> Result<Self, StartError> {
-        let mut builder = match resolver {
-            Some(address) => {
-                let config = ResolverConfig::from_name_servers(vec![name_server(address)]);
-                TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-            }
-            None => TokioResolver::builder_tokio().map_err(|e| {
+        let mut builder = if resolvers.is_empty() {
+            TokioResolver::builder_tokio().map_err(|e| {
                 StartError::setting("POSTERN_RESOLVER", format!("no resolver in this system: {e}"))
-            })?,
+            })?
+        } else {
+            let servers = resolvers.iter().copied().map(name_server).collect();
+            let config = ResolverConfig::from_name_servers(servers);
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
         };
         let options = builder.options_mut();
         options.timeout = Duration::from_secs(5);

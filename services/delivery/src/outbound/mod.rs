@@ -39,8 +39,8 @@ const SILENT_HOSTS_MAX: u64 = 10_000;
 pub struct OutboundSettings {
     /// Send everything to this host instead of the MX hosts.
     pub smarthost: Option<Smarthost>,
-    /// DNS server to ask; `None`: the system's.
-    pub resolver: Option<SocketAddr>,
+    /// DNS servers to ask; none: the system's.
+    pub resolvers: Vec<SocketAddr>,
     /// Port of MX hosts.
     pub port: u16,
     /// Networks that MX hosts may be in although they are not public.
@@ -151,7 +151,7 @@ impl Outbound {
     /// The resolver or TLS cannot be set up.
     pub fn new(settings: OutboundSettings) -> Result<Self, StartError> {
         let finder = HostFinder::new(
-            settings.resolver,
+            &settings.resolvers,
             settings.port,
             &settings.mail_host,
             settings.allowed_networks.clone(),

@@ -20,7 +20,7 @@ fn settings() -> OutboundSettings {
     let short = Duration::from_millis(700);
     OutboundSettings {
         smarthost: None,
-        resolver: None,
+        resolvers: Vec::new(),
         port: 25,
         allowed_networks: vec!["127.0.0.0/8".parse().expect("network")],
         mail_host: "mail.postern.test".to_owned(),
@@ -210,7 +210,7 @@ async fn tls_is_used_when_it_works_and_left_when_it_is_broken() {
 
 /// Sends one mail to `b@<domain>` by MX, with hosts at 127.0.0.<n>.
 async fn by_mx(zone: Zone, domain: &str, port: u16, allowed: bool) -> Vec<Attempt> {
-    let mut settings = OutboundSettings { resolver: Some(zone.start().await), port, ..settings() };
+    let mut settings = OutboundSettings { resolvers: vec![zone.start().await], port, ..settings() };
     if !allowed {
         settings.allowed_networks.clear();
     }

@@ -43,9 +43,15 @@ pub struct QueueSettings {
     )]
     pub limit_outbound_connections_per_domain: usize,
 
-    /// DNS server to ask for MX hosts instead of the system's, ip:port
-    #[arg(long = "resolver", id = "delivery-resolver", env = "POSTERN_RESOLVER", value_name = "IP:PORT")]
-    pub resolver: Option<SocketAddr>,
+    /// DNS servers to ask for MX hosts instead of the system's, separated by commas
+    #[arg(
+        long = "resolver",
+        id = "delivery-resolver",
+        env = "POSTERN_RESOLVER",
+        value_name = "IP:PORT,...",
+        value_delimiter = ','
+    )]
+    pub resolver: Vec<SocketAddr>,
 
     /// Port of MX hosts
     #[arg(long, env = "POSTERN_OUTBOUND_PORT", value_name = "PORT", default_value_t = 25)]
@@ -86,7 +92,7 @@ impl QueueSettings {
             .map_err(|why| StartError::setting("POSTERN_SMARTHOST", why))?;
         Ok(OutboundSettings {
             smarthost,
-            resolver: self.resolver,
+            resolvers: self.resolver.clone(),
             port: self.outbound_port,
             allowed_networks: self.outbound_allowed_networks.clone(),
             mail_host: mail_host.to_owned(),

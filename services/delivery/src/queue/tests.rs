@@ -175,7 +175,7 @@ impl House {
             queue_lifetime_seconds: lifetime_seconds,
             limit_outbound_connections: 10,
             limit_outbound_connections_per_domain: 5,
-            resolver: None,
+            resolver: Vec::new(),
             outbound_port: 25,
             outbound_allowed_networks: Vec::new(),
         };

@@ -1,16 +1,26 @@
 //! `postern domain`: which domains are hosted here.
 
-use clap::Subcommand;
-use postern_proto::account::v1::{
-    CreateDomainRequest, DeleteDomainRequest, Domain, DomainState, GetDomainRequest, ListDomainsRequest,
-    ListDomainsResponse, SenderPolicy, domain_service_client::DomainServiceClient,
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use postern_proto::{
+    account::v1::{
+        CreateDomainRequest, DeleteDomainRequest, DnsFinding, DnsVerdict, Domain, DomainState,
+        GetDomainRequest, ListDomainsRequest, ListDomainsResponse, SenderPolicy, UpdateDomainRequest,
+        VerifyDomainRequest, VerifyDomainResponse, domain_service_client::DomainServiceClient,
+    },
+    google::FieldMask,
 };
+use tonic::Request;
 
 use super::{
     Failure,
     operator::{Operator, PAGE_SIZE, all_pages, request_id},
     table::{Fields, Table, time},
 };
+
+/// DNS may take its time.
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What can be done with a domain.
 #[derive(Debug, Subcommand)]
@@ -23,6 +33,9 @@ pub enum DomainCommand {
         /// Login of the owner
         #[arg(long, value_name = "LOGIN")]
         customer: String,
+        /// A second name of this domain: the same boxes, forwards and lists
+        #[arg(long, value_name = "DOMAIN", default_value = "", hide_default_value = true)]
+        alias_of: String,
         /// Take mail for it at once, without asking DNS
         #[arg(long)]
         live: bool,
@@ -40,6 +53,25 @@ pub enum DomainCommand {
         /// Name of the domain
         name: String,
     },
+    /// Ask DNS now: what the world sees of a domain, what it should see, and what to do
+    #[command(after_help = "Example:\n  postern domain verify homepage.test")]
+    Verify {
+        /// Name of the domain
+        name: String,
+    },
+    /// Change how a domain behaves
+    #[command(
+        after_help = "Examples:\n  postern domain set homepage.test --auth-only true --plaintext-login true\n  \
+                            postern domain set homepage.test --senders named --allow shop --allow news\n  \
+                            postern domain set homepage.test --state live"
+    )]
+    Set {
+        /// Name of the domain
+        name: String,
+        /// What to change
+        #[command(flatten)]
+        switches: Switches,
+    },
     /// Stop hosting a domain; its boxes and forwards go with it
     #[command(after_help = "Example:\n  postern domain remove homepage.test")]
     Remove {
@@ -48,24 +80,108 @@ pub enum DomainCommand {
     },
 }
 
+/// What can be switched; what is not named stays.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+pub struct Switches {
+    /// Whether mail is taken for it (DNS may move it on)
+    #[arg(long, value_name = "STATE")]
+    state: Option<State>,
+    /// How long a client may send after it has checked its mail, 5 to 60 minutes; 0: as the platform's
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(i32).range(0..=60))]
+    grant_minutes: Option<i32>,
+    /// True: checking mail lets nobody send, only SMTP AUTH does
+    #[arg(long, value_name = "BOOL")]
+    auth_only: Option<bool>,
+    /// Who may use it in sender addresses
+    #[arg(long, value_name = "WHO")]
+    senders: Option<Senders>,
+    /// With `--senders named`: login of a customer who may, too (again for each); the list is replaced
+    #[arg(long = "allow", value_name = "LOGIN")]
+    allow: Vec<String>,
+    /// True: take passwords in clear text from old mail programs, where the site leaves that to domains
+    #[arg(long, value_name = "BOOL")]
+    plaintext_login: Option<bool>,
+}
+
+/// States that an operator can set.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum State {
+    Pending,
+    Live,
+    Lost,
+}
+
+/// Who may send as a domain.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Senders {
+    /// Its owner's mailboxes
+    Owner,
+    /// Those and the customers named by --allow
+    Named,
+    /// Any customer
+    Anyone,
+}
+
+impl Switches {
+    fn request(self, name: String) -> UpdateDomainRequest {
+        let mut domain = Domain { name, ..Domain::default() };
+        let mut paths = Vec::new();
+        if let Some(state) = self.state {
+            domain.set_state(match state {
+                State::Pending => DomainState::Pending,
+                State::Live => DomainState::Live,
+                State::Lost => DomainState::Lost,
+            });
+            paths.push("state");
+        }
+        if let Some(minutes) = self.grant_minutes {
+            domain.grant_ttl_seconds = (minutes > 0).then_some(minutes * 60);
+            paths.push("grant_ttl_seconds");
+        }
+        if let Some(auth_only) = self.auth_only {
+            domain.auth_only = auth_only;
+            paths.push("auth_only");
+        }
+        if let Some(senders) = self.senders {
+            domain.set_sender_policy(match senders {
+                Senders::Owner => SenderPolicy::Owner,
+                Senders::Named => SenderPolicy::Named,
+                Senders::Anyone => SenderPolicy::Anyone,
+            });
+            paths.push("sender_policy");
+        }
+        if !self.allow.is_empty() {
+            domain.allowed_senders = self.allow;
+            paths.push("allowed_senders");
+        }
+        if let Some(plaintext_login) = self.plaintext_login {
+            domain.plaintext_login = plaintext_login;
+            paths.push("plaintext_login");
+        }
+        let paths = paths.into_iter().map(str::to_owned).collect();
+        UpdateDomainRequest { domain: Some(domain), update_mask: Some(FieldMask { paths }) }
+    }
+}
+
 impl DomainCommand {
     pub(super) async fn run(self, operator: &Operator) -> Result<(), Failure> {
         let mut client = DomainServiceClient::new(operator.account.clone());
         match self {
-            Self::Add { name, customer, live } => {
-                let request = CreateDomainRequest {
-                    name,
-                    customer,
-                    live,
-                    request_id: request_id(),
-                    alias_of: String::new(),
-                };
+            Self::Add { name, customer, alias_of, live } => {
+                let request =
+                    CreateDomainRequest { name, customer, live, request_id: request_id(), alias_of };
                 let answer = client.create_domain(request).await?.into_inner();
-                operator.show(&answer, |a| {
-                    let domain = a.domain.clone().unwrap_or_default();
-                    let (name, state, login) = (&domain.name, state_name(domain.state), &domain.login);
-                    format!("domain {name} is {state}; the login of its default box is {login}")
-                })
+                operator.show(&answer, |a| added(&a.domain.clone().unwrap_or_default()))
+            }
+            Self::Verify { name } => {
+                let mut request = Request::new(VerifyDomainRequest { name });
+                request.set_timeout(VERIFY_TIMEOUT);
+                operator.show(&client.verify_domain(request).await?.into_inner(), verified)
+            }
+            Self::Set { name, switches } => {
+                let answer = client.update_domain(switches.request(name)).await?.into_inner();
+                operator.show(&answer, |a| fields(&a.domain.clone().unwrap_or_default()))
             }
             Self::List { customer } => {
                 let mut all = ListDomainsResponse::default();
@@ -91,14 +207,79 @@ impl DomainCommand {
     }
 }
 
+fn added(domain: &Domain) -> String {
+    let (name, state, customer) = (&domain.name, state_name(domain.state), &domain.customer);
+    let claim = domain.claim.clone().unwrap_or_default();
+    if domain.state() == DomainState::Claimed {
+        return format!(
+            "domain {name} is hosted for another customer; {customer} gets it when DNS shows this record:\n  {} TXT \"{}\"\n\
+             then: postern domain verify {name}",
+            claim.txt_name, claim.txt_value
+        );
+    }
+    let boxes = match domain.alias_of.as_str() {
+        "" => format!("the login of its default box is {}", domain.login),
+        target => format!("it is a second name of {target}"),
+    };
+    let next = match domain.state() {
+        DomainState::Live => String::new(),
+        _ => format!("\nwhat its DNS needs: postern domain verify {name}"),
+    };
+    format!("domain {name} is {state}; {boxes}{next}")
+}
+
+/// Where the domain stands, the records in short, and for each that is not good what to do about it.
+fn verified(answer: &VerifyDomainResponse) -> String {
+    let domain = answer.domain.clone().unwrap_or_default();
+    let mut table = Table::new(["RECORD", "TYPE", "VERDICT", "TTL"], "nothing was asked");
+    let mut to_do = String::new();
+    for finding in &answer.findings {
+        let verdict = match (finding.verdict(), finding.needed) {
+            (DnsVerdict::Good, _) => "good",
+            (DnsVerdict::Missing, true) => "MISSING",
+            (DnsVerdict::Missing, false) => "missing",
+            (DnsVerdict::Different, true) => "DIFFERENT",
+            (DnsVerdict::Different, false) => "different",
+            _ => "no answer",
+        };
+        let ttl = finding.ttl_seconds.map(|seconds| format!("{seconds} s")).unwrap_or_default();
+        table.row([finding.name.clone(), finding.record_type.clone(), verdict.to_owned(), ttl]);
+        if finding.verdict() != DnsVerdict::Good {
+            to_do.push_str(&to_be_done(finding));
+        }
+    }
+    format!("domain {} is {}{}\n\n{table}{to_do}", domain.name, state_name(domain.state), since(&domain))
+}
+
+/// One record as it is, as it should be, and the way from one to the other.
+fn to_be_done(finding: &DnsFinding) -> String {
+    let mut text = format!("\n{} {}: {}\n", finding.name, finding.record_type, finding.advice);
+    for (head, records) in [("the world sees", &finding.found), ("expected      ", &finding.expected)] {
+        for record in records {
+            text.push_str(&format!("  {head}  {record}\n"));
+        }
+    }
+    text
+}
+
+/// What more there is to say about a state.
+fn since(domain: &Domain) -> String {
+    if domain.grace_end_time.is_some() {
+        let end = time(domain.grace_end_time.as_ref());
+        return format!(", but no longer points here: it will be lost at {end}");
+    }
+    if domain.live_without_dns { " by the operator's word, without DNS".to_owned() } else { String::new() }
+}
+
 fn table(answer: &ListDomainsResponse) -> Table {
-    let mut table = Table::new(["DOMAIN", "STATE", "CUSTOMER", "DEFAULT BOX"], "no domains");
+    let mut table = Table::new(["DOMAIN", "STATE", "CUSTOMER", "DEFAULT BOX", "ALIAS OF"], "no domains");
     for domain in &answer.domains {
         table.row([
             domain.name.clone(),
             state_name(domain.state),
             domain.customer.clone(),
             domain.login.clone(),
+            domain.alias_of.clone(),
         ]);
     }
     table
@@ -110,16 +291,25 @@ fn fields(domain: &Domain) -> Fields {
         (false, Some(seconds)) => format!("{} min", seconds / 60),
         (false, None) => "as the platform's".to_owned(),
     };
-    Fields::default()
+    let clear = if domain.plaintext_login { "taken" } else { "as the platform's" };
+    let claim = domain.claim.clone().unwrap_or_default();
+    let needed = if claim.txt_required { "needed" } else { "not needed" };
+    let fields = Fields::default()
         .add("domain", &domain.name)
         .add("customer", &domain.customer)
-        .add("state", state_name(domain.state))
-        .add("default box", &domain.login)
+        .add("state", format!("{}{}", state_name(domain.state), since(domain)))
+        .add("DNS asked", time(domain.check_time.as_ref()))
+        .add("proof of ownership", format!("{} TXT \"{}\" ({needed})", claim.txt_name, claim.txt_value))
         .add("mail host", format!("mail.{}", domain.name))
-        .add("grant life", grant)
-        .add("used as sender by", policy(domain))
-        .add("created", time(domain.create_time.as_ref()))
-        .add("changed", time(domain.update_time.as_ref()))
+        .add("used as sender by", policy(domain));
+    let fields = match domain.alias_of.as_str() {
+        "" => fields
+            .add("default box", &domain.login)
+            .add("grant life", grant)
+            .add("passwords in clear text", clear),
+        target => fields.add("second name of", target),
+    };
+    fields.add("created", time(domain.create_time.as_ref())).add("changed", time(domain.update_time.as_ref()))
 }
 
 fn state_name(state: i32) -> String {
@@ -127,6 +317,7 @@ fn state_name(state: i32) -> String {
         Ok(DomainState::Pending) => "pending".to_owned(),
         Ok(DomainState::Live) => "live".to_owned(),
         Ok(DomainState::Lost) => "lost".to_owned(),
+        Ok(DomainState::Claimed) => "claimed".to_owned(),
         _ => format!("state {state}"),
     }
 }

@@ -1,4 +1,4 @@
-//! A real DNS server on loopback, whose zone changes while it runs.
+//! A real DNS server on loopback, whose zone changes while it runs. The tests of account use this file too.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -20,17 +20,17 @@ use hickory_server::{
     server::{Request, RequestHandler, ResponseHandler, ResponseInfo},
     zone_handler::MessageResponseBuilder,
 };
-use postern_account::DelegationSettings;
 use tokio::net::{TcpListener, UdpSocket};
 
 /// How long its answers may be kept, seconds.
-pub(crate) const TTL: u32 = 77;
+pub const TTL: u32 = 77;
 
 /// The world's DNS.
 #[derive(Clone)]
-pub(crate) struct World {
+pub struct World {
     zone: Arc<Mutex<Zone>>,
-    pub(crate) address: SocketAddr,
+    /// Where it is asked, over UDP and TCP.
+    pub address: SocketAddr,
 }
 
 #[derive(Default)]
@@ -43,7 +43,8 @@ struct Zone {
 struct Answering(Arc<Mutex<Zone>>);
 
 impl World {
-    pub(crate) async fn start() -> Self {
+    /// Starts it with an empty zone: no name exists.
+    pub async fn start() -> Self {
         let zone = Arc::new(Mutex::new(Zone::default()));
         // The same port for UDP and TCP: one of them may be taken.
         let (socket, listener) = loop {
@@ -60,28 +61,18 @@ impl World {
         Self { zone, address }
     }
 
-    /// How a platform is set that asks this world: name server `ns1.postern.test`, mail host `mail.postern.test`.
-    pub(crate) fn settings(&self) -> DelegationSettings {
-        DelegationSettings {
-            resolver: vec![self.address],
-            name_servers: vec!["ns1.postern.test".into(), "NS2.postern.test.".into()],
-            mail_host_addresses: vec!["192.0.2.1".parse().unwrap()],
-            ..Default::default()
-        }
-    }
-
     /// Adds a record.
-    pub(crate) fn add(&self, name: &str, record: RData) {
+    pub fn add(&self, name: &str, record: RData) {
         self.zone.lock().unwrap().records.entry(name.to_owned()).or_default().push(record);
     }
 
     /// Removes all records of a name.
-    pub(crate) fn clear(&self, name: &str) {
+    pub fn clear(&self, name: &str) {
         self.zone.lock().unwrap().records.remove(name);
     }
 
     /// Questions about this name are answered SERVFAIL, or not any more.
-    pub(crate) fn fail(&self, name: &str, is_failing: bool) {
+    pub fn fail(&self, name: &str, is_failing: bool) {
         let mut zone = self.zone.lock().unwrap();
         if is_failing {
             zone.failing.insert(name.to_owned());
@@ -91,21 +82,24 @@ impl World {
     }
 }
 
-pub(crate) fn mx(exchange: &str) -> RData {
+/// MX with preference 10.
+pub fn mx(exchange: &str) -> RData {
     RData::MX(MX::new(10, absolute(exchange)))
 }
 
-pub(crate) fn ns(server: &str) -> RData {
+/// NS.
+pub fn ns(server: &str) -> RData {
     RData::NS(NS(absolute(server)))
 }
 
-/// Cut into strings as a long text must be.
-pub(crate) fn txt(text: &str) -> RData {
+/// TXT, cut into strings as a long text must be.
+pub fn txt(text: &str) -> RData {
     let strings = text.as_bytes().chunks(255).collect();
     RData::TXT(TXT::from_bytes(strings))
 }
 
-pub(crate) fn address(text: &str) -> RData {
+/// A or AAAA.
+pub fn address(text: &str) -> RData {
     match text.parse().unwrap() {
         IpAddr::V4(ip) => RData::A(A(ip)),
         IpAddr::V6(ip) => RData::AAAA(AAAA(ip)),
