@@ -3,10 +3,13 @@
 //! Exit codes: 0 answered, 1 refused, 2 usage, 75 try later.
 
 mod account;
+mod apply;
 mod customer;
 mod default_address;
+mod document;
 mod domain;
 mod explain;
+mod export;
 mod failure;
 mod forward;
 mod grant;
@@ -55,6 +58,8 @@ pub enum Noun {
     /// Why something happens, and what to do
     #[command(subcommand)]
     Explain(explain::ExplainCommand),
+    Export(export::Export),
+    Apply(apply::Apply),
 }
 
 impl Noun {
@@ -75,6 +80,8 @@ impl Noun {
             Self::Grant(command) => command.run(&operator).await,
             Self::Queue(command) => command.run(&operator).await,
             Self::Explain(command) => command.run(&operator).await,
+            Self::Export(command) => command.run(&operator).await,
+            Self::Apply(command) => command.run(&operator).await,
         }
     }
 }
