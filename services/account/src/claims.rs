@@ -126,6 +126,7 @@ pub(crate) async fn add(
                 customer_id,
                 phc: None,
                 display_name: "",
+                quota_bytes: None,
                 state: ActivityState::Active.into(),
                 revision,
             };

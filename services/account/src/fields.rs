@@ -7,7 +7,7 @@ use postern_mail::{
     limits::{PASSWORD_MAX_BYTES, PASSWORD_MIN_BYTES},
 };
 
-use crate::{error::AccountError, logins};
+use crate::{error::AccountError, logins, store::mailboxes::NO_QUOTA};
 
 /// Free text for people, characters.
 pub(crate) const DISPLAY_NAME_MAX_CHARS: usize = 200;
@@ -20,7 +20,19 @@ pub(crate) const ALLOWED_SENDERS_MAX: usize = 100;
 /// Life of a grant, seconds.
 pub(crate) const GRANT_TTL_SECONDS: std::ops::RangeInclusive<i32> = 300..=3600;
 
+/// Quota of one mailbox, octets.
+pub(crate) const QUOTA_BYTES: std::ops::RangeInclusive<i64> = 1..=1 << 53;
+
 type Checked<T> = Result<T, AccountError>;
+
+/// A quota: absent, none (-1), or octets.
+pub(crate) fn quota(field: &str, bytes: Option<i64>) -> Checked<Option<i64>> {
+    match bytes {
+        None | Some(NO_QUOTA) => Ok(bytes),
+        Some(some) if QUOTA_BYTES.contains(&some) => Ok(bytes),
+        Some(_) => invalid(field, "-1 (no bound of its own) or 1 to 2^53 octets"),
+    }
+}
 
 /// The field and why it is refused.
 pub(crate) fn invalid<T>(field: &str, why: impl Display) -> Checked<T> {

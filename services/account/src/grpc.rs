@@ -6,6 +6,7 @@ mod directory;
 mod domain;
 mod forward;
 mod mailbox;
+mod storage;
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use postern_proto::{
         default_address_service_server::DefaultAddressServiceServer,
         directory_service_server::DirectoryServiceServer, domain_service_server::DomainServiceServer,
         forward_service_server::ForwardServiceServer, mailbox_service_server::MailboxServiceServer,
-        new_password::Secret,
+        new_password::Secret, storage_service_server::StorageServiceServer,
     },
     google::FieldMask,
 };
@@ -44,6 +45,7 @@ pub(crate) fn routes(account: Arc<Account>, changes: Changes, shutdown: &Shutdow
     let domains = domain::Domains(Arc::clone(&account));
     let mailboxes = mailbox::Mailboxes(Arc::clone(&account));
     let forwards = forward::Forwards(Arc::clone(&account));
+    let storage = storage::Storage(Arc::clone(&account));
     let defaults = default_address::DefaultAddresses(Arc::clone(&account));
     let directory = directory::Directory { account, changes, shutdown: shutdown.clone() };
     Routes::new(DirectoryServiceServer::new(directory).max_decoding_message_size(REQUEST_MAX_BYTES))
@@ -51,6 +53,7 @@ pub(crate) fn routes(account: Arc<Account>, changes: Changes, shutdown: &Shutdow
         .add_service(DomainServiceServer::new(domains).max_decoding_message_size(REQUEST_MAX_BYTES))
         .add_service(MailboxServiceServer::new(mailboxes).max_decoding_message_size(REQUEST_MAX_BYTES))
         .add_service(ForwardServiceServer::new(forwards).max_decoding_message_size(REQUEST_MAX_BYTES))
+        .add_service(StorageServiceServer::new(storage).max_decoding_message_size(REQUEST_MAX_BYTES))
         .add_service(DefaultAddressServiceServer::new(defaults).max_decoding_message_size(REQUEST_MAX_BYTES))
 }
 

@@ -20,9 +20,11 @@ mod logins;
 mod mailboxes;
 mod paging;
 mod passwords;
+mod removed;
 mod resolver;
 mod rights;
 mod settings;
+mod storage;
 mod store;
 
 use std::sync::Arc;
@@ -42,6 +44,8 @@ pub(crate) struct Account {
     passwords: Passwords,
     delegation: Delegation,
     new_domains_live: bool,
+    /// How long a removed mailbox can be restored.
+    vault_days: i32,
 }
 
 /// Opens the service: connects to Postgres, checks it, migrates its schema, and returns the gRPC services.
@@ -69,6 +73,7 @@ pub async fn open_with_readiness(
         passwords: Passwords::new(),
         delegation,
         new_domains_live: settings.new_domains_live,
+        vault_days: settings.vault_days.into(),
     };
     delegation::keep_checking(&account, shutdown);
     let ready = Readiness::new().check("postgres", move || {

@@ -2,7 +2,10 @@
 
 use postern_mail::{DomainName, EmailAddress};
 use postern_mesh::identity::Caller;
-use postern_proto::account::v1::{ActivityState, Mailbox};
+use postern_proto::{
+    account::v1::{ActivityState, Mailbox},
+    google::Timestamp,
+};
 use prost::Message as _;
 
 use crate::{
@@ -16,7 +19,7 @@ use crate::{
         audit::Deed,
         forwards,
         mailboxes::{self, MailboxUpdate},
-        requests,
+        requests, storage,
         versions::{self, DomainChange},
     },
 };
@@ -29,6 +32,8 @@ pub(crate) struct NewMailbox {
     pub(crate) address: EmailAddress,
     pub(crate) password: NewPassword,
     pub(crate) display_name: String,
+    /// As in `Mailbox`.
+    pub(crate) quota_bytes: Option<i64>,
     pub(crate) request_id: Option<String>,
 }
 
@@ -40,6 +45,8 @@ pub(crate) struct ChangedMailbox {
     pub(crate) etag: String,
     pub(crate) display_name: Option<String>,
     pub(crate) state: Option<ActivityState>,
+    /// `Some(None)`: what the limits of its customer say.
+    pub(crate) quota_bytes: Option<Option<i64>>,
 }
 
 impl Account {
@@ -87,6 +94,7 @@ impl Account {
             phc: Some(&phc),
             display_name: &new.display_name,
             state: ActivityState::Active.into(),
+            quota_bytes: new.quota_bytes,
             revision: change.version,
         };
         mailboxes::insert(&mut tx, &row).await?;
@@ -112,10 +120,14 @@ impl Account {
         let update = MailboxUpdate {
             display_name: changed.display_name,
             state: changed.state.map(i32::from),
+            quota_bytes: changed.quota_bytes,
             phc: None,
             revoke: suspended,
         };
         mailboxes::update(&mut tx, mailbox.mailbox_id, &update, change.version).await?;
+        if changed.quota_bytes.is_some() {
+            storage::judge(&mut tx, &change.domain).await?;
+        }
         let after = mailboxes::get_in(&mut tx, &changed.name).await?;
         deed(&change, &mailbox, "update").changed(&mut tx, &mailbox, &after).await?;
         let revoked: &[i64] = if suspended { &[mailbox.mailbox_id] } else { &[] };
@@ -147,8 +159,12 @@ impl Account {
         Ok(mailbox)
     }
 
-    /// Removes a mailbox with the forward that it carries, and returns its id.
-    pub(crate) async fn delete_mailbox(&self, caller: &Caller, name: &str) -> Result<i64, AccountError> {
+    /// Removes a mailbox with the forward that it carries, and says until when it can be brought back.
+    pub(crate) async fn delete_mailbox(
+        &self,
+        caller: &Caller,
+        name: &str,
+    ) -> Result<(i64, Option<Timestamp>), AccountError> {
         let (mut tx, mailbox, change) = self.enter_mailbox(caller, name).await?;
         if mailbox.default_box {
             return Err(AccountError::Precondition(format!(
@@ -156,12 +172,12 @@ impl Account {
                 mailbox.domain
             )));
         }
-        mailboxes::remove(&mut tx, mailbox.mailbox_id, change.version).await?;
+        let until = mailboxes::remove(&mut tx, mailbox.mailbox_id, change.version, self.vault_days).await?;
         forwards::remove(&mut tx, &mailbox.address).await?;
         deed(&change, &mailbox, "delete").removed(&mut tx, &mailbox).await?;
         change.announce(&mut tx, &[mailbox.mailbox_id]).await?;
         tx.commit().await.doing("commit the removal of a mailbox")?;
-        Ok(mailbox.mailbox_id)
+        Ok((mailbox.mailbox_id, until))
     }
 
     /// Begins a write to a mailbox: the lock of its domain is held, and the mailbox is as it is under that lock.
@@ -188,12 +204,12 @@ impl Account {
     }
 }
 
-fn deed<'d>(change: &'d DomainChange, mailbox: &'d Mailbox, action: &'static str) -> Deed<'d> {
+pub(crate) fn deed<'d>(change: &'d DomainChange, mailbox: &'d Mailbox, action: &'static str) -> Deed<'d> {
     Deed { customer: &change.customer, kind: "mailbox", name: &mailbox.login, action }
 }
 
 /// One address is one thing.
-async fn refuse_taken(tx: &mut Tx, address: &EmailAddress, key: &str) -> Result<(), AccountError> {
+pub(crate) async fn refuse_taken(tx: &mut Tx, address: &EmailAddress, key: &str) -> Result<(), AccountError> {
     if mailboxes::exists(tx, key).await? {
         return Err(AccountError::AlreadyExists(format!("{address} is a mailbox already")));
     }

@@ -3,7 +3,7 @@
 //! Explicit beats catch-all, whatever was created first (PROMISES.md, promise 5): a mailbox or forward of exactly this name,
 //! then `user` for `user+tag`, then postmaster and abuse to the default box, then the rule of the domain.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use postern_mail::EmailAddress;
 use postern_proto::account::v1::{
@@ -20,6 +20,8 @@ pub(crate) struct Snapshot {
     pub(crate) mailboxes: HashMap<String, i64>,
     pub(crate) forwards: HashMap<String, ForwardRow>,
     pub(crate) domains: HashMap<String, DomainRow>,
+    /// Mailboxes that hold as much as they may.
+    pub(crate) full: HashSet<i64>,
 }
 
 #[derive(Clone, Debug)]
@@ -86,12 +88,15 @@ impl Question {
 /// Answers where an address leads.
 pub(crate) fn resolve(question: &Question, snapshot: &Snapshot) -> Resolution {
     let domain = snapshot.domains.get(question.domain());
-    let outcome = match domain.and_then(|row| row.hosted.as_ref()) {
+    let mut outcome = match domain.and_then(|row| row.hosted.as_ref()) {
         None => Outcome::Remote(RemoteOutcome {}),
         Some(hosted) if hosted.state != DomainState::Live => Outcome::NotLive(NotLiveOutcome {}),
         Some(hosted) if hosted.alias_of.is_some() => under_second_name(question, snapshot),
         Some(hosted) => local(question, snapshot, hosted),
     };
+    if let Outcome::Local(LocalOutcome { mailbox: Some(mailbox), .. }) = &mut outcome {
+        mailbox.full = snapshot.full.contains(&mailbox.mailbox_id);
+    }
     Resolution {
         address: question.exact.clone(),
         domain: question.domain().to_owned(),

@@ -46,6 +46,17 @@ pub struct Settings {
     #[command(flatten)]
     pub delegation: DelegationSettings,
 
+    /// Days for which what was removed can be restored
+    #[arg(
+        long = "vault-days",
+        id = "account-vault-days",
+        env = "POSTERN_VAULT_DAYS",
+        value_name = "DAYS",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u16).range(1..=3650)
+    )]
+    pub vault_days: u16,
+
     /// Address of the gRPC door
     #[arg(long, env = "POSTERN_ACCOUNT_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7101")]
     pub account_listen: SocketAddr,

@@ -12,7 +12,9 @@ pub(crate) mod domains;
 pub(crate) mod forwards;
 pub(crate) mod logins;
 pub(crate) mod mailboxes;
+pub(crate) mod removed;
 pub(crate) mod requests;
+pub(crate) mod storage;
 pub(crate) mod versions;
 
 use std::{

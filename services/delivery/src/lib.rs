@@ -11,10 +11,14 @@ pub mod lock;
 pub mod maildrop;
 pub mod outbound;
 pub mod queue;
+mod references;
 pub mod route;
 pub mod settings;
 pub mod store;
 pub mod sweep;
+pub mod transfer;
+pub mod usage;
+pub mod vault;
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,6 +41,8 @@ use lock::Locks;
 use maildrop::Maildrops;
 use queue::{QueueParts, QueueStore, StoredContents};
 use store::Store;
+use transfer::Importer;
+use vault::{Vault, destroy::Destroyer};
 
 /// A request of a million uids to delete, octets.
 const CLOSE_MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -68,7 +74,7 @@ pub async fn open_with_readiness(
     let store = Store::open(&settings.database_url, settings.database_connections).await?;
     let locks = Locks::open(&settings.redis_url).await?;
     let directory = Directory::new(account.clone(), shutdown);
-    let rights = grpc::rights::Rights::new(directory.clone(), account);
+    let rights = grpc::rights::Rights::new(directory.clone(), account.clone());
     // Who holds the leases of the rows that are accepted here.
     let replica = Uuid::new_v4();
     let acceptor = Acceptor::start(&store, replica);
@@ -83,26 +89,43 @@ pub async fn open_with_readiness(
         let every = Duration::from_secs(settings.sweep_seconds);
         shutdown.spawn(sweep::run(store.clone(), blobs.clone(), every, shutdown.clone()));
     }
+    let budget = Budget::new(settings.content_memory_bytes);
+    let limits = IngestLimits {
+        inline_max_bytes: settings.inline_max_bytes,
+        message_max_bytes: Some(settings.message_max_bytes).filter(|max| *max > 0),
+    };
     let submission = grpc::submission::SubmissionDoor {
         acceptor,
         directory: directory.clone(),
         blobs: blobs.clone(),
-        budget: Budget::new(settings.content_memory_bytes),
-        limits: IngestLimits {
-            inline_max_bytes: settings.inline_max_bytes,
-            message_max_bytes: Some(settings.message_max_bytes).filter(|max| *max > 0),
-        },
+        budget: budget.clone(),
+        limits,
         queue: queue.handle.clone(),
         mail_host: settings.mail_host.as_str().into(),
     };
-    let maildrops = Maildrops::new(store.clone(), locks.clone(), blobs, directory);
+    let maildrops = Maildrops::new(store.clone(), locks.clone(), blobs.clone(), directory.clone());
+    let vault = Vault::new(store.clone(), blobs.clone(), maildrops.clone(), settings.vault_days);
+    shutdown.spawn(usage::run(store.clone(), account.clone(), shutdown.clone()));
+    if settings.sweep_seconds > 0 {
+        let every = Duration::from_secs(settings.sweep_seconds);
+        let destroyer = Destroyer::new(vault.clone(), directory.clone(), account);
+        shutdown.spawn(vault::destroy::run(destroyer, every, shutdown.clone()));
+    }
+    let boxes = grpc::r#box::BoxDoor {
+        store: store.clone(),
+        maildrops: maildrops.clone(),
+        vault,
+        importer: Importer::new(store.clone(), blobs, budget, limits),
+        directory,
+        rights: rights.clone(),
+    };
     let ready = readiness(&store, &locks);
     let routes = Routes::new(SubmissionServiceServer::new(submission))
         .add_service(
             MaildropServiceServer::new(grpc::maildrop::MaildropDoor::new(maildrops))
                 .max_decoding_message_size(CLOSE_MAX_BYTES),
         )
-        .add_service(BoxServiceServer::new(grpc::r#box::BoxDoor::new(store, rights.clone())))
+        .add_service(BoxServiceServer::new(boxes))
         .add_service(LockServiceServer::new(grpc::lock::LockDoor::new(locks, rights)))
         .add_service(QueueServiceServer::new(grpc::queue::QueueDoor::new(queue)));
     Ok((routes, ready))

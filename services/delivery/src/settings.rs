@@ -62,6 +62,17 @@ pub struct Settings {
     #[arg(long, env = "POSTERN_SWEEP_SECONDS", value_name = "SECONDS", default_value_t = 3600)]
     pub sweep_seconds: u64,
 
+    /// Days for which what was cleared from a box can be brought back
+    #[arg(
+        long = "vault-days",
+        id = "delivery-vault-days",
+        env = "POSTERN_VAULT_DAYS",
+        value_name = "DAYS",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u16).range(1..=3650)
+    )]
+    pub vault_days: u16,
+
     /// Send all outside mail to this host instead of the recipients' MX hosts, host:port
     #[arg(long, env = "POSTERN_SMARTHOST", value_name = "HOST:PORT")]
     pub smarthost: Option<String>,

@@ -16,6 +16,8 @@ use sqlx::{
 };
 use tokio::sync::Semaphore;
 
+use crate::usage::ChangedBoxes;
+
 /// Waiting for a free connection, seconds. A caller that waits longer is better told to try again.
 const ACQUIRE_SECONDS: u64 = 3;
 /// One replica at a time creates the schema.
@@ -30,6 +32,7 @@ pub struct Store {
     pool: PgPool,
     options: PgConnectOptions,
     lanes: Arc<Lanes>,
+    changed: ChangedBoxes,
 }
 
 /// Connections of the read path. A pool of sqlx asks the server a second time whenever a connection comes back; here a
@@ -84,13 +87,23 @@ impl Store {
             .map_err(refused)?;
         sqlx::migrate!("./migrations").run(&pool).await.map_err(refused)?;
         let places = Semaphore::new(connections as usize);
-        Ok(Self { pool, options, lanes: Arc::new(Lanes { idle: Mutex::default(), places }) })
+        Ok(Self {
+            pool,
+            options,
+            lanes: Arc::new(Lanes { idle: Mutex::default(), places }),
+            changed: ChangedBoxes::default(),
+        })
     }
 
     /// The shared connections.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// Boxes that this process changed; whoever commits a change notes it here.
+    pub(crate) fn changed(&self) -> &ChangedBoxes {
+        &self.changed
     }
 
     /// A connection of one's own, outside the pool.

@@ -1,8 +1,8 @@
-//! Takes away what nobody refers to: blobs of submissions that never were committed, and messages without entry and
-//! without queue row.
+//! Takes away what nobody refers to: blobs of submissions that never were committed, and messages without entry,
+//! vault row and queue row.
 //!
 //! Both are rare: deletes remove their messages and blobs at once. Nothing is removed that is younger than an hour, and
-//! nothing on the word of references_count alone: a query proves that neither an entry nor a queue row is left.
+//! nothing on the word of references_count alone: a query proves that neither an entry nor a vault or queue row is left.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -92,12 +92,13 @@ async fn sweep_messages(store: &Store, age: Duration) -> Result<u64, sqlx::Error
     }
 }
 
-/// Entries have no index by message: this reads all of them, and there is hardly ever a suspect.
+/// Entries and the vault have no index by message: this reads all of them, and there is hardly ever a suspect.
 async fn remove_unreferenced(store: &Store, suspects: &[Uuid]) -> Result<u64, sqlx::Error> {
     let removed = sqlx::query(
         "DELETE FROM messages m WHERE m.id = ANY ($1) AND m.references_count <= 0
             AND NOT EXISTS (SELECT FROM queue q WHERE q.message_id = m.id)
-            AND m.id NOT IN (SELECT message_id FROM entries WHERE message_id = ANY ($1))",
+            AND m.id NOT IN (SELECT message_id FROM entries WHERE message_id = ANY ($1))
+            AND m.id NOT IN (SELECT message_id FROM vault WHERE message_id = ANY ($1))",
     )
     .bind(suspects)
     .execute(store.pool())

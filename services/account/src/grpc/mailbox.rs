@@ -51,6 +51,7 @@ impl MailboxService for Mailboxes {
         let new = NewMailbox {
             address: fields::local_address("address", &request.address)?,
             display_name: fields::display_name("display_name", &request.display_name)?,
+            quota_bytes: fields::quota("quota_bytes", request.quota_bytes)?,
             request_id: fields::request_id(&request.request_id)?,
             password: new_password(&caller, request.password)?,
         };
@@ -64,7 +65,7 @@ impl MailboxService for Mailboxes {
     ) -> Result<Response<UpdateMailboxResponse>, Status> {
         let (caller, request) = opened(request)?;
         let mailbox = present("mailbox", request.mailbox)?;
-        let paths = mask(request.update_mask.as_ref(), &["display_name", "state"])?;
+        let paths = mask(request.update_mask.as_ref(), &["display_name", "state", "quota_bytes"])?;
         // A default box has no address, so its login names it.
         let name = if mailbox.address.is_empty() { &mailbox.login } else { &mailbox.address };
         let mut changed = ChangedMailbox {
@@ -72,9 +73,13 @@ impl MailboxService for Mailboxes {
             etag: mailbox.etag,
             display_name: None,
             state: None,
+            quota_bytes: None,
         };
         if paths.contains(&"display_name") {
             changed.display_name = Some(fields::display_name("mailbox.display_name", &mailbox.display_name)?);
+        }
+        if paths.contains(&"quota_bytes") {
+            changed.quota_bytes = Some(fields::quota("mailbox.quota_bytes", mailbox.quota_bytes)?);
         }
         if paths.contains(&"state") {
             operators_only(&caller, "mailbox.state")?;
@@ -101,21 +106,38 @@ impl MailboxService for Mailboxes {
     ) -> Result<Response<DeleteMailboxResponse>, Status> {
         let (caller, request) = opened(request)?;
         let name = fields::mailbox_name("address", &request.address)?;
-        let mailbox_id = self.0.delete_mailbox(&caller, &name).await?;
-        Ok(Response::new(DeleteMailboxResponse { mailbox_id, ..DeleteMailboxResponse::default() }))
+        let (mailbox_id, restorable_until_time) = self.0.delete_mailbox(&caller, &name).await?;
+        let removed =
+            DeleteMailboxResponse { mailbox_id, restorable_until_time, ..DeleteMailboxResponse::default() };
+        Ok(Response::new(removed))
     }
 
     async fn list_removed_mailboxes(
         &self,
-        _request: Request<ListRemovedMailboxesRequest>,
+        request: Request<ListRemovedMailboxesRequest>,
     ) -> Result<Response<ListRemovedMailboxesResponse>, Status> {
-        Err(Status::unimplemented("not built yet"))
+        let (caller, request) = opened(request)?;
+        let domain = fields::domain("domain", &request.domain)?;
+        let address = match request.address.as_str() {
+            "" => None,
+            address => Some(fields::mailbox_name("address", address)?),
+        };
+        let page = Page::new(request.page_size, &request.page_token)?;
+        let (mailboxes, next_page_token) =
+            self.0.removed_mailboxes(&caller, &domain, address.as_deref(), &page).await?;
+        Ok(Response::new(ListRemovedMailboxesResponse { mailboxes, next_page_token }))
     }
 
     async fn restore_mailbox(
         &self,
-        _request: Request<RestoreMailboxRequest>,
+        request: Request<RestoreMailboxRequest>,
     ) -> Result<Response<RestoreMailboxResponse>, Status> {
-        Err(Status::unimplemented("not built yet"))
+        let (caller, RestoreMailboxRequest { address, mailbox_id }) = opened(request)?;
+        let name = fields::mailbox_name("address", &address)?;
+        let restored = self.0.restore_mailbox(&caller, &name, mailbox_id).await?;
+        Ok(Response::new(RestoreMailboxResponse {
+            mailbox: Some(restored.mailbox),
+            merge_from_mailbox_id: restored.merge_from.unwrap_or(0),
+        }))
     }
 }

@@ -36,6 +36,7 @@ fn house(default_rule: DefaultRule) -> Snapshot {
             ("lost.test".into(), hosted(DomainState::Lost, DefaultRule::Box)),
             ("removed.test".into(), DomainRow { version: 9, hosted: None }),
         ]),
+        full: HashSet::new(),
     }
 }
 

@@ -15,12 +15,16 @@ use crate::{
 /// Kinds of rows in the answer of `SNAPSHOT`.
 const MAILBOX: i16 = 1;
 const FORWARD: i16 = 2;
+const FULL: i16 = 6;
 
 /// $1: canonical addresses, with and without their tags. $2: their domains.
 const SNAPSHOT: &str = "\
     select 1::smallint as kind, login as name, mailbox_id as number, null::bigint as hosted_box, null::smallint as state, \
         null::text as alias_of, null::smallint as action, null::text as target, null::text[] as targets, false as keep_copy \
     from mailboxes where login = any($1) and removed_time is null \
+    union all \
+    select 6::smallint, login, mailbox_id, null, null, null, null, null, null, false from mailboxes \
+    where over_quota and removed_time is null and login = any($1 || array(select login from domains where domain = any($2))) \
     union all \
     select 2::smallint, address, 0, null, null, null, null, null, targets, keep_copy from forwards where address = any($1) \
     union all \
@@ -89,6 +93,9 @@ fn assemble(rows: &[PgRow]) -> Result<Snapshot, AccountError> {
         match row.try_get::<i16, _>("kind").doing(DOING)? {
             MAILBOX => {
                 snapshot.mailboxes.insert(name, row.try_get("number").doing(DOING)?);
+            }
+            FULL => {
+                snapshot.full.insert(row.try_get("number").doing(DOING)?);
             }
             FORWARD => {
                 let targets = row.try_get("targets").doing(DOING)?;
@@ -167,10 +174,11 @@ pub(crate) async fn mailbox(pool: &PgPool, mailbox_id: i64) -> Result<Option<Mai
     read!(
         sqlx::query(
             "select m.mailbox_id, m.address, m.domain, v.version, c.login as customer, m.credential_version, m.state, \
-             c.state as customer_state, m.removed_time is not null as removed, coalesce(d.auth_only, false) as auth_only \
+             c.state as customer_state, m.removed_time is not null as removed, coalesce(d.auth_only, false) as auth_only, \
+             r.quota_bytes, coalesce(r.over_quota, false) as over_quota \
              from mailboxes m join versions v on v.domain = m.domain \
              join customers c on c.customer_id = m.customer_id left join domains d on d.domain = m.domain \
-             where m.mailbox_id = $1",
+             left join box_room r on r.mailbox_id = m.mailbox_id where m.mailbox_id = $1",
         )
         .bind(mailbox_id)
         .try_map(|row: PgRow| {
@@ -184,6 +192,8 @@ pub(crate) async fn mailbox(pool: &PgPool, mailbox_id: i64) -> Result<Option<Mai
                 state: activity(&row)?,
                 removed: row.try_get("removed")?,
                 auth_only: row.try_get("auth_only")?,
+                full: row.try_get("over_quota")?,
+                quota_bytes: row.try_get("quota_bytes")?,
                 domain,
                 ..MailboxIdentity::default()
             })

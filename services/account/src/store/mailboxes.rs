@@ -1,7 +1,7 @@
 //! Rows of mailboxes. Removed ones stay: an id means the same box for ever.
 
 use postern_mail::DomainName;
-use postern_proto::account::v1::Mailbox;
+use postern_proto::{account::v1::Mailbox, google::Timestamp};
 use sqlx::{PgPool, Row as _, postgres::PgRow};
 
 use super::{Tx, customers::small, etag, number, read, timestamp};
@@ -10,13 +10,17 @@ use crate::{
     paging::Page,
 };
 
+/// A quota that is none.
+pub(crate) const NO_QUOTA: i64 = -1;
+
 macro_rules! select_mailboxes {
     ($rest:literal) => {
         concat!(
             "select mailbox_id, address, login, domain, state, default_box, display_name, credential_version, revision, \
+             quota_bytes, over_quota, coalesce(used_bytes, 0) as used_bytes, \
              (extract(epoch from create_time) * 1000000)::bigint as create_micros, \
              (extract(epoch from update_time) * 1000000)::bigint as update_micros \
-             from mailboxes where removed_time is null and ",
+             from mailboxes left join box_usage using (mailbox_id) where removed_time is null and ",
             $rest
         )
     };
@@ -33,6 +37,8 @@ pub(crate) struct NewMailbox<'m> {
     pub(crate) phc: Option<&'m str>,
     pub(crate) display_name: &'m str,
     pub(crate) state: i32,
+    /// As in `Mailbox`.
+    pub(crate) quota_bytes: Option<i64>,
     pub(crate) revision: i64,
 }
 
@@ -41,6 +47,8 @@ pub(crate) struct NewMailbox<'m> {
 pub(crate) struct MailboxUpdate {
     pub(crate) display_name: Option<String>,
     pub(crate) state: Option<i32>,
+    /// `Some(None)`: what the limits of its customer say.
+    pub(crate) quota_bytes: Option<Option<i64>>,
     /// A new PHC string.
     pub(crate) phc: Option<String>,
     /// Its credentials die.
@@ -113,8 +121,8 @@ pub(crate) async fn exists(tx: &mut Tx, address: &str) -> Result<bool, AccountEr
 /// Adds a mailbox and returns its id.
 pub(crate) async fn insert(tx: &mut Tx, new: &NewMailbox<'_>) -> Result<i64, AccountError> {
     sqlx::query_scalar(
-        "insert into mailboxes (address, login, domain, customer_id, default_box, password_phc, display_name, state, revision) \
-         values ($1, $2, $3, $4, $1 = '', $5, $6, $7, $8) returning mailbox_id",
+        "insert into mailboxes (address, login, domain, customer_id, default_box, password_phc, display_name, state, revision, quota_bytes) \
+         values ($1, $2, $3, $4, $1 = '', $5, $6, $7, $8, $9) returning mailbox_id",
     )
     .bind(new.address)
     .bind(new.login)
@@ -124,6 +132,7 @@ pub(crate) async fn insert(tx: &mut Tx, new: &NewMailbox<'_>) -> Result<i64, Acc
     .bind(new.display_name)
     .bind(small(new.state))
     .bind(new.revision)
+    .bind(new.quota_bytes)
     .fetch_one(&mut **tx)
     .await
     .doing("add a mailbox")
@@ -138,7 +147,7 @@ pub(crate) async fn update(
     sqlx::query(
         "update mailboxes set display_name = coalesce($2, display_name), state = coalesce($3, state), \
          password_phc = coalesce($4, password_phc), credential_version = credential_version + $5, revision = $6, \
-         update_time = now() where mailbox_id = $1",
+         quota_bytes = case when $7 then $8 else quota_bytes end, update_time = now() where mailbox_id = $1",
     )
     .bind(mailbox_id)
     .bind(update.display_name.as_deref())
@@ -146,6 +155,8 @@ pub(crate) async fn update(
     .bind(update.phc.as_deref())
     .bind(i64::from(update.revoke))
     .bind(revision)
+    .bind(update.quota_bytes.is_some())
+    .bind(update.quota_bytes.flatten())
     .execute(&mut **tx)
     .await
     .doing("change a mailbox")
@@ -171,18 +182,26 @@ pub(crate) async fn revoke(
     .doing("revoke credentials")
 }
 
-/// Removes one mailbox: its address is free, its password is gone, its row stays.
-pub(crate) async fn remove(tx: &mut Tx, mailbox_id: i64, revision: i64) -> Result<(), AccountError> {
+/// Removes one mailbox: its address is free, nobody logs in to it, its row stays. Its password stays with it until its mail is
+/// destroyed, so that bringing it back brings back all of it. Returns until when it can be brought back.
+pub(crate) async fn remove(
+    tx: &mut Tx,
+    mailbox_id: i64,
+    revision: i64,
+    vault_days: i32,
+) -> Result<Option<Timestamp>, AccountError> {
     sqlx::query(
-        "update mailboxes set removed_time = now(), update_time = now(), password_phc = null, \
-         credential_version = credential_version + 1, revision = $2 where mailbox_id = $1",
+        "update mailboxes set removed_time = now(), update_time = now(), \
+         credential_version = credential_version + 1, revision = $2 where mailbox_id = $1 \
+         returning (extract(epoch from removed_time + make_interval(days => $3)) * 1000000)::bigint as until_micros",
     )
     .bind(mailbox_id)
     .bind(revision)
-    .execute(&mut **tx)
+    .bind(vault_days)
+    .try_map(|row: PgRow| timestamp(&row, "until_micros"))
+    .fetch_one(&mut **tx)
     .await
     .doing("remove a mailbox")
-    .map(drop)
 }
 
 /// Login of the customer of the mailbox with this login.
@@ -202,7 +221,7 @@ pub(crate) async fn owner(pool: &PgPool, login: &str) -> Result<Option<(i64, Str
 /// Removes all mailboxes of a domain and returns their ids.
 pub(crate) async fn remove_all(tx: &mut Tx, domain: &str, revision: i64) -> Result<Vec<i64>, AccountError> {
     sqlx::query_scalar(
-        "update mailboxes set removed_time = now(), update_time = now(), password_phc = null, \
+        "update mailboxes set removed_time = now(), update_time = now(), \
          credential_version = credential_version + 1, revision = $2 \
          where domain = $1 and removed_time is null returning mailbox_id",
     )
@@ -214,6 +233,7 @@ pub(crate) async fn remove_all(tx: &mut Tx, domain: &str, revision: i64) -> Resu
 }
 
 fn mailbox(row: &PgRow) -> Result<Mailbox, sqlx::Error> {
+    let quota_bytes: Option<i64> = row.try_get("quota_bytes")?;
     Ok(Mailbox {
         mailbox_id: row.try_get("mailbox_id")?,
         address: row.try_get("address")?,
@@ -223,6 +243,10 @@ fn mailbox(row: &PgRow) -> Result<Mailbox, sqlx::Error> {
         default_box: row.try_get("default_box")?,
         display_name: row.try_get("display_name")?,
         credential_version: row.try_get("credential_version")?,
+        quota_bytes,
+        effective_quota_bytes: quota_bytes.filter(|quota| *quota != NO_QUOTA),
+        used_bytes: row.try_get("used_bytes")?,
+        full: row.try_get("over_quota")?,
         create_time: timestamp(row, "create_micros")?,
         update_time: timestamp(row, "update_micros")?,
         etag: etag(row.try_get("revision")?),

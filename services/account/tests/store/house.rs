@@ -155,6 +155,7 @@ impl Replica {
             database_connections: 8,
             new_domains_live,
             delegation,
+            vault_days: 30,
             account_listen: "127.0.0.1:0".parse().unwrap(),
         };
         let shutdown = Shutdown::new();

@@ -138,6 +138,7 @@ async fn a_database_that_may_lose_commits_is_refused() {
         database_connections: 1,
         new_domains_live: false,
         delegation: Default::default(),
+        vault_days: 30,
         account_listen: "127.0.0.1:0".parse().unwrap(),
     };
     let error = postern_account::open(&settings, &Shutdown::new()).await.map(drop).unwrap_err().to_string();

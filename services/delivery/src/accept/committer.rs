@@ -199,6 +199,7 @@ impl Committer {
         match tokio::time::timeout_at(give_up, write::write(&mut connection, jobs, self.lease_owner)).await {
             Ok(Ok(outcomes)) => {
                 self.connection = Some(connection);
+                self.store.changed().note(boxes_of(jobs));
                 Attempt::Done(outcomes)
             }
             Ok(Err(error)) => {
@@ -236,6 +237,10 @@ fn fail_all(jobs: Vec<Job>, error: &AcceptError) {
     for job in jobs {
         job.answer(Err(error.clone()));
     }
+}
+
+fn boxes_of(jobs: &[Job]) -> impl Iterator<Item = i64> {
+    jobs.iter().flat_map(|job| &job.units).flat_map(|unit| &unit.entries).map(|entry| entry.mailbox_id)
 }
 
 fn ids_of(jobs: &[Job]) -> Vec<String> {

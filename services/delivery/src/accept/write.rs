@@ -36,7 +36,8 @@ macro_rules! insert_sql {
                 SELECT mailbox_id, sum(size_bytes)::bigint, count(*) FROM new_entries
                 GROUP BY mailbox_id ORDER BY mailbox_id
                 ON CONFLICT (mailbox_id) DO UPDATE SET used_bytes = m.used_bytes + excluded.used_bytes,
-                    message_count = m.message_count + excluded.message_count
+                    message_count = m.message_count + excluded.message_count,
+                    usage_version = m.usage_version + 1
                 RETURNING 1
             ), new_queue AS (
                 INSERT INTO queue (message_id, recipient, recipient_domain, via, class, customer,

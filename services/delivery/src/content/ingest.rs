@@ -103,7 +103,8 @@ pub struct Ingest {
     blobs: Blobs,
     budget: Budget,
     limits: IngestLimits,
-    scan: HeaderScan,
+    /// `None`: it is kept as it is.
+    scan: Option<HeaderScan>,
     sink: Sink,
     /// What is in memory: all of it, or the beginning of what went to the blob store.
     gathered: Vec<Bytes>,
@@ -123,7 +124,7 @@ impl Ingest {
             blobs: blobs.clone(),
             budget: budget.clone(),
             limits,
-            scan: HeaderScan::default(),
+            scan: Some(HeaderScan::default()),
             sink: Sink::Memory,
             gathered: Vec::new(),
             gathered_bytes: 0,
@@ -134,13 +135,22 @@ impl Ingest {
         }
     }
 
+    /// Begins a message that was received elsewhere, or long ago: its header is not looked at, nothing is taken out.
+    #[must_use]
+    pub fn verbatim(id: MessageId, blobs: &Blobs, budget: &Budget, limits: IngestLimits) -> Self {
+        Self { scan: None, ..Self::begin(id, blobs, budget, limits) }
+    }
+
     /// Takes the next octets.
     ///
     /// # Errors
     /// The message is refused for what it is, or it cannot be kept now.
     pub async fn push(&mut self, octets: Bytes) -> Result<(), IngestError> {
         let mut kept = Vec::new();
-        self.scan.push(octets, &mut kept).map_err(IngestError::Message)?;
+        match &mut self.scan {
+            Some(scan) => scan.push(octets, &mut kept).map_err(IngestError::Message)?,
+            None => kept.push(octets),
+        }
         self.keep(kept).await
     }
 
@@ -150,7 +160,10 @@ impl Ingest {
     /// As [`Self::push`].
     pub async fn finish(mut self) -> Result<Ingested, IngestError> {
         let mut rest = Vec::new();
-        let found = std::mem::take(&mut self.scan).finish(&mut rest).map_err(IngestError::Message)?;
+        let found = match self.scan.take() {
+            Some(scan) => scan.finish(&mut rest).map_err(IngestError::Message)?,
+            None => Found::default(),
+        };
         self.keep(rest).await?;
         if self.content_bytes > 0 && self.last != *b"\r\n" {
             // RFC 5321 section 4.1.1.4: the line end before the dot belongs to the message.

@@ -1,22 +1,39 @@
-//! `BoxService`: a look at a box from outside a session.
+//! `BoxService`: a look at a box from outside a session, and what owners and support do to it, translated to `vault` and
+//! `transfer`.
 
-use futures_util::stream::BoxStream;
+mod export;
+mod import;
+
+use futures_util::{StreamExt as _, stream::BoxStream};
 use postern_mail::Reason;
-use postern_mesh::failure;
+use postern_mesh::{directory::Directory, failure, identity::Caller};
 use postern_proto::{
+    account::v1::MailboxIdentity,
     delivery::v1::{
-        Box as MailBox, ClearBoxRequest, ClearBoxResponse, ExportMessagesRequest, ExportMessagesResponse,
-        GetBoxRequest, GetBoxResponse, ImportMessagesRequest, ImportMessagesResponse, ListClearingsRequest,
-        ListClearingsResponse, MoveMessagesRequest, MoveMessagesResponse, RestoreBoxRequest,
-        RestoreBoxResponse, box_service_server::BoxService,
+        Box as MailBox, ClearBoxRequest, ClearBoxResponse, ClearScope, Clearing as ClearingMessage,
+        ExportMessagesRequest, ExportMessagesResponse, GetBoxRequest, GetBoxResponse, ImportMessagesRequest,
+        ImportMessagesResponse, ListClearingsRequest, ListClearingsResponse, MoveMessagesRequest,
+        MoveMessagesResponse, RestoreBoxRequest, RestoreBoxResponse, box_service_server::BoxService,
     },
     google::Timestamp,
 };
+use serde::Serialize;
 use sqlx::{Row as _, postgres::PgRow};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::rights::{Rights, opened};
-use crate::store::Store;
+use super::rights::{Deed, Rights, opened};
+use crate::{
+    maildrop::Maildrops,
+    store::Store,
+    transfer::Importer,
+    vault::{Cleared, Clearing, Scope, Vault, VaultError},
+};
+
+/// Answers of an export on their way.
+const ANSWERS_AHEAD: usize = 2;
 
 /// A box that never got mail has no row: it is an empty one. Times as microseconds of the Unix epoch.
 const GET: &str = "
@@ -24,18 +41,41 @@ SELECT (SELECT generation FROM store) AS generation, m.used_bytes, m.message_cou
     (SELECT (extract(epoch FROM accept_time) * 1000000)::bigint FROM entries
         WHERE mailbox_id = $1 ORDER BY uid LIMIT 1) AS oldest,
     (SELECT (extract(epoch FROM accept_time) * 1000000)::bigint FROM entries
-        WHERE mailbox_id = $1 ORDER BY uid DESC LIMIT 1) AS newest
-FROM (SELECT 1) AS one LEFT JOIN mailboxes m ON m.mailbox_id = $1";
+        WHERE mailbox_id = $1 ORDER BY uid DESC LIMIT 1) AS newest,
+    v.messages AS vault_messages, v.bytes AS vault_bytes
+FROM (SELECT count(*) AS messages, coalesce(sum(size_bytes), 0)::bigint AS bytes FROM vault WHERE mailbox_id = $1) AS v
+LEFT JOIN mailboxes m ON m.mailbox_id = $1";
 
 /// The door.
 pub(crate) struct BoxDoor {
-    store: Store,
-    rights: Rights,
+    pub(crate) store: Store,
+    pub(crate) maildrops: Maildrops,
+    pub(crate) vault: Vault,
+    pub(crate) importer: Importer,
+    pub(crate) directory: Directory,
+    pub(crate) rights: Rights,
 }
 
 impl BoxDoor {
-    pub(crate) fn new(store: Store, rights: Rights) -> Self {
-        Self { store, rights }
+    /// Refuses a caller whose box this is not.
+    async fn may_touch(&self, caller: &Caller, mailbox_id: i64) -> Result<(), Status> {
+        self.rights.may_touch_box(caller, mailbox_id, || not_found(mailbox_id)).await
+    }
+
+    /// The mailbox of a box, removed or not.
+    async fn mailbox(&self, mailbox_id: i64) -> Result<Arc<MailboxIdentity>, Status> {
+        let known = self.directory.mailbox(mailbox_id).await.map_err(|status| {
+            tracing::warn!(mailbox_id, error = status.message(), "a mailbox cannot be looked up now");
+            failure::status(Reason::Unavailable)
+        })?;
+        known.ok_or_else(|| not_found(mailbox_id))
+    }
+
+    async fn record<T: Serialize>(&self, caller: &Caller, mailbox_id: i64, action: &'static str, done: &T) {
+        let after_json = serde_json::to_string(done).unwrap_or_default();
+        self.rights
+            .record(caller, Deed { mailbox_id, kind: "box", action, after_json, ..Deed::default() })
+            .await;
     }
 }
 
@@ -43,58 +83,129 @@ impl BoxDoor {
 impl BoxService for BoxDoor {
     async fn get_box(&self, request: Request<GetBoxRequest>) -> Result<Response<GetBoxResponse>, Status> {
         let (caller, GetBoxRequest { mailbox_id }) = opened(request)?;
-        self.rights.may_touch_box(&caller, mailbox_id, || not_found(mailbox_id)).await?;
+        self.may_touch(&caller, mailbox_id).await?;
         let ask = || sqlx::query(GET).bind(mailbox_id);
         let row = self.store.read_one(ask).await.and_then(|row| mail_box(mailbox_id, &row));
-        let found = row.map_err(|error| {
-            tracing::warn!(%error, mailbox_id, "a box cannot be looked at now");
-            failure::status_with(Reason::Unavailable, error.to_string())
-        })?;
+        let found = row.map_err(|error| away(mailbox_id, &error))?;
         Ok(Response::new(GetBoxResponse { r#box: Some(found) }))
     }
 
     async fn clear_box(
         &self,
-        _request: Request<ClearBoxRequest>,
+        request: Request<ClearBoxRequest>,
     ) -> Result<Response<ClearBoxResponse>, Status> {
-        Err(Status::unimplemented("not built yet"))
+        let (caller, ClearBoxRequest { mailbox_id, scope, validate_only }) = opened(request)?;
+        let scope = match ClearScope::try_from(scope) {
+            Ok(ClearScope::Damaged) => Scope::Damaged,
+            Ok(ClearScope::All) => Scope::All,
+            _ => return Err(invalid("scope: DAMAGED or ALL")),
+        };
+        self.may_touch(&caller, mailbox_id).await?;
+        self.mailbox(mailbox_id).await?;
+        let cleared = self.vault.clear(mailbox_id, scope, validate_only).await;
+        let cleared = clear_response(cleared.map_err(|error| refused(mailbox_id, &error))?);
+        if !validate_only && cleared.cleared_count > 0 {
+            tracing::info!(
+                mailbox_id,
+                messages = cleared.cleared_count,
+                ?scope,
+                "messages went to the vault"
+            );
+            self.record(&caller, mailbox_id, "clear", &cleared).await;
+        }
+        Ok(Response::new(cleared))
     }
 
     async fn list_clearings(
         &self,
-        _request: Request<ListClearingsRequest>,
+        request: Request<ListClearingsRequest>,
     ) -> Result<Response<ListClearingsResponse>, Status> {
-        Err(Status::unimplemented("not built yet"))
+        let (caller, ListClearingsRequest { mailbox_id }) = opened(request)?;
+        self.may_touch(&caller, mailbox_id).await?;
+        let clearings =
+            self.vault.clearings(mailbox_id).await.map_err(|error| refused(mailbox_id, &error))?;
+        let clearings =
+            clearings.into_iter().map(|clearing| clearing_message(mailbox_id, clearing)).collect();
+        Ok(Response::new(ListClearingsResponse { clearings }))
     }
 
     async fn restore_box(
         &self,
-        _request: Request<RestoreBoxRequest>,
+        request: Request<RestoreBoxRequest>,
     ) -> Result<Response<RestoreBoxResponse>, Status> {
-        Err(Status::unimplemented("not built yet"))
+        let (caller, RestoreBoxRequest { mailbox_id, clearing_id }) = opened(request)?;
+        self.may_touch(&caller, mailbox_id).await?;
+        let restored = self.vault.restore(mailbox_id, clearing_id).await;
+        let restored_count = restored.map_err(|error| refused(mailbox_id, &error))?;
+        let restored = RestoreBoxResponse { restored_count };
+        if restored_count > 0 {
+            self.record(&caller, mailbox_id, "restore", &restored).await;
+        }
+        Ok(Response::new(restored))
     }
 
     async fn move_messages(
         &self,
-        _request: Request<MoveMessagesRequest>,
+        request: Request<MoveMessagesRequest>,
     ) -> Result<Response<MoveMessagesResponse>, Status> {
-        Err(Status::unimplemented("not built yet"))
+        let (caller, MoveMessagesRequest { from_mailbox_id, to_mailbox_id }) = opened(request)?;
+        for mailbox_id in [from_mailbox_id, to_mailbox_id] {
+            self.may_touch(&caller, mailbox_id).await?;
+        }
+        let (from, to) = (self.mailbox(from_mailbox_id).await?, self.mailbox(to_mailbox_id).await?);
+        if !from.removed {
+            return Err(precondition(
+                "from_mailbox_id: this mailbox is not removed, its mail stays where it is",
+            ));
+        }
+        if to.removed {
+            return Err(precondition("to_mailbox_id: this mailbox is removed"));
+        }
+        if from.customer != to.customer {
+            return Err(precondition("to_mailbox_id: mail moves between mailboxes of one customer only"));
+        }
+        let moved = self.vault.merge(from_mailbox_id, to_mailbox_id).await;
+        let moved_count = moved.map_err(|error| refused(from_mailbox_id, &error))?;
+        let moved = MoveMessagesResponse { moved_count };
+        if moved_count > 0 {
+            self.record(&caller, to_mailbox_id, "merge", &moved).await;
+        }
+        Ok(Response::new(moved))
     }
 
     async fn import_messages(
         &self,
-        _request: Request<Streaming<ImportMessagesRequest>>,
+        request: Request<Streaming<ImportMessagesRequest>>,
     ) -> Result<Response<ImportMessagesResponse>, Status> {
-        Err(Status::unimplemented("not built yet"))
+        let (caller, mut frames) = opened(request)?;
+        let Some(first) = frames.message().await? else {
+            return Err(import::invalid("mailbox_id: missing, the stream has no frame"));
+        };
+        let mailbox_id = first.mailbox_id;
+        self.may_touch(&caller, mailbox_id).await?;
+        let mailbox = self.mailbox(mailbox_id).await?;
+        if mailbox.removed {
+            return Err(not_found(mailbox_id));
+        }
+        let begun = self.importer.begin(mailbox_id, mailbox.quota_bytes, mailbox.full).await;
+        let begun = begun.map_err(|error| import::status(&error))?;
+        let imported = import::take_all(begun, first, &mut frames).await?;
+        self.record(&caller, mailbox_id, "import", &imported).await;
+        Ok(Response::new(imported))
     }
 
     type ExportMessagesStream = BoxStream<'static, Result<ExportMessagesResponse, Status>>;
 
     async fn export_messages(
         &self,
-        _request: Request<ExportMessagesRequest>,
+        request: Request<ExportMessagesRequest>,
     ) -> Result<Response<Self::ExportMessagesStream>, Status> {
-        Err(Status::unimplemented("not built yet"))
+        let (caller, ExportMessagesRequest { mailbox_id }) = opened(request)?;
+        self.may_touch(&caller, mailbox_id).await?;
+        self.mailbox(mailbox_id).await?;
+        let (answer, stream) = mpsc::channel(ANSWERS_AHEAD);
+        tokio::spawn(export::run(self.store.clone(), self.maildrops.clone(), mailbox_id, answer));
+        Ok(Response::new(ReceiverStream::new(stream).boxed()))
     }
 }
 
@@ -102,12 +213,59 @@ fn not_found(mailbox_id: i64) -> Status {
     failure::status_with(Reason::NotFound, format!("there is no mailbox {mailbox_id}"))
 }
 
+fn invalid(detail: &'static str) -> Status {
+    failure::status_with(Reason::InvalidArgument, detail)
+}
+
+fn precondition(detail: &'static str) -> Status {
+    failure::status_with(Reason::FailedPrecondition, detail)
+}
+
+fn away(mailbox_id: i64, error: &sqlx::Error) -> Status {
+    tracing::warn!(%error, mailbox_id, "a box cannot be looked at now");
+    failure::status_with(Reason::Unavailable, error.to_string())
+}
+
+fn refused(mailbox_id: i64, error: &VaultError) -> Status {
+    match error {
+        VaultError::NoSuchClearing(_) => failure::status_with(error.reason(), error.to_string()),
+        VaultError::Database(source) => away(mailbox_id, source),
+    }
+}
+
+fn clear_response(cleared: Cleared) -> ClearBoxResponse {
+    ClearBoxResponse {
+        checked_count: cleared.checked,
+        cleared_count: cleared.messages,
+        cleared_bytes: cleared.bytes,
+        clearing_id: cleared.clearing_id,
+        restorable_until_time: cleared.until_micros.map(timestamp),
+    }
+}
+
+fn clearing_message(mailbox_id: i64, clearing: Clearing) -> ClearingMessage {
+    ClearingMessage {
+        clearing_id: clearing.id,
+        mailbox_id,
+        scope: i32::from(clearing.scope.code()),
+        message_count: clearing.messages,
+        bytes: clearing.bytes,
+        clear_time: Some(timestamp(clearing.clear_micros)),
+        restorable_until_time: Some(timestamp(clearing.until_micros)),
+    }
+}
+
+/// Microseconds of the Unix epoch.
+fn timestamp(micros: i64) -> Timestamp {
+    Timestamp {
+        seconds: micros.div_euclid(1_000_000),
+        nanos: i32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap_or(0),
+    }
+}
+
 fn mail_box(mailbox_id: i64, row: &PgRow) -> Result<MailBox, sqlx::Error> {
     let time = |column| -> Result<Option<Timestamp>, sqlx::Error> {
-        Ok(row.try_get::<Option<i64>, _>(column)?.map(|micros| Timestamp {
-            seconds: micros.div_euclid(1_000_000),
-            nanos: i32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap_or(0),
-        }))
+        Ok(row.try_get::<Option<i64>, _>(column)?.map(timestamp))
     };
     Ok(MailBox {
         mailbox_id,
@@ -116,6 +274,7 @@ fn mail_box(mailbox_id: i64, row: &PgRow) -> Result<MailBox, sqlx::Error> {
         oldest_message_time: time("oldest")?,
         newest_message_time: time("newest")?,
         generation: row.try_get::<i32, _>("generation")?.cast_unsigned(),
-        ..MailBox::default()
+        vault_message_count: row.try_get("vault_messages")?,
+        vault_bytes: row.try_get("vault_bytes")?,
     })
 }

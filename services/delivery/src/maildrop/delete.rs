@@ -8,7 +8,7 @@ use sqlx::Row as _;
 use tokio::time::Instant;
 
 use crate::{
-    content::Blobs,
+    references::release_gone,
     store::{Fault, Store},
 };
 
@@ -22,35 +22,24 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// Deadlocks and the like in a row before giving up.
 const COLLISIONS_MAX: u32 = 5;
 
-/// The guard takes the row of the box, or makes it, and refuses a token below the last one. `held` locks the newest
-/// version of each message, so the two statements below it see the count that is true.
-const DELETE: &str = "
-WITH guard AS (
-    SELECT mailbox_id FROM mailboxes WHERE mailbox_id = $1 AND last_delete_token <= $2 FOR UPDATE
-), gone AS (
-    DELETE FROM entries WHERE mailbox_id = $1 AND uid = ANY ($3) AND EXISTS (SELECT FROM guard)
-    RETURNING message_id, size_bytes
-), total AS (
-    SELECT count(*) AS messages, coalesce(sum(size_bytes), 0)::bigint AS bytes FROM gone
-), used AS (
-    UPDATE mailboxes m SET used_bytes = m.used_bytes - t.bytes, message_count = m.message_count - t.messages,
-        last_delete_token = $2
-    FROM guard g, total t WHERE m.mailbox_id = g.mailbox_id
-), freed AS (
-    SELECT message_id, count(*)::int AS entries FROM gone GROUP BY message_id
-), held AS (
-    SELECT m.id, m.references_count, f.entries FROM messages m JOIN freed f ON f.message_id = m.id
-    ORDER BY m.id FOR UPDATE OF m
-), lowered AS (
-    UPDATE messages m SET references_count = m.references_count - h.entries
-    FROM held h WHERE m.id = h.id AND h.references_count > h.entries
-), removed AS (
-    DELETE FROM messages m USING held h WHERE m.id = h.id AND h.references_count <= h.entries
-        AND NOT EXISTS (SELECT FROM queue q WHERE q.message_id = m.id)
-    RETURNING m.blob_key
-)
-SELECT EXISTS (SELECT FROM guard) AS guarded, (SELECT messages FROM total) AS deleted,
-    ARRAY (SELECT blob_key FROM removed WHERE blob_key IS NOT NULL) AS blob_keys";
+/// The guard takes the row of the box, or makes it, and refuses a token below the last one.
+const DELETE: &str = concat!(
+    "WITH guard AS (
+        SELECT mailbox_id FROM mailboxes WHERE mailbox_id = $1 AND last_delete_token <= $2 FOR UPDATE
+    ), gone AS (
+        DELETE FROM entries WHERE mailbox_id = $1 AND uid = ANY ($3) AND EXISTS (SELECT FROM guard)
+        RETURNING message_id, size_bytes
+    ), total AS (
+        SELECT count(*) AS messages, coalesce(sum(size_bytes), 0)::bigint AS bytes FROM gone
+    ), used AS (
+        UPDATE mailboxes m SET used_bytes = m.used_bytes - t.bytes, message_count = m.message_count - t.messages,
+            usage_version = m.usage_version + 1, last_delete_token = $2
+        FROM guard g, total t WHERE m.mailbox_id = g.mailbox_id
+    ), ",
+    release_gone!(),
+    "SELECT EXISTS (SELECT FROM guard) AS guarded, (SELECT messages FROM total) AS deleted,
+        ARRAY (SELECT blob_key FROM removed WHERE blob_key IS NOT NULL) AS blob_keys"
+);
 
 /// What a deletion did.
 #[derive(Debug, Default)]
@@ -129,14 +118,5 @@ async fn settled(store: &Store, mailbox_id: i64, uids: &[i64]) -> Result<Deleted
         Err(MaildropError::LockLost)
     } else {
         Ok(Deleted { count: uids.len() as u64, ..Deleted::default() })
-    }
-}
-
-/// Removes blobs after their messages are gone.
-pub(super) async fn remove_blobs(blobs: &Blobs, keys: Vec<String>) {
-    for key in keys {
-        if let Err(error) = blobs.delete(&key).await {
-            tracing::warn!(%error, key, "a blob is left to the sweep");
-        }
     }
 }

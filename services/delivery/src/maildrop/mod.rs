@@ -14,6 +14,7 @@ use tonic::Status;
 use crate::{
     content::Blobs,
     lock::{Holder, LockError, Locks, Opened},
+    references,
     store::Store,
 };
 
@@ -158,10 +159,11 @@ impl Maildrops {
             return Err(MaildropError::Removed);
         }
         let deleted = delete::delete(&self.store, mailbox_id, token, uids).await?;
+        self.store.changed().note([mailbox_id]);
         if !deleted.blob_keys.is_empty() {
             // What fails here is found by the sweep.
             let blobs = self.blobs.clone();
-            tokio::spawn(async move { delete::remove_blobs(&blobs, deleted.blob_keys).await });
+            tokio::spawn(async move { references::remove_blobs(&blobs, deleted.blob_keys).await });
         }
         Ok(deleted.count)
     }

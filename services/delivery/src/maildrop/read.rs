@@ -1,7 +1,7 @@
 //! Reading messages of a box: in the order asked for, small ones several to a query, large ones streamed from the blob
 //! store, each verified. A bad one harms only itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
@@ -35,6 +35,16 @@ pub enum Frame {
 
 /// Where frames go: index into the question, and the frame.
 pub type FrameSender = mpsc::Sender<(u32, Frame)>;
+
+/// Frames between reading and judging of a check.
+const CHECK_AHEAD: usize = 4;
+
+/// What a check found. Messages that are gone, or cannot be read now, are in neither count.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    pub(crate) checked: i64,
+    pub(crate) damaged: HashSet<i64>,
+}
 
 /// The reader went away: nothing more is to be done.
 struct Gone;
@@ -96,6 +106,26 @@ impl MessageReader {
                 index += 1;
             }
         }
+    }
+
+    /// Reads these messages through and throws them away: which are damaged (checksum, size, or content that is not there).
+    pub(crate) async fn check(&self, uids: &[i64]) -> Checked {
+        let (frames, mut read) = mpsc::channel(CHECK_AHEAD);
+        let judging = async {
+            let mut checked = Checked::default();
+            while let Some((index, frame)) = read.recv().await {
+                let damaged = match frame {
+                    Frame::Failure(Reason::MessageDamaged) => true,
+                    Frame::End => false,
+                    Frame::Size(_) | Frame::Content(_) | Frame::Failure(_) => continue,
+                };
+                checked.checked += 1;
+                checked.damaged.extend(uids.get(index as usize).filter(|_| damaged));
+            }
+            checked
+        };
+        let reading = async move { self.run(uids, &frames).await };
+        tokio::join!(reading, judging).1
     }
 
     /// Cuts the question into what is fetched together, so that memory stays bounded.

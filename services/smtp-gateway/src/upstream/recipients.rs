@@ -92,6 +92,9 @@ impl Upstream {
                 Ok(resolution) if Place::of(&resolution) == Place::Here => {
                     return Ok(Accepted { address: address.clone(), right: None });
                 }
+                Ok(resolution) if Place::of(&resolution) == Place::Full => {
+                    return Err(Reason::OverQuota.into());
+                }
                 Ok(_) => {}
                 Err(status) => {
                     let reason = failure::reason_of(&status);
