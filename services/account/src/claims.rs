@@ -10,6 +10,7 @@ use crate::{
     Account,
     domains::deed,
     error::AccountError,
+    removals,
     store::{
         Tx,
         claims::{self, Claim},
@@ -150,6 +151,7 @@ pub(crate) async fn remove(
     if !change.is_alias() {
         removed = mailboxes::remove_all(tx, &change.domain, change.version).await?;
         logins::retire(tx, &change.domain, change.customer_id).await?;
+        removals::with_domain(tx, &change).await?;
     }
     domains::remove(tx, &change.domain).await?;
     change.announce(tx, &removed).await?;

@@ -1,5 +1,7 @@
 //! Fields of requests: what they must look like, checked once, before anything is done with them. Pure.
 
+mod texts;
+
 use std::fmt::Display;
 
 use postern_mail::{
@@ -7,6 +9,9 @@ use postern_mail::{
     limits::{PASSWORD_MAX_BYTES, PASSWORD_MIN_BYTES},
 };
 
+pub(crate) use self::texts::{
+    answer_subject, answer_text, interval, list_address, member, moment, post_max_bytes, subject_prefix,
+};
 use crate::{error::AccountError, logins, store::mailboxes::NO_QUOTA};
 
 /// Free text for people, characters.

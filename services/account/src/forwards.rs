@@ -15,6 +15,7 @@ use crate::{
         Tx,
         audit::Deed,
         domains, forwards, mailboxes, requests,
+        standing::{self, Newcomer},
         versions::{self, DomainChange},
     },
 };
@@ -76,13 +77,10 @@ impl Account {
         if let Some(answer) = requests::claim(&mut tx, KIND, request_id, &new.address.to_string()).await? {
             return answered(&answer);
         }
+        // Limits: room for one forward more is asked here, because a customer is locked before the graph and its domains.
         lock_graph_if_local(&mut tx, &new.targets).await?;
         let change = enter_address(&mut tx, &new.address).await?;
-        if forwards::find_in(&mut tx, &new.address).await?.is_some() {
-            return Err(AccountError::AlreadyExists(format!("{} is a forward already", new.address)));
-        }
-        check(&mut tx, &new.address, &new.targets, new.keep_copy).await?;
-        forwards::insert(&mut tx, &new.address, &shown(&new.targets), new.keep_copy, change.version).await?;
+        add(&mut tx, &new.address, &new.targets, new.keep_copy, change.version).await?;
         let forward = found(&mut tx, &new.address).await?;
         deed(&change, &forward, "create").created(&mut tx, &forward).await?;
         change.announce(&mut tx, &[]).await?;
@@ -105,17 +103,11 @@ impl Account {
             return Err(AccountError::EtagMismatch(format!("forward {address}")));
         }
         let keep_copy = update.keep_copy.unwrap_or(before.keep_copy);
-        let targets = match update.targets {
-            Some(targets) => {
-                check(&mut tx, address, &targets, keep_copy).await?;
-                shown(&targets)
-            }
-            None => {
-                refuse_copy_without_box(&mut tx, address, keep_copy).await?;
-                before.targets.clone()
-            }
-        };
-        forwards::update(&mut tx, address, &targets, keep_copy, change.version).await?;
+        match &update.targets {
+            Some(targets) => check(&mut tx, address, targets, keep_copy).await?,
+            None => refuse_copy_without_box(&mut tx, address, keep_copy).await.map(drop)?,
+        }
+        forwards::update(&mut tx, address, update.targets.as_deref(), keep_copy, change.version).await?;
         let forward = found(&mut tx, address).await?;
         deed(&change, &forward, "update").changed(&mut tx, &before, &forward).await?;
         change.announce(&mut tx, &[]).await?;
@@ -136,6 +128,19 @@ impl Account {
         change.announce(&mut tx, &[]).await?;
         tx.commit().await.doing("commit the removal of a forward")
     }
+}
+
+/// Adds a forward where it may stand; the locks of the graph and of the domain are held.
+pub(crate) async fn add(
+    tx: &mut Tx,
+    address: &EmailAddress,
+    targets: &[EmailAddress],
+    keep_copy: bool,
+    revision: i64,
+) -> Result<(), AccountError> {
+    standing::refuse_taken(tx, address, Newcomer::Forward).await?;
+    check(tx, address, targets, keep_copy).await?;
+    forwards::insert(tx, address, targets, keep_copy, revision).await
 }
 
 /// Begins a write to what stands at an address. A mailbox user writes at the own address only.
@@ -190,10 +195,6 @@ async fn refuse_copy_without_box(
     Ok(has_box)
 }
 
-async fn found(tx: &mut Tx, address: &EmailAddress) -> Result<Forward, AccountError> {
+pub(crate) async fn found(tx: &mut Tx, address: &EmailAddress) -> Result<Forward, AccountError> {
     forwards::find_in(tx, address).await?.ok_or_else(|| forwards::not_found(address))
-}
-
-fn shown(targets: &[EmailAddress]) -> Vec<String> {
-    targets.iter().map(EmailAddress::to_string).collect()
 }

@@ -1,11 +1,14 @@
 //! The gRPC face: requests become checked values, answers become messages, failures become statuses. No decisions.
 
+mod audit;
+mod autoresponder;
 mod customer;
 mod default_address;
 mod directory;
 mod domain;
 mod forward;
 mod mailbox;
+mod mailing_list;
 mod storage;
 
 use std::sync::Arc;
@@ -18,11 +21,14 @@ use postern_mesh::{
 };
 use postern_proto::{
     account::v1::{
-        ActivityState, NewPassword as PasswordMessage, customer_service_server::CustomerServiceServer,
+        ActivityState, NewPassword as PasswordMessage, audit_service_server::AuditServiceServer,
+        autoresponder_service_server::AutoresponderServiceServer,
+        customer_service_server::CustomerServiceServer,
         default_address_service_server::DefaultAddressServiceServer,
         directory_service_server::DirectoryServiceServer, domain_service_server::DomainServiceServer,
         forward_service_server::ForwardServiceServer, mailbox_service_server::MailboxServiceServer,
-        new_password::Secret, storage_service_server::StorageServiceServer,
+        mailing_list_service_server::MailingListServiceServer, new_password::Secret,
+        storage_service_server::StorageServiceServer,
     },
     google::FieldMask,
 };
@@ -39,6 +45,9 @@ use crate::{
 /// A request may carry a batch of addresses, never more than this, octets.
 const REQUEST_MAX_BYTES: usize = 1024 * 1024;
 
+/// Thousands of members travel in one request, each of at most 320 octets.
+const MEMBERS_REQUEST_MAX_BYTES: usize = 4 * 1024 * 1024;
+
 /// All services of account.
 pub(crate) fn routes(account: Arc<Account>, changes: Changes, shutdown: &Shutdown) -> Routes {
     let customers = customer::Customers(Arc::clone(&account));
@@ -47,6 +56,9 @@ pub(crate) fn routes(account: Arc<Account>, changes: Changes, shutdown: &Shutdow
     let forwards = forward::Forwards(Arc::clone(&account));
     let storage = storage::Storage(Arc::clone(&account));
     let defaults = default_address::DefaultAddresses(Arc::clone(&account));
+    let lists = mailing_list::MailingLists(Arc::clone(&account));
+    let autoresponders = autoresponder::Autoresponders(Arc::clone(&account));
+    let audit = audit::Audit(Arc::clone(&account));
     let directory = directory::Directory { account, changes, shutdown: shutdown.clone() };
     Routes::new(DirectoryServiceServer::new(directory).max_decoding_message_size(REQUEST_MAX_BYTES))
         .add_service(CustomerServiceServer::new(customers).max_decoding_message_size(REQUEST_MAX_BYTES))
@@ -55,6 +67,13 @@ pub(crate) fn routes(account: Arc<Account>, changes: Changes, shutdown: &Shutdow
         .add_service(ForwardServiceServer::new(forwards).max_decoding_message_size(REQUEST_MAX_BYTES))
         .add_service(StorageServiceServer::new(storage).max_decoding_message_size(REQUEST_MAX_BYTES))
         .add_service(DefaultAddressServiceServer::new(defaults).max_decoding_message_size(REQUEST_MAX_BYTES))
+        .add_service(
+            MailingListServiceServer::new(lists).max_decoding_message_size(MEMBERS_REQUEST_MAX_BYTES),
+        )
+        .add_service(
+            AutoresponderServiceServer::new(autoresponders).max_decoding_message_size(REQUEST_MAX_BYTES),
+        )
+        .add_service(AuditServiceServer::new(audit).max_decoding_message_size(REQUEST_MAX_BYTES))
 }
 
 impl From<AccountError> for Status {

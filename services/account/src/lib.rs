@@ -1,9 +1,10 @@
-//! What exists: customers, domains, mailboxes, forwards, default addresses; and the directory that answers where an
-//! address leads and whose login it is.
+//! What exists: customers, domains, mailboxes, forwards, mailing lists, autoresponders, default addresses; and the directory
+//! that answers where an address leads and whose login it is.
 //!
 //! The walk of a call: `grpc/*` translates, the file of the noun (`mailboxes.rs`, ...) decides, `store/*` holds the SQL.
 //! Every write locks its domain, draws the domain's next version, and is told to all replicas by `changes.rs`.
 
+mod autoresponders;
 mod changes;
 mod claims;
 mod customers;
@@ -16,16 +17,23 @@ mod error;
 mod fields;
 mod forwards;
 mod grpc;
+mod list_addresses;
+mod list_changes;
+mod list_members;
 mod logins;
 mod mailboxes;
+mod mailing_lists;
 mod paging;
 mod passwords;
+mod removals;
 mod removed;
 mod resolver;
+mod restoring;
 mod rights;
 mod settings;
 mod storage;
 mod store;
+mod sweeps;
 
 use std::sync::Arc;
 
@@ -44,7 +52,7 @@ pub(crate) struct Account {
     passwords: Passwords,
     delegation: Delegation,
     new_domains_live: bool,
-    /// How long a removed mailbox can be restored.
+    /// How long what is removed can be restored.
     vault_days: i32,
 }
 
@@ -67,7 +75,7 @@ pub async fn open_with_readiness(
     let delegation = Delegation::new(&settings.delegation)?;
     let store = Store::open(&settings.database_url, settings.database_connections).await?;
     let changes = Changes::listen(store.options(), shutdown);
-    sweep_requests(&store, shutdown);
+    sweeps::begin(&store, settings.vault_days.into(), shutdown);
     let account = Account {
         store: store.clone(),
         passwords: Passwords::new(),
@@ -81,24 +89,4 @@ pub async fn open_with_readiness(
         async move { sqlx::query("select 1").execute(&pool).await.map(drop) }
     });
     Ok((grpc::routes(Arc::new(account), changes, shutdown), ready))
-}
-
-/// Forgets the answers of old creates from time to time.
-fn sweep_requests(store: &Store, shutdown: &Shutdown) {
-    let (pool, ending) = (store.pool().clone(), shutdown.clone());
-    let sweeping = async move {
-        let mut times = tokio::time::interval(store::requests::SWEEP_EVERY);
-        loop {
-            times.tick().await;
-            if let Err(error) = store::requests::sweep(&pool).await {
-                tracing::warn!(%error, "old request ids cannot be swept away; trying again later");
-            }
-        }
-    };
-    shutdown.spawn(async move {
-        tokio::select! {
-            () = sweeping => {}
-            () = ending.triggered() => {}
-        }
-    });
 }

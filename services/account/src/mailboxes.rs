@@ -2,10 +2,7 @@
 
 use postern_mail::{DomainName, EmailAddress};
 use postern_mesh::identity::Caller;
-use postern_proto::{
-    account::v1::{ActivityState, Mailbox},
-    google::Timestamp,
-};
+use postern_proto::account::v1::{ActivityState, DeleteMailboxResponse, Mailbox};
 use prost::Message as _;
 
 use crate::{
@@ -14,12 +11,14 @@ use crate::{
     error::{AccountError, Doing as _},
     paging::Page,
     passwords::NewPassword,
+    removals,
     store::{
         Tx,
         audit::Deed,
-        forwards,
         mailboxes::{self, MailboxUpdate},
-        requests, storage,
+        references, requests,
+        standing::{self, Newcomer},
+        storage,
         versions::{self, DomainChange},
     },
 };
@@ -85,7 +84,7 @@ impl Account {
             return answered(&answer);
         }
         let change = versions::enter(&mut tx, new.address.domain()).await?;
-        refuse_taken(&mut tx, &new.address, &address).await?;
+        standing::refuse_taken(&mut tx, &new.address, Newcomer::Mailbox).await?;
         let row = mailboxes::NewMailbox {
             address: &address,
             login: &address,
@@ -159,12 +158,13 @@ impl Account {
         Ok(mailbox)
     }
 
-    /// Removes a mailbox with the forward that it carries, and says until when it can be brought back.
+    /// Removes a mailbox with the forward that it carries and its autoresponder; says what still names its address, and until
+    /// when it can be brought back.
     pub(crate) async fn delete_mailbox(
         &self,
         caller: &Caller,
         name: &str,
-    ) -> Result<(i64, Option<Timestamp>), AccountError> {
+    ) -> Result<DeleteMailboxResponse, AccountError> {
         let (mut tx, mailbox, change) = self.enter_mailbox(caller, name).await?;
         if mailbox.default_box {
             return Err(AccountError::Precondition(format!(
@@ -172,12 +172,14 @@ impl Account {
                 mailbox.domain
             )));
         }
-        let until = mailboxes::remove(&mut tx, mailbox.mailbox_id, change.version, self.vault_days).await?;
-        forwards::remove(&mut tx, &mailbox.address).await?;
+        let restorable_until_time =
+            mailboxes::remove(&mut tx, mailbox.mailbox_id, change.version, self.vault_days).await?;
         deed(&change, &mailbox, "delete").removed(&mut tx, &mailbox).await?;
+        removals::with_mailbox(&mut tx, &change, &mailbox.address).await?;
+        let references = references::to(&mut tx, &mailbox.address, change.customer_id).await?;
         change.announce(&mut tx, &[mailbox.mailbox_id]).await?;
         tx.commit().await.doing("commit the removal of a mailbox")?;
-        Ok((mailbox.mailbox_id, until))
+        Ok(DeleteMailboxResponse { mailbox_id: mailbox.mailbox_id, references, restorable_until_time })
     }
 
     /// Begins a write to a mailbox: the lock of its domain is held, and the mailbox is as it is under that lock.
@@ -206,15 +208,4 @@ impl Account {
 
 pub(crate) fn deed<'d>(change: &'d DomainChange, mailbox: &'d Mailbox, action: &'static str) -> Deed<'d> {
     Deed { customer: &change.customer, kind: "mailbox", name: &mailbox.login, action }
-}
-
-/// One address is one thing.
-pub(crate) async fn refuse_taken(tx: &mut Tx, address: &EmailAddress, key: &str) -> Result<(), AccountError> {
-    if mailboxes::exists(tx, key).await? {
-        return Err(AccountError::AlreadyExists(format!("{address} is a mailbox already")));
-    }
-    if forwards::find_in(tx, address).await?.is_some() {
-        return Err(AccountError::AlreadyExists(format!("{address} is a forward already")));
-    }
-    Ok(())
 }

@@ -22,8 +22,13 @@ pub(crate) struct Page {
 
 impl Page {
     pub(crate) fn new(page_size: i32, page_token: &str) -> Result<Self, AccountError> {
-        if !(0..=PAGE_MAX_ROWS).contains(&page_size) {
-            return invalid("page_size", format_args!("0 to {PAGE_MAX_ROWS}"));
+        Self::up_to(PAGE_MAX_ROWS, page_size, page_token)
+    }
+
+    /// The same of a list whose pages may be longer, or must be shorter.
+    pub(crate) fn up_to(max_rows: i32, page_size: i32, page_token: &str) -> Result<Self, AccountError> {
+        if !(0..=max_rows).contains(&page_size) {
+            return invalid("page_size", format_args!("0 to {max_rows}"));
         }
         let rows = if page_size == 0 { PAGE_DEFAULT_ROWS } else { page_size };
         Ok(Self { rows: usize::try_from(rows).unwrap_or_default(), after: decoded(page_token)? })
@@ -42,10 +47,27 @@ impl Page {
 
     /// Cuts what was read to the page and makes the token of the next one from the key of its last row.
     pub(crate) fn finish<T>(&self, rows: &mut Vec<T>, key: impl Fn(&T) -> &str) -> String {
-        if rows.len() <= self.rows {
+        self.finish_within(usize::MAX, rows, key, |_| 0)
+    }
+
+    /// The same of rows that may be large: the page ends before it is over so many octets, but never before its first row.
+    pub(crate) fn finish_within<T>(
+        &self,
+        max_bytes: usize,
+        rows: &mut Vec<T>,
+        key: impl Fn(&T) -> &str,
+        size: impl Fn(&T) -> usize,
+    ) -> String {
+        let mut bytes = 0_usize;
+        let fitting = rows.iter().take_while(|row| {
+            bytes = bytes.saturating_add(size(row));
+            bytes <= max_bytes
+        });
+        let kept = fitting.count().max(1).min(self.rows);
+        if rows.len() <= kept {
             return String::new();
         }
-        rows.truncate(self.rows);
+        rows.truncate(kept);
         rows.last().map(|last| encoded(key(last))).unwrap_or_default()
     }
 }
@@ -82,6 +104,21 @@ mod tests {
         let next = Page::new(2, &token).expect("good");
         assert_eq!(next.from(), "a@x.test\u{1}");
         assert_eq!(next.finish(&mut vec!["b@x.test"], |row| row), "");
+    }
+
+    #[test]
+    fn a_page_of_large_rows_ends_early() {
+        let page = Page::new(10, "").expect("good");
+        let size = |row: &&str| row.len();
+        let mut rows = vec!["aaaa", "bbbb", "cc"];
+        let token = page.finish_within(8, &mut rows, |row| row, size);
+        assert_eq!(rows, ["aaaa", "bbbb"]);
+        assert_eq!(Page::new(10, &token).expect("good").from(), "bbbb\u{1}");
+        let mut rows = vec!["too large", "b"];
+        assert!(!page.finish_within(8, &mut rows, |row| row, size).is_empty());
+        assert_eq!(rows, ["too large"]);
+        assert_eq!(page.finish_within(8, &mut vec!["a", "b"], |row| row, size), "");
+        assert_eq!(page.finish_within(8, &mut Vec::new(), |row| row, size), "");
     }
 
     #[test]

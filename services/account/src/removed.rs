@@ -7,11 +7,12 @@ use postern_proto::account::v1::{Mailbox, RemovedMailbox};
 use crate::{
     Account,
     error::{AccountError, Doing as _},
-    mailboxes::{deed, refuse_taken},
+    mailboxes::deed,
     paging::Page,
     store::{
         Tx, mailboxes,
         removed::{self, Removed},
+        standing::{self, Newcomer},
         storage, versions,
     },
 };
@@ -81,7 +82,7 @@ impl Account {
         }
         let address: EmailAddress =
             name.parse().map_err(|_| AccountError::Stored("a stored address is none"))?;
-        refuse_taken(&mut tx, &address, name).await?;
+        standing::refuse_taken(&mut tx, &address, Newcomer::Mailbox).await?;
         removed::restore(&mut tx, found.mailbox_id, change.version).await?;
         storage::judge(&mut tx, &change.domain).await?;
         let mailbox = mailboxes::get_in(&mut tx, name).await?;

@@ -1,15 +1,18 @@
 //! Where an address leads: the one function that everybody asks, over rows that were read before. Pure.
 //!
-//! Explicit beats catch-all, whatever was created first (PROMISES.md, promise 5): a mailbox or forward of exactly this name,
-//! then `user` for `user+tag`, then postmaster and abuse to the default box, then the rule of the domain.
+//! A mailing list's command addresses come first. Then explicit beats catch-all, whatever was created first (PROMISES.md,
+//! promise 5): a mailbox, forward, list or autoresponder of exactly this name, then `user` for `user+tag`, then postmaster and
+//! abuse to the default box, then the rule of the domain.
 
 use std::collections::{HashMap, HashSet};
 
 use postern_mail::EmailAddress;
 use postern_proto::account::v1::{
-    DiscardOutcome, DomainState, LocalMailbox, LocalOutcome, MatchKind, NotLiveOutcome, RemoteOutcome,
-    Resolution, UnknownOutcome, resolution::Outcome,
+    DiscardOutcome, DomainState, ListAddress, LocalList, LocalMailbox, LocalOutcome, MatchKind,
+    NotLiveOutcome, RemoteOutcome, Resolution, UnknownOutcome, resolution::Outcome,
 };
+
+use crate::list_addresses::{Command, command_of};
 
 /// Names that every domain must answer to (RFC 5321 section 4.5.1, RFC 2142 section 4).
 const ROLES: [&str; 2] = ["postmaster", "abuse"];
@@ -19,6 +22,9 @@ const ROLES: [&str; 2] = ["postmaster", "abuse"];
 pub(crate) struct Snapshot {
     pub(crate) mailboxes: HashMap<String, i64>,
     pub(crate) forwards: HashMap<String, ForwardRow>,
+    pub(crate) lists: HashMap<String, ListRow>,
+    /// Those that have not ended.
+    pub(crate) autoresponders: HashMap<String, AutoresponderRow>,
     pub(crate) domains: HashMap<String, DomainRow>,
     /// Mailboxes that hold as much as they may.
     pub(crate) full: HashSet<i64>,
@@ -28,6 +34,21 @@ pub(crate) struct Snapshot {
 pub(crate) struct ForwardRow {
     pub(crate) targets: Vec<String>,
     pub(crate) keep_copy: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ListRow {
+    pub(crate) list_id: i64,
+    pub(crate) owner: String,
+    /// Everything goes there instead.
+    pub(crate) listserv: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AutoresponderRow {
+    pub(crate) autoresponder_id: i64,
+    /// Until then it takes no mail alone: what it does not answer it must not swallow.
+    pub(crate) started: bool,
 }
 
 /// A domain that is or was hosted.
@@ -63,14 +84,20 @@ pub(crate) struct Question {
     address: EmailAddress,
     pub(crate) exact: String,
     pub(crate) without_tag: Option<String>,
+    /// The list whose command address it is, if there is such a list.
+    pub(crate) command: Option<(String, Command)>,
+    /// What stands after the `+`, as it was asked.
+    tag: String,
 }
 
 impl Question {
     pub(crate) fn new(address: &EmailAddress) -> Self {
+        let tag = address.local().split_once('+').map_or("", |(_user, tag)| tag).to_owned();
         let address = address.canonical();
         let exact = address.to_string();
         let without_tag = address.without_tag().map(|user| user.to_string());
-        Self { address, exact, without_tag }
+        let command = command_of(&address);
+        Self { address, exact, without_tag, command, tag }
     }
 
     pub(crate) fn domain(&self) -> &str {
@@ -120,11 +147,14 @@ fn under_second_name(question: &Question, snapshot: &Snapshot) -> Outcome {
 
 fn local(question: &Question, snapshot: &Snapshot, hosted: &HostedDomain) -> Outcome {
     let address = &question.exact;
-    if let Some(outcome) = explicit(address, address, MatchKind::Exact, snapshot) {
+    if let Some(outcome) = list_command(question, snapshot) {
+        return outcome;
+    }
+    if let Some(outcome) = explicit(address, question, MatchKind::Exact, snapshot) {
         return outcome;
     }
     if let Some(user) = &question.without_tag
-        && let Some(outcome) = explicit(user, address, MatchKind::SubAddress, snapshot)
+        && let Some(outcome) = explicit(user, question, MatchKind::SubAddress, snapshot)
     {
         return outcome;
     }
@@ -144,22 +174,55 @@ fn local(question: &Question, snapshot: &Snapshot, hosted: &HostedDomain) -> Out
     }
 }
 
-/// What stands at exactly `name`: a mailbox, a forward, or a mailbox that carries a forward. `None`: nothing.
-fn explicit(name: &str, asked: &str, matched: MatchKind, snapshot: &Snapshot) -> Option<Outcome> {
+/// A command address of a list that is there.
+fn list_command(question: &Question, snapshot: &Snapshot) -> Option<Outcome> {
+    let (name, command) = question.command.as_ref()?;
+    let list = snapshot.lists.get(name)?;
+    let matched = MatchKind::ListCommand;
+    Some(match (&list.listserv, command.role()) {
+        (Some(listserv), _) => taken(matched, None, vec![listserv.clone()]),
+        (None, None) => taken(matched, None, vec![list.owner.clone()]),
+        (None, Some(role)) => for_list(matched, list, name, role, question),
+    })
+}
+
+/// What stands at exactly `name`: a mailbox, a forward, or a mailbox that carries a forward, each with its autoresponder; a
+/// list; an autoresponder alone. `None`: nothing.
+fn explicit(name: &str, question: &Question, matched: MatchKind, snapshot: &Snapshot) -> Option<Outcome> {
+    let autoresponder = snapshot.autoresponders.get(name);
+    if let Some((mailbox, targets)) = box_or_forward(name, &question.exact, snapshot) {
+        let id = autoresponder.map_or(0, |row| row.autoresponder_id);
+        return Some(answered(matched, mailbox, targets, id));
+    }
+    if let Some(list) = snapshot.lists.get(name) {
+        return Some(match &list.listserv {
+            Some(listserv) => taken(matched, None, vec![listserv.clone()]),
+            None => for_list(matched, list, name, ListAddress::Post, question),
+        });
+    }
+    let alone = autoresponder.filter(|row| row.started)?;
+    Some(answered(matched, None, Vec::new(), alone.autoresponder_id))
+}
+
+fn box_or_forward(
+    name: &str,
+    asked: &str,
+    snapshot: &Snapshot,
+) -> Option<(Option<LocalMailbox>, Vec<String>)> {
     let mailbox = snapshot.mailboxes.get(name).copied();
     let mailbox =
         mailbox.map(|mailbox_id| LocalMailbox { mailbox_id, address: asked.to_owned(), full: false });
     let Some(forward) = snapshot.forwards.get(name) else {
-        return mailbox.map(|mailbox| taken(matched, Some(mailbox), Vec::new()));
+        return mailbox.map(|mailbox| (Some(mailbox), Vec::new()));
     };
     let targets: Vec<_> = forward.targets.iter().filter(|target| !is_itself(target, name)).cloned().collect();
     // A mailbox that forwards to itself keeps a copy (F-05).
     let keeps = forward.keep_copy || targets.len() < forward.targets.len();
     match mailbox {
-        Some(mailbox) => Some(taken(matched, keeps.then_some(mailbox), targets)),
+        Some(mailbox) => Some((keeps.then_some(mailbox), targets)),
         // Refused when it is written; without this a message to it would be accepted and lead nowhere.
         None if targets.is_empty() => None,
-        None => Some(taken(matched, None, targets)),
+        None => Some((None, targets)),
     }
 }
 
@@ -170,12 +233,34 @@ pub(crate) fn is_itself(target: &str, address: &str) -> bool {
 }
 
 fn taken(matched: MatchKind, mailbox: Option<LocalMailbox>, forward_targets: Vec<String>) -> Outcome {
-    Outcome::Local(LocalOutcome {
-        r#match: matched.into(),
-        mailbox,
-        forward_targets,
-        ..LocalOutcome::default()
-    })
+    answered(matched, mailbox, forward_targets, 0)
+}
+
+/// The same with an autoresponder; 0: none.
+fn answered(
+    matched: MatchKind,
+    mailbox: Option<LocalMailbox>,
+    forward_targets: Vec<String>,
+    autoresponder_id: i64,
+) -> Outcome {
+    let r#match = matched.into();
+    Outcome::Local(LocalOutcome { r#match, mailbox, forward_targets, list: None, autoresponder_id })
+}
+
+fn for_list(
+    matched: MatchKind,
+    list: &ListRow,
+    name: &str,
+    role: ListAddress,
+    question: &Question,
+) -> Outcome {
+    let list = LocalList {
+        list_id: list.list_id,
+        address: name.to_owned(),
+        role: role.into(),
+        tag: question.tag.clone(),
+    };
+    Outcome::Local(LocalOutcome { r#match: matched.into(), list: Some(list), ..LocalOutcome::default() })
 }
 
 #[cfg(test)]

@@ -4,16 +4,23 @@
 //! the domains by name; second names of a domain are locked by the lock of that domain.
 
 pub(crate) mod audit;
+pub(crate) mod autoresponders;
 pub(crate) mod checks;
 pub(crate) mod claims;
 pub(crate) mod customers;
 pub(crate) mod directory;
 pub(crate) mod domains;
 pub(crate) mod forwards;
+pub(crate) mod list_changes;
+pub(crate) mod list_members;
+pub(crate) mod lists;
 pub(crate) mod logins;
 pub(crate) mod mailboxes;
+pub(crate) mod references;
+pub(crate) mod removals;
 pub(crate) mod removed;
 pub(crate) mod requests;
+pub(crate) mod standing;
 pub(crate) mod storage;
 pub(crate) mod versions;
 

@@ -106,10 +106,8 @@ impl MailboxService for Mailboxes {
     ) -> Result<Response<DeleteMailboxResponse>, Status> {
         let (caller, request) = opened(request)?;
         let name = fields::mailbox_name("address", &request.address)?;
-        let (mailbox_id, restorable_until_time) = self.0.delete_mailbox(&caller, &name).await?;
-        let removed =
-            DeleteMailboxResponse { mailbox_id, restorable_until_time, ..DeleteMailboxResponse::default() };
-        Ok(Response::new(removed))
+        let removal = self.0.delete_mailbox(&caller, &name).await?;
+        Ok(Response::new(removal))
     }
 
     async fn list_removed_mailboxes(

@@ -30,6 +30,18 @@ fn house(default_rule: DefaultRule) -> Snapshot {
             ("self@x.test".into(), forward(&["Self@x.test", "out@else.test"], false)),
             ("a+b@x.test".into(), forward(&["tagged@else.test"], false)),
         ]),
+        lists: HashMap::from([
+            ("staff@x.test".into(), ListRow { list_id: 8, owner: "Boss@else.test".into(), listserv: None }),
+            (
+                "away@x.test".into(),
+                ListRow { list_id: 9, owner: "b@else.test".into(), listserv: Some("l@lists.test".into()) },
+            ),
+        ]),
+        autoresponders: [("user", 21, true), ("alias", 22, false), ("alone", 23, true), ("later", 24, false)]
+            .map(|(name, autoresponder_id, started)| {
+                (format!("{name}@x.test"), AutoresponderRow { autoresponder_id, started })
+            })
+            .into(),
         domains: HashMap::from([
             ("x.test".into(), hosted(DomainState::Live, default_rule)),
             ("pending.test".into(), hosted(DomainState::Pending, DefaultRule::Box)),
@@ -51,7 +63,15 @@ fn shown(address: &str, snapshot: &Snapshot) -> String {
         Outcome::Local(local) => {
             let matched = local.r#match().as_str_name().trim_start_matches("MATCH_KIND_").to_owned();
             let mailbox = local.mailbox.map_or("-".to_owned(), |m| m.mailbox_id.to_string());
-            format!("{matched} {mailbox} {}", local.forward_targets.join(","))
+            let mut said = format!("{matched} {mailbox} {}", local.forward_targets.join(","));
+            if let Some(list) = &local.list {
+                let role = list.role().as_str_name().trim_start_matches("LIST_ADDRESS_").to_owned();
+                said = format!("{} list {} {} {role} {}", said.trim(), list.list_id, list.address, list.tag);
+            }
+            if local.autoresponder_id != 0 {
+                said = format!("{} answer {}", said.trim(), local.autoresponder_id);
+            }
+            said.trim().to_owned()
         }
     };
     format!("{} v{}", outcome.trim(), resolution.domain_version)
@@ -67,13 +87,27 @@ fn explicit_addresses_win_whatever_the_rule() {
     ] {
         let snapshot = house(rule);
         for (address, outcome) in [
-            ("user@x.test", "EXACT 1 v5"),
-            ("USER@X.test", "EXACT 1 v5"),
-            ("\"user\"@x.test", "EXACT 1 v5"),
-            ("user+tag@x.test", "SUB_ADDRESS 1 v5"),
-            ("user+tag+more@x.test", "SUB_ADDRESS 1 v5"),
-            ("alias@x.test", "EXACT - user@x.test v5"),
-            ("alias+tag@x.test", "SUB_ADDRESS - user@x.test v5"),
+            ("user@x.test", "EXACT 1 answer 21 v5"),
+            ("USER@X.test", "EXACT 1 answer 21 v5"),
+            ("\"user\"@x.test", "EXACT 1 answer 21 v5"),
+            ("user+tag@x.test", "SUB_ADDRESS 1 answer 21 v5"),
+            ("user+tag+more@x.test", "SUB_ADDRESS 1 answer 21 v5"),
+            ("alias@x.test", "EXACT - user@x.test answer 22 v5"),
+            ("alias+tag@x.test", "SUB_ADDRESS - user@x.test answer 22 v5"),
+            ("alone@x.test", "EXACT - answer 23 v5"),
+            ("alone+tag@x.test", "SUB_ADDRESS - answer 23 v5"),
+            ("Staff@x.test", "EXACT - list 8 staff@x.test POST v5"),
+            ("staff+Tag@x.test", "SUB_ADDRESS - list 8 staff@x.test POST Tag v5"),
+            ("staff-subscribe@x.test", "LIST_COMMAND - list 8 staff@x.test SUBSCRIBE v5"),
+            ("STAFF-unsubscribe@x.test", "LIST_COMMAND - list 8 staff@x.test UNSUBSCRIBE v5"),
+            ("staff-request+AbC@x.test", "LIST_COMMAND - list 8 staff@x.test REQUEST AbC v5"),
+            ("staff-bounces+a=b.test@x.test", "LIST_COMMAND - list 8 staff@x.test BOUNCES a=b.test v5"),
+            ("staff-owner@x.test", "LIST_COMMAND - Boss@else.test v5"),
+            ("staff-owner+tag@x.test", "LIST_COMMAND - Boss@else.test v5"),
+            ("away@x.test", "EXACT - l@lists.test v5"),
+            ("away+tag@x.test", "SUB_ADDRESS - l@lists.test v5"),
+            ("away-owner@x.test", "LIST_COMMAND - l@lists.test v5"),
+            ("away-request@x.test", "LIST_COMMAND - l@lists.test v5"),
             ("kept@x.test", "EXACT 2 out@else.test v5"),
             ("gone@x.test", "EXACT - out@else.test v5"),
             ("self@x.test", "EXACT 4 out@else.test v5"),
@@ -99,7 +133,17 @@ fn the_rule_takes_the_rest() {
         (DefaultRule::Address("t@else.test".into()), "DEFAULT - t@else.test v5"),
     ] {
         let snapshot = house(rule);
-        for address in ["nobody@x.test", "nobody+tag@x.test", "+user@x.test", "postmaster+tag@x.test"] {
+        for address in [
+            "nobody@x.test",
+            "nobody+tag@x.test",
+            "+user@x.test",
+            "postmaster+tag@x.test",
+            // An autoresponder alone that has not begun takes nothing yet.
+            "later@x.test",
+            "nobody-subscribe@x.test",
+            "user-owner@x.test",
+            "staff-owners@x.test",
+        ] {
             assert_eq!(shown(address, &snapshot), outcome, "{address}");
         }
     }

@@ -1,8 +1,10 @@
 //! Rows of the audit: each is written in the transaction of the change that it tells of.
 
+use postern_proto::account::v1::AuditEntry;
 use serde::Serialize;
+use sqlx::{Row as _, postgres::PgRow};
 
-use super::Tx;
+use super::{Tx, timestamp};
 use crate::error::{AccountError, Doing as _};
 
 /// What was done to which thing. `before` and `after` are messages of the gRPC face, which hold no secret.
@@ -17,18 +19,18 @@ pub(crate) struct Deed<'d> {
 }
 
 impl Deed<'_> {
-    /// Writes it down in the name of the transaction's caller.
+    /// Writes it down in the name of the transaction's caller, and returns the number of the entry.
     pub(crate) async fn note<B: Serialize, A: Serialize>(
         self,
         tx: &mut Tx,
         before: Option<&B>,
         after: Option<&A>,
-    ) -> Result<(), AccountError> {
+    ) -> Result<i64, AccountError> {
         let (before, after) = (json(before)?, json(after)?);
         let caller = tx.caller.clone();
-        sqlx::query(
+        sqlx::query_scalar(
             "insert into audit (actor_role, actor, peer_ip, customer, kind, name, action, before_json, after_json) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning audit_id",
         )
         .bind(caller.role.as_str())
         .bind(&caller.subject)
@@ -39,14 +41,13 @@ impl Deed<'_> {
         .bind(self.action)
         .bind(before)
         .bind(after)
-        .execute(&mut **tx)
+        .fetch_one(&mut **tx)
         .await
         .doing("write the audit")
-        .map(drop)
     }
 
     pub(crate) async fn created<A: Serialize>(self, tx: &mut Tx, after: &A) -> Result<(), AccountError> {
-        self.note::<A, A>(tx, None, Some(after)).await
+        self.note::<A, A>(tx, None, Some(after)).await.map(drop)
     }
 
     pub(crate) async fn changed<T: Serialize>(
@@ -55,17 +56,80 @@ impl Deed<'_> {
         before: &T,
         after: &T,
     ) -> Result<(), AccountError> {
-        self.note(tx, Some(before), Some(after)).await
+        self.note(tx, Some(before), Some(after)).await.map(drop)
     }
 
     pub(crate) async fn removed<B: Serialize>(self, tx: &mut Tx, before: &B) -> Result<(), AccountError> {
-        self.note::<B, B>(tx, Some(before), None).await
+        self.note::<B, B>(tx, Some(before), None).await.map(drop)
     }
 
     /// A deed that leaves nothing to show, such as a new password.
     pub(crate) async fn done(self, tx: &mut Tx) -> Result<(), AccountError> {
-        self.note::<(), ()>(tx, None, None).await
+        self.note::<(), ()>(tx, None, None).await.map(drop)
     }
+}
+
+/// Writes down that many things of one kind were removed at once: name and thing of each.
+pub(crate) async fn removed_all<B: Serialize>(
+    tx: &mut Tx,
+    customer: &str,
+    kind: &'static str,
+    things: &[(String, B)],
+) -> Result<(), AccountError> {
+    let names: Vec<_> = things.iter().map(|(name, _)| name.as_str()).collect();
+    let before = things.iter().map(|(_, thing)| json(Some(thing))).collect::<Result<Vec<_>, _>>()?;
+    let caller = tx.caller.clone();
+    sqlx::query(
+        "insert into audit (actor_role, actor, peer_ip, customer, kind, name, action, before_json, after_json) \
+         select $1, $2, $3, $4, $5, thing.name, 'delete', thing.before, '' \
+         from unnest($6::text[], $7::text[]) thing(name, before)",
+    )
+    .bind(caller.role.as_str())
+    .bind(&caller.subject)
+    .bind(caller.peer.map(|peer| peer.to_string()).unwrap_or_default())
+    .bind(customer)
+    .bind(kind)
+    .bind(names)
+    .bind(before)
+    .execute(&mut **tx)
+    .await
+    .doing("write the audit")
+    .map(drop)
+}
+
+/// An entry, and whether it is older than so many days; `None`: there is none.
+pub(crate) async fn find_in(
+    tx: &mut Tx,
+    audit_id: i64,
+    days: i32,
+) -> Result<Option<(AuditEntry, bool)>, AccountError> {
+    sqlx::query(
+        "select audit_id, (extract(epoch from time) * 1000000)::bigint as micros, actor_role, actor, peer_ip, customer, \
+         kind, name, action, before_json, after_json, time < now() - make_interval(days => $2) as over \
+         from audit where audit_id = $1",
+    )
+    .bind(audit_id)
+    .bind(days)
+    .try_map(|row: PgRow| Ok((entry(&row)?, row.try_get("over")?)))
+    .fetch_optional(&mut **tx)
+    .await
+    .doing("read the audit")
+}
+
+fn entry(row: &PgRow) -> Result<AuditEntry, sqlx::Error> {
+    Ok(AuditEntry {
+        audit_id: row.try_get("audit_id")?,
+        time: timestamp(row, "micros")?,
+        actor_role: row.try_get("actor_role")?,
+        actor: row.try_get("actor")?,
+        peer_ip: row.try_get("peer_ip")?,
+        customer: row.try_get("customer")?,
+        kind: row.try_get("kind")?,
+        name: row.try_get("name")?,
+        action: row.try_get("action")?,
+        before_json: row.try_get("before_json")?,
+        after_json: row.try_get("after_json")?,
+    })
 }
 
 fn json<T: Serialize>(thing: Option<&T>) -> Result<String, AccountError> {

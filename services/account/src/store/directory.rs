@@ -1,26 +1,31 @@
 //! What the mail path reads: each question is one statement, so that rows and version are of one moment.
 
+use std::collections::HashSet;
+
 use postern_mail::DomainName;
 use postern_proto::account::v1::{
     ActivityState, DomainIdentity, DomainState, LoginIdentity, MailboxIdentity,
 };
 use sqlx::{PgConnection, PgPool, Row as _, postgres::PgRow};
 
-use super::{domains::read_rule, number, read};
+use super::{Tx, domains::read_rule, number, read};
 use crate::{
     error::{AccountError, Doing as _},
-    resolver::{DomainRow, ForwardRow, HostedDomain, Question, Snapshot},
+    resolver::{AutoresponderRow, DomainRow, ForwardRow, HostedDomain, ListRow, Question, Snapshot},
 };
 
 /// Kinds of rows in the answer of `SNAPSHOT`.
 const MAILBOX: i16 = 1;
 const FORWARD: i16 = 2;
+const LIST: i16 = 4;
+const AUTORESPONDER: i16 = 5;
 const FULL: i16 = 6;
 
-/// $1: canonical addresses, with and without their tags. $2: their domains.
+/// $1: canonical addresses, with and without their tags. $2: their domains. $3: the lists that they, or the commands among
+/// them, may belong to.
 const SNAPSHOT: &str = "\
     select 1::smallint as kind, login as name, mailbox_id as number, null::bigint as hosted_box, null::smallint as state, \
-        null::text as alias_of, null::smallint as action, null::text as target, null::text[] as targets, false as keep_copy \
+        null::text as alias_of, null::smallint as action, null::text as target, null::text[] as targets, false as flag \
     from mailboxes where login = any($1) and removed_time is null \
     union all \
     select 6::smallint, login, mailbox_id, null, null, null, null, null, null, false from mailboxes \
@@ -29,14 +34,20 @@ const SNAPSHOT: &str = "\
     select 2::smallint, address, 0, null, null, null, null, null, targets, keep_copy from forwards where address = any($1) \
     union all \
     select 3::smallint, v.domain, v.version, d.default_mailbox_id, d.state, d.alias_of, d.default_action, d.default_target, null, false \
-    from versions v left join domains d on d.domain = v.domain where v.domain = any($2)";
+    from versions v left join domains d on d.domain = v.domain where v.domain = any($2) \
+    union all \
+    select 4::smallint, address, list_id, null, null, null, null, owner, array[listserv], listserv <> '' \
+    from lists where address = any($3) and removed_time is null \
+    union all \
+    select 5::smallint, address, autoresponder_id, null, null, null, null, null, null, coalesce(start_time <= now(), true) \
+    from autoresponders where address = any($1) and coalesce(end_time > now(), true)";
 
 /// Reads every row that can matter to these questions.
 pub(crate) async fn snapshot(pool: &PgPool, questions: &[Question]) -> Result<Snapshot, AccountError> {
     let mut asked = questions.to_vec();
     loop {
-        let (names, domains) = keys(&asked);
-        let rows = read!(sqlx::query(SNAPSHOT).bind(&names).bind(&domains).fetch_all(pool));
+        let Keys { names, domains, lists } = Keys::of(&asked);
+        let rows = read!(sqlx::query(SNAPSHOT).bind(&names).bind(&domains).bind(&lists).fetch_all(pool));
         let snapshot = assemble(&rows.doing("resolve an address")?)?;
         if !ask_at_home(&mut asked, questions, &snapshot) {
             return Ok(snapshot);
@@ -51,8 +62,9 @@ pub(crate) async fn snapshot_in(
 ) -> Result<Snapshot, AccountError> {
     let mut asked = questions.to_vec();
     loop {
-        let (names, domains) = keys(&asked);
-        let rows = sqlx::query(SNAPSHOT).bind(&names).bind(&domains).fetch_all(&mut *connection).await;
+        let Keys { names, domains, lists } = Keys::of(&asked);
+        let rows =
+            sqlx::query(SNAPSHOT).bind(&names).bind(&domains).bind(&lists).fetch_all(&mut *connection).await;
         let snapshot = assemble(&rows.doing("resolve an address")?)?;
         if !ask_at_home(&mut asked, questions, &snapshot) {
             return Ok(snapshot);
@@ -70,19 +82,31 @@ fn ask_at_home(asked: &mut Vec<Question>, questions: &[Question], snapshot: &Sna
     is_more
 }
 
-fn keys(questions: &[Question]) -> (Vec<&str>, Vec<&str>) {
-    let mut names = Vec::with_capacity(questions.len());
-    for question in questions {
-        names.push(question.exact.as_str());
-        names.extend(question.without_tag.as_deref());
+/// What `SNAPSHOT` looks up.
+struct Keys<'q> {
+    names: Vec<&'q str>,
+    domains: Vec<&'q str>,
+    lists: Vec<&'q str>,
+}
+
+impl<'q> Keys<'q> {
+    fn of(questions: &'q [Question]) -> Self {
+        let mut names = Vec::with_capacity(questions.len());
+        for question in questions {
+            names.push(question.exact.as_str());
+            names.extend(question.without_tag.as_deref());
+        }
+        let commands = questions.iter().filter_map(|question| question.command.as_ref());
+        let mut lists: Vec<_> =
+            names.iter().copied().chain(commands.map(|(list, _)| list.as_str())).collect();
+        let mut domains: Vec<_> = questions.iter().map(Question::domain).collect();
+        // A domain or user that is asked for many times is read once.
+        for keys in [&mut names, &mut domains, &mut lists] {
+            keys.sort_unstable();
+            keys.dedup();
+        }
+        Self { names, domains, lists }
     }
-    let mut domains: Vec<_> = questions.iter().map(Question::domain).collect();
-    // A domain or user that is asked for many times is read once.
-    for keys in [&mut names, &mut domains] {
-        keys.sort_unstable();
-        keys.dedup();
-    }
-    (names, domains)
 }
 
 fn assemble(rows: &[PgRow]) -> Result<Snapshot, AccountError> {
@@ -99,8 +123,16 @@ fn assemble(rows: &[PgRow]) -> Result<Snapshot, AccountError> {
             }
             FORWARD => {
                 let targets = row.try_get("targets").doing(DOING)?;
-                let keep_copy = row.try_get("keep_copy").doing(DOING)?;
+                let keep_copy = row.try_get("flag").doing(DOING)?;
                 snapshot.forwards.insert(name, ForwardRow { targets, keep_copy });
+            }
+            LIST => {
+                snapshot.lists.insert(name, list(row).doing(DOING)?);
+            }
+            AUTORESPONDER => {
+                let autoresponder_id = row.try_get("number").doing(DOING)?;
+                let started = row.try_get("flag").doing(DOING)?;
+                snapshot.autoresponders.insert(name, AutoresponderRow { autoresponder_id, started });
             }
             _ => {
                 let version = row.try_get("number").doing(DOING)?;
@@ -111,6 +143,22 @@ fn assemble(rows: &[PgRow]) -> Result<Snapshot, AccountError> {
         }
     }
     Ok(snapshot)
+}
+
+fn list(row: &PgRow) -> Result<ListRow, sqlx::Error> {
+    let handed_over: bool = row.try_get("flag")?;
+    let listserv: Vec<String> = row.try_get("targets")?;
+    Ok(ListRow {
+        list_id: row.try_get("number")?,
+        owner: row.try_get("target")?,
+        listserv: listserv.into_iter().next().filter(|_| handed_over),
+    })
+}
+
+/// Which of these domains are hosted here.
+pub(crate) async fn hosted_among(tx: &mut Tx, names: &[&str]) -> Result<HashSet<String>, AccountError> {
+    let hosted = sqlx::query_scalar("select domain from domains where domain = any($1)").bind(names);
+    Ok(hosted.fetch_all(&mut **tx).await.doing("look for domains")?.into_iter().collect())
 }
 
 fn hosted(row: &PgRow) -> Result<HostedDomain, AccountError> {

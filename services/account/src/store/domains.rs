@@ -188,13 +188,8 @@ pub(crate) async fn update(
     .map(drop)
 }
 
-/// Removes a domain with its forwards. Its mailboxes are another matter.
+/// Removes a domain. What stands in it is another matter.
 pub(crate) async fn remove(tx: &mut Tx, domain: &str) -> Result<(), AccountError> {
-    sqlx::query("delete from forwards where domain = $1")
-        .bind(domain)
-        .execute(&mut **tx)
-        .await
-        .doing("remove the forwards of a domain")?;
     sqlx::query("delete from domains where domain = $1")
         .bind(domain)
         .execute(&mut **tx)

@@ -59,16 +59,17 @@ pub(crate) async fn list(
 pub(crate) async fn insert(
     tx: &mut Tx,
     address: &EmailAddress,
-    targets: &[String],
+    targets: &[EmailAddress],
     keep_copy: bool,
     revision: i64,
 ) -> Result<(), AccountError> {
     sqlx::query(
-        "insert into forwards (address, domain, targets, keep_copy, revision) values ($1, $2, $3, $4, $5)",
+        "insert into forwards (address, domain, targets, target_keys, keep_copy, revision) values ($1, $2, $3, $4, $5, $6)",
     )
     .bind(address.to_string())
     .bind(address.domain().as_str())
-    .bind(targets)
+    .bind(shown(targets))
+    .bind(keys(targets))
     .bind(keep_copy)
     .bind(revision)
     .execute(&mut **tx)
@@ -77,24 +78,45 @@ pub(crate) async fn insert(
     .map(drop)
 }
 
+/// `targets` absent: they stay.
 pub(crate) async fn update(
     tx: &mut Tx,
     address: &EmailAddress,
-    targets: &[String],
+    targets: Option<&[EmailAddress]>,
     keep_copy: bool,
     revision: i64,
 ) -> Result<(), AccountError> {
     sqlx::query(
-        "update forwards set targets = $2, keep_copy = $3, revision = $4, update_time = now() where address = $1",
+        "update forwards set targets = coalesce($2, targets), target_keys = coalesce($3, target_keys), keep_copy = $4, \
+         revision = $5, update_time = now() where address = $1",
     )
     .bind(address.to_string())
-    .bind(targets)
+    .bind(targets.map(shown))
+    .bind(targets.map(keys))
     .bind(keep_copy)
     .bind(revision)
     .execute(&mut **tx)
     .await
     .doing("change a forward")
     .map(drop)
+}
+
+fn shown(targets: &[EmailAddress]) -> Vec<String> {
+    targets.iter().map(EmailAddress::to_string).collect()
+}
+
+fn keys(targets: &[EmailAddress]) -> Vec<String> {
+    targets.iter().map(|target| target.canonical().to_string()).collect()
+}
+
+/// All of a domain.
+pub(crate) async fn of_domain(tx: &mut Tx, domain: &str) -> Result<Vec<Forward>, AccountError> {
+    sqlx::query(select_forwards!("domain = $1 order by address"))
+        .bind(domain)
+        .try_map(|row| forward(&row))
+        .fetch_all(&mut **tx)
+        .await
+        .doing("list forwards")
 }
 
 /// False when there was none.

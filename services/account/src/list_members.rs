@@ -1,0 +1,177 @@
+//! Members of mailing lists: thousands at once, with a report for each line.
+
+use std::collections::{HashMap, HashSet};
+
+use postern_mail::EmailAddress;
+use postern_mesh::identity::Caller;
+use postern_proto::account::v1::{
+    AddListMembersRequest, ListMember, MailingList, MemberLine, MemberLineOutcome, MemberOrigin,
+    RemoveListMembersRequest,
+};
+
+use crate::{
+    Account,
+    cycles::{self, Start},
+    error::{AccountError, Doing as _},
+    fields,
+    mailing_lists::found,
+    paging::Page,
+    store::{
+        Tx,
+        audit::Deed,
+        directory, list_members, lists,
+        versions::{self, DomainChange},
+    },
+};
+
+/// A line of the report, characters.
+const LINE_SHOWN_MAX_CHARS: usize = 320;
+
+/// A line that was not empty.
+struct Line {
+    shown: String,
+    /// Or why it is none.
+    address: Result<EmailAddress, String>,
+}
+
+impl Account {
+    /// A page of members, and the token of the next one.
+    pub(crate) async fn list_members(
+        &self,
+        caller: &Caller,
+        address: &EmailAddress,
+        page: &Page,
+    ) -> Result<(Vec<ListMember>, String), AccountError> {
+        let list = self.mailing_list(caller, address).await?;
+        let mut rows = list_members::page(self.store.pool(), list.list_id, page).await?;
+        let next = page.finish(&mut rows, |(key, _)| key);
+        Ok((rows.into_iter().map(|(_, member)| member).collect(), next))
+    }
+
+    /// Adds an address for each line and says what became of it.
+    pub(crate) async fn add_list_members(
+        &self,
+        caller: &Caller,
+        address: &EmailAddress,
+        lines: &[String],
+    ) -> Result<Vec<MemberLine>, AccountError> {
+        let lines: Vec<_> = lines.iter().filter(|line| !line.trim().is_empty()).map(|l| read(l)).collect();
+        let mut seen = HashSet::new();
+        let members: Vec<_> = lines
+            .iter()
+            .filter_map(|line| line.address.as_ref().ok())
+            .filter(|member| seen.insert(member.canonical()))
+            .cloned()
+            .collect();
+        let mut tx = self.store.begin(caller).await?;
+        // Limits: room for so many members more is asked here, because a customer is locked before the graph and its domains;
+        // the members that there is no room for are over the limit in the report.
+        let (change, list, barred) = enter_with(&mut tx, address, &members).await?;
+        let admitted: Vec<_> =
+            members.into_iter().filter(|member| !barred.contains_key(&key(member))).collect();
+        let added = list_members::insert(&mut tx, list.list_id, &admitted, MemberOrigin::Added).await?;
+        if !added.is_empty() {
+            count(&mut tx, &list, added.len(), true).await?;
+            let told = admitted.iter().filter(|member| added.contains(&key(member)));
+            let addresses = told.map(EmailAddress::to_string).collect();
+            let after = AddListMembersRequest { list: list.address.clone(), addresses };
+            deed(&change, &list.address, "create").created(&mut tx, &after).await?;
+            change.announce(&mut tx, &[]).await?;
+            tx.commit().await.doing("commit the members of a mailing list")?;
+        }
+        Ok(report(lines, &barred, added))
+    }
+
+    /// Removes those that are members and returns how many they were.
+    pub(crate) async fn remove_list_members(
+        &self,
+        caller: &Caller,
+        address: &EmailAddress,
+        members: &[EmailAddress],
+    ) -> Result<usize, AccountError> {
+        let mut tx = self.store.begin(caller).await?;
+        let change = versions::enter(&mut tx, address.domain()).await?;
+        let list = found(&mut tx, address).await?;
+        let removed = list_members::remove(&mut tx, list.list_id, members).await?;
+        let removed_count = removed.len();
+        if removed_count > 0 {
+            count(&mut tx, &list, removed_count, false).await?;
+            let before = RemoveListMembersRequest { list: list.address.clone(), addresses: removed };
+            deed(&change, &list.address, "delete").removed(&mut tx, &before).await?;
+            change.announce(&mut tx, &[]).await?;
+            tx.commit().await.doing("commit the members of a mailing list")?;
+        }
+        Ok(removed_count)
+    }
+}
+
+/// Begins a write that adds members: the locks are held; and why some of them cannot be, by their canonical form.
+pub(crate) async fn enter_with(
+    tx: &mut Tx,
+    address: &EmailAddress,
+    members: &[EmailAddress],
+) -> Result<(DomainChange, MailingList, HashMap<String, String>), AccountError> {
+    let domains: HashSet<_> = members.iter().map(|member| member.domain().as_str()).collect();
+    let domains: Vec<_> = domains.into_iter().collect();
+    let hosted = directory::hosted_among(tx, &domains).await?;
+    let inside: Vec<_> =
+        members.iter().filter(|member| hosted.contains(member.domain().as_str())).cloned().collect();
+    if !inside.is_empty() {
+        versions::lock_graph(tx).await?;
+    }
+    let change = versions::enter(tx, address.domain()).await?;
+    let list = found(tx, address).await?;
+    let start = Start::List { address: list.address.clone(), list_id: list.list_id };
+    let barred =
+        if inside.is_empty() { HashMap::new() } else { cycles::reasons(tx, &start, &inside).await? };
+    Ok((change, list, barred))
+}
+
+/// Counts what came or went.
+pub(crate) async fn count(
+    tx: &mut Tx,
+    list: &MailingList,
+    members: usize,
+    came: bool,
+) -> Result<(), AccountError> {
+    let members = i64::try_from(members).unwrap_or_default();
+    lists::add_to_count(tx, list.list_id, if came { members } else { -members }).await
+}
+
+/// Members are told to the audit by the name of their list.
+pub(crate) fn deed<'d>(change: &'d DomainChange, list: &'d str, action: &'static str) -> Deed<'d> {
+    Deed { customer: &change.customer, kind: "list-member", name: list, action }
+}
+
+fn key(member: &EmailAddress) -> String {
+    member.canonical().to_string()
+}
+
+fn read(line: &str) -> Line {
+    let address = fields::member("address", line.trim()).map_err(|error| {
+        let why = error.to_string();
+        why.strip_prefix("address: ").unwrap_or(&why).to_owned()
+    });
+    Line { shown: line.chars().take(LINE_SHOWN_MAX_CHARS).collect(), address }
+}
+
+/// What became of each line; the first of those that name one address is the one that was added.
+fn report(lines: Vec<Line>, barred: &HashMap<String, String>, mut added: HashSet<String>) -> Vec<MemberLine> {
+    let outcome = |line: Line| {
+        let (outcome, reason) = match line.address {
+            Err(why) => (MemberLineOutcome::Invalid, why),
+            Ok(member) => {
+                let key = key(&member);
+                if let Some(why) = barred.get(&key) {
+                    (MemberLineOutcome::Invalid, why.clone())
+                } else if added.remove(&key) {
+                    (MemberLineOutcome::Added, String::new())
+                } else {
+                    (MemberLineOutcome::Duplicate, format!("{key} is a member already"))
+                }
+            }
+        };
+        MemberLine { line: line.shown, outcome: outcome.into(), reason }
+    };
+    lines.into_iter().map(outcome).collect()
+}

@@ -1,0 +1,128 @@
+//! Undo: a forward, mailing list or autoresponder that was removed comes back from the audit entry that tells of it.
+//!
+//! The entry holds a forward and an autoresponder whole; a list is still there with its members, and is found by its id.
+
+use postern_mail::EmailAddress;
+use postern_mesh::identity::Caller;
+use postern_proto::account::v1::{AuditEntry, Autoresponder, Forward, MailingList};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    Account, autoresponders,
+    error::{AccountError, Doing as _},
+    forwards, mailing_lists,
+    store::{
+        Tx,
+        audit::{self, Deed},
+        lists,
+        standing::{self, Newcomer},
+        versions::{self, DomainChange},
+    },
+};
+
+impl Account {
+    /// Undoes the removal that an entry tells of, and returns the entry that tells of the undoing.
+    pub(crate) async fn restore_audit_entry(
+        &self,
+        caller: &Caller,
+        audit_id: i64,
+    ) -> Result<AuditEntry, AccountError> {
+        let mut tx = self.store.begin(caller).await?;
+        let found = audit::find_in(&mut tx, audit_id, self.vault_days).await?;
+        let found = found.filter(|(entry, _)| caller.may_act_for(&entry.customer));
+        let not_found = || AccountError::NotFound(format!("there is no audit entry {audit_id}"));
+        let (entry, over) = found.ok_or_else(not_found)?;
+        if entry.action != "delete" || !["forward", "list", "autoresponder"].contains(&entry.kind.as_str()) {
+            return Err(AccountError::Precondition(format!(
+                "audit entry {audit_id} tells of no removal of a forward, mailing list or autoresponder"
+            )));
+        }
+        if over {
+            return Err(AccountError::Precondition(format!(
+                "the {} days for restoring {} {} are over",
+                self.vault_days, entry.kind, entry.name
+            )));
+        }
+        let restored_id = restore(&mut tx, &entry).await?;
+        let restored = audit::find_in(&mut tx, restored_id, self.vault_days).await?;
+        tx.commit().await.doing("commit what was restored")?;
+        restored.map(|(entry, _)| entry).ok_or(AccountError::Stored("an audit entry vanished"))
+    }
+}
+
+async fn restore(tx: &mut Tx, entry: &AuditEntry) -> Result<i64, AccountError> {
+    let address: EmailAddress =
+        entry.name.parse().map_err(|_| AccountError::Stored("a stored address is no address"))?;
+    // Limits: room for what comes back is asked here, because a customer is locked before the graph and its domains.
+    versions::lock_graph(tx).await?;
+    let change = versions::enter(tx, address.domain()).await?;
+    if change.customer != entry.customer {
+        return Err(AccountError::Precondition(format!(
+            "domain {} belongs to another customer now",
+            address.domain()
+        )));
+    }
+    let restored_id = match entry.kind.as_str() {
+        "forward" => restore_forward(tx, entry, &address, &change).await?,
+        "list" => restore_list(tx, entry, &address, &change).await?,
+        _ => restore_autoresponder(tx, entry, &address, &change).await?,
+    };
+    change.announce(tx, &[]).await?;
+    Ok(restored_id)
+}
+
+async fn restore_forward(
+    tx: &mut Tx,
+    entry: &AuditEntry,
+    address: &EmailAddress,
+    change: &DomainChange,
+) -> Result<i64, AccountError> {
+    let before: Forward = thing(entry)?;
+    let targets = before.targets.iter().map(|target| target.parse()).collect::<Result<Vec<_>, _>>();
+    let targets = targets.map_err(|_| AccountError::Stored("a stored address is no address"))?;
+    forwards::add(tx, address, &targets, before.keep_copy, change.version).await?;
+    let after = forwards::found(tx, address).await?;
+    deed(change, "forward", &entry.name).note::<Forward, Forward>(tx, None, Some(&after)).await
+}
+
+async fn restore_list(
+    tx: &mut Tx,
+    entry: &AuditEntry,
+    address: &EmailAddress,
+    change: &DomainChange,
+) -> Result<i64, AccountError> {
+    let before: MailingList = thing(entry)?;
+    standing::refuse_taken(tx, address, Newcomer::List).await?;
+    if !lists::restore(tx, before.list_id, change.version).await? {
+        return Err(AccountError::Precondition(format!("the mailing list {address} is gone for good")));
+    }
+    let after = mailing_lists::found(tx, address).await?;
+    mailing_lists::refuse_cycles(tx, &after).await?;
+    deed(change, "list", &entry.name).note::<MailingList, MailingList>(tx, None, Some(&after)).await
+}
+
+async fn restore_autoresponder(
+    tx: &mut Tx,
+    entry: &AuditEntry,
+    address: &EmailAddress,
+    change: &DomainChange,
+) -> Result<i64, AccountError> {
+    let before: Autoresponder = thing(entry)?;
+    let settings = autoresponders::settings_of(&before)?;
+    // The same text: who was answered with it is not answered again.
+    autoresponders::add(tx, address, &settings, before.text_version, change).await?;
+    let after = autoresponders::found(tx, address).await?;
+    deed(change, "autoresponder", &entry.name)
+        .note::<Autoresponder, Autoresponder>(tx, None, Some(&after))
+        .await
+}
+
+fn deed<'d>(change: &'d DomainChange, kind: &'static str, name: &'d str) -> Deed<'d> {
+    Deed { customer: &change.customer, kind, name, action: "restore" }
+}
+
+/// The thing as it was.
+fn thing<T: DeserializeOwned>(entry: &AuditEntry) -> Result<T, AccountError> {
+    serde_json::from_str(&entry.before_json)
+        .map_err(|_| AccountError::Stored("an audit entry holds what this version does not understand"))
+}
