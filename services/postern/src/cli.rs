@@ -4,6 +4,7 @@
 
 mod account;
 mod apply;
+mod autoresponder;
 mod customer;
 mod default_address;
 mod document;
@@ -13,6 +14,8 @@ mod export;
 mod failure;
 mod forward;
 mod grant;
+mod list;
+mod list_member;
 mod lock;
 mod mailbox;
 mod operator;
@@ -40,6 +43,12 @@ pub enum Noun {
     /// Forwards and aliases
     #[command(subcommand)]
     Forward(forward::ForwardCommand),
+    /// Mailing lists and their members
+    #[command(subcommand)]
+    List(list::ListCommand),
+    /// Answers by themselves, as when somebody is away
+    #[command(subcommand)]
+    Autoresponder(autoresponder::AutoresponderCommand),
     /// What happens to mail for names that nothing else takes
     #[command(subcommand)]
     DefaultAddress(default_address::DefaultAddressCommand),
@@ -74,6 +83,8 @@ impl Noun {
             Self::Domain(command) => command.run(&operator).await,
             Self::Account(command) => command.run(&operator).await,
             Self::Forward(command) => command.run(&operator).await,
+            Self::List(command) => command.run(&operator).await,
+            Self::Autoresponder(command) => command.run(&operator).await,
             Self::DefaultAddress(command) => command.run(&operator).await,
             Self::Mailbox(command) => command.run(&operator).await,
             Self::Lock(command) => command.run(&operator).await,

@@ -4,9 +4,10 @@ use crate::house::{Replica, ready};
 use postern_mail::Reason;
 use postern_mesh::failure;
 use postern_proto::account::v1::{
-    CreateForwardRequest, CreateMailboxRequest, Forward, ListMailboxesRequest, LoginIdentity,
-    LookupLoginRequest, Mailbox, Resolution, ResolveRecipientRequest, WatchChangesResponse,
-    resolution::Outcome, watch_changes_response::Event,
+    AddListMembersRequest, Autoresponder, CreateForwardRequest, CreateMailboxRequest,
+    CreateMailingListRequest, Forward, ListMailboxesRequest, LoginIdentity, LookupLoginRequest, Mailbox,
+    MailingList, MemberLine, Resolution, ResolveRecipientRequest, UpdateAutoresponderRequest,
+    WatchChangesResponse, resolution::Outcome, watch_changes_response::Event,
 };
 use postern_proto::google::FieldMask;
 use std::time::Duration;
@@ -20,6 +21,37 @@ pub(crate) fn new_forward(address: &str, targets: &[&str], keep_copy: bool) -> C
     let targets = targets.iter().map(|t| (*t).to_owned()).collect();
     let forward = Forward { address: address.into(), targets, keep_copy, ..Default::default() };
     CreateForwardRequest { forward: Some(forward), request_id: String::new() }
+}
+
+pub(crate) fn new_list(address: &str) -> CreateMailingListRequest {
+    let list = MailingList { address: address.into(), ..Default::default() };
+    CreateMailingListRequest { list: Some(list), request_id: String::new() }
+}
+
+pub(crate) async fn create_list(replica: &Replica, address: &str) -> MailingList {
+    replica.lists().create_mailing_list(new_list(address)).await.unwrap().into_inner().list.unwrap()
+}
+
+/// The report, and how many were added.
+pub(crate) async fn add_members(replica: &Replica, list: &str, lines: &[&str]) -> (Vec<MemberLine>, i32) {
+    let addresses = lines.iter().map(|line| (*line).to_owned()).collect();
+    let request = AddListMembersRequest { list: list.into(), addresses };
+    let answer = replica.lists().add_list_members(request).await.unwrap().into_inner();
+    (answer.lines, answer.added_count)
+}
+
+pub(crate) fn new_answer(address: &str) -> UpdateAutoresponderRequest {
+    let autoresponder = Autoresponder {
+        address: address.into(),
+        subject: "Away: {subject}".into(),
+        text: "I am away.\n".into(),
+        ..Default::default()
+    };
+    UpdateAutoresponderRequest {
+        autoresponder: Some(autoresponder),
+        update_mask: paths(&["subject", "text", "start_time", "end_time", "interval_seconds"]),
+        allow_missing: true,
+    }
 }
 
 pub(crate) fn paths(paths: &[&str]) -> Option<FieldMask> {

@@ -17,11 +17,12 @@ use postern_mesh::{
 };
 use postern_proto::account::v1::{
     CreateCustomerRequest, CreateDomainRequest, Customer, Domain, NewPassword,
+    audit_service_client::AuditServiceClient, autoresponder_service_client::AutoresponderServiceClient,
     customer_service_client::CustomerServiceClient,
     default_address_service_client::DefaultAddressServiceClient,
     directory_service_client::DirectoryServiceClient, domain_service_client::DomainServiceClient,
     forward_service_client::ForwardServiceClient, mailbox_service_client::MailboxServiceClient,
-    new_password::Secret,
+    mailing_list_service_client::MailingListServiceClient, new_password::Secret,
 };
 use tempfile::TempDir;
 
@@ -108,6 +109,13 @@ impl Postgres {
         assert!(done.success());
     }
 
+    /// What a statement answers, as psql shows it.
+    pub(crate) fn query(&self, database: &str, sql: &str) -> String {
+        let output = self.tool("psql").args(["-qAt", "-d", database, "-c", sql]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
     fn tool(&self, name: &str) -> Command {
         let mut tool = as_postgres(name);
         tool.arg("-h").arg(self.folder.path()).args(["-U", "postern"]);
@@ -190,6 +198,27 @@ impl Replica {
     }
     pub(crate) fn defaults(&self) -> DefaultAddressServiceClient<MeshChannel> {
         DefaultAddressServiceClient::new(self.operator.clone())
+    }
+    pub(crate) fn lists(&self) -> MailingListServiceClient<MeshChannel> {
+        MailingListServiceClient::new(self.operator.clone())
+    }
+    /// As delivery calls.
+    pub(crate) fn lists_of_mesh(&self) -> MailingListServiceClient<MeshChannel> {
+        MailingListServiceClient::new(self.service.clone())
+    }
+    pub(crate) fn autoresponders(&self) -> AutoresponderServiceClient<MeshChannel> {
+        AutoresponderServiceClient::new(self.operator.clone())
+    }
+    /// As delivery calls.
+    pub(crate) fn autoresponders_of_mesh(&self) -> AutoresponderServiceClient<MeshChannel> {
+        AutoresponderServiceClient::new(self.service.clone())
+    }
+    pub(crate) fn audit(&self) -> AuditServiceClient<MeshChannel> {
+        AuditServiceClient::new(self.operator.clone())
+    }
+    /// The way of somebody else.
+    pub(crate) fn channel_of(&self, caller: Caller) -> MeshChannel {
+        self.service.with_caller(caller)
     }
     pub(crate) fn directory(&self) -> DirectoryServiceClient<MeshChannel> {
         DirectoryServiceClient::new(self.service.clone())

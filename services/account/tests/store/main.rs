@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod aliases;
+mod answers;
 mod asking;
 mod claims;
 mod creates;
@@ -10,6 +11,10 @@ mod delegation;
 #[allow(unreachable_pub, reason = "a module of the platform's tests, shared")]
 #[path = "../../../../tests/src/dns.rs"]
 mod dns;
+mod hostile;
 mod house;
+mod lists;
 mod live;
+mod model;
 mod rules;
+mod undo;

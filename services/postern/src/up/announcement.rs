@@ -56,6 +56,9 @@ fn demo_text(profile: &Profile, home: &Path) -> anyhow::Result<String> {
     for (address, target) in demo::FORWARDS {
         writeln!(text, "  {address} leads to {target}")?;
     }
+    let (list, members) = demo::LIST;
+    writeln!(text, "  {list} is a mailing list of {}", members.join(" and "))?;
+    writeln!(text, "  {} answers by itself and keeps nothing", demo::AUTORESPONDER)?;
     writeln!(text, "\nTry\n# somebody outside writes to you")?;
     writeln!(text, "{from_outside}")?;
     writeln!(text, "# you send before you have checked your mail, and are told what to do")?;

@@ -1,0 +1,175 @@
+//! What was removed comes back from the audit, and a removal says what it leaves behind.
+
+use crate::asking::{
+    add_members, create_list, create_mailbox, local, new_answer, new_forward, new_mailbox, refused, resolve,
+};
+use crate::house::{Postgres, Replica};
+use postern_mail::Reason;
+use postern_mesh::identity::Caller;
+use postern_proto::account::v1::{
+    DefaultAction, DefaultAddress, DeleteAutoresponderRequest, DeleteDomainRequest, DeleteForwardRequest,
+    DeleteMailboxRequest, DeleteMailingListRequest, GetAutoresponderRequest, GetForwardRequest,
+    GetMailingListRequest, ReferenceKind, RestoreAuditEntryRequest, UpdateDefaultAddressRequest,
+    audit_service_client::AuditServiceClient,
+};
+
+/// The newest entry of a removal.
+fn removal(postgres: &Postgres, database: &str, kind: &str, name: &str) -> RestoreAuditEntryRequest {
+    let sql = format!(
+        "select max(audit_id) from account.audit where kind = '{kind}' and name = '{name}' and action = 'delete'"
+    );
+    RestoreAuditEntryRequest { audit_id: postgres.query(database, &sql).parse().unwrap() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forwards_lists_and_autoresponders_come_back_as_they_were() {
+    let postgres = Postgres::start();
+    let replica = Replica::open(&postgres.database("undo")).await;
+    replica.customer("undo").await;
+    replica.domain("u.test", "undo").await;
+    let mut forwards = replica.forwards();
+    let forward = new_forward("f@u.test", &["A@else.test", "b@else.test"], false);
+    forwards.create_forward(forward).await.unwrap();
+    forwards.delete_forward(DeleteForwardRequest { address: "f@u.test".into() }).await.unwrap();
+    let entry = removal(&postgres, "undo", "forward", "f@u.test");
+
+    // Another customer has no such entry; the owner restores it, once.
+    replica.customer("other").await;
+    let audit_of = |login: &str| AuditServiceClient::new(replica.channel_of(Caller::customer(login, login)));
+    refused(audit_of("other").restore_audit_entry(entry).await, Reason::NotFound, "there is no audit entry");
+    let told = audit_of("undo").restore_audit_entry(entry).await.unwrap().into_inner().entry.unwrap();
+    assert_eq!(
+        (told.kind.as_str(), told.name.as_str(), told.action.as_str()),
+        ("forward", "f@u.test", "restore")
+    );
+    assert_eq!(local(&resolve(&replica, "f@u.test").await).1, ["A@else.test", "b@else.test"]);
+    refused(
+        replica.audit().restore_audit_entry(entry).await,
+        Reason::AlreadyExists,
+        "f@u.test is a forward already",
+    );
+
+    let list = create_list(&replica, "l@u.test").await;
+    add_members(&replica, "l@u.test", &["a@else.test", "later@u.test"]).await;
+    let delete = DeleteMailingListRequest { address: "l@u.test".into() };
+    replica.lists().delete_mailing_list(delete.clone()).await.unwrap();
+    let entry = removal(&postgres, "undo", "list", "l@u.test");
+    // Meanwhile a member of it leads to it: it would contain itself.
+    forwards.create_forward(new_forward("later@u.test", &["l@u.test"], false)).await.unwrap();
+    refused(
+        replica.audit().restore_audit_entry(entry).await,
+        Reason::FailedPrecondition,
+        "l@u.test -> later@u.test -> l@u.test",
+    );
+    forwards.delete_forward(DeleteForwardRequest { address: "later@u.test".into() }).await.unwrap();
+    create_mailbox(&replica, "l@u.test").await;
+    refused(
+        replica.audit().restore_audit_entry(entry).await,
+        Reason::AlreadyExists,
+        "l@u.test is a mailbox already",
+    );
+    let request = DeleteMailboxRequest { address: "l@u.test".into() };
+    replica.mailboxes().delete_mailbox(request).await.unwrap();
+    replica.audit().restore_audit_entry(entry).await.unwrap();
+    let get = GetMailingListRequest { address: "l@u.test".into() };
+    let back = replica.lists().get_mailing_list(get).await.unwrap().into_inner().list.unwrap();
+    assert_eq!((back.list_id, back.member_count), (list.list_id, 2));
+    // Days later nobody can.
+    replica.lists().delete_mailing_list(delete).await.unwrap();
+    let entry = removal(&postgres, "undo", "list", "l@u.test");
+    postgres.query(
+        "undo",
+        &format!(
+            "update account.audit set time = now() - interval '31 days' where audit_id = {}",
+            entry.audit_id
+        ),
+    );
+    refused(replica.audit().restore_audit_entry(entry).await, Reason::FailedPrecondition, "30 days");
+
+    let mut answers = replica.autoresponders();
+    let made = answers.update_autoresponder(new_answer("a@u.test")).await.unwrap().into_inner();
+    let delete = DeleteAutoresponderRequest { address: "a@u.test".into() };
+    answers.delete_autoresponder(delete).await.unwrap();
+    replica
+        .audit()
+        .restore_audit_entry(removal(&postgres, "undo", "autoresponder", "a@u.test"))
+        .await
+        .unwrap();
+    let get = GetAutoresponderRequest { address: "a@u.test".into() };
+    let back = answers.get_autoresponder(get).await.unwrap().into_inner().autoresponder.unwrap();
+    let made = made.autoresponder.unwrap();
+    assert_eq!((back.text, back.text_version), (made.text, made.text_version));
+
+    // Other entries cannot be restored.
+    let entry = removal(&postgres, "undo", "mailbox", "l@u.test");
+    refused(
+        replica.audit().restore_audit_entry(entry).await,
+        Reason::FailedPrecondition,
+        "no removal of a forward",
+    );
+
+    // What went with its domain comes back when the domain is there again.
+    replica.domains().delete_domain(DeleteDomainRequest { name: "u.test".into() }).await.unwrap();
+    let entry = removal(&postgres, "undo", "forward", "f@u.test");
+    refused(replica.audit().restore_audit_entry(entry).await, Reason::NotFound, "u.test is not hosted here");
+    replica.domain("u.test", "other").await;
+    refused(replica.audit().restore_audit_entry(entry).await, Reason::FailedPrecondition, "another customer");
+    replica.domains().delete_domain(DeleteDomainRequest { name: "u.test".into() }).await.unwrap();
+    replica.domain("u.test", "undo").await;
+    replica.audit().restore_audit_entry(entry).await.unwrap();
+    assert_eq!(local(&resolve(&replica, "f@u.test").await).1, ["A@else.test", "b@else.test"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_mailbox_says_what_still_names_it_and_leaves_its_forward_in_the_audit() {
+    let postgres = Postgres::start();
+    let replica = Replica::open(&postgres.database("references")).await;
+    for (customer, domain) in [("ref", "r.test"), ("else", "e.test")] {
+        replica.customer(customer).await;
+        replica.domain(domain, customer).await;
+    }
+    create_mailbox(&replica, "anna@r.test").await;
+    let mut forwards = replica.forwards();
+    for (address, targets) in [
+        ("anna@r.test", &["Anna@r.test", "out@x.test"][..]),
+        ("f@r.test", &["ANNA@r.test"]),
+        ("f@e.test", &["anna@r.test"]),
+    ] {
+        forwards.create_forward(new_forward(address, targets, false)).await.unwrap();
+    }
+    replica.autoresponders().update_autoresponder(new_answer("anna@r.test")).await.unwrap();
+    create_list(&replica, "staff@r.test").await;
+    add_members(&replica, "staff@r.test", &["Anna@r.test"]).await;
+    let mut owned = crate::asking::new_list("boss@r.test");
+    owned.list.as_mut().unwrap().owner = "anna@R.test".into();
+    replica.lists().create_mailing_list(owned).await.unwrap();
+    let rule = DefaultAddress {
+        domain: "r.test".into(),
+        action: DefaultAction::Address.into(),
+        target: "Anna@r.test".into(),
+    };
+    let request = UpdateDefaultAddressRequest { default_address: Some(rule) };
+    replica.defaults().update_default_address(request).await.unwrap();
+
+    let delete = DeleteMailboxRequest { address: "anna@r.test".into() };
+    let answer = replica.mailboxes().delete_mailbox(delete).await.unwrap().into_inner();
+    let told: Vec<_> = answer.references.iter().map(|r| (r.kind(), r.name.as_str())).collect();
+    let wanted = [
+        (ReferenceKind::Forward, "f@r.test"),
+        (ReferenceKind::ListMember, "staff@r.test"),
+        (ReferenceKind::ListOwner, "boss@r.test"),
+        (ReferenceKind::DefaultAddress, "r.test"),
+    ];
+    assert_eq!(told, wanted);
+    let gone = forwards.get_forward(GetForwardRequest { address: "anna@r.test".into() }).await;
+    refused(gone, Reason::NotFound, "anna@r.test");
+    // With the mailbox there again, its forward and its autoresponder come back.
+    replica.mailboxes().create_mailbox(new_mailbox("anna@r.test")).await.unwrap();
+    for kind in ["forward", "autoresponder"] {
+        let entry = removal(&postgres, "references", kind, "anna@r.test");
+        replica.audit().restore_audit_entry(entry).await.unwrap();
+    }
+    let (mailbox, targets) = local(&resolve(&replica, "anna@r.test").await);
+    assert!(mailbox.is_some());
+    assert_eq!(targets, ["out@x.test"]);
+}
