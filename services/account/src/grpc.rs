@@ -42,8 +42,8 @@ use crate::{
     passwords::{self, NewPassword},
 };
 
-/// A request may carry a batch of addresses, never more than this, octets.
-const REQUEST_MAX_BYTES: usize = 1024 * 1024;
+/// A request may carry a batch of addresses, never more than this, octets; a field of a megabyte is still told its name.
+const REQUEST_MAX_BYTES: usize = 2 * 1024 * 1024;
 
 /// Thousands of members travel in one request, each of at most 320 octets.
 const MEMBERS_REQUEST_MAX_BYTES: usize = 4 * 1024 * 1024;
