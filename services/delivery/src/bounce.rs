@@ -13,7 +13,7 @@ use postern_proto::delivery::v1::Submitter;
 use tonic::Status;
 
 use crate::{
-    accept::{AcceptUnit, MessageFlags, NewMessage, NewQueueRow, QueueClass, StoredContent},
+    accept::{AcceptUnit, MessageFlags, NewMessage, NewQueueRow, QueueClass, StoredContent, hop_field},
     outbound::Refused,
     route::{self, FailedRecipient, Plan},
 };
@@ -108,16 +108,12 @@ fn unit(plan: Plan, mail_host: &str, undelivered: &Undelivered<'_>, now: Timesta
         return None;
     }
     let content = report::build(mail_host, undelivered, now);
-    let queue_row = |remote: route::PlannedRemote| NewQueueRow {
-        recipient: remote.recipient,
-        via: remote.via,
-        class: QueueClass::Bounce,
-    };
+    let queue_row = |remote| NewQueueRow::leaving(remote, QueueClass::Bounce);
     let message = NewMessage {
         id: undelivered.bounce_id,
         // RFC 3464 section 2: nothing may come back for a report.
         sender: ReversePath::Null,
-        prefix: Bytes::from(report::received(mail_host, undelivered.bounce_id, now)),
+        prefix: Bytes::from(hop_field(mail_host, undelivered.bounce_id, now)),
         content_bytes: content.octets.len() as u64,
         checksum: crc32c::crc32c(&content.octets),
         content: StoredContent::Inline(Bytes::from(content.octets)),

@@ -1,12 +1,16 @@
 //! The delivery service: what happens to a message, from acceptance to the last copy read, sent on or bounced.
 //!
 //! A message: `grpc/submission` -> `content` (scan, spill) -> `route` (where to) -> `accept` (the one commit)
-//! -> `queue` -> `outbound` or `bounce`. A mail client: `grpc/maildrop` -> `lock` -> `maildrop`.
+//! -> `queue` -> `outbound` or `bounce`, or `errands` (`lists`, `autoreply`) -> `answer`. A mail client: `grpc/maildrop` -> `lock` -> `maildrop`.
 
 pub mod accept;
+mod answer;
+mod autoreply;
 pub mod bounce;
 pub mod content;
+mod errands;
 mod grpc;
+mod lists;
 pub mod lock;
 pub mod maildrop;
 pub mod outbound;
@@ -25,10 +29,16 @@ use std::{sync::Arc, time::Duration};
 use postern_mesh::{
     StartError, client::MeshChannel, directory::Directory, health::Readiness, shutdown::Shutdown,
 };
-use postern_proto::delivery::v1::{
-    box_service_server::BoxServiceServer, lock_service_server::LockServiceServer,
-    maildrop_service_server::MaildropServiceServer, queue_service_server::QueueServiceServer,
-    submission_service_server::SubmissionServiceServer,
+use postern_proto::{
+    account::v1::{
+        autoresponder_service_client::AutoresponderServiceClient,
+        mailing_list_service_client::MailingListServiceClient,
+    },
+    delivery::v1::{
+        box_service_server::BoxServiceServer, lock_service_server::LockServiceServer,
+        maildrop_service_server::MaildropServiceServer, queue_service_server::QueueServiceServer,
+        submission_service_server::SubmissionServiceServer,
+    },
 };
 use tonic::service::Routes;
 use uuid::Uuid;
@@ -36,10 +46,14 @@ use uuid::Uuid;
 pub use settings::Settings;
 
 use accept::Acceptor;
+use answer::Answers;
+use autoreply::Autoreply;
 use content::{Blobs, Budget, IngestLimits};
+use errands::Errands;
+use lists::{ListDirectory, Lists};
 use lock::Locks;
 use maildrop::Maildrops;
-use queue::{QueueParts, QueueStore, StoredContents};
+use queue::{ContentSource, QueueParts, QueueStore, StoredContents};
 use store::Store;
 use transfer::Importer;
 use vault::{Vault, destroy::Destroyer};
@@ -78,18 +92,40 @@ pub async fn open_with_readiness(
     // Who holds the leases of the rows that are accepted here.
     let replica = Uuid::new_v4();
     let acceptor = Acceptor::start(&store, replica);
+    let rows = QueueStore::new(store.pool().clone(), replica, settings.queue.lifetime());
+    let budget = Budget::new(settings.content_memory_bytes);
+    let contents: Arc<dyn ContentSource> = Arc::new(StoredContents::new(blobs.clone()));
+    let lists = ListDirectory { account: MailingListServiceClient::new(account.clone()) };
+    let answers = Answers {
+        store: rows.clone(),
+        directory: directory.clone(),
+        mail_host: settings.mail_host.as_str().into(),
+    };
+    let errands = Errands {
+        autoreply: Autoreply { account: AutoresponderServiceClient::new(account.clone()), answers: answers.clone() },
+        lists: Lists {
+            directory: lists.clone(),
+            answers,
+            contents: Arc::clone(&contents),
+            blobs: blobs.clone(),
+            budget: budget.clone(),
+            inline_max_bytes: settings.inline_max_bytes,
+            shutdown: shutdown.clone(),
+        },
+        contents: Arc::clone(&contents),
+    };
     let parts = QueueParts {
-        store: QueueStore::new(store.pool().clone(), replica, settings.queue.lifetime()),
+        store: rows,
         acceptor: acceptor.clone(),
         directory: directory.clone(),
-        contents: Arc::new(StoredContents::new(blobs.clone())),
+        contents,
+        errands: Arc::new(errands),
     };
     let queue = Arc::new(queue::start(parts, &settings.queue, outbound, shutdown)?);
     if settings.sweep_seconds > 0 {
         let every = Duration::from_secs(settings.sweep_seconds);
         shutdown.spawn(sweep::run(store.clone(), blobs.clone(), every, shutdown.clone()));
     }
-    let budget = Budget::new(settings.content_memory_bytes);
     let limits = IngestLimits {
         inline_max_bytes: settings.inline_max_bytes,
         message_max_bytes: Some(settings.message_max_bytes).filter(|max| *max > 0),
@@ -98,6 +134,7 @@ pub async fn open_with_readiness(
         acceptor,
         directory: directory.clone(),
         blobs: blobs.clone(),
+        lists,
         budget: budget.clone(),
         limits,
         queue: queue.handle.clone(),

@@ -1,6 +1,7 @@
 //! The one durable step: a message, its entries and its queue rows become true in one Postgres COMMIT.
 //!
-//! The walk: `grpc/submission` or `bounce` -> here -> `committer` (gathers a batch) -> `write` (one statement).
+//! The walk: `grpc/submission` or `bounce` -> here -> `committer` (gathers a batch) -> `write` (one statement). An errand
+//! of the queue uses `write` within a transaction of its own, which also says that the errand is done.
 
 mod committer;
 mod prefix;
@@ -19,7 +20,10 @@ use crate::store::Store;
 
 use std::{sync::Arc, time::Duration};
 
+pub(crate) use prefix::hop_field;
 pub use prefix::{delivery_prefix, received_field};
+pub(crate) use write::write_units;
+
 pub use unit::{AcceptUnit, Committed, MessageFlags, NewMessage, NewQueueRow, QueueClass, StoredContent};
 
 /// Units that wait for a commit; more wait at the door.

@@ -40,6 +40,11 @@ pub fn received_field(envelope: &Envelope, id: MessageId, peer: Option<PeerIp>, 
     field
 }
 
+/// The trace field of a message that begins here, or of a copy that is made here.
+pub(crate) fn hop_field(mail_host: &str, id: MessageId, now: Timestamp) -> String {
+    format!("Received: by {mail_host} id {id}; {}\r\n", date(now))
+}
+
 /// RFC 5322 section 3.3, with a numeric zone.
 fn date(now: Timestamp) -> String {
     now.to_zoned_datetime(TimeZone::UTC).strftime("%a, %d %b %Y %H:%M:%S %z").to_string()

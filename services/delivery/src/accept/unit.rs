@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use postern_mail::{EmailAddress, MessageId, ReversePath};
 
-use crate::route::PlannedEntry;
+use crate::route::{PlannedEntry, PlannedErrand, PlannedRemote};
 
 /// Everything that becomes durable together.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub struct AcceptUnit {
     pub message: NewMessage,
     /// One for each mailbox that gets it.
     pub entries: Vec<PlannedEntry>,
-    /// One for each recipient that it must leave for.
+    /// One for each recipient that it must leave for, and one for each errand.
     pub queue: Vec<NewQueueRow>,
     /// Queue rows (of other messages) that are removed in the same transaction: those that a bounce answers.
     pub finished_queue_ids: Vec<i64>,
@@ -95,35 +95,110 @@ impl MessageFlags {
 }
 
 /// What kind of work a queue row is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum QueueClass {
     /// Mail of a client.
     #[default]
     Mail,
-    /// A bounce of ours.
+    /// A bounce or an answer of ours.
     Bounce,
+    /// A copy of a mailing list, for one member: it leaves after mail, with a sender of its own.
+    ListCopy,
+    /// Errand: a post to a list is to be given to its members.
+    ListPost,
+    /// Errand: somebody wants to be a member.
+    ListSubscribe,
+    /// Errand: somebody wants to be a member no longer.
+    ListUnsubscribe,
+    /// Errand: a token comes back, or somebody asks for help.
+    ListRequest,
+    /// Errand: an autoresponder is to answer.
+    Autoreply,
 }
 
 impl QueueClass {
+    const ALL: [Self; 8] = [
+        Self::Mail,
+        Self::Bounce,
+        Self::ListCopy,
+        Self::ListPost,
+        Self::ListSubscribe,
+        Self::ListUnsubscribe,
+        Self::ListRequest,
+        Self::Autoreply,
+    ];
+
     /// As `queue.class` holds it.
     #[must_use]
     pub fn code(self) -> i16 {
         match self {
             Self::Mail => 0,
             Self::Bounce => 1,
+            Self::ListCopy => 2,
+            Self::ListPost => 3,
+            Self::ListSubscribe => 4,
+            Self::ListUnsubscribe => 5,
+            Self::ListRequest => 6,
+            Self::Autoreply => 7,
         }
+    }
+
+    /// From `queue.class`; `None`: a later version wrote it.
+    #[must_use]
+    pub fn from_code(code: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.code() == code)
+    }
+
+    /// True for work inside the house: nothing leaves by this row itself.
+    #[must_use]
+    pub fn is_errand(self) -> bool {
+        match self {
+            Self::Mail | Self::Bounce | Self::ListCopy => false,
+            Self::ListPost
+            | Self::ListSubscribe
+            | Self::ListUnsubscribe
+            | Self::ListRequest
+            | Self::Autoreply => true,
+        }
+    }
+
+    /// True when the sender of the message is told that it failed. A member's failure is the list's affair, and nobody
+    /// waits for an answer that we owe of ourselves.
+    #[must_use]
+    pub fn is_told(self) -> bool {
+        matches!(self, Self::Mail | Self::Bounce | Self::ListPost)
     }
 }
 
 /// A queue row about to be born, leased to this replica.
 #[derive(Clone, Debug)]
 pub struct NewQueueRow {
-    /// Where it must go.
+    /// Where it must go; of an errand the address that the message came for.
     pub recipient: EmailAddress,
     /// Our address that forwarded it, if one did.
     pub via: Option<EmailAddress>,
     /// What kind of work it is.
     pub class: QueueClass,
+    /// The list or autoresponder that an errand is about.
+    pub subject_id: Option<i64>,
+    /// What else an errand needs (the token of a request).
+    pub note: Option<String>,
+}
+
+impl NewQueueRow {
+    /// A copy that leaves.
+    #[must_use]
+    pub fn leaving(remote: PlannedRemote, class: QueueClass) -> Self {
+        let PlannedRemote { recipient, via } = remote;
+        Self { recipient, via, class, subject_id: None, note: None }
+    }
+}
+
+impl From<PlannedErrand> for NewQueueRow {
+    fn from(errand: PlannedErrand) -> Self {
+        let PlannedErrand { class, recipient, subject_id, note } = errand;
+        Self { recipient, via: None, class, subject_id: Some(subject_id), note }
+    }
 }
 
 /// The answer: it is durable.
@@ -148,5 +223,18 @@ impl AcceptUnit {
     /// What holds on to the message: entries and queue rows.
     pub(crate) fn references(&self) -> i32 {
         i32::try_from(self.entries.len() + self.queue.len()).unwrap_or(i32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_has_a_code_of_its_own() {
+        for class in QueueClass::ALL {
+            assert_eq!(QueueClass::from_code(class.code()), Some(class));
+        }
+        assert_eq!(QueueClass::from_code(99), None);
     }
 }

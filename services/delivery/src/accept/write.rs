@@ -9,7 +9,7 @@ use postern_mail::MessageId;
 use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
-use super::{BIRTH_LEASE, Committed, Job, StoredContent, delivery_prefix};
+use super::{AcceptUnit, BIRTH_LEASE, Committed, Job, StoredContent, delivery_prefix};
 
 /// A macro, because both statements begin alike and sqlx takes literals only.
 macro_rules! insert_sql {
@@ -40,12 +40,14 @@ macro_rules! insert_sql {
                     usage_version = m.usage_version + 1
                 RETURNING 1
             ), new_queue AS (
-                INSERT INTO queue (message_id, recipient, recipient_domain, via, class, customer,
-                    state, lease_owner, lease_until)
-                SELECT q.message_id, q.recipient, q.recipient_domain, q.via, q.class, q.customer,
-                    2, $23, now() + $24 * interval '1 second'
-                FROM unnest($17::uuid[], $18::text[], $19::text[], $20::text[], $21::smallint[], $22::text[])
-                    WITH ORDINALITY AS q (message_id, recipient, recipient_domain, via, class, customer, position)
+                INSERT INTO queue (message_id, recipient, recipient_domain, via, class, customer, subject_id,
+                    note, state, lease_owner, lease_until)
+                SELECT q.message_id, q.recipient, q.recipient_domain, q.via, q.class, q.customer, q.subject_id,
+                    q.note, 2, $23, now() + $24 * interval '1 second'
+                FROM unnest($17::uuid[], $18::text[], $19::text[], $20::text[], $21::smallint[], $22::text[],
+                    $25::bigint[], $26::text[])
+                    WITH ORDINALITY AS q (message_id, recipient, recipient_domain, via, class, customer,
+                        subject_id, note, position)
                 JOIN new_messages n ON n.id = q.message_id
                 ORDER BY q.position
                 RETURNING id, message_id
@@ -62,7 +64,7 @@ const INSERT: &str = insert_sql!(" ");
 /// The same, and the queue rows that a bounce answers end with it.
 const INSERT_AND_FINISH: &str = insert_sql!(
     ", finished AS (
-        DELETE FROM queue WHERE id = ANY ($25) RETURNING message_id
+        DELETE FROM queue WHERE id = ANY ($27) RETURNING message_id
     ), freed AS (
         SELECT message_id, count(*)::int AS rows FROM finished GROUP BY message_id
     ), held AS (
@@ -85,11 +87,21 @@ pub(super) async fn write(
     jobs: &[Job],
     lease_owner: Uuid,
 ) -> Result<Vec<Vec<Committed>>, sqlx::Error> {
-    let messages = MessageColumns::of(jobs);
-    let entries = EntryColumns::of(jobs);
-    let queue = QueueColumns::of(jobs);
-    let finished: Vec<i64> =
-        jobs.iter().flat_map(|job| &job.units).flat_map(|unit| &unit.finished_queue_ids).copied().collect();
+    let units: Vec<&AcceptUnit> = jobs.iter().flat_map(|job| &job.units).collect();
+    let mut committed = write_units(connection, &units, lease_owner).await?.into_iter();
+    Ok(jobs.iter().map(|job| committed.by_ref().take(job.units.len()).collect()).collect())
+}
+
+/// Writes units as part of whatever transaction the connection is in; one outcome for each of them.
+pub(crate) async fn write_units(
+    connection: &mut PgConnection,
+    units: &[&AcceptUnit],
+    lease_owner: Uuid,
+) -> Result<Vec<Committed>, sqlx::Error> {
+    let messages = MessageColumns::of(units);
+    let entries = EntryColumns::of(units);
+    let queue = QueueColumns::of(units);
+    let finished: Vec<i64> = units.iter().flat_map(|unit| &unit.finished_queue_ids).copied().collect();
     let statement = if finished.is_empty() { INSERT } else { INSERT_AND_FINISH };
     let mut query = sqlx::query(statement)
         .bind(&messages.ids)
@@ -115,7 +127,9 @@ pub(super) async fn write(
         .bind(&queue.classes)
         .bind(&queue.customers)
         .bind(lease_owner)
-        .bind(BIRTH_LEASE.as_secs_f64());
+        .bind(BIRTH_LEASE.as_secs_f64())
+        .bind(&queue.subject_ids)
+        .bind(&queue.notes);
     if !finished.is_empty() {
         query = query.bind(finished);
     }
@@ -126,10 +140,7 @@ pub(super) async fn write(
         let ids = inserted.entry(row.try_get(0)?).or_default();
         ids.extend(row.try_get::<Option<i64>, _>(1)?);
     }
-    Ok(jobs
-        .iter()
-        .map(|job| job.units.iter().map(|unit| committed(&mut inserted, unit.message.id)).collect())
-        .collect())
+    Ok(units.iter().map(|unit| committed(&mut inserted, unit.message.id)).collect())
 }
 
 fn committed(inserted: &mut HashMap<Uuid, Vec<i64>>, id: MessageId) -> Committed {
@@ -183,9 +194,9 @@ struct MessageColumns<'a> {
 }
 
 impl<'a> MessageColumns<'a> {
-    fn of(jobs: &'a [Job]) -> Self {
+    fn of(units: &[&'a AcceptUnit]) -> Self {
         let mut columns = Self::default();
-        for unit in jobs.iter().flat_map(|job| &job.units) {
+        for unit in units {
             let message = &unit.message;
             columns.ids.push(message.id.as_uuid());
             columns.senders.push(message.sender.to_string());
@@ -217,9 +228,9 @@ struct EntryColumns {
 }
 
 impl EntryColumns {
-    fn of(jobs: &[Job]) -> Self {
+    fn of(units: &[&AcceptUnit]) -> Self {
         let mut columns = Self::default();
-        for unit in jobs.iter().flat_map(|job| &job.units) {
+        for unit in units {
             let message = &unit.message;
             for entry in &unit.entries {
                 let prefix = delivery_prefix(&message.sender, &entry.delivered_to).into_bytes();
@@ -242,12 +253,14 @@ struct QueueColumns<'a> {
     vias: Vec<Option<String>>,
     classes: Vec<i16>,
     customers: Vec<Option<&'a str>>,
+    subject_ids: Vec<Option<i64>>,
+    notes: Vec<Option<&'a str>>,
 }
 
 impl<'a> QueueColumns<'a> {
-    fn of(jobs: &'a [Job]) -> Self {
+    fn of(units: &[&'a AcceptUnit]) -> Self {
         let mut columns = Self::default();
-        for unit in jobs.iter().flat_map(|job| &job.units) {
+        for unit in units {
             for row in &unit.queue {
                 columns.message_ids.push(unit.message.id.as_uuid());
                 columns.recipients.push(row.recipient.to_string());
@@ -255,6 +268,8 @@ impl<'a> QueueColumns<'a> {
                 columns.vias.push(row.via.as_ref().map(ToString::to_string));
                 columns.classes.push(row.class.code());
                 columns.customers.push(unit.message.customer.as_deref());
+                columns.subject_ids.push(row.subject_id);
+                columns.notes.push(row.note.as_deref());
             }
         }
         columns

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use jiff::{Timestamp, tz::TimeZone};
-use postern_mail::MessageId;
 
 use super::{Failure, RETURNED_HEADER_MAX_BYTES, Undelivered};
 
@@ -41,11 +40,6 @@ pub(super) fn build(mail_host: &str, undelivered: &Undelivered<'_>, now: Timesta
     octets.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     let eight_bit = !octets.is_ascii();
     Report { octets, eight_bit, smtp_utf8: utf8 }
-}
-
-/// The one Received field of a message that begins here.
-pub(super) fn received(mail_host: &str, id: MessageId, now: Timestamp) -> String {
-    format!("Received: by {mail_host} id {id}; {}\r\n", date(now))
 }
 
 fn head(mail_host: &str, undelivered: &Undelivered<'_>, now: Timestamp, boundary: &str) -> String {
@@ -150,7 +144,7 @@ fn date(time: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use postern_mail::EmailAddress;
+    use postern_mail::{EmailAddress, MessageId};
     use proptest::prelude::*;
 
     use super::*;

@@ -3,9 +3,11 @@
 //! The walk in: `grpc/submission` -> `ingest` -> `scan` -> memory or `blobs`. Out: `maildrop` and `queue` -> `blobs`.
 
 mod blobs;
+mod header;
 mod ingest;
 mod scan;
 
 pub use blobs::{BlobError, BlobWriter, Blobs, OpenBlob, message_of_key};
+pub(crate) use header::{Header, open_header};
 pub use ingest::{Budget, Ingest, IngestError, IngestLimits, Ingested};
 pub use scan::{Found, HeaderScan};

@@ -205,7 +205,7 @@ fn given_up(row: LeasedRow) -> FailedRow {
     let text = "an administrator removed it from the queue".to_owned();
     let failure =
         Failure { recipient: row.recipient, code: (5, 7, 0), text, remote_host: None, remote_reply: None };
-    FailedRow { id: row.id, failure }
+    FailedRow { id: row.id, class: row.class, failure }
 }
 
 fn shown(row: EntryRow) -> QueueEntry {

@@ -1,7 +1,7 @@
 //! `SubmissionService`: takes a message in and answers when it is committed.
 //!
-//! The walk: envelope -> `content` while it streams -> `route` -> `bounce` for those it cannot reach -> `accept`
-//! -> the workers of `queue` are told.
+//! The walk: envelope -> `content` while it streams -> `route` -> `lists` (may it be posted?) -> `bounce` for those it
+//! cannot reach -> `accept` -> the workers of `queue` are told.
 
 mod envelope;
 
@@ -23,8 +23,9 @@ use crate::{
     },
     bounce::{self, Failure, Undelivered},
     content::{Blobs, Budget, Ingest, IngestError, IngestLimits, Ingested},
+    lists::{self, ListDirectory},
     queue::{self, QueueHandle},
-    route::{self, FailedRecipient, Plan},
+    route::{self, FailedRecipient, ListBounce, Plan},
 };
 use envelope::Submission;
 
@@ -37,6 +38,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) struct SubmissionDoor {
     pub(crate) acceptor: Acceptor,
     pub(crate) directory: Directory,
+    pub(crate) lists: ListDirectory,
     pub(crate) blobs: Blobs,
     pub(crate) budget: Budget,
     pub(crate) limits: IngestLimits,
@@ -100,20 +102,32 @@ impl SubmissionDoor {
     /// Finds out where it goes and makes that durable.
     async fn settle(&self, received: Received) -> Result<(), Status> {
         let Received { submission, content, answer_by } = received;
-        let plan = route::plan(
+        let mut plan = route::plan(
             &self.directory,
             &submission.recipients,
             submission.envelope.submitter.as_ref(),
             &content.found.delivered_to,
         )
         .await?;
+        if !plan.errands.is_empty() {
+            lists::admit(&self.lists, &mut plan, &submission.sender, content.content_bytes).await?;
+        }
         if let Some(refusal) = nobody_gets_it(&plan) {
             return Err(refusal);
         }
         let arrival = Timestamp::now();
         let prefix = received_field(&submission.envelope, submission.id, submission.peer, arrival);
-        let Plan { entries, queue, failed, discarded } = plan;
+        for ListBounce { list_id, member } in &plan.list_bounces {
+            metrics::counter!("postern_list_bounces_total").increment(1);
+            tracing::info!(queue_id = %submission.id, list_id, member, "a member's copy came back");
+        }
+        let Plan { entries, queue, failed, errands, discarded, .. } = plan;
         let bounce = self.bounce(&submission, &prefix, &content.beginning, &failed, arrival).await?;
+        let queue: Vec<NewQueueRow> = queue
+            .into_iter()
+            .map(|remote| NewQueueRow::leaving(remote, QueueClass::Mail))
+            .chain(errands.into_iter().map(NewQueueRow::from))
+            .collect();
         let recipients = entries.len() + queue.len();
         let (unit, _held) = unit_of(&submission, content, prefix, entries, queue);
         tracing::info!(
@@ -122,7 +136,7 @@ impl SubmissionDoor {
             login = unit.message.login.as_deref().unwrap_or(""),
             bytes = unit.message.content_bytes,
             mailboxes = unit.entries.len(),
-            remote = unit.queue.len(),
+            queued = unit.queue.len(),
             failed = failed.len(),
             discarded,
             "message taken in"
@@ -201,7 +215,7 @@ fn unit_of(
     content: Ingested,
     prefix: String,
     entries: Vec<route::PlannedEntry>,
-    queue: Vec<route::PlannedRemote>,
+    queue: Vec<NewQueueRow>,
 ) -> (AcceptUnit, Vec<tokio::sync::OwnedSemaphorePermit>) {
     let submitter = submission.envelope.submitter.as_ref();
     let named = |text: &str| (!text.is_empty()).then(|| text.to_owned());
@@ -217,18 +231,12 @@ fn unit_of(
         login: submitter.and_then(|submitter| named(&submitter.login)),
         peer_ip: submission.peer.map(|peer| peer.ip()),
     };
-    let row = |remote: route::PlannedRemote| NewQueueRow {
-        recipient: remote.recipient,
-        via: remote.via,
-        class: QueueClass::Mail,
-    };
-    let queue = queue.into_iter().map(row).collect();
     (AcceptUnit { message, entries, queue, finished_queue_ids: Vec::new() }, content.held)
 }
 
 /// Nothing is stored when every recipient failed: the sender is told at once, by the first one's reason.
 fn nobody_gets_it(plan: &Plan) -> Option<Status> {
-    if !plan.entries.is_empty() || !plan.queue.is_empty() || plan.discarded > 0 {
+    if !plan.leads_nowhere() {
         return None;
     }
     let Some(first) = plan.failed.first() else {

@@ -13,7 +13,7 @@ use super::{
     store::Deferral,
 };
 use crate::{
-    accept::Acceptor,
+    accept::{Acceptor, QueueClass},
     bounce::{self, Failure, RETURNED_HEADER_MAX_BYTES, Undelivered},
 };
 
@@ -26,6 +26,7 @@ const REPEAT_PAUSE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub(crate) struct FailedRow {
     pub(crate) id: i64,
+    pub(crate) class: QueueClass,
     pub(crate) failure: Failure,
 }
 
@@ -43,11 +44,23 @@ impl Bounces {
     /// Ends failed rows of one message. Whatever goes wrong, they stay in the queue and are looked at again.
     /// True when they are ended, or surely will be.
     pub(crate) async fn end(&self, message: &QueuedMessage, failed: Vec<FailedRow>) -> bool {
+        for FailedRow { class, failure, .. } in &failed {
+            tracing::info!(queue_id = %message.id, ?class, recipient = %failure.recipient, why = failure.text, "not delivered");
+        }
+        let (told, untold): (Vec<_>, Vec<_>) = failed.into_iter().partition(|row| row.class.is_told());
+        if !untold.is_empty() {
+            let ids = untold.into_iter().map(|row| row.id).collect();
+            self.end_silently(message.id, ids, "not_to_be_told").await;
+        }
+        if told.is_empty() {
+            return true;
+        }
+        self.tell(message, told).await
+    }
+
+    async fn tell(&self, message: &QueuedMessage, failed: Vec<FailedRow>) -> bool {
         let ids: Vec<i64> = failed.iter().map(|row| row.id).collect();
         let failures: Vec<Failure> = failed.into_iter().map(|row| row.failure).collect();
-        for failure in &failures {
-            tracing::info!(queue_id = %message.id, recipient = %failure.recipient, why = failure.text, "not delivered");
-        }
         let ReversePath::Address(sender) = &message.sender else {
             // Never a bounce for a bounce (RFC 5321 section 6.1).
             return self.end_silently(message.id, ids, "null_sender").await;

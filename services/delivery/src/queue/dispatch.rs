@@ -1,11 +1,7 @@
 //! The one loop that decides which rows are worked on: joins rows into jobs, keeps the limits, polls for what is due
 //! when there is room, renews leases, and waits for the other jobs of a message before its sender is told.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use postern_mail::MessageId;
 use postern_mesh::shutdown::Shutdown;
@@ -18,20 +14,17 @@ use tokio::{
 use super::{
     Bounces, LeasedRow, QueuedMessage,
     bounces::FailedRow,
+    lanes::{Lane, Lanes, fits},
     leases::JobControl,
+    store::Wanted,
     worker::{Job, JobReport, Worker},
 };
-use crate::outbound::{Destination, RECIPIENTS_MAX};
 
 /// Pause between polls that find nothing: from the first to the last, doubled each time.
 const POLL_PAUSE_MIN: Duration = Duration::from_millis(250);
 const POLL_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Rows of one poll.
 const POLL_ROWS_MAX: usize = 200;
-/// Jobs that wait for a free connection. Further offers are left to the poll.
-const PENDING_MAX: usize = 2000;
-/// Waiting jobs that keep their message in memory; later ones read it again.
-const PENDING_WITH_MESSAGE_MAX: usize = 200;
 /// A third of a lease's life.
 const RENEW_EVERY: Duration = Duration::from_secs(20);
 const CLOSE_IDLE_EVERY: Duration = Duration::from_secs(2);
@@ -59,7 +52,7 @@ enum Happened {
 
 /// What is known of a task from outside, should it die.
 struct Task {
-    destination: Destination,
+    lane: Lane,
     message_id: MessageId,
     row_ids: Vec<i64>,
 }
@@ -74,10 +67,9 @@ struct OpenMessage {
 
 struct Loop {
     parts: Dispatcher,
-    pending: VecDeque<Job>,
+    lanes: Lanes,
     tasks: JoinSet<Happened>,
     jobs: HashMap<Id, Task>,
-    per_destination: HashMap<Destination, usize>,
     open: HashMap<MessageId, OpenMessage>,
     poll: Poll,
 }
@@ -96,11 +88,10 @@ impl Dispatcher {
         let now = Instant::now();
         let wake = Arc::clone(&self.wake);
         let mut state = Loop {
+            lanes: Lanes::new(self.limits),
             parts: self,
-            pending: VecDeque::new(),
             tasks: JoinSet::new(),
             jobs: HashMap::new(),
-            per_destination: HashMap::new(),
             open: HashMap::new(),
             poll: Poll { under_way: None, again: false, next: now, pause: POLL_PAUSE_MIN, held_next: now },
         };
@@ -130,20 +121,8 @@ fn ticks(every: Duration) -> tokio::time::Interval {
 }
 
 impl Loop {
-    fn limit(&self, destination: &Destination) -> usize {
-        let (total, per_domain) = self.parts.limits;
-        // All outside mail goes to the smarthost: its own limit is the total.
-        if *destination == Destination::Smarthost { total } else { per_domain }
-    }
-
-    /// Jobs that could start now. What is pending while there is room waits for a busy domain, and the poll leaves
-    /// busy domains out: a slow one cannot keep the others' rows from being looked at.
-    fn room(&self) -> usize {
-        self.parts.limits.0.saturating_sub(self.jobs.len())
-    }
-
     fn may_poll(&self) -> bool {
-        self.poll.under_way.is_none() && self.room() > 0
+        self.poll.under_way.is_none() && (self.lanes.room() > 0 || self.lanes.errands_room() > 0)
     }
 
     fn poll_now(&mut self) {
@@ -156,24 +135,18 @@ impl Loop {
     fn take_up(&mut self, rows: Vec<LeasedRow>) {
         let mut jobs: Vec<Job> = Vec::new();
         for mut row in rows {
-            if self.pending.len() >= PENDING_MAX || !self.parts.worker.leases.begin(row.id) {
+            if self.lanes.is_full() || !self.parts.worker.leases.begin(row.id) {
                 continue;
             }
-            let destination = self.parts.worker.outbound.destination(row.recipient.domain());
+            let outbound = &self.parts.worker.outbound;
+            let lane = Lane::of(row.class, || outbound.destination(row.recipient.domain()));
             let message = row.message.take();
-            let fits = |job: &&mut Job| {
-                job.message_id == row.message_id
-                    && job.destination == destination
-                    && job.via == row.via
-                    && job.held == row.held
-                    && job.rows.len() < RECIPIENTS_MAX
-            };
-            match jobs.iter_mut().rev().find(fits) {
+            match jobs.iter_mut().rev().find(|job| fits(job, &row, &lane)) {
                 Some(job) => job.rows.push(row),
                 None => jobs.push(Job {
-                    destination,
+                    lane,
                     message_id: row.message_id,
-                    message: message.filter(|_| self.pending.len() < PENDING_WITH_MESSAGE_MAX),
+                    message: message.filter(|_| self.lanes.keeps_messages()),
                     via: row.via.clone(),
                     held: row.held,
                     rows: vec![row],
@@ -181,34 +154,27 @@ impl Loop {
             }
         }
         for job in jobs {
-            self.open.entry(job.message_id).or_default().jobs += 1;
-            self.pending.push_back(job);
+            // An errand may take long; whoever failed meanwhile is told without it.
+            if job.lane != Lane::Errand {
+                self.open.entry(job.message_id).or_default().jobs += 1;
+            }
+            self.lanes.push(job);
         }
     }
 
-    /// Starts what the limits allow, oldest first.
+    /// Starts what the limits allow.
     fn start_jobs(&mut self) {
-        let mut index = 0;
-        while self.jobs.len() < self.parts.limits.0 {
-            let Some(job) = self.pending.get(index) else { break };
-            let running = self.per_destination.get(&job.destination).copied().unwrap_or_default();
-            if running >= self.limit(&job.destination) {
-                index += 1;
-                continue;
-            }
-            if let Some(job) = self.pending.remove(index) {
-                self.start_job(job);
-            }
+        while let Some(job) = self.lanes.next() {
+            self.start_job(job);
         }
     }
 
     fn start_job(&mut self, job: Job) {
-        *self.per_destination.entry(job.destination.clone()).or_default() += 1;
         let control = Arc::new(JobControl::default());
         let worker = Arc::clone(&self.parts.worker);
         let row_ids: Vec<i64> = job.rows.iter().map(|row| row.id).collect();
         worker.leases.set_control(row_ids.iter().copied(), &control);
-        let task = Task { destination: job.destination.clone(), message_id: job.message_id, row_ids };
+        let task = Task { lane: job.lane.clone(), message_id: job.message_id, row_ids };
         let handle = self.tasks.spawn(async move { Happened::Worked(worker.work(job, &control).await) });
         self.jobs.insert(handle.id(), task);
     }
@@ -218,31 +184,19 @@ impl Loop {
             return;
         }
         self.poll.again = false;
-        let count = self.room().min(POLL_ROWS_MAX);
+        let wanted = Wanted {
+            rows: self.lanes.room().min(POLL_ROWS_MAX),
+            copies: self.lanes.copies_room().min(POLL_ROWS_MAX),
+            errands: self.lanes.errands_room(),
+            busy_domains: self.lanes.busy_domains(),
+        };
         let held_too = Instant::now() >= self.poll.held_next;
         if held_too {
             self.poll.held_next = Instant::now() + LOOK_AT_HELD_EVERY;
         }
         let worker = Arc::clone(&self.parts.worker);
-        let busy = self.busy_domains();
-        let task = self.tasks.spawn(async move { poll(&worker, count, &busy, held_too).await });
+        let task = self.tasks.spawn(async move { poll(&worker, &wanted, held_too).await });
         self.poll.under_way = Some(task.id());
-    }
-
-    /// Domains with as many jobs as they may have: their rows are left to whoever has room.
-    fn busy_domains(&self) -> Vec<String> {
-        let mut load: HashMap<&Destination, usize> = HashMap::new();
-        for (destination, running) in &self.per_destination {
-            *load.entry(destination).or_default() += running;
-        }
-        for job in &self.pending {
-            *load.entry(&job.destination).or_default() += 1;
-        }
-        let is_busy = |(destination, load): (&Destination, usize)| match destination {
-            Destination::Domain(domain) if load >= self.limit(destination) => Some(domain.to_string()),
-            _ => None,
-        };
-        load.into_iter().filter_map(is_busy).collect()
     }
 
     fn task_ended(&mut self, ended: Result<(Id, Happened), JoinError>) {
@@ -280,11 +234,9 @@ impl Loop {
     }
 
     fn job_ended(&mut self, task: &Task, report: JobReport) {
-        if let Some(running) = self.per_destination.get_mut(&task.destination) {
-            *running = running.saturating_sub(1);
-            if *running == 0 {
-                self.per_destination.remove(&task.destination);
-            }
+        self.lanes.ended(&task.lane);
+        if task.lane == Lane::Errand {
+            return self.tell(report.message, report.failed);
         }
         let Some(open) = self.open.get_mut(&task.message_id) else { return };
         open.jobs = open.jobs.saturating_sub(1);
@@ -294,15 +246,18 @@ impl Loop {
             return;
         }
         // The last job of this message: its sender hears of all failures at once.
-        if let Some(OpenMessage { message: Some(message), failed, .. }) = self.open.remove(&task.message_id)
-            && !failed.is_empty()
-        {
-            let bounces = Arc::clone(&self.parts.bounces);
-            self.tasks.spawn(async move {
-                bounces.end(&message, failed).await;
-                Happened::Nothing
-            });
+        if let Some(OpenMessage { message, failed, .. }) = self.open.remove(&task.message_id) {
+            self.tell(message, failed);
         }
+    }
+
+    fn tell(&mut self, message: Option<Arc<QueuedMessage>>, failed: Vec<FailedRow>) {
+        let Some(message) = message.filter(|_| !failed.is_empty()) else { return };
+        let bounces = Arc::clone(&self.parts.bounces);
+        self.tasks.spawn(async move {
+            bounces.end(&message, failed).await;
+            Happened::Nothing
+        });
     }
 
     fn renew(&mut self) {
@@ -323,7 +278,8 @@ impl Loop {
 
     /// Shut-down: nothing new, what is under way may end, the rest is given back.
     async fn wind_up(mut self) {
-        let waiting: Vec<i64> = self.pending.drain(..).flat_map(|job| job.rows).map(|row| row.id).collect();
+        let waiting: Vec<i64> =
+            self.lanes.drain().into_iter().flat_map(|job| job.rows).map(|row| row.id).collect();
         self.give_back(&waiting).await;
         let deadline = Instant::now() + LAST_GRACE;
         while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.tasks.join_next_with_id()).await {
@@ -356,11 +312,19 @@ impl Loop {
     }
 }
 
-async fn poll(worker: &Worker, count: usize, busy: &[String], held_too: bool) -> Happened {
+async fn poll(worker: &Worker, wanted: &Wanted, held_too: bool) -> Happened {
     let take = async {
         worker.store.reap().await?;
-        let mut rows = worker.store.take_due(i64::try_from(count).unwrap_or(i64::MAX), busy).await?;
-        let full = rows.len() >= count;
+        let mut rows = worker.store.take_due(wanted).await?;
+        let mail = rows.iter().filter(|row| !row.class.is_errand()).count();
+        let mut full = wanted.rows > 0 && mail >= wanted.rows;
+        // Copies of lists have what mail left over.
+        let copies = wanted.copies.min(wanted.rows.saturating_sub(mail));
+        if copies > 0 {
+            let due = worker.store.take_due_copies(copies, &wanted.busy_domains).await?;
+            full |= due.len() >= copies;
+            rows.extend(due);
+        }
         if held_too {
             rows.extend(worker.store.take_expired_held().await?);
         }

@@ -2,11 +2,14 @@
 //!
 //! The walk: `accept` commits rows that are born leased to this replica and offers them here; the `dispatch` loop joins
 //! them into jobs (and polls for what others left), a `worker` sends a job through `outbound`, and `record` writes down
-//! how it went: delivered rows go, deferred ones wait, failed ones end in a `bounce` in the same transaction.
+//! how it went: delivered rows go, deferred ones wait, failed ones end in a `bounce` in the same transaction. Rows that are
+//! errands take the same walk, but are done in the house (`errand`).
 
 mod bounces;
 mod contents;
 mod dispatch;
+mod errand;
+mod lanes;
 mod leases;
 mod listing;
 mod record;
@@ -25,13 +28,14 @@ use postern_mesh::{StartError, directory::Directory, shutdown::Shutdown};
 use tokio::sync::{Notify, mpsc};
 
 use crate::{
-    accept::{Acceptor, MessageFlags, NewMessage, NewQueueRow, StoredContent},
+    accept::{Acceptor, MessageFlags, NewMessage, NewQueueRow, QueueClass, StoredContent},
     outbound::{ContentError, Outbound, OutboundSettings},
 };
 
 pub(crate) use bounces::{Bounces, FailedRow};
 pub use contents::StoredContents;
 use dispatch::Dispatcher;
+pub use errand::{ErrandOutcome, ErrandRunner};
 use leases::Leases;
 pub(crate) use listing::{EntryFilter, EntryRow};
 pub use schedule::Schedule;
@@ -89,6 +93,12 @@ pub struct LeasedRow {
     pub recipient: EmailAddress,
     /// Our address that forwards it.
     pub via: Option<EmailAddress>,
+    /// What kind of work it is.
+    pub class: QueueClass,
+    /// The list or autoresponder that an errand is about.
+    pub subject_id: Option<i64>,
+    /// How far an errand is, or what it needs; of a copy of a list the member, when that is another address.
+    pub note: Option<String>,
     /// Attempts so far.
     pub attempts: u32,
     /// Its time is over: if it cannot leave now, the sender is told.
@@ -110,6 +120,9 @@ pub fn born(message: &NewMessage, rows: &[NewQueueRow], ids: &[i64]) -> Vec<Leas
         message_id: message.id,
         recipient: row.recipient.clone(),
         via: row.via.clone(),
+        class: row.class,
+        subject_id: row.subject_id,
+        note: row.note.clone(),
         attempts: 0,
         expired: false,
         held: false,
@@ -129,6 +142,8 @@ pub struct QueueParts {
     pub directory: Directory,
     /// Where large contents are.
     pub contents: Arc<dyn ContentSource>,
+    /// Who does errands.
+    pub errands: Arc<dyn ErrandRunner>,
 }
 
 /// Gives stored content back.
@@ -184,7 +199,7 @@ impl QueueHandle {
 /// let outbound = settings.queue.outbound(settings.smarthost.as_deref(), &settings.mail_host)?;
 /// let rows = QueueStore::new(store.pool().clone(), replica, settings.queue.lifetime());
 /// let contents = Arc::new(StoredContents::new(blobs));
-/// let queue = queue::start(QueueParts { store: rows, acceptor, directory, contents }, &settings.queue, outbound, shutdown)?;
+/// let queue = queue::start(QueueParts { store: rows, acceptor, directory, contents, errands }, &settings.queue, outbound, shutdown)?;
 /// // after a commit: queue.handle.offer(queue::born(&message, &unit_queue, &committed.queue_ids));
 /// // the door: QueueServiceServer::new(grpc::queue::QueueDoor::new(Arc::new(queue)))
 /// ```
@@ -223,6 +238,8 @@ pub fn start(
             recorder,
             schedule: settings.schedule(),
             leases,
+            errands: parts.errands,
+            handle: queue.handle.clone(),
         }),
         bounces,
         limits: settings.limits(),

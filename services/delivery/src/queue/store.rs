@@ -12,7 +12,7 @@ use sqlx::{PgPool, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
 use super::{LeasedRow, QueuedMessage};
-use crate::accept::{MessageFlags, StoredContent};
+use crate::accept::{MessageFlags, QueueClass, StoredContent};
 
 /// Life of a lease, seconds; renewed while the work goes on.
 pub(super) const LEASE_SECONDS: f64 = 60.0;
@@ -20,7 +20,7 @@ pub(super) const LEASE_SECONDS: f64 = 60.0;
 const REAP_MAX: i64 = 1000;
 
 const LEASED_COLUMNS: &str = "q.id, q.message_id, q.recipient, q.via, q.attempts, q.last_outcome, \
-     q.create_time + make_interval(secs => $2) <= now() AS expired";
+     q.class, q.subject_id, q.note, q.create_time + make_interval(secs => $2) <= now() AS expired";
 
 /// What a worker writes about a row that is to be tried again.
 #[derive(Clone, Debug)]
@@ -28,6 +28,18 @@ pub(super) struct Deferral {
     pub(super) id: i64,
     pub(super) pause: Duration,
     pub(super) outcome: String,
+}
+
+/// How many rows a poll may take.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wanted {
+    /// To the outside in all.
+    pub(super) rows: usize,
+    /// Copies of lists among them.
+    pub(super) copies: usize,
+    pub(super) errands: usize,
+    /// None to these.
+    pub(super) busy_domains: Vec<String>,
 }
 
 /// The queue of this replica.
@@ -45,20 +57,58 @@ impl QueueStore {
         Self { pool, replica, lifetime_seconds: lifetime.as_secs_f64() }
     }
 
-    pub(super) fn pool(&self) -> &PgPool {
+    pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// Who holds the leases of this replica.
+    pub(crate) fn replica(&self) -> Uuid {
+        self.replica
     }
 
     pub(super) fn lifetime_seconds(&self) -> f64 {
         self.lifetime_seconds
     }
 
-    /// Leases up to `count` rows that are due, but none for the domains in `busy`.
-    pub(super) async fn take_due(&self, count: i64, busy: &[String]) -> Result<Vec<LeasedRow>, sqlx::Error> {
+    /// Leases rows that are due: mail (but none for busy domains) and errands, no copies of lists.
+    pub(super) async fn take_due(&self, wanted: &Wanted) -> Result<Vec<LeasedRow>, sqlx::Error> {
+        let statement = format!(
+            "WITH mail AS MATERIALIZED (
+                SELECT id FROM queue
+                WHERE state = 1 AND class <> 2 AND class < 3 AND next_attempt_time <= now()
+                    AND recipient_domain <> ALL($4)
+                ORDER BY next_attempt_time, id LIMIT $5 FOR UPDATE SKIP LOCKED),
+            errands AS MATERIALIZED (
+                SELECT id FROM queue
+                WHERE state = 1 AND class <> 2 AND class > 2 AND next_attempt_time <= now()
+                ORDER BY next_attempt_time, id LIMIT $6 FOR UPDATE SKIP LOCKED),
+            due AS (SELECT id FROM mail UNION ALL SELECT id FROM errands)
+            UPDATE queue q SET state = 2, lease_owner = $1, lease_until = now() + make_interval(secs => $3),
+                expire_time = q.create_time + make_interval(secs => $2)
+            FROM due WHERE q.id = due.id RETURNING {LEASED_COLUMNS}, false AS held"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+            .bind(self.replica)
+            .bind(self.lifetime_seconds)
+            .bind(LEASE_SECONDS)
+            .bind(&wanted.busy_domains)
+            .bind(i64::try_from(wanted.rows).unwrap_or(i64::MAX))
+            .bind(i64::try_from(wanted.errands).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows.iter().filter_map(leased_row).collect())
+    }
+
+    /// Leases copies of lists that are due.
+    pub(super) async fn take_due_copies(
+        &self,
+        count: usize,
+        busy: &[String],
+    ) -> Result<Vec<LeasedRow>, sqlx::Error> {
         let statement = format!(
             "WITH due AS MATERIALIZED (
                 SELECT id FROM queue
-                WHERE state = 1 AND next_attempt_time <= now() AND recipient_domain <> ALL($4)
+                WHERE state = 1 AND class = 2 AND next_attempt_time <= now() AND recipient_domain <> ALL($4)
                 ORDER BY next_attempt_time, id LIMIT $5 FOR UPDATE SKIP LOCKED)
             UPDATE queue q SET state = 2, lease_owner = $1, lease_until = now() + make_interval(secs => $3),
                 expire_time = q.create_time + make_interval(secs => $2)
@@ -69,7 +119,7 @@ impl QueueStore {
             .bind(self.lifetime_seconds)
             .bind(LEASE_SECONDS)
             .bind(busy)
-            .bind(count)
+            .bind(i64::try_from(count).unwrap_or(i64::MAX))
             .fetch_all(&self.pool)
             .await?;
         Ok(rows.iter().filter_map(leased_row).collect())
@@ -228,6 +278,9 @@ fn try_leased_row(row: &PgRow) -> Result<LeasedRow, sqlx::Error> {
         message_id: message_id.try_into().map_err(decode)?,
         recipient: parsed(&recipient)?,
         via: via.as_deref().map(parsed).transpose()?,
+        class: QueueClass::from_code(row.try_get("class")?).ok_or_else(|| decode("an unknown class"))?,
+        subject_id: row.try_get("subject_id")?,
+        note: row.try_get("note")?,
         attempts: row.try_get::<i32, _>("attempts")?.try_into().unwrap_or_default(),
         expired: row.try_get("expired")?,
         held: row.try_get("held")?,

@@ -17,7 +17,10 @@ use tonic::{Request, Response};
 use uuid::Uuid;
 
 use self::{directory::fake_directory, postgres::Postgres};
-use super::{store::Deferral, *};
+use super::{
+    store::{Deferral, Wanted},
+    *,
+};
 use crate::{
     accept::{AcceptUnit, QueueClass},
     content::Blobs,
@@ -33,6 +36,25 @@ const DAYS: Duration = Duration::from_secs(432_000);
 
 fn queue_of(store: &Store, lifetime: Duration) -> QueueStore {
     QueueStore::new(store.pool().clone(), Uuid::new_v4(), lifetime)
+}
+
+fn wanted(rows: usize) -> Wanted {
+    Wanted { rows, ..Wanted::default() }
+}
+
+/// Errands are tested where they are done.
+struct NoErrands;
+
+impl ErrandRunner for NoErrands {
+    fn run<'a>(
+        &'a self,
+        _row: &'a LeasedRow,
+        _message: &'a QueuedMessage,
+        _queue: &'a QueueHandle,
+        _stopped: &'a tokio_util::sync::CancellationToken,
+    ) -> futures_util::future::BoxFuture<'a, ErrandOutcome> {
+        Box::pin(async { ErrandOutcome::Finished("a test") })
+    }
 }
 
 /// A stored message with rows that are due.
@@ -81,13 +103,14 @@ async fn a_row_is_leased_once_and_again_when_its_worker_died() {
     let (one, two) = (queue_of(&store, DAYS), queue_of(&store, DAYS));
     let names: Vec<String> = (0..40).map(|n| format!("r{n}@far.test")).collect();
     due_message(&store, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    let (mine, theirs) = tokio::join!(one.take_due(25, &[]), two.take_due(25, &[]));
+    let some = wanted(25);
+    let (mine, theirs) = tokio::join!(one.take_due(&some), two.take_due(&some));
     let (mine, theirs) = (mine.expect("one"), theirs.expect("two"));
     let mut ids: Vec<i64> = mine.iter().chain(&theirs).map(|row| row.id).collect();
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), mine.len() + theirs.len(), "a row was leased twice");
-    let rest = one.take_due(100, &[]).await.expect("rest");
+    let rest = one.take_due(&wanted(100)).await.expect("rest");
     assert_eq!(ids.len() + rest.len(), 40);
 
     // Nobody can take what is leased; once the lease is over anybody can, and the first one has lost it.
@@ -95,7 +118,7 @@ async fn a_row_is_leased_once_and_again_when_its_worker_died() {
     assert_eq!(two.reap().await.expect("reap"), 0);
     run(&store, "UPDATE queue SET lease_until = now() - interval '1 second'").await;
     assert_eq!(two.reap().await.expect("reap"), 40);
-    assert_eq!(two.take_due(100, &[]).await.expect("again").len(), 40);
+    assert_eq!(two.take_due(&wanted(100)).await.expect("again").len(), 40);
     assert!(one.renew(&mine).await.expect("renew").is_empty());
     assert_eq!(two.renew(&mine).await.expect("renew").len(), mine.len());
     let late = Deferral { id: mine[0], pause: Duration::from_secs(5), outcome: "too late".to_owned() };
@@ -113,7 +136,10 @@ async fn rows_wait_as_long_as_they_were_told_and_end_with_their_message() {
     let (_postgres, store) = Postgres::start().await;
     let queue = queue_of(&store, DAYS);
     due_message(&store, &["a@far.test", "b@busy.test"]).await;
-    let rows = queue.take_due(10, &["busy.test".to_owned()]).await.expect("take");
+    let rows = queue
+        .take_due(&Wanted { busy_domains: vec!["busy.test".to_owned()], ..wanted(10) })
+        .await
+        .expect("take");
     assert_eq!(rows.len(), 1, "busy domains are left alone");
     let id = rows[0].id;
     queue
@@ -129,14 +155,14 @@ async fn rows_wait_as_long_as_they_were_told_and_end_with_their_message() {
     .expect("row");
     assert_eq!((row.get::<i32, _>("attempts"), row.get::<&str, _>("last_outcome")), (1, "451 later"));
     assert!((295.0..=300.0).contains(&row.get::<f64, _>("wait")));
-    assert_eq!(queue.take_due(10, &[]).await.expect("take").len(), 1, "only the other one is due");
+    assert_eq!(queue.take_due(&wanted(10)).await.expect("take").len(), 1, "only the other one is due");
 
     // An operator makes it due, another one holds it.
     assert_eq!(queue.retry(&[id]).await.expect("retry"), 1);
-    assert_eq!(queue.take_due(10, &[]).await.expect("take")[0].attempts, 1);
+    assert_eq!(queue.take_due(&wanted(10)).await.expect("take")[0].attempts, 1);
     queue.hold(&[id]).await.expect("hold");
     assert!(queue.renew(&[id]).await.expect("renew").is_empty(), "a held row is nobody's");
-    assert!(queue.take_due(10, &[]).await.expect("take").is_empty());
+    assert!(queue.take_due(&wanted(10)).await.expect("take").is_empty());
     // Holding stops attempts, not the five days.
     assert!(queue.take_expired_held().await.expect("held").is_empty());
     let impatient = queue_of(&store, Duration::ZERO);
@@ -193,6 +219,7 @@ impl House {
             acceptor: acceptor.clone(),
             directory: fake_directory(&shutdown),
             contents: Arc::new(StoredContents::new(blobs)),
+            errands: Arc::new(NoErrands),
         };
         let queue = super::start(parts, &settings, outbound, &shutdown).expect("queue");
         Self { store, acceptor, queue, shutdown, _blobs: folder, _postgres: postgres }
@@ -205,6 +232,8 @@ impl House {
             recipient: recipient.parse().expect("recipient"),
             via: via.map(|via| via.parse().expect("via")),
             class: QueueClass::Mail,
+            subject_id: None,
+            note: None,
         };
         let rows: Vec<NewQueueRow> = recipients.iter().map(queue_row).collect();
         let message = NewMessage {

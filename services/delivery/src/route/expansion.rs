@@ -12,7 +12,12 @@ use postern_mail::{
 };
 use postern_proto::account::v1::{Resolution, resolution::Outcome};
 
-use super::{FailedRecipient, Plan, PlannedEntry, PlannedRemote};
+use crate::accept::QueueClass;
+
+use super::{
+    FailedRecipient, ListBounce, Plan, PlannedEntry, PlannedErrand, PlannedRemote,
+    local::{Here, ListStop},
+};
 
 /// Addresses of all walks of one message together. Beyond it the submitter is to split the message.
 const TOTAL_ADDRESSES_MAX: usize = 20 * EXPANSION_ADDRESSES_MAX;
@@ -20,10 +25,7 @@ const TOTAL_ADDRESSES_MAX: usize = 20 * EXPANSION_ADDRESSES_MAX;
 /// What one address turned out to be, reduced to what routing needs.
 #[derive(Clone, Debug)]
 enum Answer {
-    Local {
-        mailbox: Option<PlannedEntry>,
-        targets: Vec<Result<EmailAddress, ()>>,
-    },
+    Local(Here),
     Discard,
     Unknown,
     Remote,
@@ -50,6 +52,8 @@ struct Walk {
     entries: BTreeSet<PlannedEntry>,
     queue: BTreeSet<PlannedRemote>,
     failed: BTreeMap<EmailAddress, Reason>,
+    errands: BTreeSet<PlannedErrand>,
+    list_bounces: BTreeSet<ListBounce>,
     discarded: usize,
 }
 
@@ -117,38 +121,63 @@ impl Expansion {
     /// # Errors
     /// The temporary reason why there is none.
     pub fn finish(self) -> Result<Plan, Reason> {
-        if let Some(reason) = self.obstacle {
-            return Err(reason);
+        match self.obstacle {
+            Some(reason) => Err(reason),
+            None => Ok(together(self.walks)),
         }
-        let mut entries = BTreeMap::new();
-        let mut queue: BTreeMap<EmailAddress, Option<EmailAddress>> = BTreeMap::new();
-        let mut failed = BTreeMap::new();
-        let mut discarded = 0;
-        for walk in self.walks {
-            if walk.leads_nowhere() {
-                failed.entry(walk.start).or_insert(Reason::MailLoop);
-                continue;
+    }
+
+    /// A plan for each recipient as if it were alone.
+    ///
+    /// # Errors
+    /// The temporary reason why there is none.
+    pub fn finish_each(self) -> Result<HashMap<EmailAddress, Plan>, Reason> {
+        match self.obstacle {
+            Some(reason) => Err(reason),
+            None => {
+                Ok(self.walks.into_iter().map(|walk| (walk.start.clone(), together(vec![walk]))).collect())
             }
-            discarded += walk.discarded;
-            for entry in walk.entries {
-                entries.entry(entry.mailbox_id).or_insert(entry);
-            }
-            for remote in walk.queue {
-                // None sorts first: who was named by the client gets the message as it is.
-                let via = queue.entry(remote.recipient).or_insert_with(|| remote.via.clone());
-                *via = std::cmp::min(via.take(), remote.via);
-            }
-            failed.extend(walk.failed);
         }
-        Ok(Plan {
-            entries: entries.into_values().collect(),
-            queue: queue.into_iter().map(|(recipient, via)| PlannedRemote { recipient, via }).collect(),
-            failed: failed
-                .into_iter()
-                .map(|(recipient, reason)| FailedRecipient { recipient, reason })
-                .collect(),
-            discarded,
-        })
+    }
+}
+
+/// Each box and each remote address once.
+fn together(walks: Vec<Walk>) -> Plan {
+    let mut entries = BTreeMap::new();
+    let mut queue: BTreeMap<EmailAddress, Option<EmailAddress>> = BTreeMap::new();
+    let mut failed = BTreeMap::new();
+    let mut errands = BTreeMap::new();
+    let mut list_bounces = BTreeSet::new();
+    let mut discarded = 0;
+    for walk in walks {
+        if walk.leads_nowhere() {
+            failed.entry(walk.start).or_insert(Reason::MailLoop);
+            continue;
+        }
+        discarded += walk.discarded;
+        for entry in walk.entries {
+            entries.entry(entry.mailbox_id).or_insert(entry);
+        }
+        for remote in walk.queue {
+            // None sorts first: who was named by the client gets the message as it is.
+            let via = queue.entry(remote.recipient).or_insert_with(|| remote.via.clone());
+            *via = std::cmp::min(via.take(), remote.via);
+        }
+        for errand in walk.errands {
+            // By whichever of its addresses it was reached: one post, one answer.
+            let key = (errand.class, errand.subject_id, errand.note.clone());
+            errands.entry(key).or_insert(errand);
+        }
+        list_bounces.extend(walk.list_bounces);
+        failed.extend(walk.failed);
+    }
+    Plan {
+        entries: entries.into_values().collect(),
+        queue: queue.into_iter().map(|(recipient, via)| PlannedRemote { recipient, via }).collect(),
+        failed: failed.into_iter().map(|(recipient, reason)| FailedRecipient { recipient, reason }).collect(),
+        errands: errands.into_values().collect(),
+        list_bounces: list_bounces.into_iter().collect(),
+        discarded,
     }
 }
 
@@ -162,6 +191,8 @@ impl Walk {
             entries: BTreeSet::new(),
             queue: BTreeSet::new(),
             failed: BTreeMap::new(),
+            errands: BTreeSet::new(),
+            list_bounces: BTreeSet::new(),
             discarded: 0,
         }
     }
@@ -171,7 +202,12 @@ impl Walk {
     }
 
     fn leads_nowhere(&self) -> bool {
-        self.entries.is_empty() && self.queue.is_empty() && self.failed.is_empty() && self.discarded == 0
+        self.entries.is_empty()
+            && self.queue.is_empty()
+            && self.failed.is_empty()
+            && self.errands.is_empty()
+            && self.list_bounces.is_empty()
+            && self.discarded == 0
     }
 
     /// Takes one level.
@@ -212,31 +248,46 @@ impl Walk {
             Answer::Remote => self.fail(step.address, Reason::RelayProhibited),
             Answer::NotLive => return Err(Reason::DomainNotLive),
             // It was here before and came back (RFC 5321 section 6.3).
-            Answer::Local { .. } if seen.contains(&step.address.canonical()) => {
+            Answer::Local(_) if seen.contains(&step.address.canonical()) => {
                 self.fail(step.address, Reason::MailLoop);
             }
-            Answer::Local { mailbox, targets } => self.enter(&step.address, mailbox.as_ref(), targets),
+            Answer::Local(here) => self.enter(&step.address, here),
         }
         Ok(())
     }
 
-    fn enter(
-        &mut self,
-        here: &EmailAddress,
-        mailbox: Option<&PlannedEntry>,
-        targets: &[Result<EmailAddress, ()>],
-    ) {
-        self.entries.extend(mailbox.cloned());
-        for target in targets {
+    fn enter(&mut self, address: &EmailAddress, here: &Here) {
+        self.entries.extend(here.mailbox.clone());
+        match &here.list {
+            Some(ListStop::Errand { class, list_id, note }) => {
+                self.errands.insert(PlannedErrand {
+                    class: *class,
+                    subject_id: *list_id,
+                    note: note.clone(),
+                    recipient: address.clone(),
+                });
+            }
+            Some(ListStop::Bounce(bounce)) => drop(self.list_bounces.insert(bounce.clone())),
+            None => {}
+        }
+        if let Some(autoresponder_id) = here.autoresponder_id {
+            self.errands.insert(PlannedErrand {
+                class: QueueClass::Autoreply,
+                subject_id: autoresponder_id,
+                note: None,
+                recipient: address.clone(),
+            });
+        }
+        for target in &here.targets {
             match target {
-                Err(()) => self.fail(here.clone(), Reason::BadRecipientAddress),
+                Err(()) => self.fail(address.clone(), Reason::BadRecipientAddress),
                 Ok(target) if self.visited.contains(target) => {}
                 Ok(target) if self.depth >= EXPANSION_DEPTH_MAX => {
                     self.fail(target.clone(), Reason::MailLoop)
                 }
                 Ok(target) => {
                     self.visited.insert(target.clone());
-                    self.frontier.push(Step { address: target.clone(), via: Some(here.clone()) });
+                    self.frontier.push(Step { address: target.clone(), via: Some(address.clone()) });
                 }
             }
         }
@@ -256,13 +307,7 @@ impl Walk {
 impl Answer {
     fn of(resolution: &Resolution) -> Self {
         match &resolution.outcome {
-            Some(Outcome::Local(local)) => Self::Local {
-                mailbox: local.mailbox.as_ref().map(|mailbox| PlannedEntry {
-                    mailbox_id: mailbox.mailbox_id,
-                    delivered_to: mailbox.address.clone(),
-                }),
-                targets: local.forward_targets.iter().map(|target| target.parse().map_err(|_| ())).collect(),
-            },
+            Some(Outcome::Local(local)) => Here::of(local).map_or(Self::None, Self::Local),
             Some(Outcome::Discard(_)) => Self::Discard,
             Some(Outcome::Unknown(_)) => Self::Unknown,
             Some(Outcome::Remote(_)) => Self::Remote,

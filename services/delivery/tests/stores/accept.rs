@@ -95,6 +95,8 @@ async fn queue_rows_are_born_leased_and_end_with_their_bounce() {
         recipient: format!("{name}@remote.test").parse().expect("an address"),
         via: None,
         class: QueueClass::Mail,
+        subject_id: None,
+        note: None,
     };
     let mut outgoing = unit(b"A: b\r\n", &[]);
     outgoing.queue = ["z", "a", "m"].map(row).to_vec();

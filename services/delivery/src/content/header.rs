@@ -1,0 +1,207 @@
+//! The header block of a stored message, read again: its fields as they came, and what people wrote into them.
+//!
+//! For errands only, which need more of it than the one look while it streamed in (`scan`).
+
+use futures_util::StreamExt as _;
+use mail_parser::MessageParser;
+use postern_mail::{EmailAddress, limits};
+
+use crate::{
+    outbound::ContentError,
+    queue::{ContentSource, QueuedMessage},
+};
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+/// One field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Field<'a> {
+    /// As it was written, without the colon.
+    name: &'a [u8],
+    /// Behind the colon, all lines, with the last CRLF.
+    value: &'a [u8],
+    /// The whole field.
+    pub(crate) octets: &'a [u8],
+}
+
+impl<'a> Field<'a> {
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    pub(crate) fn begins_with(&self, prefix: &str) -> bool {
+        self.name.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix.as_bytes()))
+    }
+
+    /// Behind the colon, without white space around it, folded as it came.
+    pub(crate) fn value(&self) -> &'a [u8] {
+        self.value.trim_ascii()
+    }
+
+    /// The same as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(self.value()).into_owned()
+    }
+}
+
+/// A header block.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Header {
+    octets: Vec<u8>,
+    /// Begin, end of the name, end.
+    fields: Vec<(usize, usize, usize)>,
+}
+
+impl Header {
+    /// Reads the block at the begin of `octets`; gives it and how long it is, the empty line included.
+    pub(crate) fn read(octets: &[u8]) -> (Self, usize) {
+        let mut fields: Vec<(usize, usize, usize)> = Vec::new();
+        let mut at = 0;
+        while at < octets.len() {
+            let rest = &octets[at..];
+            let end = rest.iter().position(|c| *c == b'\n').map_or(octets.len(), |offset| at + offset + 1);
+            let line = &octets[at..end];
+            match (line, fields.last_mut()) {
+                (b"\r\n" | b"\n", _) => {
+                    let block = Self { octets: octets[..at].to_vec(), fields };
+                    return (block, end);
+                }
+                ([b' ' | b'\t', ..], Some(field)) => field.2 = end,
+                _ => {
+                    let Some(colon) = line.iter().position(|c| *c == b':').filter(|colon| *colon > 0) else {
+                        // The body begins without an empty line.
+                        break;
+                    };
+                    fields.push((at, at + colon, end));
+                }
+            }
+            at = end;
+        }
+        (Self { octets: octets[..at].to_vec(), fields }, at)
+    }
+
+    pub(crate) fn fields(&self) -> impl Iterator<Item = Field<'_>> {
+        self.fields.iter().map(|(begin, colon, end)| Field {
+            name: self.octets[*begin..*colon].trim_ascii_end(),
+            value: &self.octets[colon + 1..*end],
+            octets: &self.octets[*begin..*end],
+        })
+    }
+
+    /// The first field of this name.
+    pub(crate) fn field(&self, name: &str) -> Option<Field<'_>> {
+        self.fields().find(|field| field.is(name))
+    }
+
+    /// The subject as people read it, in one line.
+    pub(crate) fn subject(&self) -> String {
+        let Some(field) = self.field("subject") else { return String::new() };
+        let mut block = b"Subject:".to_vec();
+        block.extend_from_slice(field.value);
+        block.extend_from_slice(b"\r\n\r\n");
+        let parsed = MessageParser::default().parse_headers(&block);
+        let text = parsed.as_ref().and_then(|message| message.subject()).unwrap_or_default();
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().to_owned()
+    }
+
+    /// Addresses of all fields of these names; what is none is left out.
+    pub(crate) fn addresses(&self, names: &[&str]) -> Vec<EmailAddress> {
+        let mut found = Vec::new();
+        for field in self.fields().filter(|field| names.iter().any(|name| field.is(name))) {
+            let mut block = b"To:".to_vec();
+            block.extend_from_slice(field.value);
+            block.extend_from_slice(b"\r\n\r\n");
+            let parsed = MessageParser::default().parse_headers(&block);
+            let Some(list) = parsed.as_ref().and_then(|message| message.to()) else { continue };
+            found.extend(list.iter().filter_map(|one| one.address.as_ref()?.parse().ok()));
+        }
+        found
+    }
+
+    /// Identifiers in a field such as Message-ID or References (RFC 5322 section 3.6.4): with their brackets, printable
+    /// ASCII only.
+    pub(crate) fn message_ids(&self, name: &str) -> Vec<String> {
+        let Some(field) = self.field(name) else { return Vec::new() };
+        let is_id = |word: &&[u8]| {
+            word.len() <= MESSAGE_ID_MAX_BYTES
+                && word.starts_with(b"<")
+                && word.ends_with(b">")
+                && word.iter().all(u8::is_ascii_graphic)
+        };
+        let words = field.value().split(|c| c.is_ascii_whitespace()).filter(is_id);
+        words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+    }
+}
+
+/// A longer identifier is not repeated, octets.
+const MESSAGE_ID_MAX_BYTES: usize = 250;
+
+/// A stored message with its header block read.
+pub(crate) struct Opened {
+    pub(crate) header: Header,
+    /// What was read of the body already.
+    pub(crate) begun: Bytes,
+    /// What follows.
+    pub(crate) rest: BoxStream<'static, Result<Bytes, ContentError>>,
+}
+
+/// Reads the header block of a message; the body stays where it is.
+///
+/// # Errors
+/// The content cannot be read, or is damaged.
+pub(crate) async fn open_header(
+    contents: &dyn ContentSource,
+    message: &QueuedMessage,
+) -> Result<Opened, ContentError> {
+    let mut rest = contents.open(message);
+    let mut octets = Vec::new();
+    while octets.len() < limits::HEADER_BLOCK_MAX_BYTES && !octets.windows(4).any(|w| w == b"\r\n\r\n") {
+        match rest.next().await {
+            Some(piece) => octets.extend_from_slice(&piece?),
+            None => break,
+        }
+    }
+    let (header, length) = Header::read(&octets);
+    Ok(Opened { header, begun: Bytes::from(octets.split_off(length)), rest })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_come_as_they_were_written() {
+        let octets = b"From: a\r\nSubject : one\r\n two\r\n\r\nbody: x\r\n";
+        let (header, length) = Header::read(octets);
+        assert_eq!(&octets[length..], b"body: x\r\n");
+        let fields: Vec<_> =
+            header.fields().map(|f| String::from_utf8_lossy(f.octets).into_owned()).collect();
+        assert_eq!(fields, ["From: a\r\n", "Subject : one\r\n two\r\n"]);
+        assert_eq!(header.field("SUBJECT").expect("it").value(), b"one\r\n two");
+        for (octets, length) in
+            [(&b""[..], 0), (b"\r\nbody", 2), (b"no header\r\nA: b\r\n", 0), (b"A: b\r\n", 6), (b"A: b", 4)]
+        {
+            assert_eq!(Header::read(octets).1, length, "{:?}", String::from_utf8_lossy(octets));
+        }
+    }
+
+    #[test]
+    fn what_people_wrote_is_understood() {
+        let header = |text: &str| Header::read(text.as_bytes()).0;
+        for (given, subject) in [
+            ("Subject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?= =?utf-8?B?IHVuZA==?=\r\n mehr\r\n", "Grüße und mehr"),
+            ("Subject: plain\r\n", "plain"),
+            ("Subject: =?utf-8?Q?a=0D=0ABcc:_x@y.test?=\r\n", "a  Bcc: x@y.test"),
+            ("X: y\r\n", ""),
+        ] {
+            assert_eq!(header(given).subject(), subject);
+        }
+        let both = header(
+            "To: \"A, B\" <a@x.test>,\r\n b@x.test\r\nCc: Friends: c@x.test, d@x.test;\r\nTo: e@x.test\r\n",
+        );
+        let addresses: Vec<_> = both.addresses(&["to", "cc"]).iter().map(ToString::to_string).collect();
+        assert_eq!(addresses, ["a@x.test", "b@x.test", "c@x.test", "d@x.test", "e@x.test"]);
+        let ids = header("References: <a@x> nonsense\r\n <b@x> <\u{fc}@x>\r\n");
+        assert_eq!(ids.message_ids("references"), ["<a@x>", "<b@x>"]);
+    }
+}

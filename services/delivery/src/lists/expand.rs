@@ -1,0 +1,270 @@
+//! The errand of a post: makes the list's copy once, then gives it to the members, a batch at a time.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+use postern_mail::{EmailAddress, MessageId, Reason, ReversePath};
+use postern_mesh::failure;
+use postern_proto::account::v1::ListListMembersRequest;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    FoundList, Lists, copy,
+    names::command_address,
+    store::{self, Batch, CopyMessage, Target},
+};
+use crate::{
+    accept::{AcceptUnit, MessageFlags, NewMessage, QueueClass, hop_field},
+    content::{Ingest, IngestError, IngestLimits, Ingested, open_header},
+    queue::{ErrandOutcome, LeasedRow, QueueHandle, QueuedMessage},
+    route,
+};
+
+/// Members of one batch: short transactions, so that others' mail does not wait for locks or for the disk.
+const BATCH_MEMBERS: i32 = 200;
+/// The same where members are forwards that lead to many.
+const BATCH_MEMBERS_SMALL: i32 = 20;
+
+/// Why a step did not come to its end.
+enum Obstacle {
+    /// There is nothing more to do.
+    Over(&'static str),
+    Later(String),
+    Stopped,
+}
+
+impl From<Obstacle> for ErrandOutcome {
+    fn from(obstacle: Obstacle) -> Self {
+        match obstacle {
+            Obstacle::Over(why) => Self::Finished(why),
+            Obstacle::Later(why) => Self::Deferred(why),
+            Obstacle::Stopped => Self::Stopped,
+        }
+    }
+}
+
+impl From<tonic::Status> for Obstacle {
+    fn from(status: tonic::Status) -> Self {
+        Self::Later(status.message().to_owned())
+    }
+}
+
+impl From<sqlx::Error> for Obstacle {
+    fn from(error: sqlx::Error) -> Self {
+        // Committed or not: the cursor tells.
+        Self::Later(format!("the database failed: {error}"))
+    }
+}
+
+impl Lists {
+    /// Expands a post, or what is left of it.
+    pub(crate) async fn expand(
+        &self,
+        row: &LeasedRow,
+        message: &QueuedMessage,
+        queue: &QueueHandle,
+        stopped: &CancellationToken,
+    ) -> ErrandOutcome {
+        match self.try_expand(row, message, queue, stopped).await {
+            Ok(()) => ErrandOutcome::Ended,
+            Err(obstacle) => obstacle.into(),
+        }
+    }
+
+    async fn try_expand(
+        &self,
+        row: &LeasedRow,
+        message: &QueuedMessage,
+        queue: &QueueHandle,
+        stopped: &CancellationToken,
+    ) -> Result<(), Obstacle> {
+        let list_id = row.subject_id.unwrap_or_default();
+        let found = self.directory.look_up(list_id, None).await?;
+        let found = found.ok_or(Obstacle::Over("the list was removed"))?;
+        let copy = match &row.note {
+            None => self.begin(row, message, &found).await?,
+            // It goes on: this message is the copy.
+            Some(_) => copy_message(message.id, &found, message.prefix.len() as u64 + message.content_bytes),
+        };
+        let mut cursor = row.note.clone().unwrap_or_default();
+        loop {
+            if stopped.is_cancelled() || self.shutdown.is_triggered() {
+                return Err(Obstacle::Stopped);
+            }
+            let (next, targets) = self.next_batch(&found, &cursor).await?;
+            let batch = Batch { row_id: row.id, copy: &copy, from: &cursor, to: next.as_deref(), targets };
+            let written = store::write(&self.answers.store, &batch).await?.ok_or(Obstacle::Stopped)?;
+            metrics::counter!("postern_list_copies_total")
+                .increment((written.entries + written.queue) as u64);
+            if written.queue > 0 {
+                queue.wake();
+            }
+            tracing::debug!(queue_id = %copy.id, list = %found.address, written.entries, written.queue, "a batch of members");
+            match next {
+                Some(next) => cursor = next,
+                None => break,
+            }
+        }
+        tracing::info!(queue_id = %copy.id, list = %found.address, "a post was given to all members");
+        Ok(())
+    }
+
+    /// Makes the copy and hangs the row on it.
+    async fn begin(
+        &self,
+        row: &LeasedRow,
+        original: &QueuedMessage,
+        found: &FoundList,
+    ) -> Result<CopyMessage, Obstacle> {
+        let id = MessageId::new();
+        let content = self.copy_content(id, original, found).await?;
+        let now = Timestamp::now();
+        let mut prefix = hop_field(&self.answers.mail_host, id, now).into_bytes();
+        prefix.extend_from_slice(&original.prefix);
+        let copy = copy_message(id, found, prefix.len() as u64 + content.content_bytes);
+        let message = NewMessage {
+            id,
+            sender: ReversePath::Address(copy.bounces.clone()),
+            prefix: Bytes::from(prefix),
+            content: content.content,
+            content_bytes: content.content_bytes,
+            checksum: content.checksum,
+            flags: MessageFlags {
+                smtp_utf8: original.flags.smtp_utf8 || !found.address.is_ascii(),
+                ..original.flags
+            },
+            customer: copy.customer.clone(),
+            login: None,
+            peer_ip: None,
+        };
+        let unit =
+            AcceptUnit { message, entries: Vec::new(), queue: Vec::new(), finished_queue_ids: Vec::new() };
+        let list_id = found.list.list_id;
+        let begun = store::begin(&self.answers.store, row.id, list_id, original.id, &unit).await?;
+        if !begun {
+            return Err(Obstacle::Stopped);
+        }
+        tracing::info!(queue_id = %original.id, copy = %id, list = %found.address, "a post was taken");
+        Ok(copy)
+    }
+
+    /// The copy's content: another header, the same body, which is never in memory as a whole when it is large.
+    async fn copy_content(
+        &self,
+        id: MessageId,
+        original: &QueuedMessage,
+        found: &FoundList,
+    ) -> Result<Ingested, Obstacle> {
+        let unreadable = |error| Obstacle::Later(format!("the post cannot be read: {error}"));
+        let mut opened = open_header(&*self.contents, original).await.map_err(unreadable)?;
+        if let Some(why) = copy::unwanted(&opened.header, &found.address) {
+            metrics::counter!("postern_list_posts_discarded_total").increment(1);
+            tracing::warn!(queue_id = %original.id, list = %found.address, why, "a post was thrown away");
+            return Err(Obstacle::Over(why));
+        }
+        let limits = IngestLimits { inline_max_bytes: self.inline_max_bytes, message_max_bytes: None };
+        let mut ingest = Ingest::begin(id, &self.blobs, &self.budget, limits);
+        let header = copy::header_of(&opened.header, &found.list, &found.address);
+        ingest.push(Bytes::from(header)).await.map_err(not_kept)?;
+        ingest.push(opened.begun).await.map_err(not_kept)?;
+        while let Some(piece) = opened.rest.next().await {
+            ingest.push(piece.map_err(unreadable)?).await.map_err(not_kept)?;
+        }
+        ingest.finish().await.map_err(not_kept)
+    }
+
+    /// The next page of members and where it leads; the cursor behind it unless it is the last one.
+    async fn next_batch(
+        &self,
+        found: &FoundList,
+        cursor: &str,
+    ) -> Result<(Option<String>, BTreeMap<String, Target>), Obstacle> {
+        let mut size = BATCH_MEMBERS;
+        loop {
+            let request = ListListMembersRequest {
+                list: found.list.address.clone(),
+                page_size: size,
+                page_token: cursor.to_owned(),
+            };
+            let page = self.directory.account.clone().list_list_members(request).await?.into_inner();
+            let members: Vec<EmailAddress> =
+                page.members.iter().filter_map(|member| member.address.parse().ok()).collect();
+            match self.targets(found, &members).await {
+                Ok(targets) => {
+                    return Ok((Some(page.next_page_token).filter(|token| !token.is_empty()), targets));
+                }
+                Err(status)
+                    if failure::reason_of(&status) == Reason::TooManyRecipients
+                        && size > BATCH_MEMBERS_SMALL =>
+                {
+                    size = BATCH_MEMBERS_SMALL;
+                }
+                Err(status) => return Err(status.into()),
+            }
+        }
+    }
+
+    async fn targets(
+        &self,
+        found: &FoundList,
+        members: &[EmailAddress],
+    ) -> Result<BTreeMap<String, Target>, tonic::Status> {
+        let plans = route::plan_each(&self.answers.directory, members).await?;
+        let mut targets = BTreeMap::new();
+        for (member, plan) in members.iter().zip(plans) {
+            let mut add = |target: Target| {
+                targets.entry(target.key()).or_insert(target);
+            };
+            for entry in plan.entries {
+                add(Target::Box { entry, member: member.clone() });
+            }
+            for remote in plan.queue {
+                add(Target::Remote { remote, member: member.clone() });
+            }
+            for failed in plan.failed {
+                metrics::counter!("postern_list_members_failed_total").increment(1);
+                tracing::info!(list = %found.address, %member, recipient = %failed.recipient, why = %failed.reason, "a member cannot be reached");
+            }
+            for errand in plan.errands {
+                // A list is answered by nobody, and gives its commands to no other list.
+                if errand.class == QueueClass::ListPost && self.may_post_to(found, errand.subject_id).await? {
+                    add(Target::List(errand));
+                }
+            }
+        }
+        Ok(targets)
+    }
+
+    /// A list in the list: of the same owner it is as meant; of another one it is asked as anybody who posts.
+    async fn may_post_to(&self, found: &FoundList, list_id: i64) -> Result<bool, tonic::Status> {
+        let Some(inner) = self.directory.look_up(list_id, Some(&found.address)).await? else {
+            return Ok(false);
+        };
+        let may = inner.customer == found.customer
+            || super::admission::refusal(&inner, Some(&found.address), 0).is_none();
+        if !may {
+            tracing::info!(list = %found.address, member = %inner.address, "a list does not take posts of this list");
+        }
+        Ok(may)
+    }
+}
+
+fn copy_message(id: MessageId, found: &FoundList, size_bytes: u64) -> CopyMessage {
+    CopyMessage {
+        id,
+        bounces: command_address(&found.address, "bounces"),
+        size_bytes,
+        customer: Some(found.customer.clone()).filter(|customer| !customer.is_empty()),
+    }
+}
+
+fn not_kept(error: IngestError) -> Obstacle {
+    match error {
+        IngestError::Message(Reason::MailLoop) => Obstacle::Over("loop: too many hops"),
+        // Its header was within bounds when it came, and grew over them.
+        IngestError::Message(_) => Obstacle::Over("the copy is no message that can be kept"),
+        error => Obstacle::Later(format!("the copy cannot be kept: {error}")),
+    }
+}
