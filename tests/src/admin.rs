@@ -11,10 +11,16 @@ use postern_proto::{
         CreateMailboxRequest, DefaultAction, DefaultAddress, DeleteForwardRequest, DeleteMailboxRequest,
         Domain, DomainState, Forward, GetMailboxRequest, Mailbox, NewPassword, SetMailboxPasswordRequest,
         UpdateDefaultAddressRequest, UpdateDomainRequest, UpdateMailboxRequest,
+        AddListMembersRequest, Autoresponder, CreateCustomerRequest, CreateDomainRequest,
+        CreateForwardRequest, CreateMailboxRequest, CreateMailingListRequest, DefaultAction, DefaultAddress,
+        DeleteForwardRequest, DeleteMailboxRequest, Forward, GetMailboxRequest, Mailbox, MailingList,
+        NewPassword, SetMailboxPasswordRequest, UpdateAutoresponderRequest, UpdateDefaultAddressRequest,
+        autoresponder_service_client::AutoresponderServiceClient,
         customer_service_client::CustomerServiceClient,
         default_address_service_client::DefaultAddressServiceClient,
         domain_service_client::DomainServiceClient, forward_service_client::ForwardServiceClient,
-        mailbox_service_client::MailboxServiceClient, new_password::Secret,
+        mailbox_service_client::MailboxServiceClient, mailing_list_service_client::MailingListServiceClient,
+        new_password::Secret,
     },
     auth::v1::{explain_service_client::ExplainServiceClient, relay_service_client::RelayServiceClient},
     delivery::v1::{
@@ -122,6 +128,36 @@ impl Admin {
         Ok(())
     }
 
+    /// A mailing list with its members.
+    pub async fn mailing_list(&self, list: MailingList, members: &[String]) -> anyhow::Result<()> {
+        let address = list.address.clone();
+        let request = CreateMailingListRequest { list: Some(list), ..Default::default() };
+        self.mailing_lists().create_mailing_list(request).await?;
+        for addresses in members.chunks(10_000) {
+            let request = AddListMembersRequest { list: address.clone(), addresses: addresses.to_vec() };
+            let added = self.mailing_lists().add_list_members(request).await?.into_inner().added_count;
+            anyhow::ensure!(usize::try_from(added)? == addresses.len(), "{added} members were added");
+        }
+        Ok(())
+    }
+
+    /// An autoresponder that answers from now on.
+    pub async fn autoresponder(&self, address: &str, subject: &str, text: &str) -> anyhow::Result<()> {
+        let autoresponder = Autoresponder {
+            address: address.to_owned(),
+            subject: subject.to_owned(),
+            text: text.to_owned(),
+            ..Default::default()
+        };
+        let request = UpdateAutoresponderRequest {
+            autoresponder: Some(autoresponder),
+            allow_missing: true,
+            ..Default::default()
+        };
+        AutoresponderServiceClient::new(self.account.clone()).update_autoresponder(request).await?;
+        Ok(())
+    }
+
     /// Sets the default address of a domain.
     pub async fn default_address(
         &self,
@@ -192,6 +228,9 @@ impl Admin {
     ) -> ExplainServiceClient<MeshChannel> {
         let caller = Caller::mailbox(address, customer, mailbox_id);
         ExplainServiceClient::new(self.auth.with_assertion(self.mesh_key.assertion(&caller)))
+    /// MailingListService.
+    pub fn mailing_lists(&self) -> MailingListServiceClient<MeshChannel> {
+        MailingListServiceClient::new(self.account.clone())
     }
 
     /// RelayService.

@@ -305,6 +305,48 @@ async fn what_is_offered_leaves_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn l_01_each_copy_of_a_list_has_its_own_sender_and_no_bounce() {
+    let script = Script { pipelining: true, ..Script::default() };
+    let host = Host::start(script.refusing("gone@far.test", "550 5.1.1 no such user")).await;
+    let house = House::open(&host, 300, 432_000).await;
+    let message = due_message(&house.store, &["anna@far.test", "gone@far.test", "fwd@far.test"]).await;
+    run(
+        &house.store,
+        "UPDATE queue SET class = 2, note = CASE recipient WHEN 'fwd@far.test' THEN 'member@here.test' END",
+    )
+    .await;
+    run(&house.store, "UPDATE messages SET sender = 'staff-bounces@here.test'").await;
+    house.queue.handle.wake();
+    house.until_empty().await;
+    let mut senders: Vec<String> = host.seen().mails.iter().map(|mail| mail.sender.clone()).collect();
+    senders.sort();
+    assert_eq!(
+        senders,
+        ["staff-bounces+anna=far.test@here.test", "staff-bounces+member=here.test@here.test"],
+        "{message}"
+    );
+    assert_eq!((count(&house.store, "messages").await, count(&house.store, "entries").await), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_goes_before_the_copies_of_lists() {
+    let (_postgres, store) = Postgres::start().await;
+    let queue = queue_of(&store, DAYS);
+    due_message(&store, &["a@far.test", "b@far.test"]).await;
+    run(&store, "UPDATE queue SET class = 2, next_attempt_time = now() - interval '1 hour'").await;
+    due_message(&store, &["c@far.test"]).await;
+    due_message(&store, &["list@here.test"]).await;
+    run(&store, "UPDATE queue SET class = 3, subject_id = 1 WHERE recipient = 'list@here.test'").await;
+    let taken = queue.take_due(&Wanted { errands: 4, ..wanted(10) }).await.expect("take");
+    let mut names: Vec<String> = taken.iter().map(|row| row.recipient.to_string()).collect();
+    names.sort();
+    assert_eq!(names, ["c@far.test", "list@here.test"]);
+    assert_eq!(queue.take_due_copies(1, &[]).await.expect("take").len(), 1);
+    assert!(queue.take_due_copies(9, &["far.test".to_owned()]).await.expect("take").is_empty());
+    assert_eq!(queue.take_due_copies(9, &[]).await.expect("take").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn b_02_refused_recipients_come_back_in_one_bounce() {
     let script = Script::default()
         .refusing("b@far.test", "550 5.1.1 no such user")

@@ -1,4 +1,5 @@
-//! A directory in which `box<N>@local.test` is mailbox N, and every other domain is far away.
+//! A directory in which `box<N>@local.test` is mailbox N, `alias<N>@local.test` a forward to it, and every other domain is
+//! far away. Lists and autoresponders are those that a test made.
 
 use std::{
     collections::HashSet,
@@ -17,34 +18,50 @@ use postern_proto::account::v1::{
 };
 use tonic::{Request, Response, Status, service::Routes};
 
-use crate::house::local;
+use crate::{account::FakeAccount, house::local};
 
 #[derive(Clone, Default)]
 pub(crate) struct FakeDirectory {
     pub(crate) removed: Arc<Mutex<HashSet<i64>>>,
     pub(crate) is_away: Arc<Mutex<bool>>,
+    pub(crate) account: FakeAccount,
 }
 
 impl FakeDirectory {
     pub(crate) fn channel(&self) -> MeshChannel {
-        local(Routes::new(DirectoryServiceServer::new(self.clone())))
+        let routes = Routes::new(DirectoryServiceServer::new(self.clone()));
+        local(self.account.add_to(routes))
     }
 
     fn here(&self) -> Result<(), Status> {
         if *self.is_away.lock().unwrap() { Err(failure::status(Reason::Unavailable)) } else { Ok(()) }
     }
 
-    fn resolution(address: &str) -> Resolution {
+    fn resolution(&self, address: &str) -> Resolution {
         let (name, domain) = address.split_once('@').expect("an address");
-        let outcome = match (name.strip_prefix("box").map(str::parse::<i64>), domain) {
-            (Some(Ok(mailbox_id)), "local.test") => resolution::Outcome::Local(LocalOutcome {
+        let number = |prefix: &str| name.strip_prefix(prefix).map(str::parse::<i64>);
+        let list = self.account.list_at(address);
+        let autoresponder_id = self.account.autoresponder_at(address);
+        let outcome = match (number("box"), number("alias"), domain) {
+            _ if list.is_some() => {
+                resolution::Outcome::Local(LocalOutcome { list, ..LocalOutcome::default() })
+            }
+            (Some(Ok(mailbox_id)), _, "local.test") => resolution::Outcome::Local(LocalOutcome {
                 r#match: MatchKind::Exact.into(),
                 mailbox: Some(LocalMailbox { mailbox_id, address: address.to_owned(), full: false }),
-                forward_targets: Vec::new(),
+                autoresponder_id,
                 ..LocalOutcome::default()
             }),
-            (_, "local.test") if name == "discard" => resolution::Outcome::Discard(DiscardOutcome {}),
-            (_, "local.test") => resolution::Outcome::Unknown(UnknownOutcome {}),
+            (_, Some(Ok(mailbox_id)), "local.test") => resolution::Outcome::Local(LocalOutcome {
+                r#match: MatchKind::Exact.into(),
+                forward_targets: vec![format!("box{mailbox_id}@local.test")],
+                ..LocalOutcome::default()
+            }),
+            _ if autoresponder_id != 0 => {
+                resolution::Outcome::Local(LocalOutcome { autoresponder_id, ..LocalOutcome::default() })
+            }
+            (_, _, "local.test") if name == "discard" => resolution::Outcome::Discard(DiscardOutcome {}),
+            (_, _, "local.test") => resolution::Outcome::Unknown(UnknownOutcome {}),
             _ => resolution::Outcome::Remote(RemoteOutcome {}),
         };
         Resolution {
@@ -68,7 +85,7 @@ impl DirectoryService for FakeDirectory {
         request: Request<ResolveRecipientRequest>,
     ) -> Result<Response<ResolveRecipientResponse>, Status> {
         self.here()?;
-        let resolution = Some(Self::resolution(&request.get_ref().address));
+        let resolution = Some(self.resolution(&request.get_ref().address));
         Ok(Response::new(ResolveRecipientResponse { resolution }))
     }
 
@@ -78,7 +95,7 @@ impl DirectoryService for FakeDirectory {
     ) -> Result<Response<BatchResolveRecipientsResponse>, Status> {
         self.here()?;
         let resolutions =
-            request.get_ref().addresses.iter().map(|address| Self::resolution(address)).collect();
+            request.get_ref().addresses.iter().map(|address| self.resolution(address)).collect();
         Ok(Response::new(BatchResolveRecipientsResponse { resolutions }))
     }
 

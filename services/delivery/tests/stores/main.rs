@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod accept;
+mod account;
+mod autoreply;
 mod directory;
 mod house;
+mod lists;
 mod maildrop;
 mod measure;
 mod reading;

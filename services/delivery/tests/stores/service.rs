@@ -21,16 +21,23 @@ use crate::{
     house::{House, local, new_box},
 };
 
-struct Service {
-    house: House,
+pub(crate) struct Service {
+    pub(crate) house: House,
     channel: MeshChannel,
     /// The same service, as its operators call it.
     operator: MeshChannel,
 }
 
 impl Service {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let house = House::new().await;
+        let channel = Self::replica(&house).await;
+        let operator = channel.with_caller(Caller::new("test", Role::Operator));
+        Self { house, channel, operator }
+    }
+
+    /// The service once more on the same stores.
+    pub(crate) async fn replica(house: &House) -> MeshChannel {
         let arguments = [
             format!("--database-url={}", house.database_url),
             format!("--redis-url={}", house.redis_url),
@@ -44,12 +51,10 @@ impl Service {
         let settings = Settings::from_arg_matches(&matches).expect("settings");
         let routes =
             postern_delivery::open(&settings, house.fake.channel(), &house.shutdown).await.expect("open");
-        let channel = local(routes);
-        let operator = channel.with_caller(Caller::new("test", Role::Operator));
-        Self { house, channel, operator }
+        local(routes)
     }
 
-    async fn submit(&self, envelope: Envelope, content: &[u8]) -> Result<String, Status> {
+    pub(crate) async fn submit(&self, envelope: Envelope, content: &[u8]) -> Result<String, Status> {
         let mut frames =
             vec![SubmitMessageRequest { envelope: Some(envelope), ..SubmitMessageRequest::default() }];
         for piece in content.chunks(100_000) {
@@ -98,7 +103,7 @@ impl Service {
     }
 }
 
-fn envelope(recipients: &[String]) -> Envelope {
+pub(crate) fn envelope(recipients: &[String]) -> Envelope {
     Envelope {
         message_id: MessageId::new().as_bytes().to_vec().into(),
         sender: "friend@remote.test".to_owned(),
@@ -111,7 +116,7 @@ fn envelope(recipients: &[String]) -> Envelope {
     }
 }
 
-fn address(mailbox: i64) -> String {
+pub(crate) fn address(mailbox: i64) -> String {
     format!("box{mailbox}@local.test")
 }
 

@@ -68,6 +68,7 @@ impl Script {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TakenMail {
+    pub(crate) sender: String,
     pub(crate) recipients: Vec<String>,
     pub(crate) content: Vec<u8>,
     pub(crate) over_tls: bool,
@@ -174,7 +175,7 @@ impl Talk {
             "EHLO" => self.script.ehlo(self.over_tls),
             "STAR" => "220 go".to_owned(),
             "MAIL" => {
-                self.mail = TakenMail { over_tls: self.over_tls, ..TakenMail::default() };
+                self.mail = TakenMail { sender: address(), over_tls: self.over_tls, ..TakenMail::default() };
                 "250 ok".to_owned()
             }
             "RCPT" => match self.script.refused.get(address().as_str()) {

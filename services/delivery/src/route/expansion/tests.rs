@@ -1,7 +1,8 @@
 //! Routing over tables, and over random ones.
 
 use postern_proto::account::v1::{
-    DiscardOutcome, LocalMailbox, LocalOutcome, NotLiveOutcome, RemoteOutcome, UnknownOutcome,
+    DiscardOutcome, ListAddress, LocalList, LocalMailbox, LocalOutcome, NotLiveOutcome, RemoteOutcome,
+    UnknownOutcome,
 };
 use proptest::prelude::*;
 
@@ -66,11 +67,60 @@ fn show(plan: &Plan) -> String {
         let via = remote.via.as_ref().map(|via| format!(" via {via}")).unwrap_or_default();
         words.push(format!(">{}{via}", remote.recipient));
     }
+    for errand in &plan.errands {
+        let note = errand.note.as_ref().map(|note| format!(" {note}")).unwrap_or_default();
+        words.push(format!("={:?} {} {}{note}", errand.class, errand.subject_id, errand.recipient));
+    }
+    words.extend(plan.list_bounces.iter().map(|bounce| format!("<{} {}", bounce.list_id, bounce.member)));
     words.extend(plan.failed.iter().map(|f| format!("!{} {}", f.recipient, f.reason.name())));
     if plan.discarded > 0 {
         words.push(format!("~{}", plan.discarded));
     }
     words.join(", ")
+}
+
+/// One of a list's addresses, or an autoresponder.
+fn errand(role: ListAddress, id: i64, tag: &str) -> Resolution {
+    let list = LocalList { list_id: id, role: role.into(), tag: tag.to_owned(), ..LocalList::default() };
+    resolution(Outcome::Local(LocalOutcome { list: Some(list), ..LocalOutcome::default() }))
+}
+
+fn answered(autoresponder_id: i64, mut resolution: Resolution) -> Resolution {
+    if let Some(Outcome::Local(local)) = &mut resolution.outcome {
+        local.autoresponder_id = autoresponder_id;
+    }
+    resolution
+}
+
+#[test]
+fn errands_are_planned_once() {
+    let table = table(&[
+        ("list@x.test", errand(ListAddress::Post, 7, "")),
+        ("list-request@x.test", errand(ListAddress::Request, 7, "")),
+        ("list-request+abc@x.test", errand(ListAddress::Request, 7, "abc")),
+        ("list-subscribe@x.test", errand(ListAddress::Subscribe, 7, "")),
+        ("list-bounces+a=b.test@x.test", errand(ListAddress::Bounces, 7, "a=b.test")),
+        ("odd@x.test", errand(ListAddress::Unspecified, 7, "")),
+        ("tolist@x.test", local(None, "", &["list@x.test", "box@x.test"])),
+        ("box@x.test", answered(3, local(Some(1), "box@x.test", &[]))),
+        ("away@x.test", answered(4, local(None, "", &[]))),
+    ]);
+    for (recipients, expected) in [
+        (&["list@x.test"][..], "=ListPost 7 list@x.test"),
+        (&["list@x.test", "tolist@x.test"], "#1, =ListPost 7 list@x.test, =Autoreply 3 box@x.test"),
+        (
+            &["list-request@x.test", "list-request+abc@x.test"],
+            "=ListRequest 7 list-request@x.test, =ListRequest 7 list-request+abc@x.test abc",
+        ),
+        (&["list-subscribe@x.test"], "=ListSubscribe 7 list-subscribe@x.test"),
+        (&["list-bounces+a=b.test@x.test"], "<7 a=b.test"),
+        (&["away@x.test"], "=Autoreply 4 away@x.test"),
+    ] {
+        let plan = run(&table, recipients, false, &[]).expect("plan");
+        assert_eq!(show(&plan), expected, "{recipients:?}");
+    }
+    // A directory that is newer than we are: later, by somebody who knows.
+    assert_eq!(run(&table, &["odd@x.test"], false, &[]), Err(Reason::Unavailable));
 }
 
 #[test]

@@ -1,0 +1,205 @@
+//! Mailing lists and autoresponders from door to door: in by SMTP, out by POP3 and to the outside, each copy counted.
+
+use std::time::Duration;
+
+use postern_proto::account::v1::{ListListMembersRequest, ListPosting, ListReplies, MailingList};
+use postern_tests::{
+    admin::{Admin, PASSWORD},
+    eventually,
+    platform::{Blueprint, Platform, Service},
+    pop3::read_all,
+    smtp,
+};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn list(address: &str, posting: ListPosting) -> MailingList {
+    MailingList {
+        address: address.to_owned(),
+        posting: posting.into(),
+        replies: ListReplies::List.into(),
+        subject_prefix: "[staff]".to_owned(),
+        owner: "owner@outside.test".to_owned(),
+        ..MailingList::default()
+    }
+}
+
+fn letter(to: &str, subject: &str, more: &str) -> Vec<u8> {
+    format!("From: a@outside.test\r\nTo: {to}\r\nSubject: {subject}\r\nMessage-ID: <{subject}@outside.test>\r\n{more}\r\nbody\r\n")
+        .into_bytes()
+}
+
+async fn send(platform: &Platform, from: &str, to: &str, content: &[u8]) -> anyhow::Result<String> {
+    smtp::send(platform.smtp(0), from, &[to], content).await
+}
+
+async fn texts(platform: &Platform, login: &str) -> anyhow::Result<Vec<String>> {
+    let all = read_all(platform.pop3(0), login, PASSWORD).await?;
+    Ok(all.iter().map(|octets| String::from_utf8_lossy(octets).into_owned()).collect())
+}
+
+fn field(text: &str, name: &str) -> String {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or_default().to_owned()
+}
+
+/// Waits until a box holds so many messages; they come oldest first.
+async fn until(platform: &Platform, login: &str, count: usize) -> anyhow::Result<Vec<String>> {
+    let there =
+        eventually(LIMIT, async || texts(platform, login).await.is_ok_and(|texts| texts.len() >= count))
+            .await;
+    let texts = texts(platform, login).await?;
+    anyhow::ensure!(there && texts.len() == count, "{login} has {} messages: {texts:#?}", texts.len());
+    Ok(texts)
+}
+
+async fn house(blueprint: Blueprint) -> anyhow::Result<(Platform, Admin)> {
+    let platform = blueprint.start().await?;
+    let admin = platform.admin()?;
+    admin.domain("homepage", "homepage.test").await?;
+    for name in ["anna", "bert"] {
+        admin.mailbox(&format!("{name}@homepage.test")).await?;
+    }
+    Ok((platform, admin))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_reaches_each_member_and_replies_come_back_to_the_list() -> anyhow::Result<()> {
+    let (platform, admin) = house(Blueprint::new()).await?;
+    admin.forward("bertl@homepage.test", &["bert@homepage.test"], false).await?;
+    let members = ["anna@homepage.test", "bert@homepage.test", "bertl@homepage.test", "out@outside.test"];
+    let members: Vec<String> = members.map(str::to_owned).to_vec();
+    admin.mailing_list(list("staff@homepage.test", ListPosting::Members), &members).await?;
+
+    let post = letter("staff@homepage.test", "hello", "List-Id: <other.outside.test>\r\n");
+    let reply = send(&platform, "stranger@outside.test", "staff@homepage.test", &post).await?;
+    assert!(reply.starts_with("550 5.7.2 "), "{reply}");
+    let reply = send(&platform, "out@outside.test", "staff@homepage.test", &post).await?;
+    assert!(reply.starts_with("250 "), "{reply}");
+    assert!(eventually(LIMIT, async || platform.sink.messages().len() == 1).await);
+    let outside = platform.sink.messages().remove(0);
+    assert_eq!(outside.sender, "staff-bounces+out=outside.test@homepage.test");
+    for name in ["anna", "bert"] {
+        let text = until(&platform, &format!("{name}@homepage.test"), 1).await?.remove(0);
+        assert_eq!(field(&text, "Subject"), "[staff] hello");
+        assert_eq!(field(&text, "Reply-To"), "staff@homepage.test");
+        assert_eq!(text.matches("List-Id: ").count(), 1, "{text}");
+        assert_eq!(
+            field(&text, "Return-Path"),
+            format!("<staff-bounces+{name}=homepage.test@homepage.test>")
+        );
+    }
+
+    // What comes back to the sender of a copy goes nowhere, and so does the copy itself.
+    let bounce = letter("x", "failed", "");
+    let reply = send(&platform, "", "staff-bounces+out=outside.test@homepage.test", &bounce).await?;
+    assert!(reply.starts_with("250 "), "{reply}");
+    let reply = send(&platform, "out@outside.test", "staff@homepage.test", &outside.content).await?;
+    assert!(reply.starts_with("250 "), "{reply}");
+    let reply =
+        send(&platform, "out@outside.test", "staff@homepage.test", &letter("s", "second", "")).await?;
+    assert!(reply.starts_with("250 "), "{reply}");
+    let anna = until(&platform, "anna@homepage.test", 2).await?;
+    assert_eq!(field(&anna[1], "Subject"), "[staff] second");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l_06_somebody_outside_subscribes_and_leaves() -> anyhow::Result<()> {
+    let (platform, admin) = house(Blueprint::new()).await?;
+    admin.mailing_list(list("staff@homepage.test", ListPosting::Members), &[]).await?;
+    let members = async || -> anyhow::Result<Vec<String>> {
+        let request = ListListMembersRequest { list: "staff@homepage.test".to_owned(), ..Default::default() };
+        let answer = admin.mailing_lists().list_list_members(request).await?.into_inner();
+        Ok(answer.members.into_iter().map(|member| member.address).collect())
+    };
+    let mut heard = 0;
+    for (command, wanted) in [("subscribe", 1), ("unsubscribe", 0)] {
+        let address = format!("staff-{command}@homepage.test");
+        send(&platform, "new@outside.test", &address, &letter(&address, command, "")).await?;
+        heard += 1;
+        assert!(eventually(LIMIT, async || platform.sink.messages().len() == heard).await, "{command}");
+        let question = platform.sink.messages().pop().expect("a question");
+        assert_eq!(
+            (question.sender.as_str(), &question.recipients[..]),
+            ("", &["new@outside.test".to_owned()][..])
+        );
+        let text = String::from_utf8_lossy(&question.content).into_owned();
+        let reply_to = field(&text, "Reply-To");
+        assert!(reply_to.starts_with("staff-request+"), "{text}");
+        assert_ne!(members().await?.len(), wanted, "not before it is confirmed");
+        send(&platform, "new@outside.test", &reply_to, &letter(&reply_to, "yes", "")).await?;
+        heard += 1;
+        assert!(eventually(LIMIT, async || platform.sink.messages().len() == heard).await, "{command}");
+        assert_eq!(members().await?.len(), wanted);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_03_responders_answer_people_once_and_never_each_other() -> anyhow::Result<()> {
+    let (platform, admin) = house(Blueprint::new()).await?;
+    admin.autoresponder("anna@homepage.test", "Away: {subject}", "Dear {sender}, back soon.").await?;
+    admin.autoresponder("bert@homepage.test", "Gr\u{fc}\u{df}e", "Bin weg, {sender}.").await?;
+    let members = ["anna@homepage.test", "bert@homepage.test"].map(str::to_owned);
+    admin.mailing_list(list("staff@homepage.test", ListPosting::Anyone), &members).await?;
+
+    let hello = letter("bert@homepage.test", "hello", "");
+    for _ in 0..2 {
+        let reply = send(&platform, "anna@homepage.test", "bert@homepage.test", &hello).await?;
+        assert!(reply.starts_with("250 "), "{reply}");
+    }
+    let answers = until(&platform, "anna@homepage.test", 1).await?;
+    assert_eq!(field(&answers[0], "Return-Path"), "<>");
+    assert_eq!(field(&answers[0], "In-Reply-To"), "<hello@outside.test>");
+
+    // A post to the list both are in is answered by neither; a letter to one after it is.
+    send(&platform, "friend@outside.test", "staff@homepage.test", &letter("staff@homepage.test", "post", ""))
+        .await?;
+    until(&platform, "anna@homepage.test", 2).await?;
+    let direct = letter("anna@homepage.test", "direct", "");
+    send(&platform, "friend@outside.test", "anna@homepage.test", &direct).await?;
+    assert!(eventually(LIMIT, async || !platform.sink.messages().is_empty()).await);
+    assert_eq!(platform.sink.messages().len(), 1);
+    let answer = platform.sink.messages().remove(0);
+    assert_eq!((answer.sender.as_str(), answer.recipients[0].as_str()), ("", "friend@outside.test"));
+    let text = String::from_utf8_lossy(&answer.content).into_owned();
+    assert_eq!(field(&text, "Subject"), "Away: direct");
+    assert!(text.contains("Dear friend@outside.test, back soon."), "{text}");
+    until(&platform, "bert@homepage.test", 3).await?;
+    until(&platform, "anna@homepage.test", 3).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l_07_a_killed_worker_gives_each_member_one_copy() -> anyhow::Result<()> {
+    let (mut platform, admin) = house(Blueprint::new()).await?;
+    let mut members: Vec<String> = (0..3000).map(|n| format!("m{n}@outside.test")).collect();
+    members.push("anna@homepage.test".to_owned());
+    members.push("bert@homepage.test".to_owned());
+    admin.mailing_list(list("staff@homepage.test", ListPosting::Anyone), &members).await?;
+    let reply =
+        send(&platform, "friend@outside.test", "staff@homepage.test", &letter("staff", "post", "")).await?;
+    assert!(reply.starts_with("250 "), "{reply}");
+    // Somewhere in the middle.
+    assert!(eventually(LIMIT, async || !platform.sink.messages().is_empty()).await);
+    platform.replica(Service::Delivery, 0).process.kill()?;
+    platform.replica(Service::Delivery, 0).process.spawn()?;
+    platform.wait_ready(Service::Delivery).await?;
+    // What the dead one had taken is due again when its lease ends.
+    let all = eventually(Duration::from_secs(240), async || {
+        let mut got: Vec<String> =
+            platform.sink.messages().iter().flat_map(|m| m.recipients.clone()).collect();
+        got.sort();
+        got.dedup();
+        got.len() == 3000
+    })
+    .await;
+    let copies = platform.sink.messages().len();
+    assert!(all, "{copies} copies");
+    // A copy whose 250 we could not read any more may have left twice: no more than connections at once.
+    assert!(copies <= 3000 + 100, "{copies} copies");
+    for name in ["anna", "bert"] {
+        until(&platform, &format!("{name}@homepage.test"), 1).await?;
+    }
+    Ok(())
+}
