@@ -7,15 +7,11 @@ use postern_mesh::{
 };
 use postern_proto::{
     account::v1::{
-        ActivityState, CreateCustomerRequest, CreateDomainRequest, CreateForwardRequest,
-        CreateMailboxRequest, DefaultAction, DefaultAddress, DeleteForwardRequest, DeleteMailboxRequest,
-        Domain, DomainState, Forward, GetMailboxRequest, Mailbox, NewPassword, SetMailboxPasswordRequest,
-        UpdateDefaultAddressRequest, UpdateDomainRequest, UpdateMailboxRequest,
-        AddListMembersRequest, Autoresponder, CreateCustomerRequest, CreateDomainRequest,
+        ActivityState, AddListMembersRequest, Autoresponder, CreateCustomerRequest, CreateDomainRequest,
         CreateForwardRequest, CreateMailboxRequest, CreateMailingListRequest, DefaultAction, DefaultAddress,
-        DeleteForwardRequest, DeleteMailboxRequest, Forward, GetMailboxRequest, Mailbox, MailingList,
+        DeleteForwardRequest, DeleteMailboxRequest, Domain, DomainState, Forward, GetMailboxRequest, Mailbox, MailingList,
         NewPassword, SetMailboxPasswordRequest, UpdateAutoresponderRequest, UpdateDefaultAddressRequest,
-        autoresponder_service_client::AutoresponderServiceClient,
+        UpdateDomainRequest, UpdateMailboxRequest, autoresponder_service_client::AutoresponderServiceClient,
         customer_service_client::CustomerServiceClient,
         default_address_service_client::DefaultAddressServiceClient,
         domain_service_client::DomainServiceClient, forward_service_client::ForwardServiceClient,
@@ -228,6 +224,8 @@ impl Admin {
     ) -> ExplainServiceClient<MeshChannel> {
         let caller = Caller::mailbox(address, customer, mailbox_id);
         ExplainServiceClient::new(self.auth.with_assertion(self.mesh_key.assertion(&caller)))
+    }
+
     /// MailingListService.
     pub fn mailing_lists(&self) -> MailingListServiceClient<MeshChannel> {
         MailingListServiceClient::new(self.account.clone())
@@ -241,6 +239,11 @@ impl Admin {
     /// LockService.
     pub fn locks(&self) -> LockServiceClient<MeshChannel> {
         LockServiceClient::new(self.delivery.clone())
+    }
+
+    /// BoxService.
+    pub fn boxes(&self) -> BoxServiceClient<MeshChannel> {
+        BoxServiceClient::new(self.delivery.clone())
     }
 
     /// QueueService.

@@ -11,9 +11,11 @@ mod document;
 mod domain;
 mod explain;
 mod export;
+mod export_mail;
 mod failure;
 mod forward;
 mod grant;
+mod import;
 mod list;
 mod list_member;
 mod lock;
@@ -55,6 +57,10 @@ pub enum Noun {
     /// What a box holds
     #[command(subcommand)]
     Mailbox(mailbox::MailboxCommand),
+    /// Mail of another house into a box, from an mbox file or a maildir
+    Import(import::ImportArgs),
+    /// A box into a maildir
+    ExportMail(export_mail::ExportMailArgs),
     /// Who holds a box, and how to free it
     #[command(subcommand)]
     Lock(lock::LockCommand),
@@ -87,6 +93,8 @@ impl Noun {
             Self::Autoresponder(command) => command.run(&operator).await,
             Self::DefaultAddress(command) => command.run(&operator).await,
             Self::Mailbox(command) => command.run(&operator).await,
+            Self::Import(args) => args.run(&operator).await,
+            Self::ExportMail(args) => args.run(&operator).await,
             Self::Lock(command) => command.run(&operator).await,
             Self::Grant(command) => command.run(&operator).await,
             Self::Queue(command) => command.run(&operator).await,

@@ -23,6 +23,7 @@ use postern_proto::account::v1::{
     directory_service_client::DirectoryServiceClient, domain_service_client::DomainServiceClient,
     forward_service_client::ForwardServiceClient, mailbox_service_client::MailboxServiceClient,
     mailing_list_service_client::MailingListServiceClient, new_password::Secret,
+    storage_service_client::StorageServiceClient,
 };
 use tempfile::TempDir;
 
@@ -114,6 +115,12 @@ impl Postgres {
         let output = self.tool("psql").args(["-qAt", "-d", database, "-c", sql]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Runs a statement.
+    pub(crate) fn run(&self, database: &str, sql: &str) {
+        let done = self.tool("psql").args(["-qAt", "-d", database, "-c", sql]).status().unwrap();
+        assert!(done.success(), "{sql}");
     }
 
     fn tool(&self, name: &str) -> Command {
@@ -219,6 +226,9 @@ impl Replica {
     /// The way of somebody else.
     pub(crate) fn channel_of(&self, caller: Caller) -> MeshChannel {
         self.service.with_caller(caller)
+    }
+    pub(crate) fn storage(&self) -> StorageServiceClient<MeshChannel> {
+        StorageServiceClient::new(self.service.clone())
     }
     pub(crate) fn directory(&self) -> DirectoryServiceClient<MeshChannel> {
         DirectoryServiceClient::new(self.service.clone())

@@ -17,4 +17,5 @@ mod lists;
 mod live;
 mod model;
 mod rules;
+mod storage;
 mod undo;

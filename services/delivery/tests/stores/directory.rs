@@ -2,7 +2,7 @@
 //! far away. Lists and autoresponders are those that a test made.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     pin::Pin,
     sync::{Arc, Mutex},
     time::Duration,
@@ -13,6 +13,7 @@ use postern_mail::Reason;
 use postern_mesh::{client::MeshChannel, failure};
 use postern_proto::account::v1::{
     directory_service_server::{DirectoryService, DirectoryServiceServer},
+    storage_service_server::{StorageService, StorageServiceServer},
     watch_changes_response::Event,
     *,
 };
@@ -25,12 +26,18 @@ pub(crate) struct FakeDirectory {
     pub(crate) removed: Arc<Mutex<HashSet<i64>>>,
     pub(crate) is_away: Arc<Mutex<bool>>,
     pub(crate) account: FakeAccount,
+    /// Removed mailboxes whose days are over.
+    pub(crate) expired: Arc<Mutex<Vec<i64>>>,
+    /// What was told of each box last.
+    pub(crate) usage: Arc<Mutex<HashMap<i64, BoxUsage>>>,
+    pub(crate) quotas: Arc<Mutex<HashMap<i64, i64>>>,
 }
 
 impl FakeDirectory {
     pub(crate) fn channel(&self) -> MeshChannel {
         let routes = Routes::new(DirectoryServiceServer::new(self.clone()));
-        local(self.account.add_to(routes))
+        let routes = self.account.add_to(routes);
+        local(routes.add_service(StorageServiceServer::new(self.clone())))
     }
 
     fn here(&self) -> Result<(), Status> {
@@ -119,6 +126,7 @@ impl DirectoryService for FakeDirectory {
             domain_version: 1,
             customer: customer_of(mailbox_id).to_owned(),
             removed,
+            quota_bytes: self.quotas.lock().unwrap().get(&mailbox_id).copied(),
             ..MailboxIdentity::default()
         };
         Ok(Response::new(LookupMailboxResponse { mailbox: Some(mailbox) }))
@@ -144,5 +152,41 @@ impl DirectoryService for FakeDirectory {
         });
         let events = stream::once(async { Event::Reset(Reset {}) }).chain(beats).map(told);
         Ok(Response::new(events.boxed()))
+    }
+}
+
+#[tonic::async_trait]
+impl StorageService for FakeDirectory {
+    async fn report_box_usage(
+        &self,
+        request: Request<ReportBoxUsageRequest>,
+    ) -> Result<Response<ReportBoxUsageResponse>, Status> {
+        self.here()?;
+        let mut usage = self.usage.lock().unwrap();
+        for told in request.into_inner().boxes {
+            let newest = usage.get(&told.mailbox_id).is_none_or(|known| known.version < told.version);
+            assert!(newest, "told twice without a change: {told:?}");
+            usage.insert(told.mailbox_id, told);
+        }
+        Ok(Response::new(ReportBoxUsageResponse {}))
+    }
+
+    async fn list_expired_mailboxes(
+        &self,
+        _request: Request<ListExpiredMailboxesRequest>,
+    ) -> Result<Response<ListExpiredMailboxesResponse>, Status> {
+        self.here()?;
+        let mailbox_ids = self.expired.lock().unwrap().clone();
+        Ok(Response::new(ListExpiredMailboxesResponse { mailbox_ids }))
+    }
+
+    async fn confirm_destroyed_mailboxes(
+        &self,
+        request: Request<ConfirmDestroyedMailboxesRequest>,
+    ) -> Result<Response<ConfirmDestroyedMailboxesResponse>, Status> {
+        self.here()?;
+        let gone = request.into_inner().mailbox_ids;
+        self.expired.lock().unwrap().retain(|id| !gone.contains(id));
+        Ok(Response::new(ConfirmDestroyedMailboxesResponse {}))
     }
 }

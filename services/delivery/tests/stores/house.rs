@@ -19,6 +19,7 @@ use postern_delivery::{
     maildrop::Maildrops,
     route::PlannedEntry,
     store::Store,
+    vault::Vault,
 };
 use postern_mail::{MessageId, ReversePath};
 use postern_mesh::{
@@ -110,6 +111,8 @@ pub(crate) struct House {
     pub(crate) blobs: Blobs,
     pub(crate) locks: Locks,
     pub(crate) maildrops: Maildrops,
+    pub(crate) vault: Vault,
+    pub(crate) directory: Directory,
     pub(crate) acceptor: Acceptor,
     pub(crate) replica: Uuid,
     pub(crate) fake: FakeDirectory,
@@ -129,7 +132,8 @@ impl House {
         let locks = Locks::open(&redis_url).await.expect("Redis");
         let (fake, shutdown) = (FakeDirectory::default(), Shutdown::new());
         let directory = Directory::new(fake.channel(), &shutdown);
-        let maildrops = Maildrops::new(store.clone(), locks.clone(), blobs.clone(), directory);
+        let maildrops = Maildrops::new(store.clone(), locks.clone(), blobs.clone(), directory.clone());
+        let vault = Vault::new(store.clone(), blobs.clone(), maildrops.clone(), 30);
         let replica = Uuid::new_v4();
         let acceptor = Acceptor::start(&store, replica);
         Self {
@@ -137,6 +141,8 @@ impl House {
             blobs,
             locks,
             maildrops,
+            vault,
+            directory,
             acceptor,
             replica,
             fake,

@@ -13,3 +13,6 @@ mod measure;
 mod reading;
 mod service;
 mod sweep;
+mod transfer;
+mod usage;
+mod vault;

@@ -1,0 +1,78 @@
+//! `postern import`: mail of another house into a box, from an mbox file or a maildir.
+//!
+//! A thread reads ([`source`]) and makes frames; they travel as fast as delivery takes them. Twice the same is harmless.
+
+mod source;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use postern_proto::delivery::v1::{
+    ImportMessagesRequest, ImportMessagesResponse, box_service_client::BoxServiceClient,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::{Failure, mailbox, operator::Operator, table::counted};
+use source::Source;
+
+/// Frames that wait for delivery.
+const FRAMES_AHEAD: usize = 16;
+
+/// What is imported, and where to.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  postern import anna@homepage.test old-mail.mbox\n  postern import anna@homepage.test ~/Maildir\n\n\
+                  The same messages again are left out. Exit code 1 when messages were refused."
+)]
+pub struct ImportArgs {
+    /// Address of the box, or the login of a default box
+    address: String,
+    /// An mbox file, or a maildir (a folder with new and cur)
+    #[arg(value_name = "FILE|FOLDER")]
+    path: PathBuf,
+}
+
+impl ImportArgs {
+    pub(super) async fn run(self, operator: &Operator) -> Result<(), Failure> {
+        let source = Source::open(&self.path).map_err(|e| unreadable(&self.path, &e))?;
+        let mailbox_id = mailbox::get(operator, self.address).await?.mailbox_id;
+        let (frames, given) = mpsc::channel(FRAMES_AHEAD);
+        let reading = tokio::task::spawn_blocking(move || {
+            // Delivery wants the box first; when it stops taking frames, its answer says why.
+            let first = ImportMessagesRequest { mailbox_id, ..ImportMessagesRequest::default() };
+            if frames.blocking_send(first).is_err() {
+                return Ok(source);
+            }
+            source.send_all(&frames)
+        });
+        let mut client = BoxServiceClient::new(operator.delivery.clone());
+        let answer = client.import_messages(ReceiverStream::new(given)).await;
+        let read = reading.await.map_err(|e| Failure::Refused(format!("reading stopped: {e}")))?;
+        let source = read.map_err(|e| unreadable(&self.path, &e))?;
+        let report = answer?.into_inner();
+        for refusal in &report.refusals {
+            eprintln!("refused: {}: {}", source.name_of(refusal.index), refusal.reason);
+        }
+        operator.show(&report, said)?;
+        match report.refused_count {
+            0 => Ok(()),
+            count => {
+                Err(Failure::Refused(format!("{} refused", counted(count, "message was", "messages were"))))
+            }
+        }
+    }
+}
+
+fn said(report: &ImportMessagesResponse) -> String {
+    format!(
+        "{} imported, {} there already, {} refused",
+        counted(report.imported_count, "message", "messages"),
+        report.duplicate_count,
+        report.refused_count
+    )
+}
+
+fn unreadable(path: &std::path::Path, error: &std::io::Error) -> Failure {
+    Failure::Usage(format!("{}: {error}", path.display()))
+}
