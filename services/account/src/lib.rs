@@ -2,6 +2,7 @@
 //! that answers where an address leads and whose login it is.
 //!
 //! The walk of a call: `grpc/*` translates, the file of the noun (`mailboxes.rs`, ...) decides, `store/*` holds the SQL.
+//! `delegation/*` asks the world's DNS which domains come into service, `claims.rs` says who gets a name that several ask for.
 //! Every write locks its domain, draws the domain's next version, and is told to all replicas by `changes.rs`.
 
 mod autoresponders;
