@@ -15,7 +15,7 @@ BUILT := $(TARGET_FOLDER)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 STORES := postgresql redis-server
 MAIL_PROGRAMS := curl swaks msmtp mpop fetchmail python3
 
-.PHONY: help up test bench faults check fmt clean stores mail-programs
+.PHONY: help up test bench faults scale contract check fmt clean stores mail-programs
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,13 @@ bench: stores ## Measure messages, polls, reads and relay, by sessions and sizes
 faults: stores mail-programs ## The long fault run: ROUNDS (20) rounds of load with kill -9
 	$(CARGO) build --workspace --bins
 	POSTERN_FAULT_ROUNDS=$(or $(ROUNDS),20) $(CARGO) test -p postern-tests --test faults -- --nocapture
+
+scale: stores ## 1,000,000 mailboxes in 100,000 domains: does the mail path notice? (ARGS='--mailboxes 200000')
+	$(CARGO) build --workspace --bins
+	$(CARGO) run -p postern-tests --bin scale -- $(ARGS)
+
+contract: ## Write down what is new at the gRPC face (proto/contract.txt), so that it is guarded from now on
+	POSTERN_WRITE_CONTRACT=true $(CARGO) test -p postern-proto --test contract
 
 check: ## Compile and lint, without running anything
 	$(CARGO) fmt --all --check

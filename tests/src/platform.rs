@@ -307,6 +307,21 @@ impl Platform {
         self.door("POSTERN_SMTPS_LISTEN", number)
     }
 
+    /// gRPC door of account, the first replica.
+    pub fn account_door(&self) -> SocketAddr {
+        self.door("POSTERN_ACCOUNT_LISTEN", 0)
+    }
+
+    /// gRPC door of auth, the first replica.
+    pub fn auth_door(&self) -> SocketAddr {
+        self.door("POSTERN_AUTH_LISTEN", 0)
+    }
+
+    /// What makes its bearer an operator.
+    pub fn operator_token(&self) -> &str {
+        &self.operator_token
+    }
+
     /// The operator's calls.
     pub fn admin(&self) -> anyhow::Result<Admin> {
         let url = |name: &str| self.environment.get(name).cloned().context("a service URL");
