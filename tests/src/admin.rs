@@ -14,6 +14,7 @@ use postern_proto::{
         UpdateDomainRequest, UpdateMailboxRequest, autoresponder_service_client::AutoresponderServiceClient,
         customer_service_client::CustomerServiceClient,
         default_address_service_client::DefaultAddressServiceClient,
+        directory_service_client::DirectoryServiceClient,
         domain_service_client::DomainServiceClient, forward_service_client::ForwardServiceClient,
         mailbox_service_client::MailboxServiceClient, mailing_list_service_client::MailingListServiceClient,
         new_password::Secret,
@@ -202,6 +203,17 @@ impl Admin {
         let request = UpdateMailboxRequest { mailbox: Some(mailbox), update_mask };
         self.mailboxes().update_mailbox(request).await?;
         Ok(())
+    }
+
+    /// DirectoryService, asked by a part of the house.
+    pub fn directory(&self) -> DirectoryServiceClient<MeshChannel> {
+        let caller = Caller::new("tests", Role::Service);
+        DirectoryServiceClient::new(self.account.with_assertion(self.mesh_key.assertion(&caller)))
+    }
+
+    /// The way to account, as an operator.
+    pub fn account_channel(&self) -> MeshChannel {
+        self.account.clone()
     }
 
     /// ExplainService.
