@@ -26,14 +26,6 @@ create table box_usage (
 comment on table box_usage is 'What boxes hold, as delivery told last';
 comment on column box_usage.version is 'Of the box at delivery: of several reports the newest counts';
 
--- What each live mailbox may hold; null: no bound.
-create view box_room as
-    select m.mailbox_id, m.customer_id, m.domain, m.over_quota,
-        nullif(m.quota_bytes, -1) as quota_bytes,
-        coalesce(u.used_bytes, 0) as used_bytes
-    from mailboxes m left join box_usage u on u.mailbox_id = m.mailbox_id
-    where m.removed_time is null;
-
 -- Hardly ever a row: what RCPT asks beside each address costs nothing.
 create index mailboxes_full on mailboxes (login) include (mailbox_id) where over_quota and removed_time is null;
 create index mailboxes_removed_login on mailboxes (login) where removed_time is not null and destroyed_time is null;

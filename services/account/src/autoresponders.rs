@@ -12,6 +12,7 @@ use crate::{
     error::{AccountError, Doing as _},
     fields::{self, invalid},
     forwards::enter_address,
+    limits,
     paging::Page,
     store::{
         Store, Tx,
@@ -84,7 +85,9 @@ impl Account {
         wanted: Wanted,
     ) -> Result<Autoresponder, AccountError> {
         let mut tx = self.store.begin(caller).await?;
-        // Limits: room for one autoresponder more is asked here, because a customer is locked before its domains.
+        if wanted.new.is_some() && autoresponders::find_in(&mut tx, &address.to_string()).await?.is_none() {
+            limits::room_at(&mut tx, &self.limits, address.domain(), limits::Kind::Autoresponders, 1).await?;
+        }
         let change = enter_address(&mut tx, address).await?;
         let before = autoresponders::find_in(&mut tx, &address.to_string()).await?;
         match (&before, wanted.new) {

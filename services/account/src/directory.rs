@@ -1,7 +1,7 @@
 //! The questions of the mail path. "Unknown" is an answer, not an error.
 
 use postern_mail::{DomainName, EmailAddress};
-use postern_proto::account::v1::{DomainIdentity, LoginIdentity, MailboxIdentity, Resolution};
+use postern_proto::account::v1::{DomainIdentity, Limits, LoginIdentity, MailboxIdentity, Resolution};
 
 use crate::{
     Account,
@@ -30,11 +30,29 @@ impl Account {
         }
     }
 
+    /// The same for a panel session: a customer login that opens no box is one too.
+    pub(crate) async fn panel_login(&self, login: &str) -> Result<Option<LoginIdentity>, AccountError> {
+        let Some(canonical) = canonical_login(login) else { return Ok(None) };
+        match directory::login(self.store.pool(), &canonical).await? {
+            Some(identity) => Ok(Some(identity)),
+            None => directory::customer_login(self.store.pool(), &canonical).await,
+        }
+    }
+
     pub(crate) async fn mailbox_identity(
         &self,
         mailbox_id: i64,
     ) -> Result<Option<MailboxIdentity>, AccountError> {
-        directory::mailbox(self.store.pool(), mailbox_id).await
+        let mut found = directory::mailbox(self.store.pool(), mailbox_id).await?;
+        if let Some(mailbox) = &mut found {
+            let messages_per_hour = mailbox.customer_messages_per_hour;
+            let mailbox_storage_bytes = mailbox.quota_bytes;
+            let set = Limits { messages_per_hour, mailbox_storage_bytes, ..Limits::default() };
+            let holds = self.limits.effective(&set);
+            mailbox.customer_messages_per_hour = holds.messages_per_hour;
+            mailbox.quota_bytes = holds.mailbox_storage_bytes;
+        }
+        Ok(found)
     }
 
     pub(crate) async fn domain_identity(

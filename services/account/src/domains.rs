@@ -10,6 +10,7 @@ use crate::{
     claims::{self, Heir},
     customers::answered,
     error::{AccountError, Doing as _},
+    limits,
     paging::Page,
     store::{
         audit::Deed,
@@ -80,6 +81,7 @@ impl Account {
             return answered(&answer);
         }
         let owner = customers::lock(&mut tx, &new.customer).await?;
+        limits::room_for(&mut tx, &self.limits, &owner.login, limits::Kind::Domains, 1).await?;
         let target = match &new.alias_of {
             Some(target) => Some(claims::enter_target(&mut tx, target, &owner).await?),
             None => None,

@@ -10,6 +10,7 @@ use crate::{
     customers::answered,
     cycles::{self, Start},
     error::{AccountError, Doing as _},
+    limits,
     paging::Page,
     store::{
         Tx,
@@ -77,7 +78,7 @@ impl Account {
         if let Some(answer) = requests::claim(&mut tx, KIND, request_id, &new.address.to_string()).await? {
             return answered(&answer);
         }
-        // Limits: room for one forward more is asked here, because a customer is locked before the graph and its domains.
+        limits::room_at(&mut tx, &self.limits, new.address.domain(), limits::Kind::Forwards, 1).await?;
         lock_graph_if_local(&mut tx, &new.targets).await?;
         let change = enter_address(&mut tx, &new.address).await?;
         add(&mut tx, &new.address, &new.targets, new.keep_copy, change.version).await?;

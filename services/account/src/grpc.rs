@@ -1,5 +1,7 @@
 //! The gRPC face: requests become checked values, answers become messages, failures become statuses. No decisions.
 
+mod api_token;
+mod app_password;
 mod audit;
 mod autoresponder;
 mod customer;
@@ -7,6 +9,7 @@ mod default_address;
 mod directory;
 mod domain;
 mod forward;
+mod limits;
 mod mailbox;
 mod mailing_list;
 mod storage;
@@ -21,14 +24,15 @@ use postern_mesh::{
 };
 use postern_proto::{
     account::v1::{
-        ActivityState, NewPassword as PasswordMessage, audit_service_server::AuditServiceServer,
+        ActivityState, NewPassword as PasswordMessage, api_token_service_server::ApiTokenServiceServer,
+        app_password_service_server::AppPasswordServiceServer, audit_service_server::AuditServiceServer,
         autoresponder_service_server::AutoresponderServiceServer,
         customer_service_server::CustomerServiceServer,
         default_address_service_server::DefaultAddressServiceServer,
         directory_service_server::DirectoryServiceServer, domain_service_server::DomainServiceServer,
-        forward_service_server::ForwardServiceServer, mailbox_service_server::MailboxServiceServer,
-        mailing_list_service_server::MailingListServiceServer, new_password::Secret,
-        storage_service_server::StorageServiceServer,
+        forward_service_server::ForwardServiceServer, limits_service_server::LimitsServiceServer,
+        mailbox_service_server::MailboxServiceServer, mailing_list_service_server::MailingListServiceServer,
+        new_password::Secret, storage_service_server::StorageServiceServer,
     },
     google::FieldMask,
 };
@@ -58,9 +62,18 @@ pub(crate) fn routes(account: Arc<Account>, changes: Changes, shutdown: &Shutdow
     let defaults = default_address::DefaultAddresses(Arc::clone(&account));
     let lists = mailing_list::MailingLists(Arc::clone(&account));
     let autoresponders = autoresponder::Autoresponders(Arc::clone(&account));
+    let tokens = api_token::ApiTokens(Arc::clone(&account));
+    let app_passwords = app_password::AppPasswords(Arc::clone(&account));
+    let limits = limits::LimitsFace(Arc::clone(&account));
     let audit = audit::Audit(Arc::clone(&account));
     let directory = directory::Directory { account, changes, shutdown: shutdown.clone() };
     Routes::new(DirectoryServiceServer::new(directory).max_decoding_message_size(REQUEST_MAX_BYTES))
+        .add_service(ApiTokenServiceServer::new(tokens).max_decoding_message_size(REQUEST_MAX_BYTES))
+        .add_service(
+            AppPasswordServiceServer::new(app_passwords).max_decoding_message_size(REQUEST_MAX_BYTES),
+        )
+        .add_service(LimitsServiceServer::new(limits).max_decoding_message_size(REQUEST_MAX_BYTES))
+        .add_service(AuditServiceServer::new(audit).max_decoding_message_size(REQUEST_MAX_BYTES))
         .add_service(CustomerServiceServer::new(customers).max_decoding_message_size(REQUEST_MAX_BYTES))
         .add_service(DomainServiceServer::new(domains).max_decoding_message_size(REQUEST_MAX_BYTES))
         .add_service(MailboxServiceServer::new(mailboxes).max_decoding_message_size(REQUEST_MAX_BYTES))
@@ -73,7 +86,6 @@ pub(crate) fn routes(account: Arc<Account>, changes: Changes, shutdown: &Shutdow
         .add_service(
             AutoresponderServiceServer::new(autoresponders).max_decoding_message_size(REQUEST_MAX_BYTES),
         )
-        .add_service(AuditServiceServer::new(audit).max_decoding_message_size(REQUEST_MAX_BYTES))
 }
 
 impl From<AccountError> for Status {

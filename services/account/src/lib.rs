@@ -5,6 +5,9 @@
 //! `delegation/*` asks the world's DNS which domains come into service, `claims.rs` says who gets a name that several ask for.
 //! Every write locks its domain, draws the domain's next version, and is told to all replicas by `changes.rs`.
 
+mod api_tokens;
+mod app_passwords;
+mod audit;
 mod autoresponders;
 mod changes;
 mod claims;
@@ -18,6 +21,7 @@ mod error;
 mod fields;
 mod forwards;
 mod grpc;
+mod limits;
 mod list_addresses;
 mod list_changes;
 mod list_members;
@@ -42,7 +46,7 @@ use postern_mesh::{StartError, health::Readiness, shutdown::Shutdown};
 use tonic::service::Routes;
 
 pub use delegation::DelegationSettings;
-pub use settings::Settings;
+pub use settings::{LimitDefaults, Settings};
 
 use crate::{changes::Changes, delegation::Delegation, passwords::Passwords, store::Store};
 
@@ -55,6 +59,7 @@ pub(crate) struct Account {
     new_domains_live: bool,
     /// How long what is removed can be restored.
     vault_days: i32,
+    limits: LimitDefaults,
 }
 
 /// Opens the service: connects to Postgres, checks it, migrates its schema, and returns the gRPC services.
@@ -77,12 +82,14 @@ pub async fn open_with_readiness(
     let store = Store::open(&settings.database_url, settings.database_connections).await?;
     let changes = Changes::listen(store.options(), shutdown);
     sweeps::begin(&store, settings.vault_days.into(), shutdown);
+    audit::sweep_now_and_then(&store, settings.audit_days, shutdown);
     let account = Account {
         store: store.clone(),
         passwords: Passwords::new(),
         delegation,
         new_domains_live: settings.new_domains_live,
         vault_days: settings.vault_days.into(),
+        limits: settings.limits.clone(),
     };
     delegation::keep_checking(&account, shutdown);
     let ready = Readiness::new().check("postgres", move || {

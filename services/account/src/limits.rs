@@ -71,6 +71,24 @@ impl LimitDefaults {
     }
 }
 
+/// How many more of a kind there is room for at this domain; `None`: no limit. Locks as [`room_for`] does, and is silent about
+/// domains of others as [`room_at`] is.
+pub(crate) async fn room_left_at(
+    tx: &mut Tx,
+    defaults: &LimitDefaults,
+    domain: &DomainName,
+    kind: Kind,
+) -> Result<Option<i64>, AccountError> {
+    let owner = domains::owner_in(tx, domain.as_str()).await?;
+    let Some(owner) = owner.filter(|owner| tx.caller.is_staff() || *owner == tx.caller.customer) else {
+        return Ok(None);
+    };
+    let set = limits::set_for(tx, &owner).await?;
+    let Some(most) = kind.of(&defaults.effective(&set)) else { return Ok(None) };
+    limits::lock_customer(tx, &owner).await?;
+    Ok(Some((most - limits::count(tx, &owner, kind).await?).max(0)))
+}
+
 /// Refuses `how_many` more of a kind when the customer may not have them. Comes before the locks of the graph and of domains.
 pub(crate) async fn room_for(
     tx: &mut Tx,
@@ -147,6 +165,7 @@ impl Account {
         let deed = Deed { customer, kind: "limits", name: customer, action: "update" };
         deed.changed(&mut tx, &before, &after).await?;
         tx.commit().await.doing("commit the limits of a customer")?;
+        self.judge_boxes(caller, &[], Some(found.customer_id)).await?;
         Ok(after)
     }
 

@@ -9,8 +9,10 @@ use ring::digest;
 use crate::{
     Account,
     error::{AccountError, Doing as _},
+    limits,
     list_members::{count, deed, enter_with},
     mailing_lists::found,
+    settings::LimitDefaults,
     store::{
         Tx,
         list_changes::{self, WaitingChange},
@@ -85,7 +87,7 @@ impl Account {
         let change = list_changes::change(waiting.change)?;
         let confirmed = Confirmed { address: waiting.address, change, list: list.address };
         let done = match change {
-            ListChange::Subscribe => subscribe(&mut tx, &token, &name, address).await?,
+            ListChange::Subscribe => subscribe(&mut tx, &self.limits, &token, &name, address).await?,
             _ => unsubscribe(&mut tx, &token, &name, address).await?,
         };
         if !done {
@@ -99,11 +101,12 @@ impl Account {
 /// False when another call was faster with this token.
 async fn subscribe(
     tx: &mut Tx,
+    defaults: &LimitDefaults,
     token: &[u8],
     list: &EmailAddress,
     address: EmailAddress,
 ) -> Result<bool, AccountError> {
-    // Limits: room for one member more is asked here, because a customer is locked before the graph and its domains.
+    limits::room_at(tx, defaults, list.domain(), limits::Kind::ListMembers, 1).await?;
     let members = [address];
     let (change, list, barred) = enter_with(tx, list, &members).await?;
     if !list_changes::use_up(tx, token).await? {

@@ -14,6 +14,7 @@ use crate::{
     cycles::{self, Start},
     error::{AccountError, Doing as _},
     fields,
+    limits::{self, Kind},
     mailing_lists::found,
     paging::Page,
     store::{
@@ -64,11 +65,14 @@ impl Account {
             .cloned()
             .collect();
         let mut tx = self.store.begin(caller).await?;
-        // Limits: room for so many members more is asked here, because a customer is locked before the graph and its domains;
-        // the members that there is no room for are over the limit in the report.
+        let room = limits::room_left_at(&mut tx, &self.limits, address.domain(), Kind::ListMembers).await?;
         let (change, list, barred) = enter_with(&mut tx, address, &members).await?;
-        let admitted: Vec<_> =
+        let mut admitted: Vec<_> =
             members.into_iter().filter(|member| !barred.contains_key(&key(member))).collect();
+        let over = match room {
+            Some(room) => leave_out(&mut tx, list.list_id, &mut admitted, room).await?,
+            None => HashSet::new(),
+        };
         let added = list_members::insert(&mut tx, list.list_id, &admitted, MemberOrigin::Added).await?;
         if !added.is_empty() {
             count(&mut tx, &list, added.len(), true).await?;
@@ -79,7 +83,7 @@ impl Account {
             change.announce(&mut tx, &[]).await?;
             tx.commit().await.doing("commit the members of a mailing list")?;
         }
-        Ok(report(lines, &barred, added))
+        Ok(report(lines, &barred, &over, added))
     }
 
     /// Removes those that are members and returns how many they were.
@@ -127,6 +131,32 @@ pub(crate) async fn enter_with(
     Ok((change, list, barred))
 }
 
+/// Leaves out those that there is no room for, and returns them. Who is a member already needs none.
+async fn leave_out(
+    tx: &mut Tx,
+    list_id: i64,
+    admitted: &mut Vec<EmailAddress>,
+    room: i64,
+) -> Result<HashSet<String>, AccountError> {
+    let keys: Vec<_> = admitted.iter().map(key).collect();
+    let members = list_members::those_among(tx, list_id, &keys).await?;
+    let mut room = usize::try_from(room).unwrap_or_default();
+    let mut over = HashSet::new();
+    admitted.retain(|member| {
+        let key = key(member);
+        if members.contains(&key) {
+            return true;
+        }
+        if room == 0 {
+            over.insert(key);
+            return false;
+        }
+        room -= 1;
+        true
+    });
+    Ok(over)
+}
+
 /// Counts what came or went.
 pub(crate) async fn count(
     tx: &mut Tx,
@@ -156,7 +186,12 @@ fn read(line: &str) -> Line {
 }
 
 /// What became of each line; the first of those that name one address is the one that was added.
-fn report(lines: Vec<Line>, barred: &HashMap<String, String>, mut added: HashSet<String>) -> Vec<MemberLine> {
+fn report(
+    lines: Vec<Line>,
+    barred: &HashMap<String, String>,
+    over: &HashSet<String>,
+    mut added: HashSet<String>,
+) -> Vec<MemberLine> {
     let outcome = |line: Line| {
         let (outcome, reason) = match line.address {
             Err(why) => (MemberLineOutcome::Invalid, why),
@@ -164,6 +199,8 @@ fn report(lines: Vec<Line>, barred: &HashMap<String, String>, mut added: HashSet
                 let key = key(&member);
                 if let Some(why) = barred.get(&key) {
                     (MemberLineOutcome::Invalid, why.clone())
+                } else if over.contains(&key) {
+                    (MemberLineOutcome::OverLimit, "there is no room for more list members".to_owned())
                 } else if added.remove(&key) {
                     (MemberLineOutcome::Added, String::new())
                 } else {

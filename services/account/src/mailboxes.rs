@@ -2,13 +2,14 @@
 
 use postern_mail::{DomainName, EmailAddress};
 use postern_mesh::identity::Caller;
-use postern_proto::account::v1::{ActivityState, DeleteMailboxResponse, Mailbox};
+use postern_proto::account::v1::{ActivityState, DeleteMailboxResponse, Limits, Mailbox};
 use prost::Message as _;
 
 use crate::{
     Account,
     customers::answered,
     error::{AccountError, Doing as _},
+    limits,
     paging::Page,
     passwords::NewPassword,
     removals,
@@ -83,6 +84,7 @@ impl Account {
         if let Some(answer) = requests::claim(&mut tx, KIND, request_id, &address).await? {
             return answered(&answer);
         }
+        limits::room_at(&mut tx, &self.limits, new.address.domain(), limits::Kind::Mailboxes, 1).await?;
         let change = versions::enter(&mut tx, new.address.domain()).await?;
         standing::refuse_taken(&mut tx, &new.address, Newcomer::Mailbox).await?;
         let row = mailboxes::NewMailbox {
@@ -125,7 +127,7 @@ impl Account {
         };
         mailboxes::update(&mut tx, mailbox.mailbox_id, &update, change.version).await?;
         if changed.quota_bytes.is_some() {
-            storage::judge(&mut tx, &change.domain).await?;
+            storage::judge(&mut tx, &self.limits.as_limits(), &change.domain).await?;
         }
         let after = mailboxes::get_in(&mut tx, &changed.name).await?;
         deed(&change, &mailbox, "update").changed(&mut tx, &mailbox, &after).await?;
@@ -182,8 +184,15 @@ impl Account {
         Ok(DeleteMailboxResponse { mailbox_id: mailbox.mailbox_id, references, restorable_until_time })
     }
 
+    /// A mailbox as its owner reads it: what it may hold, the platform's default included.
+    pub(crate) fn shown(&self, mailbox: Mailbox) -> Mailbox {
+        let set = Limits { mailbox_storage_bytes: mailbox.effective_quota_bytes, ..Limits::default() };
+        let effective_quota_bytes = self.limits.effective(&set).mailbox_storage_bytes;
+        Mailbox { effective_quota_bytes, ..mailbox }
+    }
+
     /// Begins a write to a mailbox: the lock of its domain is held, and the mailbox is as it is under that lock.
-    async fn enter_mailbox(
+    pub(crate) async fn enter_mailbox(
         &self,
         caller: &Caller,
         name: &str,

@@ -11,6 +11,7 @@ use crate::{
     customers::answered,
     cycles::{self, Start},
     error::{AccountError, Doing as _},
+    limits,
     paging::Page,
     store::{
         Tx,
@@ -84,7 +85,7 @@ impl Account {
         if let Some(answer) = requests::claim(&mut tx, KIND, request_id, &new.address.to_string()).await? {
             return answered(&answer);
         }
-        // Limits: room for one list more is asked here, because a customer is locked before the graph and its domains.
+        limits::room_at(&mut tx, &self.limits, new.address.domain(), limits::Kind::Lists, 1).await?;
         versions::lock_graph(&mut tx).await?;
         let change = versions::enter(&mut tx, new.address.domain()).await?;
         standing::refuse_taken(&mut tx, &new.address, Newcomer::List).await?;

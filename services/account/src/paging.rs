@@ -45,6 +45,14 @@ impl Page {
         self.after.as_ref().map_or_else(String::new, |key| format!("{key}\u{1}"))
     }
 
+    /// The page of a list that goes down by number: only what is less than this.
+    pub(crate) fn below(&self) -> Result<i64, AccountError> {
+        match &self.after {
+            None => Ok(i64::MAX),
+            Some(key) => key.parse().or_else(|_| invalid("page_token", "is not one that this list gave")),
+        }
+    }
+
     /// Cuts what was read to the page and makes the token of the next one from the key of its last row.
     pub(crate) fn finish<T>(&self, rows: &mut Vec<T>, key: impl Fn(&T) -> &str) -> String {
         self.finish_within(usize::MAX, rows, key, |_| 0)
@@ -69,6 +77,22 @@ impl Page {
         }
         rows.truncate(kept);
         rows.last().map(|last| encoded(key(last))).unwrap_or_default()
+    }
+
+    /// The same for a list that goes down by number.
+    pub(crate) fn finish_below<T>(&self, rows: &mut Vec<T>, key: impl Fn(&T) -> i64) -> String {
+        if self.cut(rows) {
+            rows.last().map(|last| encoded(&key(last).to_string())).unwrap_or_default()
+        } else {
+            String::new()
+        }
+    }
+
+    /// True when more was read than the page holds.
+    fn cut<T>(&self, rows: &mut Vec<T>) -> bool {
+        let more = rows.len() > self.rows;
+        rows.truncate(self.rows);
+        more
     }
 }
 

@@ -7,6 +7,7 @@ use postern_proto::account::v1::{Mailbox, RemovedMailbox};
 use crate::{
     Account,
     error::{AccountError, Doing as _},
+    limits,
     mailboxes::deed,
     paging::Page,
     store::{
@@ -57,6 +58,7 @@ impl Account {
         let seen = self.removed_in(&mut tx, name, mailbox_id).await?;
         let domain: DomainName =
             seen.domain.parse().map_err(|_| AccountError::Stored("a stored domain is no domain name"))?;
+        limits::room_at(&mut tx, &self.limits, &domain, limits::Kind::Mailboxes, 1).await?;
         let change = versions::try_enter(&mut tx, domain.as_str()).await?;
         let Some(change) = change.filter(|change| change.customer_id == seen.customer_id) else {
             return Err(AccountError::Precondition(format!(
@@ -84,7 +86,7 @@ impl Account {
             name.parse().map_err(|_| AccountError::Stored("a stored address is none"))?;
         standing::refuse_taken(&mut tx, &address, Newcomer::Mailbox).await?;
         removed::restore(&mut tx, found.mailbox_id, change.version).await?;
-        storage::judge(&mut tx, &change.domain).await?;
+        storage::judge(&mut tx, &self.limits.as_limits(), &change.domain).await?;
         let mailbox = mailboxes::get_in(&mut tx, name).await?;
         deed(&change, &mailbox, "restore").created(&mut tx, &mailbox).await?;
         change.announce(&mut tx, &[]).await?;

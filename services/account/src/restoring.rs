@@ -10,7 +10,10 @@ use serde::de::DeserializeOwned;
 use crate::{
     Account, autoresponders,
     error::{AccountError, Doing as _},
-    forwards, mailing_lists,
+    forwards,
+    limits::{self, Kind},
+    mailing_lists,
+    settings::LimitDefaults,
     store::{
         Tx,
         audit::{self, Deed},
@@ -43,17 +46,26 @@ impl Account {
                 self.vault_days, entry.kind, entry.name
             )));
         }
-        let restored_id = restore(&mut tx, &entry).await?;
+        let restored_id = restore(&mut tx, &self.limits, &entry).await?;
         let restored = audit::find_in(&mut tx, restored_id, self.vault_days).await?;
         tx.commit().await.doing("commit what was restored")?;
         restored.map(|(entry, _)| entry).ok_or(AccountError::Stored("an audit entry vanished"))
     }
 }
 
-async fn restore(tx: &mut Tx, entry: &AuditEntry) -> Result<i64, AccountError> {
+async fn restore(tx: &mut Tx, defaults: &LimitDefaults, entry: &AuditEntry) -> Result<i64, AccountError> {
     let address: EmailAddress =
         entry.name.parse().map_err(|_| AccountError::Stored("a stored address is no address"))?;
-    // Limits: room for what comes back is asked here, because a customer is locked before the graph and its domains.
+    match entry.kind.as_str() {
+        "forward" => limits::room_at(tx, defaults, address.domain(), Kind::Forwards, 1).await?,
+        "list" => {
+            let list: MailingList = thing(entry)?;
+            limits::room_at(tx, defaults, address.domain(), Kind::Lists, 1).await?;
+            let members = i64::from(list.member_count);
+            limits::room_at(tx, defaults, address.domain(), Kind::ListMembers, members).await?;
+        }
+        _ => limits::room_at(tx, defaults, address.domain(), Kind::Autoresponders, 1).await?,
+    }
     versions::lock_graph(tx).await?;
     let change = versions::enter(tx, address.domain()).await?;
     if change.customer != entry.customer {

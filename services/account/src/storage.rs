@@ -26,10 +26,13 @@ impl Account {
         mailbox_ids: &[i64],
         customer_id: Option<i64>,
     ) -> Result<(), AccountError> {
-        for domain in storage::misjudged_domains(self.store.pool(), mailbox_ids, customer_id).await? {
+        let defaults = self.limits.as_limits();
+        for domain in
+            storage::misjudged_domains(self.store.pool(), &defaults, mailbox_ids, customer_id).await?
+        {
             let mut tx = self.store.begin(caller).await?;
             let Some(change) = versions::try_enter(&mut tx, &domain).await? else { continue };
-            if storage::judge(&mut tx, &domain).await? == 0 {
+            if storage::judge(&mut tx, &defaults, &domain).await? == 0 {
                 // Somebody else was faster.
                 continue;
             }

@@ -3,6 +3,8 @@
 //! The files below hold all SQL of the service. Locks are taken in one order: a customer, the graph of forwards, then
 //! the domains by name; second names of a domain are locked by the lock of that domain.
 
+pub(crate) mod api_tokens;
+pub(crate) mod app_passwords;
 pub(crate) mod audit;
 pub(crate) mod autoresponders;
 pub(crate) mod checks;
@@ -11,6 +13,7 @@ pub(crate) mod customers;
 pub(crate) mod directory;
 pub(crate) mod domains;
 pub(crate) mod forwards;
+pub(crate) mod limits;
 pub(crate) mod list_changes;
 pub(crate) mod list_members;
 pub(crate) mod lists;

@@ -102,7 +102,10 @@ pub async fn open_with_readiness(
         mail_host: settings.mail_host.as_str().into(),
     };
     let errands = Errands {
-        autoreply: Autoreply { account: AutoresponderServiceClient::new(account.clone()), answers: answers.clone() },
+        autoreply: Autoreply {
+            account: AutoresponderServiceClient::new(account.clone()),
+            answers: answers.clone(),
+        },
         lists: Lists {
             directory: lists.clone(),
             answers,

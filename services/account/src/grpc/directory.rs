@@ -56,7 +56,11 @@ impl DirectoryService for Directory {
         &self,
         request: Request<LookupLoginRequest>,
     ) -> Result<Response<LookupLoginResponse>, Status> {
-        let identity = self.account.login(&request.into_inner().login).await?;
+        let LookupLoginRequest { login, for_panel } = request.into_inner();
+        let identity = match for_panel {
+            true => self.account.panel_login(&login).await?,
+            false => self.account.login(&login).await?,
+        };
         Ok(Response::new(LookupLoginResponse { identity }))
     }
 

@@ -28,7 +28,7 @@ impl MailboxService for Mailboxes {
     ) -> Result<Response<GetMailboxResponse>, Status> {
         let (caller, request) = opened(request)?;
         let name = fields::mailbox_name("address", &request.address)?;
-        let mailbox = Some(self.0.mailbox(&caller, &name).await?);
+        let mailbox = Some(self.0.shown(self.0.mailbox(&caller, &name).await?));
         Ok(Response::new(GetMailboxResponse { mailbox }))
     }
 
@@ -40,6 +40,7 @@ impl MailboxService for Mailboxes {
         let domain = fields::domain("domain", &request.domain)?;
         let page = Page::new(request.page_size, &request.page_token)?;
         let (mailboxes, next_page_token) = self.0.mailboxes(&caller, &domain, &page).await?;
+        let mailboxes = mailboxes.into_iter().map(|mailbox| self.0.shown(mailbox)).collect();
         Ok(Response::new(ListMailboxesResponse { mailboxes, next_page_token }))
     }
 
@@ -55,7 +56,7 @@ impl MailboxService for Mailboxes {
             request_id: fields::request_id(&request.request_id)?,
             password: new_password(&caller, request.password)?,
         };
-        let mailbox = Some(self.0.create_mailbox(&caller, new).await?);
+        let mailbox = Some(self.0.shown(self.0.create_mailbox(&caller, new).await?));
         Ok(Response::new(CreateMailboxResponse { mailbox }))
     }
 
@@ -85,7 +86,7 @@ impl MailboxService for Mailboxes {
             operators_only(&caller, "mailbox.state")?;
             changed.state = Some(activity_state("mailbox.state", mailbox.state)?);
         }
-        let mailbox = Some(self.0.update_mailbox(&caller, changed).await?);
+        let mailbox = Some(self.0.shown(self.0.update_mailbox(&caller, changed).await?));
         Ok(Response::new(UpdateMailboxResponse { mailbox }))
     }
 
@@ -96,7 +97,7 @@ impl MailboxService for Mailboxes {
         let (caller, request) = opened(request)?;
         let name = fields::mailbox_name("address", &request.address)?;
         let password = new_password(&caller, request.password)?;
-        let mailbox = Some(self.0.set_mailbox_password(&caller, &name, password).await?);
+        let mailbox = Some(self.0.shown(self.0.set_mailbox_password(&caller, &name, password).await?));
         Ok(Response::new(SetMailboxPasswordResponse { mailbox }))
     }
 
@@ -134,7 +135,7 @@ impl MailboxService for Mailboxes {
         let name = fields::mailbox_name("address", &address)?;
         let restored = self.0.restore_mailbox(&caller, &name, mailbox_id).await?;
         Ok(Response::new(RestoreMailboxResponse {
-            mailbox: Some(restored.mailbox),
+            mailbox: Some(self.0.shown(restored.mailbox)),
             merge_from_mailbox_id: restored.merge_from.unwrap_or(0),
         }))
     }

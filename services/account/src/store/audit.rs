@@ -2,10 +2,13 @@
 
 use postern_proto::account::v1::AuditEntry;
 use serde::Serialize;
-use sqlx::{Row as _, postgres::PgRow};
+use sqlx::{PgPool, Row as _, postgres::PgRow};
 
-use super::{Tx, timestamp};
-use crate::error::{AccountError, Doing as _};
+use super::{Tx, read, timestamp};
+use crate::{
+    error::{AccountError, Doing as _},
+    paging::Page,
+};
 
 /// What was done to which thing. `before` and `after` are messages of the gRPC face, which hold no secret.
 pub(crate) struct Deed<'d> {
@@ -139,4 +142,79 @@ fn json<T: Serialize>(thing: Option<&T>) -> Result<String, AccountError> {
             serde_json::to_string(thing).map_err(|_| AccountError::Stored("a thing has no JSON form"))
         }
     }
+}
+
+/// Which entries; `None` is any.
+#[derive(Debug, Default)]
+pub(crate) struct EntryFilter {
+    pub(crate) customer: Option<String>,
+    pub(crate) kind: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) action: Option<String>,
+    pub(crate) actor: Option<String>,
+    /// Microseconds since 1970, from then on.
+    pub(crate) start_micros: Option<i64>,
+    /// Before then.
+    pub(crate) end_micros: Option<i64>,
+}
+
+const ENTRIES: &str = "select audit_id, (extract(epoch from time) * 1000000)::bigint as micros, actor_role, actor, peer_ip, \
+     customer, kind, name, action, before_json, after_json from audit \
+     where audit_id < $1 and ($2::text is null or customer = $2) and ($3::text is null or kind = $3) \
+     and ($4::text is null or name = $4) and ($5::text is null or action = $5) and ($6::text is null or actor = $6) \
+     and ($7::bigint is null or time >= to_timestamp($7 / 1000000.0)) \
+     and ($8::bigint is null or time < to_timestamp($8 / 1000000.0)) order by audit_id desc limit $9";
+
+/// Newest first.
+pub(crate) async fn list(
+    pool: &PgPool,
+    filter: &EntryFilter,
+    page: &Page,
+) -> Result<Vec<AuditEntry>, AccountError> {
+    let below = page.below()?;
+    read!(
+        sqlx::query(ENTRIES)
+            .bind(below)
+            .bind(&filter.customer)
+            .bind(&filter.kind)
+            .bind(&filter.name)
+            .bind(&filter.action)
+            .bind(&filter.actor)
+            .bind(filter.start_micros)
+            .bind(filter.end_micros)
+            .bind(page.limit())
+            .try_map(|row| entry(&row))
+            .fetch_all(pool)
+    )
+    .doing("list the audit")
+}
+
+/// Writes down a deed of another service, as it tells it.
+pub(crate) async fn record(pool: &PgPool, entry: &AuditEntry) -> Result<(), AccountError> {
+    sqlx::query(
+        "insert into audit (actor_role, actor, peer_ip, customer, kind, name, action, before_json, after_json) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(&entry.actor_role)
+    .bind(&entry.actor)
+    .bind(&entry.peer_ip)
+    .bind(&entry.customer)
+    .bind(&entry.kind)
+    .bind(&entry.name)
+    .bind(&entry.action)
+    .bind(&entry.before_json)
+    .bind(&entry.after_json)
+    .execute(pool)
+    .await
+    .doing("write the audit")
+    .map(drop)
+}
+
+/// Removes what is older than so many days.
+pub(crate) async fn sweep(pool: &PgPool, days: i32) -> Result<u64, sqlx::Error> {
+    let swept = sqlx::query("delete from audit where time < now() - make_interval(days => $1)")
+        .bind(days)
+        .execute(pool)
+        .await?;
+    Ok(swept.rows_affected())
 }

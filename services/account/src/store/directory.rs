@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use postern_mail::DomainName;
 use postern_proto::account::v1::{
-    ActivityState, DomainIdentity, DomainState, LoginIdentity, MailboxIdentity,
+    ActivityState, AppPasswordHash, DomainIdentity, DomainState, LoginIdentity, MailboxIdentity,
 };
 use sqlx::{PgConnection, PgPool, Row as _, postgres::PgRow};
 
@@ -176,7 +177,9 @@ macro_rules! select_logins {
     ($domain_state:literal, $rest:literal) => {
         concat!(
             "select m.login, m.mailbox_id, m.address, m.domain, v.version, c.login as customer, \
-             coalesce(m.password_phc, c.password_phc) as phc, m.credential_version, m.state, c.state as customer_state, ",
+             coalesce(m.password_phc, c.password_phc) as phc, m.credential_version, m.state, c.state as customer_state, \
+             m.default_box, array(select a.app_password_id || ' ' || a.protocol || ' ' || encode(a.secret_sha256, 'base64') \
+             from app_passwords a where a.mailbox_id = m.mailbox_id order by a.app_password_id)::text[] as app_passwords, ",
             $domain_state,
             " as domain_state, d.grant_ttl_seconds, d.auth_only, d.plaintext_login \
              from mailboxes m join domains d on d.domain = m.domain join versions v on v.domain = m.domain \
@@ -217,16 +220,44 @@ async fn login_under_second_name(pool: &PgPool, login: &str) -> Result<Option<Lo
     .doing("look up a login under a second name")
 }
 
-/// What a mailbox is or was.
+/// A customer whose own login opens no box, for a panel session.
+pub(crate) async fn customer_login(
+    pool: &PgPool,
+    login: &str,
+) -> Result<Option<LoginIdentity>, AccountError> {
+    read!(
+        sqlx::query(
+            "select login, password_phc, credential_version, state from customers \
+             where login = $1 and removed_time is null",
+        )
+        .bind(login)
+        .try_map(|row: PgRow| {
+            let login: String = row.try_get("login")?;
+            Ok(LoginIdentity {
+                customer: login.clone(),
+                login,
+                password_phc: row.try_get("password_phc")?,
+                credential_version: row.try_get("credential_version")?,
+                state: number(&row, "state")?,
+                default_box: true,
+                ..LoginIdentity::default()
+            })
+        })
+        .fetch_optional(pool)
+    )
+    .doing("look up a customer's login")
+}
+
+/// What a mailbox is or was. The hourly limit is as set for its customer.
 pub(crate) async fn mailbox(pool: &PgPool, mailbox_id: i64) -> Result<Option<MailboxIdentity>, AccountError> {
     read!(
         sqlx::query(
             "select m.mailbox_id, m.address, m.domain, v.version, c.login as customer, m.credential_version, m.state, \
              c.state as customer_state, m.removed_time is not null as removed, coalesce(d.auth_only, false) as auth_only, \
-             r.quota_bytes, coalesce(r.over_quota, false) as over_quota \
+             m.default_box, l.messages_per_hour, coalesce(m.quota_bytes, l.mailbox_storage_bytes) as quota_bytes, m.over_quota \
              from mailboxes m join versions v on v.domain = m.domain \
              join customers c on c.customer_id = m.customer_id left join domains d on d.domain = m.domain \
-             left join box_room r on r.mailbox_id = m.mailbox_id where m.mailbox_id = $1",
+             left join limits l on l.customer_id = m.customer_id where m.mailbox_id = $1",
         )
         .bind(mailbox_id)
         .try_map(|row: PgRow| {
@@ -242,8 +273,9 @@ pub(crate) async fn mailbox(pool: &PgPool, mailbox_id: i64) -> Result<Option<Mai
                 auth_only: row.try_get("auth_only")?,
                 full: row.try_get("over_quota")?,
                 quota_bytes: row.try_get("quota_bytes")?,
+                customer_messages_per_hour: row.try_get("messages_per_hour")?,
+                default_box: row.try_get("default_box")?,
                 domain,
-                ..MailboxIdentity::default()
             })
         })
         .fetch_optional(pool)
@@ -293,10 +325,26 @@ fn login_identity(row: &PgRow) -> Result<LoginIdentity, sqlx::Error> {
         domain_state: number(row, "domain_state")?,
         grant_ttl_seconds: row.try_get("grant_ttl_seconds")?,
         auth_only: row.try_get("auth_only")?,
+        default_box: row.try_get("default_box")?,
+        app_passwords: app_passwords(row)?,
         plaintext_login: row.try_get("plaintext_login")?,
         domain,
         ..LoginIdentity::default()
     })
+}
+
+/// Each as `id protocol hash`. What cannot be read opens nothing.
+fn app_passwords(row: &PgRow) -> Result<Vec<AppPasswordHash>, sqlx::Error> {
+    let texts: Vec<String> = row.try_get("app_passwords")?;
+    let read = |text: &String| {
+        let mut parts = text.splitn(3, ' ');
+        Some(AppPasswordHash {
+            app_password_id: parts.next()?.parse().ok()?,
+            protocol: parts.next()?.parse().ok()?,
+            secret_sha256: STANDARD.decode(parts.next()?).ok()?.into(),
+        })
+    };
+    Ok(texts.iter().filter_map(read).collect())
 }
 
 /// A mailbox is active only if its customer is.

@@ -125,6 +125,17 @@ pub(crate) async fn holder(tx: &mut Tx, name: &DomainName) -> Result<Option<i64>
         .doing("look for a domain")
 }
 
+/// The same within a write.
+pub(crate) async fn owner_in(tx: &mut Tx, name: &str) -> Result<Option<String>, AccountError> {
+    sqlx::query_scalar(
+        "select c.login from domains d join customers c using (customer_id) where d.domain = $1",
+    )
+    .bind(name)
+    .fetch_optional(&mut **tx)
+    .await
+    .doing("look up the owner of a domain")
+}
+
 /// True when one of these domains is hosted here.
 pub(crate) async fn any_hosted(tx: &mut Tx, names: &[String]) -> Result<bool, AccountError> {
     sqlx::query_scalar("select exists (select from domains where domain = any($1))")

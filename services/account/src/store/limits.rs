@@ -3,7 +3,7 @@
 use postern_proto::account::v1::{Limits, LimitsUsage};
 use sqlx::{Row as _, postgres::PgRow};
 
-use super::{Tx, etag};
+use super::{Tx, etag, storage};
 use crate::{
     error::{AccountError, Doing as _},
     limits::Kind,
@@ -87,9 +87,11 @@ pub(crate) async fn count(tx: &mut Tx, customer: &str, kind: Kind) -> Result<i64
         Kind::Forwards => {
             count_of!("domains d using (customer_id) join forwards f on f.domain = d.domain")
         }
-        Kind::Lists => count_of!("domains d using (customer_id) join lists l on l.domain = d.domain"),
+        Kind::Lists => count_of!(
+            "domains d using (customer_id) join lists l on l.domain = d.domain and l.removed_time is null"
+        ),
         Kind::ListMembers => count_of!(
-            "domains d using (customer_id) join lists l on l.domain = d.domain \
+            "domains d using (customer_id) join lists l on l.domain = d.domain and l.removed_time is null \
              join list_members lm on lm.list_id = l.list_id"
         ),
         Kind::Autoresponders => {
@@ -108,7 +110,7 @@ pub(crate) async fn usage(tx: &mut Tx, customer: &str) -> Result<LimitsUsage, Ac
         lists: count(tx, customer, Kind::Lists).await?,
         list_members: count(tx, customer, Kind::ListMembers).await?,
         autoresponders: count(tx, customer, Kind::Autoresponders).await?,
-        ..LimitsUsage::default()
+        storage_bytes: storage::used_by(tx, customer).await?,
     })
 }
 

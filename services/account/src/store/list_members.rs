@@ -59,6 +59,20 @@ pub(crate) async fn insert(
     Ok(added.doing("add members to a mailing list")?.into_iter().collect())
 }
 
+/// Which of these canonical addresses are members.
+pub(crate) async fn those_among(
+    tx: &mut Tx,
+    list_id: i64,
+    keys: &[String],
+) -> Result<HashSet<String>, AccountError> {
+    let found = sqlx::query_scalar("select member from list_members where list_id = $1 and member = any($2)")
+        .bind(list_id)
+        .bind(keys)
+        .fetch_all(&mut **tx)
+        .await;
+    Ok(found.doing("look for members of a mailing list")?.into_iter().collect())
+}
+
 /// Removes those that are members, and returns them in the spelling they were added with.
 pub(crate) async fn remove(
     tx: &mut Tx,

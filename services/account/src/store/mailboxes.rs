@@ -17,7 +17,8 @@ macro_rules! select_mailboxes {
     ($rest:literal) => {
         concat!(
             "select mailbox_id, address, login, domain, state, default_box, display_name, credential_version, revision, \
-             quota_bytes, over_quota, coalesce(used_bytes, 0) as used_bytes, \
+             quota_bytes, over_quota, coalesce(used_bytes, 0) as used_bytes, coalesce(quota_bytes, (select l.mailbox_storage_bytes \
+             from limits l where l.customer_id = mailboxes.customer_id)) as held_quota_bytes, \
              (extract(epoch from create_time) * 1000000)::bigint as create_micros, \
              (extract(epoch from update_time) * 1000000)::bigint as update_micros \
              from mailboxes left join box_usage using (mailbox_id) where removed_time is null and ",
@@ -233,7 +234,6 @@ pub(crate) async fn remove_all(tx: &mut Tx, domain: &str, revision: i64) -> Resu
 }
 
 fn mailbox(row: &PgRow) -> Result<Mailbox, sqlx::Error> {
-    let quota_bytes: Option<i64> = row.try_get("quota_bytes")?;
     Ok(Mailbox {
         mailbox_id: row.try_get("mailbox_id")?,
         address: row.try_get("address")?,
@@ -243,8 +243,9 @@ fn mailbox(row: &PgRow) -> Result<Mailbox, sqlx::Error> {
         default_box: row.try_get("default_box")?,
         display_name: row.try_get("display_name")?,
         credential_version: row.try_get("credential_version")?,
-        quota_bytes,
-        effective_quota_bytes: quota_bytes.filter(|quota| *quota != NO_QUOTA),
+        quota_bytes: row.try_get("quota_bytes")?,
+        // Where nothing is set, the platform's default holds: `Account::shown` knows it.
+        effective_quota_bytes: row.try_get("held_quota_bytes")?,
         used_bytes: row.try_get("used_bytes")?,
         full: row.try_get("over_quota")?,
         create_time: timestamp(row, "create_micros")?,

@@ -1,22 +1,56 @@
 //! Rows of what boxes hold, and who holds as much as it may.
 
-use postern_proto::account::v1::BoxUsage;
-use sqlx::{PgPool, Row as _};
+use postern_proto::account::v1::{BoxUsage, Limits};
+use sqlx::PgPool;
 
-use super::{Tx, read};
+use super::{Tx, mailboxes::NO_QUOTA, read};
 use crate::error::{AccountError, Doing as _};
 
-/// Boxes that are not marked as they should be, by domain. $1: boxes that were reported; $2: a customer all of whose boxes are
-/// looked at, or null.
-const MISJUDGED_DOMAINS: &str = "\
-    select distinct domain from box_room \
-    where (mailbox_id = any($1) or customer_id = $2) \
-        and over_quota <> coalesce(used_bytes >= quota_bytes, false) order by domain";
+/// Boxes and whether they hold as much as they may: by a quota of their own, by the limit of their customer for each box, or
+/// because all boxes of the customer together hold as much as they may. $1 and $2: what holds for a box and for all boxes of a
+/// customer by the platform's defaults, -1 is no bound.
+macro_rules! with_rooms {
+    ($customers:literal, $boxes:literal, $finish:literal) => {
+        concat!(
+            "with customer_room as ( \
+                select c.customer_id, nullif(coalesce(l.mailbox_storage_bytes, $1), -1) as box_bytes, \
+                    nullif(coalesce(l.storage_bytes, $2), -1) as all_bytes \
+                from (",
+            $customers,
+            ") c left join limits l using (customer_id) \
+            ), customer_fill as ( \
+                select r.customer_id, coalesce(sum(u.used_bytes) >= r.all_bytes, false) as is_full from customer_room r \
+                join mailboxes m on m.customer_id = r.customer_id and m.removed_time is null \
+                join box_usage u on u.mailbox_id = m.mailbox_id \
+                where r.all_bytes is not null group by r.customer_id, r.all_bytes \
+            ), room as ( \
+                select m.mailbox_id, m.domain, m.over_quota, coalesce(f.is_full, false) or coalesce( \
+                    coalesce(u.used_bytes, 0) >= nullif(coalesce(m.quota_bytes, r.box_bytes), -1), false) as is_full \
+                from mailboxes m join customer_room r using (customer_id) left join customer_fill f using (customer_id) \
+                left join box_usage u on u.mailbox_id = m.mailbox_id where m.removed_time is null and (",
+            $boxes,
+            ")) ",
+            $finish
+        )
+    };
+}
 
-/// The same boxes of one domain, marked; under the lock of that domain.
-const JUDGE: &str = "\
-    update mailboxes m set over_quota = not m.over_quota from box_room r \
-    where r.mailbox_id = m.mailbox_id and r.domain = $1 and m.over_quota <> coalesce(r.used_bytes >= r.quota_bytes, false)";
+/// Domains with boxes that are not marked as they should be. $3: boxes that were reported; $4: a customer all of whose boxes
+/// are looked at, or null. Where all boxes of a customer share a bound, all of them are looked at.
+const MISJUDGED_DOMAINS: &str = with_rooms!(
+    "select customer_id from mailboxes where mailbox_id = any($3) and removed_time is null \
+     union select $4 where $4 is not null",
+    "m.mailbox_id = any($3) or m.customer_id = $4 or r.all_bytes is not null",
+    "select distinct domain from room where over_quota <> is_full order by domain"
+);
+
+/// The boxes of one domain ($3), marked; under the lock of that domain.
+const JUDGE: &str = with_rooms!(
+    "select customer_id from domains where domain = $3",
+    "m.domain = $3",
+    "update mailboxes m set over_quota = r.is_full from room r \
+     where r.mailbox_id = m.mailbox_id and m.over_quota <> r.is_full"
+);
 
 /// Keeps what delivery told, as far as it is news. Rows are locked by id, so that two reports cannot stand in each other's way.
 pub(crate) async fn keep(pool: &PgPool, boxes: &[BoxUsage]) -> Result<(), AccountError> {
@@ -42,16 +76,26 @@ pub(crate) async fn keep(pool: &PgPool, boxes: &[BoxUsage]) -> Result<(), Accoun
 /// Domains with boxes among these, or of this customer, that became full or free.
 pub(crate) async fn misjudged_domains(
     pool: &PgPool,
+    defaults: &Limits,
     mailbox_ids: &[i64],
     customer_id: Option<i64>,
 ) -> Result<Vec<String>, AccountError> {
-    read!(sqlx::query_scalar(MISJUDGED_DOMAINS).bind(mailbox_ids).bind(customer_id).fetch_all(pool))
-        .doing("look for full boxes")
+    let (for_box, for_all) = bounds(defaults);
+    read!(
+        sqlx::query_scalar(MISJUDGED_DOMAINS)
+            .bind(for_box)
+            .bind(for_all)
+            .bind(mailbox_ids)
+            .bind(customer_id)
+            .fetch_all(pool)
+    )
+    .doing("look for full boxes")
 }
 
 /// Marks the boxes of a domain, whose lock is held, as full or free; the count of those that changed.
-pub(crate) async fn judge(tx: &mut Tx, domain: &str) -> Result<u64, AccountError> {
-    let judged = sqlx::query(JUDGE).bind(domain).execute(&mut **tx).await;
+pub(crate) async fn judge(tx: &mut Tx, defaults: &Limits, domain: &str) -> Result<u64, AccountError> {
+    let (for_box, for_all) = bounds(defaults);
+    let judged = sqlx::query(JUDGE).bind(for_box).bind(for_all).bind(domain).execute(&mut **tx).await;
     judged.map(|done| done.rows_affected()).doing("mark full boxes")
 }
 
@@ -93,14 +137,19 @@ pub(crate) async fn forget(tx: &mut Tx, mailbox_ids: &[i64]) -> Result<(), Accou
 }
 
 /// Octets that all boxes of a customer hold together.
-#[expect(dead_code, reason = "for LimitsService, which shows it")]
-pub(crate) async fn used_by_customer(pool: &PgPool, customer_id: i64) -> Result<i64, AccountError> {
-    let row = read!(
-        sqlx::query(
-            "select coalesce(sum(used_bytes), 0)::bigint as used from box_room where customer_id = $1"
-        )
-        .bind(customer_id)
-        .fetch_one(pool)
-    );
-    row.and_then(|row| row.try_get("used")).doing("add up what a customer holds")
+pub(crate) async fn used_by(tx: &mut Tx, customer: &str) -> Result<i64, AccountError> {
+    sqlx::query_scalar(
+        "select coalesce(sum(u.used_bytes), 0)::bigint from customers c \
+         join mailboxes m on m.customer_id = c.customer_id and m.removed_time is null \
+         join box_usage u on u.mailbox_id = m.mailbox_id where c.login = $1",
+    )
+    .bind(customer)
+    .fetch_one(&mut **tx)
+    .await
+    .doing("add up what a customer holds")
+}
+
+/// The platform's defaults as the statements take them.
+fn bounds(defaults: &Limits) -> (i64, i64) {
+    (defaults.mailbox_storage_bytes.unwrap_or(NO_QUOTA), defaults.storage_bytes.unwrap_or(NO_QUOTA))
 }

@@ -63,7 +63,7 @@ pub(crate) async fn create_mailbox(replica: &Replica, address: &str) -> Mailbox 
 }
 
 pub(crate) async fn login(replica: &Replica, login: &str) -> Option<LoginIdentity> {
-    let request = LookupLoginRequest { login: login.into() };
+    let request = LookupLoginRequest { login: login.into(), for_panel: false };
     replica.directory().lookup_login(request).await.unwrap().into_inner().identity
 }
 

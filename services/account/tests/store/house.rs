@@ -171,6 +171,8 @@ impl Replica {
             new_domains_live,
             delegation,
             vault_days: 30,
+            limits: postern_account::LimitDefaults::off(),
+            audit_days: 400,
             account_listen: "127.0.0.1:0".parse().unwrap(),
         };
         let shutdown = Shutdown::new();

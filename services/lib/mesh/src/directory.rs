@@ -173,7 +173,7 @@ impl Directory {
         }
         let asked = self.inner.freshness.told_any();
         let told = address.as_ref().map(|address| self.inner.freshness.told(address.domain().as_str()));
-        let request = LookupLoginRequest { login: login.to_owned() };
+        let request = LookupLoginRequest { login: login.to_owned(), for_panel: false };
         let answer = self.inner.client.clone().lookup_login(request).await?.into_inner();
         let identity = answer.identity.map(Arc::new);
         match (&identity, address) {
