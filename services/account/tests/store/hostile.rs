@@ -21,6 +21,9 @@ fn field_of<T>(result: Result<T, Status>, field: &str, given: &str) {
     assert!(said.len() < 600 && !said.chars().any(char::is_control), "{field} {given:?}: {said:?}");
 }
 
+/// Puts something bad into a field.
+type Setting = Box<dyn Fn(&mut MailingList)>;
+
 /// What no address may be.
 fn bad_addresses() -> Vec<String> {
     let long = "l".repeat(300);
@@ -76,7 +79,7 @@ async fn no_field_takes_what_is_bad() {
         };
         (create, UpdateMailingListRequest { list: Some(list), update_mask: paths(&[field]) })
     };
-    let mut cases: Vec<(&str, String, Box<dyn Fn(&mut MailingList)>)> = Vec::new();
+    let mut cases: Vec<(&str, String, Setting)> = Vec::new();
     for address in bad_addresses() {
         for (field, set) in [
             ("owner", (|l, a| l.owner = a) as fn(&mut MailingList, String)),
