@@ -98,7 +98,7 @@ async fn l_01_the_copy_of_a_member() {
     assert_eq!(messages(&service.house, author).await.len(), 1, "authors are members too");
 
     // A large one goes through the blob store, and is stored once.
-    let mut large = format!("From: x\r\nTo: staff@local.test\r\nSubject: large\r\n\r\n").into_bytes();
+    let mut large = b"From: x\r\nTo: staff@local.test\r\nSubject: large\r\n\r\n".to_vec();
     large.extend("0123456789abcdef\r\n".repeat(150_000).bytes());
     let (envelope, _) = personal(&address(author), &["staff@local.test".to_owned()]);
     service.submit(envelope, &large).await.expect("accepted");
