@@ -12,6 +12,7 @@ use bytes::{Buf as _, BufMut as _, Bytes};
 use postern_mesh::access::{self, Area, Shape};
 use postern_tests::{
     admin::Admin,
+    dns::World,
     platform::{Blueprint, Platform},
 };
 use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor};
@@ -290,19 +291,21 @@ async fn stored(pool: &sqlx::PgPool) -> anyhow::Result<Vec<i64>> {
     Ok(counts)
 }
 
-async fn house() -> anyhow::Result<(Platform, Admin)> {
-    let platform = Blueprint::new().start().await?;
+async fn house() -> anyhow::Result<(Platform, Admin, World)> {
+    // Nobody asks the world's DNS here: a server that knows nothing answers at once.
+    let world = World::start().await;
+    let platform = Blueprint::new().set("POSTERN_RESOLVER", &world.address.to_string()).start().await?;
     let admin = platform.admin()?;
     admin.domain("homepage", "homepage.test").await?;
     admin.domain("rival", "rival.test").await?;
     admin.mailbox("user@homepage.test").await?;
-    Ok((platform, admin))
+    Ok((platform, admin, world))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_texts_are_refused_by_name_and_nothing_is_stored() -> anyhow::Result<()> {
     let pool = DescriptorPool::decode(postern_proto::DESCRIPTORS)?;
-    let (platform, admin) = house().await?;
+    let (platform, admin, _world) = house().await?;
     let database = sqlx::PgPool::connect(&platform.stores.database_url()).await?;
     let before = stored(&database).await?;
     let mut wrong = Vec::new();

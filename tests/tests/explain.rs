@@ -12,6 +12,7 @@ use postern_proto::{
 };
 use postern_tests::{
     admin::{Admin, PASSWORD},
+    dns::{World, address, mx},
     eventually,
     platform::{Blueprint, Platform},
     pop3::Pop3,
@@ -282,7 +283,7 @@ async fn a_provider_that_blocks_port_25() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_an_address_leads_and_what_a_domain_lacks() -> anyhow::Result<()> {
+async fn where_an_address_leads() -> anyhow::Result<()> {
     let (platform, admin) = house().await?;
     admin.forward("info@homepage.test", &["sales@homepage.test", OUTSIDE], false).await?;
     admin.forward("sales@homepage.test", &[BOX], false).await?;
@@ -311,19 +312,47 @@ async fn where_an_address_leads_and_what_a_domain_lacks() -> anyhow::Result<()> 
         );
     }
 
-    let (code, out, error) = platform.postern(&["explain", "domain", "homepage.test"], "").await?;
-    assert!(code == 0 && out.contains("homepage.test is in service"), "{code} {out} {error}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn problems_resolving_your_mailhost() -> anyhow::Result<()> {
+    let world = World::start().await;
+    let platform = Blueprint::new()
+        .set("POSTERN_RESOLVER", &world.address.to_string())
+        .set("POSTERN_MAIL_HOST_ADDRESSES", "192.0.2.1")
+        .set("POSTERN_DOMAIN_CHECK_SECONDS", "0")
+        .start()
+        .await?;
+    let admin = platform.admin()?;
+    admin.domain("homepage", "homepage.test").await?;
+    let explain = async |name: &str| {
+        let (code, out, error) = platform.postern(&["explain", "domain", name], "").await?;
+        anyhow::ensure!(code == 0, "{name}: {code} {error}");
+        Ok(out)
+    };
+    world.add("homepage.test", mx("mail.postern.test"));
+    let out = explain("homepage.test").await?;
+    assert!(out.starts_with("It does not work: problems resolving the mail host"), "{out}");
+    assert!(out.contains("set mail.homepage.test to the addresses expected"), "{out}");
+    world.add("mail.homepage.test", address("192.0.2.1"));
+    let out = explain("homepage.test").await?;
+    assert!(out.starts_with("It works: homepage.test is in service"), "{out}");
+
+    // Not delegated: strangers are told to come later, and that is what the explanation says, too.
     admin.domain_state("homepage.test", DomainState::Pending).await?;
-    let (_, out, _) = platform.postern(&["explain", "domain", "homepage.test"], "").await?;
+    world.clear("homepage.test");
+    let out = explain("homepage.test").await?;
     assert!(out.starts_with("It does not work: homepage.test is not in service"), "{out}");
     let pending = eventually(Duration::from_secs(2), async || {
-        rcpt(&platform, "", BOX, "127.0.0.9").await.is_ok_and(|reply| reply.starts_with("450"))
+        rcpt(&platform, "", "any@homepage.test", "127.0.0.9")
+            .await
+            .is_ok_and(|reply| reply.starts_with("450"))
     })
     .await;
     assert!(pending);
-    assert!(out.contains(&rcpt(&platform, "", BOX, "127.0.0.9").await?), "{out}");
-    let (_, out, _) = platform.postern(&["explain", "domain", "unknown.test"], "").await?;
-    assert!(out.contains("not hosted here"), "{out}");
+    assert!(out.contains(&rcpt(&platform, "", "any@homepage.test", "127.0.0.9").await?), "{out}");
+    assert!(explain("unknown.test").await?.contains("not hosted here"));
     Ok(())
 }
 

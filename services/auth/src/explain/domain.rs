@@ -137,7 +137,11 @@ fn records(way: &mut Way, findings: &[DnsFinding]) -> String {
             DnsVerdict::Missing | DnsVerdict::Different
                 if !spared && (finding.needed || finding.purpose() == DnsPurpose::MailHost) =>
             {
-                let summary = "problems resolving the mail host: DNS does not say what mail programs need";
+                let summary = if finding.purpose() == DnsPurpose::MailHost {
+                    "problems resolving the mail host: DNS does not say where mail programs find it"
+                } else {
+                    "the world's DNS does not lead mail for this domain here"
+                };
                 way.stopped(rule, found, Verdict::Refused, summary, finding.advice.clone());
             }
             DnsVerdict::Missing | DnsVerdict::Different => {
