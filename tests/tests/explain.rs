@@ -329,7 +329,7 @@ async fn problems_resolving_your_mailhost() -> anyhow::Result<()> {
     let explain = async |name: &str| {
         let (code, out, error) = platform.postern(&["explain", "domain", name], "").await?;
         anyhow::ensure!(code == 0, "{name}: {code} {error}");
-        Ok(out)
+        anyhow::Ok(out)
     };
     world.add("homepage.test", mx("mail.postern.test"));
     let out = explain("homepage.test").await?;

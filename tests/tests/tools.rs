@@ -68,7 +68,7 @@ async fn the_python_program_does_its_work() -> anyhow::Result<()> {
     let proto = project().join("proto").display().to_string();
     let environment = BTreeMap::from([("POSTERN_TOKEN".to_owned(), platform.operator_token().to_owned())]);
     let (auth, account) = (platform.auth_door().to_string(), platform.account_door().to_string());
-    let arguments = [&program, "--proto", &proto, "--auth", &auth, "--account", &account, address];
+    let arguments: [&str; 8] = [&program, "--proto", &proto, "--auth", &auth, "--account", &account, address];
     check(address, run(&python, &arguments, &environment, "").await?);
 
     // Without a good token it is told so, by reason.
