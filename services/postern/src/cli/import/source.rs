@@ -141,7 +141,7 @@ fn seconds_of_separator(line: &[u8]) -> Option<i64> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let [.., _day_name, month, day, clock, year] = words[..] else { return None };
     let moment = DateTime::strptime("%b %d %H:%M:%S %Y", format!("{month} {day} {clock} {year}")).ok()?;
-    Some(moment.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())
+    Some(TimeZone::UTC.to_timestamp(moment).ok()?.as_second())
 }
 
 /// The next line with its end, or a piece of a long one. False at the end of the file.
