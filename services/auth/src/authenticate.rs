@@ -8,16 +8,21 @@ use std::{collections::hash_map::RandomState, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use postern_mail::{PeerIp, Reason, Verdict, limits::PASSWORD_MAX_BYTES};
-use postern_mesh::{directory::Directory, failure};
+use postern_mesh::{client::MeshChannel, directory::Directory, failure};
 use postern_proto::{
-    account::v1::{ActivityState, DomainState, LoginIdentity},
+    account::v1::{
+        ActivityState, AppProtocol, DomainState, LoginIdentity, LookupLoginRequest,
+        directory_service_client::DirectoryServiceClient,
+    },
     auth::v1::Protocol,
 };
+use ring::digest;
 use thiserror::Error;
 use tokio::{sync::Mutex, time::Instant};
 use tonic::Status;
 
 use crate::{
+    comparer::Comparer,
     grant::{GrantPolicy, unix_now},
     password::{PasswordError, Passwords, QUEUE_WAIT_MAX},
     redis_store::{Noted, RedisStore, StoreError},
@@ -27,6 +32,8 @@ use crate::{
 
 /// Longest login that is looked at, octets.
 const LOGIN_MAX_BYTES: usize = 320;
+/// Longest text that is looked at as an app password, octets: 24 letters and their hyphens.
+const APP_PASSWORD_MAX_BYTES: usize = 64;
 /// Attempts on one account are checked one after the other; accounts are spread over so many places.
 const TURNS: usize = 4096;
 /// A "no" is held back by a random time between these, milliseconds, far more than any difference between the reasons
@@ -68,6 +75,8 @@ pub(crate) struct GoodLogin {
 pub(crate) enum LoginError {
     #[error("login or password is wrong")]
     BadCredentials,
+    #[error("the password is right, the account is suspended")]
+    Suspended,
     #[error("too many failed logins")]
     Throttled,
     #[error("a password in clear text")]
@@ -87,6 +96,7 @@ impl LoginError {
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::BadCredentials => Reason::BadCredentials,
+            Self::Suspended => Reason::AccountSuspended,
             Self::Throttled => Reason::LoginThrottled,
             Self::EncryptionRequired => Reason::EncryptionRequired,
             Self::Directory(status) => temporary_reason(status),
@@ -115,6 +125,8 @@ pub(crate) struct Authenticator {
     verified: VerifyCache,
     policy: GrantPolicy,
     limits: ThrottleLimits,
+    account: DirectoryServiceClient<MeshChannel>,
+    comparer: Comparer,
     /// So that an attack on one account cannot try many passwords between two counts, and that many sessions of one
     /// owner share one check.
     turns: Vec<Mutex<()>>,
@@ -124,6 +136,7 @@ pub(crate) struct Authenticator {
 impl Authenticator {
     pub(crate) fn new(
         directory: Directory,
+        account: MeshChannel,
         store: RedisStore,
         passwords: Passwords,
         policy: GrantPolicy,
@@ -131,7 +144,9 @@ impl Authenticator {
     ) -> Self {
         let turns = std::iter::repeat_with(|| Mutex::new(())).take(TURNS).collect();
         let (verified, spread) = (VerifyCache::new(), RandomState::new());
-        Self { directory, store, passwords, verified, policy, limits, turns, spread }
+        let account = DirectoryServiceClient::new(account);
+        let comparer = Comparer::new();
+        Self { directory, store, passwords, verified, policy, limits, account, comparer, turns, spread }
     }
 
     /// Lets somebody in or says why not.
@@ -150,12 +165,15 @@ impl Authenticator {
     }
 
     async fn decide(self: &Arc<Self>, attempt: LoginAttempt) -> Result<GoodLogin, LoginError> {
-        let (login, identity) = self.identify(&attempt.login).await?;
+        let (login, identity) = match attempt.protocol {
+            Protocol::Panel => self.identify_for_panel(&attempt.login).await?,
+            _ => self.identify(&attempt.login).await?,
+        };
         if attempt.clear_text && !self.takes_clear_text(login.as_deref(), identity.as_deref()).await? {
             return Err(LoginError::EncryptionRequired);
         }
         let known_as = identity.as_ref().map(|identity| &identity.login).or(login.as_ref());
-        let mailbox_id = identity.as_ref().map_or(0, |identity| identity.mailbox_id);
+        let mailbox_id = identity.as_ref().map_or(0, |identity| counted_as(identity));
         let counted =
             Attempt::new(known_as.map_or("", String::as_str), mailbox_id, attempt.peer.client_key());
         if let Some(identity) = identity.as_ref().filter(|identity| self.is_verified(identity, &attempt)) {
@@ -198,6 +216,23 @@ impl Authenticator {
         Ok((Some(login), identity))
     }
 
+    /// The same for the panel, which also opens for a customer without a box. Asked anew each time: such a login has no
+    /// domain that would tell its changes.
+    async fn identify_for_panel(
+        &self,
+        typed: &str,
+    ) -> Result<(Option<String>, Option<Arc<LoginIdentity>>), LoginError> {
+        let Some(login) =
+            Some(typed).filter(|login| login.len() <= LOGIN_MAX_BYTES).and_then(canonical_login)
+        else {
+            return Ok((None, None));
+        };
+        let request = LookupLoginRequest { login: login.clone(), for_panel: true };
+        let answer = self.account.clone().lookup_login(request).await;
+        let identity = answer.map_err(|s| LoginError::Directory(Box::new(s)))?.into_inner().identity;
+        Ok((Some(login), identity.map(Arc::new)))
+    }
+
     /// Whether this client, or any that never logged in there (`None`), must wait before it may try a password for this
     /// login; nothing is counted.
     pub(crate) async fn waiting(
@@ -238,8 +273,15 @@ impl Authenticator {
         if !self.store.admit(&counted, self.limits, unix_now()).await? {
             return Err(LoginError::Throttled);
         }
-        let fits = self.password_fits(identity.as_deref(), &attempt.password.0, deadline).await?;
-        match identity.filter(|identity| fits && is_in_service(identity)) {
+        let by_app_password =
+            identity.as_ref().is_some_and(|identity| self.app_password_fits(identity, &attempt));
+        let fits =
+            by_app_password || self.password_fits(identity.as_deref(), &attempt.password.0, deadline).await?;
+        let refusal = identity.as_ref().and_then(|identity| refusal_at(identity, attempt.protocol));
+        match identity.filter(|_| fits && refusal != Some(Reason::BadCredentials)) {
+            Some(_) if refusal.is_some() => Err(LoginError::Suspended),
+            // Not remembered: it is good for its protocol only, and checking it costs nothing.
+            Some(identity) if by_app_password => self.let_in(&identity, &attempt, &counted, false).await,
             Some(identity) => {
                 let key = self.verified.key(&identity, &attempt.password.0);
                 self.verified.remember(key, identity.mailbox_id);
@@ -265,9 +307,27 @@ impl Authenticator {
         Ok(self.passwords.verify(phc, password, deadline).await? && is_plausible)
     }
 
+    /// One of the app passwords of this mailbox for this protocol, with its hyphens or without.
+    fn app_password_fits(&self, identity: &LoginIdentity, attempt: &LoginAttempt) -> bool {
+        let protocol = match attempt.protocol {
+            Protocol::Pop3 => AppProtocol::Pop3,
+            Protocol::Smtp => AppProtocol::Smtp,
+            Protocol::Panel | Protocol::Unspecified => return false,
+        };
+        let password = &attempt.password.0;
+        if password.len() > APP_PASSWORD_MAX_BYTES {
+            return false;
+        }
+        let letters: Vec<u8> = password.iter().copied().filter(|octet| *octet != b'-').collect();
+        let shown = digest::digest(&digest::SHA256, &letters);
+        let mine = identity.app_passwords.iter().filter(|one| one.protocol() == protocol);
+        // All are looked at, in constant time each.
+        mine.fold(false, |fits, one| self.comparer.same(shown.as_ref(), &one.secret_sha256) | fits)
+    }
+
     fn is_verified(&self, identity: &LoginIdentity, attempt: &LoginAttempt) -> bool {
         let password = &attempt.password.0;
-        is_in_service(identity)
+        refusal_at(identity, attempt.protocol).is_none()
             && password.len() <= PASSWORD_MAX_BYTES
             && self.verified.holds(&self.verified.key(identity, password))
     }
@@ -301,13 +361,27 @@ impl Authenticator {
 
 /// Why nobody gets into this account, not even with its password; `None`: it is in service.
 pub(crate) fn refusal_of(identity: &LoginIdentity) -> Option<Reason> {
-    let in_service =
-        identity.state() == ActivityState::Active && identity.domain_state() == DomainState::Live;
-    (!in_service).then_some(Reason::BadCredentials)
+    match (identity.domain_state(), identity.state()) {
+        (DomainState::Live, ActivityState::Active) => None,
+        (DomainState::Live, _) => Some(Reason::AccountSuspended),
+        _ => Some(Reason::BadCredentials),
+    }
 }
 
-fn is_in_service(identity: &LoginIdentity) -> bool {
-    refusal_of(identity).is_none()
+/// The same at one door: who sets up a domain in the panel does so before it is in service.
+fn refusal_at(identity: &LoginIdentity, protocol: Protocol) -> Option<Reason> {
+    match protocol {
+        Protocol::Panel => (identity.state() != ActivityState::Active).then_some(Reason::AccountSuspended),
+        _ => refusal_of(identity),
+    }
+}
+
+/// Whose good names are counted. A customer without a box has a number of its own, below those of boxes: its login read as one.
+fn counted_as(identity: &LoginIdentity) -> i64 {
+    match identity.mailbox_id {
+        0 => -1 - i64::from_str_radix(&identity.login, 36).unwrap_or(0),
+        mailbox_id => mailbox_id,
+    }
 }
 
 fn note_result(
@@ -325,7 +399,10 @@ fn note_result(
         }
         // The login as typed is not logged: people type their password there.
         Err(
-            error @ (LoginError::BadCredentials | LoginError::Throttled | LoginError::EncryptionRequired),
+            error @ (LoginError::BadCredentials
+            | LoginError::Suspended
+            | LoginError::Throttled
+            | LoginError::EncryptionRequired),
         ) => {
             tracing::info!(session_id, %peer, "login refused: {error}");
             match error {

@@ -3,7 +3,10 @@
 use std::str::FromStr;
 
 use postern_mail::{ClientKey, PeerIp};
-use postern_mesh::directory::Directory;
+use postern_mesh::{
+    directory::Directory,
+    identity::{Caller, Role},
+};
 use postern_proto::{
     auth::v1::{Grant, Revocation},
     google::Timestamp,
@@ -42,6 +45,8 @@ pub(crate) enum GrantListError {
 pub(crate) struct GrantFilter {
     pub(crate) mailbox_id: Option<i64>,
     pub(crate) client: Option<String>,
+    /// Only what this customer's mailboxes won.
+    pub(crate) owner: Option<String>,
 }
 
 /// Where a walk over all grants goes on: a step of Redis, and how many grants of it were shown already. Grants that
@@ -76,18 +81,31 @@ pub(crate) struct GrantList {
 
 impl GrantList {
     /// Turns the fields of a request, empty for "any", into a filter.
-    pub(crate) async fn filter(&self, login: &str, peer_ip: &str) -> Result<GrantFilter, GrantListError> {
-        let mailbox_id = if login.is_empty() { None } else { Some(self.mailbox_of(login).await?) };
+    /// Who is bound to a customer or mailbox sees what is theirs, whatever is asked for; others' logins do not exist for them.
+    pub(crate) async fn filter(
+        &self,
+        caller: &Caller,
+        login: &str,
+        peer_ip: &str,
+    ) -> Result<GrantFilter, GrantListError> {
+        let mailbox_id = match (login.is_empty(), caller.role) {
+            (true, Role::Mailbox) => Some(caller.mailbox_id),
+            (true, _) => None,
+            (false, _) => Some(self.mailbox_of(caller, login).await?),
+        };
+        let owner = if caller.is_staff() { None } else { Some(caller.customer.clone()) };
         let client = if peer_ip.is_empty() { None } else { Some(client_of(peer_ip)?.to_string()) };
-        Ok(GrantFilter { mailbox_id, client })
+        Ok(GrantFilter { mailbox_id, client, owner })
     }
 
-    async fn mailbox_of(&self, login: &str) -> Result<i64, GrantListError> {
+    async fn mailbox_of(&self, caller: &Caller, login: &str) -> Result<i64, GrantListError> {
         let unknown = || GrantListError::NoSuchLogin(login.to_owned());
         let canonical = canonical_login(login).ok_or_else(unknown)?;
         let found = self.directory.login(&canonical).await;
         let identity = found.map_err(|status| GrantListError::Directory(Box::new(status)))?;
-        identity.map(|identity| identity.mailbox_id).ok_or_else(unknown)
+        let own =
+            identity.filter(|identity| caller.may_act_for_mailbox(&identity.customer, identity.mailbox_id));
+        own.map(|identity| identity.mailbox_id).ok_or_else(unknown)
     }
 
     /// One page, and the token of the next one (empty: there is none). `page_size` 0 means 100.
@@ -100,7 +118,7 @@ impl GrantList {
         let size = page_size_of(page_size)?;
         let token: PageToken = page_token.parse()?;
         if filter.mailbox_id.is_none() && filter.client.is_none() {
-            return self.page_of_all(size, token).await;
+            return self.page_of_all(filter, size, token).await;
         }
         let grants = self.filtered(filter).await?;
         let next = token.shown.saturating_add(size);
@@ -111,7 +129,7 @@ impl GrantList {
     async fn filtered(&self, filter: &GrantFilter) -> Result<Vec<Grant>, GrantListError> {
         let now = unix_now();
         let found: Vec<Grant> = match (filter.mailbox_id, &filter.client) {
-            (None, Some(client)) => self.live_at(client).await?,
+            (None, Some(client)) => self.live_at(client, filter).await?,
             (Some(mailbox_id), client) => {
                 let clients = match client {
                     Some(client) => vec![client.clone()],
@@ -128,6 +146,7 @@ impl GrantList {
 
     async fn page_of_all(
         &self,
+        filter: &GrantFilter,
         size: usize,
         mut token: PageToken,
     ) -> Result<(Vec<Grant>, String), GrantListError> {
@@ -137,7 +156,7 @@ impl GrantList {
             clients.sort_unstable();
             let mut seen = 0;
             for client in clients {
-                for grant in self.live_at(&client).await? {
+                for grant in self.live_at(&client, filter).await? {
                     seen += 1;
                     if seen <= token.shown {
                         continue;
@@ -156,13 +175,36 @@ impl GrantList {
         Ok((page, format!("{}.0", token.cursor)))
     }
 
-    async fn live_at(&self, client: &str) -> Result<Vec<Grant>, GrantListError> {
+    async fn live_at(&self, client: &str, filter: &GrantFilter) -> Result<Vec<Grant>, GrantListError> {
         let found = self.store.grants_at(client).await?;
         let now = unix_now();
-        let mut live: Vec<_> =
-            found.entries.into_iter().filter(|entry| entry.holds(now, found.redis_now)).collect();
+        let mut live = Vec::new();
+        for entry in found.entries.into_iter().filter(|entry| entry.holds(now, found.redis_now)) {
+            if self.is_of(&filter.owner, entry.mailbox_id).await? {
+                live.push(entry);
+            }
+        }
         live.sort_unstable_by_key(|entry| entry.mailbox_id);
         Ok(live.into_iter().map(|entry| shown(client, entry)).collect())
+    }
+
+    /// True when this mailbox belongs to the customer, if one is meant.
+    async fn is_of(&self, owner: &Option<String>, mailbox_id: i64) -> Result<bool, GrantListError> {
+        let Some(owner) = owner else { return Ok(true) };
+        let found = self.directory.mailbox(mailbox_id).await;
+        let mailbox = found.map_err(|status| GrantListError::Directory(Box::new(status)))?;
+        Ok(mailbox.is_some_and(|mailbox| &mailbox.customer == owner))
+    }
+
+    /// At one client, what a customer's own mailboxes won there, one after the other.
+    async fn revoke_own_at(&self, client: &str, filter: &GrantFilter) -> Result<u32, GrantListError> {
+        let mut revoked = 0;
+        for grant in self.live_at(client, filter).await? {
+            revoked += self.store.revoke_of(grant.mailbox_id, &[client.to_owned()]).await?;
+            let revocation = Revocation { client: client.to_owned(), mailbox_id: grant.mailbox_id };
+            self.revocations.announce(revocation).await?;
+        }
+        Ok(revoked)
     }
 
     /// Ends the grants now and tells the gateways of all replicas; how many there were.
@@ -171,6 +213,9 @@ impl GrantList {
             (None, None) => {
                 let why = "name a login, a client address, or both";
                 return Err(GrantListError::BadRequest { field: "login", why });
+            }
+            (None, Some(client)) if filter.owner.is_some() => {
+                return self.revoke_own_at(client, filter).await;
             }
             (None, Some(client)) => self.store.revoke_at(client).await?,
             (Some(mailbox_id), Some(client)) => {

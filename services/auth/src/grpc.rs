@@ -2,6 +2,7 @@
 
 pub(crate) mod explain;
 pub(crate) mod login;
+pub(crate) mod panel_session;
 pub(crate) mod relay;
 pub(crate) mod sighting;
 

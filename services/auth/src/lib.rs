@@ -5,11 +5,13 @@
 //! which runs the same code dry. State is in Redis only and may be lost.
 
 mod authenticate;
+mod comparer;
 mod explain;
 mod grant;
 mod grant_list;
 mod grpc;
 mod operator_token;
+mod panel_session;
 mod password;
 mod redis_connection;
 mod redis_store;
@@ -18,6 +20,7 @@ mod revocation;
 mod settings;
 mod sightings;
 mod throttle;
+mod tokens;
 mod verify_cache;
 
 use std::{sync::Arc, time::Duration};
@@ -26,9 +29,11 @@ use postern_mesh::{
     StartError, client::MeshChannel, directory::Directory, health::Readiness, settings::MeshSettings,
     shutdown::Shutdown,
 };
+use postern_proto::account::v1::audit_service_client::AuditServiceClient;
 use postern_proto::auth::v1::{
     explain_service_server::ExplainServiceServer, login_service_server::LoginServiceServer,
-    relay_service_server::RelayServiceServer, sighting_service_server::SightingServiceServer,
+    panel_session_service_server::PanelSessionServiceServer, relay_service_server::RelayServiceServer,
+    sighting_service_server::SightingServiceServer,
 };
 use tonic::service::Routes;
 
@@ -37,14 +42,19 @@ use crate::{
     explain::Explainer,
     grant::GrantPolicy,
     grant_list::GrantList,
-    grpc::{explain::ExplainFace, login::LoginFace, relay::RelayFace, sighting::SightingFace},
+    grpc::{
+        explain::ExplainFace, login::LoginFace, panel_session::PanelSessionFace, relay::RelayFace,
+        sighting::SightingFace,
+    },
     operator_token::OperatorTokens,
+    panel_session::PanelSessions,
     password::Passwords,
     redis_connection::RedisConnection,
     redis_store::RedisStore,
     relay::{BudgetLimits, RelayDesk},
     revocation::Revocations,
     throttle::ThrottleLimits,
+    tokens::Tokens,
 };
 
 pub use settings::{Networks, NetworksError, Settings};
@@ -84,11 +94,19 @@ pub async fn open(
         client: settings.limit_recipients_per_hour_client,
     };
     let passwords = Passwords::new(settings.argon2_workers);
-    let logins =
-        Arc::new(Authenticator::new(directory.clone(), store.clone(), passwords, policy.clone(), limits));
+    let logins = Arc::new(Authenticator::new(
+        directory.clone(),
+        account.clone(),
+        store.clone(),
+        passwords,
+        policy.clone(),
+        limits,
+    ));
     let revocations = Revocations::new(store.clone());
     revocations.begin(&directory, Arc::clone(&logins), shutdown);
     rest_now_and_then(&logins, shutdown);
+    let sessions = PanelSessions::new(store.clone(), account.clone());
+    let (tools, deeds) = (account.clone(), account.clone());
     let desk = Arc::new(RelayDesk { directory: directory.clone(), store: store.clone(), policy, budgets });
     let explainer = Explainer {
         directory: directory.clone(),
@@ -100,16 +118,20 @@ pub async fn open(
         mail_host: settings.mail_host.clone(),
     };
     let sighting_face = SightingFace { store: store.clone() };
-    let login_face =
-        LoginFace { logins, operators: OperatorTokens::new(token.as_deref(), mesh.mesh_key.clone()) };
+    let operators = OperatorTokens::new(token.as_deref(), mesh.mesh_key.clone());
+    let tokens = Tokens::new(operators, tools, sessions.clone(), mesh.mesh_key.clone());
+    let login_face = LoginFace { logins: Arc::clone(&logins), tokens };
+    let session_face = PanelSessionFace { logins, sessions };
     let relay_face = RelayFace {
         desk,
         grants: GrantList { directory, store, revocations: revocations.clone() },
         revocations,
+        audit: AuditServiceClient::new(deeds),
         shutdown: shutdown.clone(),
     };
     Ok(Routes::new(LoginServiceServer::new(login_face))
         .add_service(RelayServiceServer::new(relay_face))
+        .add_service(PanelSessionServiceServer::new(session_face))
         .add_service(SightingServiceServer::new(sighting_face))
         .add_service(ExplainServiceServer::new(ExplainFace { explainer })))
 }

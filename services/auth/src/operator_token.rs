@@ -1,6 +1,6 @@
 //! The operator token: its bearer gets an assertion of 60 s in the operator's name.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use postern_mesh::identity::{Caller, MeshKey, Role};
 use ring::hmac;
@@ -15,9 +15,9 @@ const WRONG_TOKENS_WAITING_MAX: usize = 2;
 /// Why no assertion was given.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(crate) enum TokenError {
-    #[error("the operator token is wrong")]
+    #[error("the token is wrong, or has ended")]
     Wrong,
-    #[error("too many wrong operator tokens")]
+    #[error("too many wrong tokens")]
     TooManyWrong,
 }
 
@@ -44,18 +44,23 @@ impl OperatorTokens {
 
     /// An assertion for the bearer of the right token. The right one is never held up by the wrong ones of others: it
     /// is too long to be guessed, what is bounded is the work.
-    pub(crate) async fn exchange(&self, token: &str) -> Result<String, TokenError> {
+    pub(crate) async fn exchange(&self, token: &str, peer: Option<IpAddr>) -> Result<String, TokenError> {
         let is_right = self
             .expected
             .as_ref()
             .is_some_and(|expected| hmac::verify(&self.secret, token.as_bytes(), expected.as_ref()).is_ok());
         if is_right {
-            return Ok(self.mesh_key.assertion(&Caller::new("operator", Role::Operator)));
+            return Ok(self.mesh_key.assertion(&Caller { peer, ..Caller::new("operator", Role::Operator) }));
         }
-        let Ok(_place) = self.waiting.try_acquire() else { return Err(TokenError::TooManyWrong) };
+        Err(self.refuse().await)
+    }
+
+    /// How a wrong token of any kind is answered: one in a second, and many at once not at all.
+    pub(crate) async fn refuse(&self) -> TokenError {
+        let Ok(_place) = self.waiting.try_acquire() else { return TokenError::TooManyWrong };
         let _turn = self.one_by_one.lock().await;
         tokio::time::sleep(self.wrong_token_pause).await;
-        Err(TokenError::Wrong)
+        TokenError::Wrong
     }
 }
 
@@ -73,21 +78,21 @@ mod tests {
     async fn the_right_token_makes_an_operator() {
         let key = MeshKey::random();
         let tokens = knowing(Some("0123456789abcdef"), key.clone());
-        let caller = key.verify(&tokens.exchange("0123456789abcdef").await.unwrap()).unwrap();
+        let caller = key.verify(&tokens.exchange("0123456789abcdef", None).await.unwrap()).unwrap();
         assert_eq!(caller.role, Role::Operator);
         for wrong in ["", "0123456789abcde", "0123456789abcdef0", "0123456789abcdeF"] {
-            assert_eq!(tokens.exchange(wrong).await, Err(TokenError::Wrong), "{wrong}");
+            assert_eq!(tokens.exchange(wrong, None).await, Err(TokenError::Wrong), "{wrong}");
         }
-        assert_eq!(knowing(None, key).exchange("").await, Err(TokenError::Wrong));
+        assert_eq!(knowing(None, key).exchange("", None).await, Err(TokenError::Wrong));
     }
 
     #[tokio::test]
     async fn a_flood_of_wrong_tokens_does_not_hold_up_the_right_one() {
         let tokens = knowing(Some("0123456789abcdef"), MeshKey::random());
-        let flood = futures_util::future::join_all((0..10).map(|_| tokens.exchange("wrong")));
+        let flood = futures_util::future::join_all((0..10).map(|_| tokens.exchange("wrong", None)));
         let begun = tokio::time::Instant::now();
         let (answers, right) = tokio::join!(flood, async {
-            let right = tokens.exchange("0123456789abcdef").await.is_ok();
+            let right = tokens.exchange("0123456789abcdef", None).await.is_ok();
             (right, begun.elapsed())
         });
         assert!(right.0 && right.1 < PAUSE, "{right:?}");

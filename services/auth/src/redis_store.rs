@@ -6,7 +6,8 @@
 //! | `clients:{mailbox}` | sorted set: client -> last good login | 30 days after the last one |
 //! | `failed_account:{login}`, `failed_client:{client}`, `failed_pair:{login}:{client}` | failures | 10 minutes |
 //! | `seen:{client}` | hash: door -> second it was last seen there | a day |
-//! | `sent_mailbox:{mailbox}:{hour}`, `sent_client:{client}:{hour}` | remote recipients | 2 hours |
+//! | `sent_mailbox:{mailbox}:{hour}`, `sent_client:{client}:{hour}`, `sent_customer:{customer}:{hour}` | remote recipients | 2 hours |
+//! | `panel:{hash of the token}` | a panel session | 30 minutes after its last use |
 //!
 //! All of it may be lost: then clients check their mail again.
 
@@ -97,6 +98,10 @@ pub(crate) struct Budget<'a> {
     pub(crate) client_limit: u32,
     /// Only ask whether they would fit.
     pub(crate) dry: bool,
+    /// Login of the owner of the mailbox.
+    pub(crate) customer: &'a str,
+    /// What all logins of the customer may send together; `None` = off.
+    pub(crate) customer_limit: Option<i64>,
 }
 
 /// The questions of auth to Redis.
@@ -200,7 +205,7 @@ impl RedisStore {
         invocation.invoke_async(&mut self.connection.clone()).await.doing("removing dead grants")
     }
 
-    /// Counts recipients against both budgets, or only asks whether they would fit; false, and nothing counted, when one of
+    /// Counts recipients against the budgets, or only asks whether they would fit; false, and nothing counted, when one of
     /// them would be exceeded.
     pub(crate) async fn count_recipients(&self, budget: &Budget<'_>, now: i64) -> Result<bool, StoreError> {
         let hour = now.div_euclid(3_600_000);
@@ -208,9 +213,11 @@ impl RedisStore {
         invocation
             .key(format!("sent_mailbox:{}:{hour}", budget.mailbox_id))
             .key(format!("sent_client:{}:{hour}", budget.client))
+            .key(format!("sent_customer:{}:{hour}", budget.customer))
             .arg(budget.recipients)
-            .arg(budget.mailbox_limit)
-            .arg(budget.client_limit)
+            .arg(unless_off(budget.mailbox_limit))
+            .arg(unless_off(budget.client_limit))
+            .arg(budget.customer_limit.unwrap_or(-1))
             .arg(BUDGET_LIFE_SECONDS)
             .arg(u8::from(budget.dry));
         invocation.invoke_async(&mut self.connection.clone()).await.doing("counting recipients")
@@ -292,6 +299,33 @@ impl RedisStore {
         Ok(count)
     }
 
+    /// Keeps a panel session under the hash of its token, for so many seconds.
+    pub(crate) async fn keep_session(
+        &self,
+        hash: &str,
+        session: &str,
+        seconds: u64,
+    ) -> Result<(), StoreError> {
+        let key = format!("panel:{hash}");
+        self.connection.clone().set_ex(key, session, seconds).await.doing("keeping a panel session")
+    }
+
+    pub(crate) async fn session(&self, hash: &str) -> Result<Option<String>, StoreError> {
+        self.connection.clone().get(format!("panel:{hash}")).await.doing("reading a panel session")
+    }
+
+    /// A session was used. One that ended meanwhile does not come back.
+    pub(crate) async fn renew_session(&self, hash: &str, seconds: i64) -> Result<(), StoreError> {
+        let renewed: RedisResult<bool> =
+            self.connection.clone().expire(format!("panel:{hash}"), seconds).await;
+        renewed.map(drop).doing("renewing a panel session")
+    }
+
+    /// Ends a session; false when there was none.
+    pub(crate) async fn end_session(&self, hash: &str) -> Result<bool, StoreError> {
+        self.connection.clone().del(format!("panel:{hash}")).await.doing("ending a panel session")
+    }
+
     /// Tells every replica.
     pub(crate) async fn publish(&self, message: &str) -> Result<(), StoreError> {
         let sent: RedisResult<i64> = self.connection.clone().publish(REVOCATIONS_CHANNEL, message).await;
@@ -307,6 +341,11 @@ impl RedisStore {
         let client = |key: String| key.strip_prefix("grant:").map(str::to_owned);
         Ok((next, keys.into_iter().filter_map(client).collect()))
     }
+}
+
+/// A limit of 0 is none; the script writes that as -1.
+fn unless_off(limit: u32) -> i64 {
+    if limit == 0 { -1 } else { i64::from(limit) }
 }
 
 /// What TIME said.

@@ -180,7 +180,7 @@ impl RelayDesk {
         let decision = self.decide(question, |_| true).await?;
         self.bury(&question.peer.client_key().to_string(), &decision.dead).await;
         let permission = decision.outcome?;
-        self.count(question, permission.mailbox.mailbox_id, false).await?;
+        self.count(question, &permission.mailbox, false).await?;
         Ok(permission)
     }
 
@@ -292,18 +292,26 @@ impl RelayDesk {
         found.map_err(|status| RelayError::Directory(Box::new(status)))
     }
 
-    async fn count(&self, question: &RelayQuestion, mailbox_id: i64, dry: bool) -> Result<(), RelayError> {
+    async fn count(
+        &self,
+        question: &RelayQuestion,
+        mailbox: &MailboxIdentity,
+        dry: bool,
+    ) -> Result<(), RelayError> {
         // Loopback wins grants only where the site said so: the local profile, where it is everybody.
         let is_exempt = question.peer.is_loopback() && self.policy.may_hold_grant(question.peer);
         let budget = Budget {
-            mailbox_id,
+            mailbox_id: mailbox.mailbox_id,
             client: &question.peer.client_key().to_string(),
             recipients: question.recipients,
             mailbox_limit: self.budgets.mailbox,
             client_limit: if is_exempt { 0 } else { self.budgets.client },
             dry,
+            customer: &mailbox.customer,
+            customer_limit: mailbox.customer_messages_per_hour,
         };
-        if budget.recipients == 0 || (budget.mailbox_limit == 0 && budget.client_limit == 0) {
+        let is_off = budget.mailbox_limit == 0 && budget.client_limit == 0 && budget.customer_limit.is_none();
+        if budget.recipients == 0 || is_off {
             return Ok(());
         }
         let counted = self.store.count_recipients(&budget, unix_now()).await?;

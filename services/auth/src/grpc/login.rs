@@ -12,8 +12,9 @@ use tonic::{Request, Response, Status};
 
 use super::{invalid, peer_ip};
 use crate::{
-    authenticate::{Authenticator, GoodLogin, LoginAttempt, Password},
-    operator_token::{OperatorTokens, TokenError},
+    authenticate::{Authenticator, GoodLogin, LoginAttempt, Password, temporary_reason},
+    operator_token::TokenError,
+    tokens::{ExchangeError, Tokens},
 };
 
 /// Longest session id, characters.
@@ -21,7 +22,7 @@ const SESSION_ID_MAX: usize = 64;
 
 pub(crate) struct LoginFace {
     pub(crate) logins: Arc<Authenticator>,
-    pub(crate) operators: OperatorTokens,
+    pub(crate) tokens: Tokens,
 }
 
 #[tonic::async_trait]
@@ -41,16 +42,19 @@ impl LoginService for LoginFace {
         &self,
         request: Request<ExchangeTokenRequest>,
     ) -> Result<Response<ExchangeTokenResponse>, Status> {
-        match self.operators.exchange(&request.get_ref().token).await {
+        let peer = request.remote_addr().map(|address| address.ip());
+        match self.tokens.exchange(&request.get_ref().token, peer).await {
             Ok(assertion) => Ok(Response::new(ExchangeTokenResponse {
                 assertion,
                 expires_in_seconds: i32::try_from(ASSERTION_SECONDS).unwrap_or(0),
             })),
             Err(error) => {
                 tracing::warn!("token refused: {error}");
-                let reason = match error {
-                    TokenError::Wrong => Reason::CallerUnknown,
-                    TokenError::TooManyWrong => Reason::LoginThrottled,
+                let reason = match &error {
+                    ExchangeError::Refused(TokenError::Wrong) => Reason::CallerUnknown,
+                    ExchangeError::Refused(TokenError::TooManyWrong) => Reason::LoginThrottled,
+                    ExchangeError::Account(status) => return Err(failure::status(temporary_reason(status))),
+                    ExchangeError::Store(_) => return Err(failure::status(Reason::Unavailable)),
                 };
                 Err(failure::status_with(reason, error.to_string()))
             }

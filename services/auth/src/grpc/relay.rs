@@ -4,7 +4,10 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::Stream;
 use postern_mail::{Reason, Verdict};
-use postern_mesh::{failure, shutdown::Shutdown};
+use postern_mesh::{client::MeshChannel, failure, identity::Caller, shutdown::Shutdown};
+use postern_proto::account::v1::{
+    AuditEntry, RecordAuditEntryRequest, audit_service_client::AuditServiceClient,
+};
 use postern_proto::auth::v1::{
     CheckRelayRequest, CheckRelayResponse, ListGrantsRequest, ListGrantsResponse, Revocation, RevocationBeat,
     RevokeGrantRequest, RevokeGrantResponse, WatchRevocationsRequest, WatchRevocationsResponse,
@@ -36,7 +39,41 @@ pub(crate) struct RelayFace {
     pub(crate) desk: Arc<RelayDesk>,
     pub(crate) grants: GrantList,
     pub(crate) revocations: Revocations,
+    pub(crate) audit: AuditServiceClient<MeshChannel>,
     pub(crate) shutdown: Shutdown,
+}
+
+impl RelayFace {
+    /// Writes a revocation into the audit in its doer's name. It is done already: when the audit is away, the log has it.
+    async fn record(&self, caller: &Caller, revoked: &RevokeGrantRequest) {
+        let name = if revoked.login.is_empty() { &revoked.peer_ip } else { &revoked.login };
+        let entry = AuditEntry {
+            actor_role: caller.role.as_str().to_owned(),
+            actor: caller.subject.clone(),
+            peer_ip: caller.peer.map(|peer| peer.to_string()).unwrap_or_default(),
+            customer: caller.customer.clone(),
+            kind: "grant".to_owned(),
+            name: name.clone(),
+            action: "revoke".to_owned(),
+            before_json: serde_json::to_string(revoked).unwrap_or_default(),
+            ..AuditEntry::default()
+        };
+        let request = RecordAuditEntryRequest { entry: Some(entry), mailbox_id: 0 };
+        if let Err(status) = self.audit.clone().record_audit_entry(request).await {
+            tracing::error!(
+                actor = caller.subject,
+                error = status.message(),
+                "a revocation is not in the audit"
+            );
+        }
+    }
+}
+
+/// Who calls, and with what. The guard lets nobody through without saying who it is.
+fn opened<T>(request: Request<T>) -> Result<(Caller, T), Status> {
+    let (_, mut extensions, message) = request.into_parts();
+    let caller = extensions.remove::<Caller>().ok_or_else(|| failure::status(Reason::CallerUnknown))?;
+    Ok((caller, message))
 }
 
 #[tonic::async_trait]
@@ -64,9 +101,9 @@ impl RelayService for RelayFace {
         &self,
         request: Request<ListGrantsRequest>,
     ) -> Result<Response<ListGrantsResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = opened(request)?;
         let page = async {
-            let filter = self.grants.filter(&request.login, &request.peer_ip).await?;
+            let filter = self.grants.filter(&caller, &request.login, &request.peer_ip).await?;
             self.grants.page(&filter, request.page_size, &request.page_token).await
         };
         let (grants, next_page_token) = page.await.map_err(|error| list_failure(&error))?;
@@ -77,14 +114,17 @@ impl RelayService for RelayFace {
         &self,
         request: Request<RevokeGrantRequest>,
     ) -> Result<Response<RevokeGrantResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = opened(request)?;
         let revoked = async {
-            let filter = self.grants.filter(&request.login, &request.peer_ip).await?;
+            let filter = self.grants.filter(&caller, &request.login, &request.peer_ip).await?;
             let count = self.grants.revoke(&filter).await?;
             tracing::info!(?filter, count, "grants revoked");
             Ok(count)
         };
         let count = revoked.await.map_err(|error| list_failure(&error))?;
+        if count > 0 {
+            self.record(&caller, &request).await;
+        }
         Ok(Response::new(RevokeGrantResponse { revoked_count: i32::try_from(count).unwrap_or(i32::MAX) }))
     }
 
