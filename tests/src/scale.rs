@@ -134,7 +134,8 @@ impl Crowd {
                 "{address}: {outcome:?} is wrong"
             );
             let begin = Instant::now();
-            let identity = client.lookup_login(LookupLoginRequest { login: address.clone(), for_panel: false }).await?;
+            let identity =
+                client.lookup_login(LookupLoginRequest { login: address.clone(), for_panel: false }).await?;
             looked_up.push(begin.elapsed());
             let found = identity.into_inner().identity.map(|identity| identity.login);
             anyhow::ensure!(found == exists.then_some(address), "{found:?} is wrong");

@@ -201,8 +201,12 @@ impl RelayDesk {
     }
 
     /// Whether this hour's budgets have room for the question's recipients; nothing is counted.
-    pub(crate) async fn has_room(&self, question: &RelayQuestion, mailbox_id: i64) -> Result<(), RelayError> {
-        self.count(question, mailbox_id, true).await
+    pub(crate) async fn has_room(
+        &self,
+        question: &RelayQuestion,
+        mailbox: &MailboxIdentity,
+    ) -> Result<(), RelayError> {
+        self.count(question, mailbox, true).await
     }
 
     async fn by_login(

@@ -109,7 +109,7 @@ impl Explainer {
                 if !by_login {
                     way.smtp("MAIL (submission)", &Reply::sender_ok());
                 }
-                match self.desk.has_room(asked, permission.mailbox.mailbox_id).await {
+                match self.desk.has_room(asked, &permission.mailbox).await {
                     _ if !place.needs_relay() => way.smtp("RCPT", &Reply::recipient_ok()),
                     Ok(()) => {
                         way.passed("budget-left", "the hour's sending limit is not reached");
