@@ -13,7 +13,7 @@ TARGET_FOLDER := $(or $(CARGO_TARGET_DIR),target)
 BUILT := $(TARGET_FOLDER)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
 STORES := postgresql redis-server
-MAIL_PROGRAMS := curl swaks msmtp mpop fetchmail python3
+MAIL_PROGRAMS := curl swaks msmtp mpop fetchmail python3 python3-venv
 
 .PHONY: help up test bench faults scale contract check fmt clean stores mail-programs
 

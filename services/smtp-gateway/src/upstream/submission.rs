@@ -25,8 +25,9 @@ const COMMIT_WITHIN_MILLIS: u32 = 40_000;
 const FRAMES_WAITING_MAX: usize = 1;
 
 /// What delivery may say for good (PROMISES.md, promise 2, submission.proto).
-const REASONS_OF_DELIVERY: [Reason; 11] = [
+const REASONS_OF_DELIVERY: [Reason; 12] = [
     Reason::NoSuchMailbox,
+    Reason::PostingNotPermitted,
     Reason::MailLoop,
     Reason::BadContent,
     Reason::MessageTooLarge,
