@@ -117,7 +117,10 @@ async fn the_demo_stands_works_and_comes_back_with_its_data() -> anyhow::Result<
 
 /// The operator's commands find doors and token in the data folder by themselves.
 async fn operator_commands(home: &Path, offset: u16) -> anyhow::Result<()> {
+    let own_password = home.join("own-password");
+    std::fs::write(&own_password, format!("{DEMO_PASSWORD}\n"))?;
     let environment = BTreeMap::from([
+        ("POSTERN_PASSWORD_FILE".to_owned(), own_password.display().to_string()),
         ("POSTERN_HOME".to_owned(), home.join("house").display().to_string()),
         ("POSTERN_PORT_OFFSET".to_owned(), offset.to_string()),
     ]);
@@ -146,6 +149,51 @@ async fn operator_commands(home: &Path, offset: u16) -> anyhow::Result<()> {
         (&["lock", "list"], "", 0, ""),
         (&["queue", "list"], "", 0, ""),
         (&["customer", "list", "--json"], "", 0, "\"customers\""),
+        (&["customer", "add", "other", "--password-stdin"], "long enough", 0, "other"),
+        (&["token", "add", "--role", "support", "--name", "t", "--scope", "*:read"], "", 0, "pst_"),
+        (
+            &["token", "add", "--role", "customer", "--name", "t", "--scope", "*:read"],
+            "",
+            1,
+            "token.customer",
+        ),
+        (&["token", "list"], "", 0, "support"),
+        (&["token", "revoke", "999999"], "", 1, "no API token"),
+        (&["app-password", "add", "user@homepage.test", "--protocol", "pop3", "--name", "n"], "", 0, "pop3"),
+        (&["app-password", "list", "user@homepage.test"], "", 0, "pop3"),
+        (&["app-password", "remove", "user@homepage.test", "999999"], "", 1, ""),
+        (&["limits", "set", "homepage", "--mailboxes", "50", "--storage", "20G"], "", 0, "21474836480"),
+        (&["limits", "set", "homepage", "--storage", "none"], "", 0, "50"),
+        (&["limits", "set", "homepage", "--storage", "much"], "", 2, "none"),
+        (&["limits", "show", "homepage"], "", 0, "50"),
+        (
+            &["audit", "list", "--kind", "forward", "--action", "delete", "--since", "1d"],
+            "",
+            0,
+            "a@homepage.test",
+        ),
+        (&["audit", "restore", "999999"], "", 1, ""),
+        (&["--as", "homepage", "limits", "show", "homepage"], "", 0, "50"),
+        (&["--as", "homepage", "limits", "show", "other"], "", 1, "not found"),
+        (&["--as", "homepage", "limits", "set", "homepage", "--mailboxes", "60"], "", 1, ""),
+        (&["--as", "homepage", "--password-stdin", "limits", "show", "homepage"], "wrong\n", 1, ""),
+        // The own password is the first line, what the command reads follows.
+        (
+            &[
+                "--as",
+                "homepage",
+                "--password-stdin",
+                "account",
+                "add",
+                "own@homepage.test",
+                "--password-stdin",
+            ],
+            "postern-demo\nlong enough",
+            0,
+            "own@homepage.test",
+        ),
+        (&["account", "remove", "own@homepage.test"], "", 0, ""),
+        (&["--password-stdin", "customer", "list"], "x", 2, "--as"),
         (&["frobnicate"], "", 2, ""),
     ];
     for (arguments, stdin, code, said) in table {

@@ -3,7 +3,9 @@
 //! Exit codes: 0 answered, 1 refused, 2 usage, 75 try later.
 
 mod account;
+mod app_password;
 mod apply;
+mod audit;
 mod autoresponder;
 mod customer;
 mod default_address;
@@ -16,6 +18,7 @@ mod failure;
 mod forward;
 mod grant;
 mod import;
+mod limits;
 mod list;
 mod list_member;
 mod lock;
@@ -24,6 +27,7 @@ mod operator;
 mod password;
 mod queue;
 mod table;
+mod token;
 
 use clap::Subcommand;
 
@@ -73,6 +77,18 @@ pub enum Noun {
     /// Why something happens, and what to do
     #[command(subcommand)]
     Explain(explain::ExplainCommand),
+    /// Tokens for tools
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Second passwords of a box, each for one mail program
+    #[command(subcommand)]
+    AppPassword(app_password::AppPasswordCommand),
+    /// How much of everything a customer may have, and has
+    #[command(subcommand)]
+    Limits(limits::LimitsCommand),
+    /// Who changed what and when; brings back what was removed
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     Export(export::Export),
     Apply(apply::Apply),
 }
@@ -84,23 +100,34 @@ impl Noun {
     /// Refused, try later, or usage; each with its exit code.
     pub async fn run(self, reach: &Reach) -> Result<(), Failure> {
         let operator = Operator::connect(reach).await?;
+        let done = self.run_as(&operator).await;
+        // The deed was done or not, whatever becomes of the session: it ends by itself too.
+        operator.leave().await;
+        done
+    }
+
+    async fn run_as(self, operator: &Operator) -> Result<(), Failure> {
         match self {
-            Self::Customer(command) => command.run(&operator).await,
-            Self::Domain(command) => command.run(&operator).await,
-            Self::Account(command) => command.run(&operator).await,
-            Self::Forward(command) => command.run(&operator).await,
-            Self::List(command) => command.run(&operator).await,
-            Self::Autoresponder(command) => command.run(&operator).await,
-            Self::DefaultAddress(command) => command.run(&operator).await,
-            Self::Mailbox(command) => command.run(&operator).await,
-            Self::Import(args) => args.run(&operator).await,
-            Self::ExportMail(args) => args.run(&operator).await,
-            Self::Lock(command) => command.run(&operator).await,
-            Self::Grant(command) => command.run(&operator).await,
-            Self::Queue(command) => command.run(&operator).await,
-            Self::Explain(command) => command.run(&operator).await,
-            Self::Export(command) => command.run(&operator).await,
-            Self::Apply(command) => command.run(&operator).await,
+            Self::Customer(command) => command.run(operator).await,
+            Self::Domain(command) => command.run(operator).await,
+            Self::Account(command) => command.run(operator).await,
+            Self::Forward(command) => command.run(operator).await,
+            Self::List(command) => command.run(operator).await,
+            Self::Autoresponder(command) => command.run(operator).await,
+            Self::DefaultAddress(command) => command.run(operator).await,
+            Self::Mailbox(command) => command.run(operator).await,
+            Self::Import(args) => args.run(operator).await,
+            Self::ExportMail(args) => args.run(operator).await,
+            Self::Lock(command) => command.run(operator).await,
+            Self::Grant(command) => command.run(operator).await,
+            Self::Queue(command) => command.run(operator).await,
+            Self::Explain(command) => command.run(operator).await,
+            Self::Token(command) => command.run(operator).await,
+            Self::AppPassword(command) => command.run(operator).await,
+            Self::Limits(command) => command.run(operator).await,
+            Self::Audit(command) => command.run(operator).await,
+            Self::Export(command) => command.run(operator).await,
+            Self::Apply(command) => command.run(operator).await,
         }
     }
 }

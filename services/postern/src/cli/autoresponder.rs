@@ -138,7 +138,7 @@ impl AutoresponderCommand {
 }
 
 /// `90m`, `12h`, `7d`.
-fn seconds(text: &str) -> Result<i64, String> {
+pub(super) fn seconds(text: &str) -> Result<i64, String> {
     let wrong = || "as in 90m, 12h or 7d".to_owned();
     let unit = text.chars().last().ok_or_else(wrong)?;
     let count: i64 = text.strip_suffix(unit).and_then(|count| count.parse().ok()).ok_or_else(wrong)?;

@@ -1,4 +1,6 @@
 //! The way to the services: doors and operator token are found in the data folder, or named by the environment.
+//!
+//! Who is no operator shows an API token, or with `--as` the own login and password: a session, ended with the command.
 
 use std::{
     fmt::Display,
@@ -9,10 +11,13 @@ use std::{
 
 use clap::Args;
 use postern_mesh::client::MeshChannel;
-use postern_proto::auth::v1::{ExchangeTokenRequest, login_service_client::LoginServiceClient};
+use postern_proto::auth::v1::{
+    CreatePanelSessionRequest, DeletePanelSessionRequest, ExchangeTokenRequest,
+    login_service_client::LoginServiceClient, panel_session_service_client::PanelSessionServiceClient,
+};
 use serde::Serialize;
 
-use super::Failure;
+use super::{Failure, password};
 use crate::home::{Doors, Home};
 
 /// Options of every operator command.
@@ -47,6 +52,26 @@ pub struct Reach {
         hide_short_help = true
     )]
     pub operator_token_file: Option<PathBuf>,
+
+    /// Act as a customer or the user of a mailbox, with their own password: asked for at the terminal, or from
+    /// `--password-stdin` before the command, or from a file (POSTERN_API_TOKEN holds an API token, for tools)
+    #[arg(long = "as", global = true, value_name = "LOGIN")]
+    pub own_login: Option<String>,
+
+    /// With --as: the first line of standard input is the own password; what follows it is the command's
+    // Not global: after a command the same words mean the password that the command sets.
+    #[arg(long = "password-stdin")]
+    pub own_password_stdin: bool,
+
+    /// With --as: file that holds the own password (one line end at its end is not part of it)
+    #[arg(
+        long = "own-password-file",
+        global = true,
+        env = "POSTERN_PASSWORD_FILE",
+        value_name = "FILE",
+        hide_short_help = true
+    )]
+    pub own_password_file: Option<PathBuf>,
 }
 
 impl Reach {
@@ -71,11 +96,14 @@ impl Reach {
         })
     }
 
+    /// An API token wins over the operator token: who named it wants to be no more than it says.
     fn token(&self) -> Result<String, Failure> {
-        if let Ok(token) = std::env::var("POSTERN_OPERATOR_TOKEN")
-            && !token.is_empty()
-        {
-            return Ok(token);
+        for name in ["POSTERN_API_TOKEN", "POSTERN_OPERATOR_TOKEN"] {
+            if let Ok(token) = std::env::var(name)
+                && !token.is_empty()
+            {
+                return Ok(token);
+            }
         }
         let file =
             self.operator_token_file.clone().unwrap_or_else(|| Home::at(&self.home).operator_token_file());
@@ -84,15 +112,48 @@ impl Reach {
         })?;
         Ok(text.trim().to_owned())
     }
+
+    /// The own password of who acts as themselves.
+    fn own_password(&self, login: &str) -> Result<String, Failure> {
+        if self.own_password_stdin {
+            return password::first_line();
+        }
+        let Some(file) = &self.own_password_file else { return password::own(login) };
+        let text = fs::read_to_string(file).map_err(|e| {
+            Failure::Usage(format!("the own password cannot be read: {}: {e}", file.display()))
+        })?;
+        Ok(password::without_line_end(&text).to_owned())
+    }
+
+    /// With `--as`: the token of a session that the own password opens.
+    async fn own_session(&self, auth: &MeshChannel) -> Result<Option<String>, Failure> {
+        let Some(login) = &self.own_login else {
+            if self.own_password_stdin {
+                return Err(Failure::Usage(
+                    "--password-stdin before the command is the own password: it needs --as".to_owned(),
+                ));
+            }
+            return Ok(None);
+        };
+        let request = CreatePanelSessionRequest {
+            login: login.clone(),
+            password: self.own_password(login)?.into_bytes().into(),
+            peer_ip: String::new(),
+        };
+        let answer = PanelSessionServiceClient::new(auth.clone()).create_panel_session(request).await?;
+        Ok(Some(answer.into_inner().token))
+    }
 }
 
-/// An operator who has shown the token.
+/// Who has shown a token, or opened a session with the own password: an operator, unless said otherwise.
 #[derive(Debug)]
 pub(super) struct Operator {
     pub(super) account: MeshChannel,
     pub(super) auth: MeshChannel,
     pub(super) delivery: MeshChannel,
     pub(super) json: bool,
+    /// Of `--as`: ends with the command.
+    session: Option<String>,
 }
 
 impl Operator {
@@ -101,7 +162,9 @@ impl Operator {
         let connect =
             |url: &str| MeshChannel::connect_unsigned(url).map_err(|e| Failure::Usage(e.to_string()));
         let auth = connect(&doors.auth)?;
-        let request = ExchangeTokenRequest { token: reach.token()? };
+        let session = reach.own_session(&auth).await?;
+        let token = session.clone().map_or_else(|| reach.token(), Ok)?;
+        let request = ExchangeTokenRequest { token };
         let answer = LoginServiceClient::new(auth.clone()).exchange_token(request).await?.into_inner();
         let signed = |channel: MeshChannel| channel.with_assertion(answer.assertion.clone());
         Ok(Self {
@@ -109,7 +172,21 @@ impl Operator {
             auth: signed(auth),
             delivery: signed(connect(&doors.delivery)?),
             json: reach.json,
+            session,
         })
+    }
+
+    /// Ends the session of `--as`; one that cannot be ended now ends by itself.
+    pub(super) async fn leave(&self) {
+        let Some(token) = &self.session else { return };
+        let request = DeletePanelSessionRequest { token: token.clone() };
+        let mut sessions = PanelSessionServiceClient::new(self.auth.clone());
+        // Not found: a change of the own password has ended it already.
+        if let Err(status) = sessions.delete_panel_session(request).await
+            && status.code() != tonic::Code::NotFound
+        {
+            eprintln!("postern: the session could not be ended, it ends by itself in half an hour: {status}");
+        }
     }
 
     /// Prints an answer: the JSON of it, or what `text` makes of it for people.

@@ -1,6 +1,6 @@
 //! A password from a prompt or from standard input; never from an argument, which others can read in the process list.
 
-use std::io::{IsTerminal as _, Read as _, stdin};
+use std::io::{BufRead as _, IsTerminal as _, Read as _, stdin};
 
 use clap::Args;
 use postern_mail::limits::PASSWORD_MAX_BYTES;
@@ -46,16 +46,40 @@ fn from_stdin() -> Result<String, Failure> {
     Ok(without_line_end(&text).to_owned())
 }
 
+/// The own password in the first line; the rest stays for the command, which reads through the same buffer.
+pub(super) fn first_line() -> Result<String, Failure> {
+    let mut line = String::new();
+    stdin()
+        .lock()
+        .take(INPUT_MAX_BYTES)
+        .read_line(&mut line)
+        .map_err(|e| Failure::Usage(format!("the own password cannot be read from standard input: {e}")))?;
+    Ok(without_line_end(&line).to_owned())
+}
+
+/// The own password of who acts as themselves, asked for once.
+pub(super) fn own(login: &str) -> Result<String, Failure> {
+    if !stdin().is_terminal() {
+        return Err(Failure::Usage(
+            "no terminal to ask for the own password at: use --password-stdin before the command, or name \
+             POSTERN_PASSWORD_FILE"
+                .to_owned(),
+        ));
+    }
+    ask(format!("password of {login}: "))
+}
+
+fn ask(prompt: String) -> Result<String, Failure> {
+    rpassword::prompt_password(prompt)
+        .map_err(|e| Failure::Usage(format!("the terminal cannot be read: {e}")))
+}
+
 fn from_prompt(whose: &str) -> Result<String, Failure> {
     if !stdin().is_terminal() {
         return Err(Failure::Usage(
             "no terminal to ask for the password at: use --password-stdin".to_owned(),
         ));
     }
-    let ask = |prompt: String| {
-        rpassword::prompt_password(prompt)
-            .map_err(|e| Failure::Usage(format!("the terminal cannot be read: {e}")))
-    };
     let password = ask(format!("new password for {whose}: "))?;
     if password != ask("once more: ".to_owned())? {
         return Err(Failure::Usage("these are two different passwords".to_owned()));
@@ -63,7 +87,7 @@ fn from_prompt(whose: &str) -> Result<String, Failure> {
     Ok(password)
 }
 
-fn without_line_end(text: &str) -> &str {
+pub(super) fn without_line_end(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
 }
