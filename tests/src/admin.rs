@@ -45,7 +45,7 @@ impl Admin {
         let mesh = MeshSettings::with_key(MeshKey::from_hex(mesh_key)?);
         let connect = |url: &str| -> anyhow::Result<MeshChannel> {
             let channel = MeshChannel::connect(url, "tests", &mesh)?;
-            Ok(channel.with_assertion(mesh.mesh_key.assertion(&Caller::new("tests", Role::Operator))))
+            Ok(channel.with_caller(Caller::new("tests", Role::Operator)))
         };
         let (account, auth, delivery) = (connect(account)?, connect(auth)?, connect(delivery)?);
         Ok(Self { account, auth, delivery, mesh_key: mesh.mesh_key })

@@ -329,7 +329,6 @@ fn login_identity(row: &PgRow) -> Result<LoginIdentity, sqlx::Error> {
         app_passwords: app_passwords(row)?,
         plaintext_login: row.try_get("plaintext_login")?,
         domain,
-        ..LoginIdentity::default()
     })
 }
 

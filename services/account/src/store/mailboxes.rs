@@ -251,7 +251,6 @@ fn mailbox(row: &PgRow) -> Result<Mailbox, sqlx::Error> {
         create_time: timestamp(row, "create_micros")?,
         update_time: timestamp(row, "update_micros")?,
         etag: etag(row.try_get("revision")?),
-        ..Mailbox::default()
     })
 }
 

@@ -41,7 +41,7 @@ async fn every_no_looks_the_same() {
         ("", "sesame-1"),
         ("a b\0c", "sesame-1"),
         (long.as_str(), "sesame-1"),
-        ("second@homepage.test", "sesame-2"),
+        ("second@homepage.test", "not sesame-2"),
         ("user@other.test", "sesame-3"),
     ] {
         let status = auth.pop3(login, password, HOME).await.unwrap_err();
@@ -50,6 +50,21 @@ async fn every_no_looks_the_same() {
     }
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");
+}
+
+#[tokio::test]
+async fn only_the_right_password_hears_of_a_suspension() {
+    let (redis, directory) = (PrivateRedis::start(), directory());
+    directory.edit_box(2, |entry| entry.login.state = ActivityState::Suspended.into());
+    let auth = Replica::open(&redis, &directory, &["--limit-failed-logins-network", "0"]).await;
+    for (password, reason) in [
+        ("sesame-2", Reason::AccountSuspended),
+        ("sesame-1", Reason::BadCredentials),
+        ("", Reason::BadCredentials),
+    ] {
+        let status = auth.pop3("second@homepage.test", password, HOME).await.unwrap_err();
+        assert_eq!(postern_mesh::failure::reason_of(&status), reason, "{password}");
+    }
 }
 
 #[tokio::test]
