@@ -130,6 +130,9 @@ mod tests {
         check(&Document { customer: "a".to_owned(), domains: vec![domain] })
     }
 
+    /// Spoils a domain with a mailbox or a list of some name.
+    type Edit = fn(&mut DomainSettings, &dyn Fn(&str) -> MailboxSettings, &dyn Fn(&str) -> ListSettings);
+
     #[test]
     fn doubles_shadows_strangers_and_loops_are_refused_with_their_names() {
         let mailbox = |address: &str| MailboxSettings { address: address.to_owned(), ..Default::default() };
@@ -142,11 +145,7 @@ mod tests {
             }),
             Ok(())
         );
-        let wrong = |edit: fn(
-            &mut DomainSettings,
-            &dyn Fn(&str) -> MailboxSettings,
-            &dyn Fn(&str) -> ListSettings,
-        )| { checked(|d| edit(d, &mailbox, &list)).expect_err("wrong") };
+        let wrong = |edit: Edit| checked(|d| edit(d, &mailbox, &list)).expect_err("wrong");
         for (error, words) in [
             (
                 wrong(|d, m, _| d.mailboxes = vec![m("x@a.test"), m("X@A.test")]),
