@@ -146,14 +146,21 @@ pub(crate) async fn add(
 
 /// Begins a write to what stands at an address. A mailbox user writes at the own address only.
 pub(crate) async fn enter_address(tx: &mut Tx, address: &EmailAddress) -> Result<DomainChange, AccountError> {
+    // Before the domain is asked: whether it is hosted is no mailbox user's business. And again under its lock.
+    refuse_others(tx, address).await?;
     let change = versions::enter(tx, address.domain()).await?;
+    refuse_others(tx, address).await?;
+    Ok(change)
+}
+
+async fn refuse_others(tx: &mut Tx, address: &EmailAddress) -> Result<(), AccountError> {
     if tx.caller.role == Role::Mailbox {
         let own = mailboxes::id_in(tx, &address.canonical().to_string()).await?;
         if own != Some(tx.caller.mailbox_id) {
             return Err(AccountError::NotFound(format!("there is nothing of yours at {address}")));
         }
     }
-    Ok(change)
+    Ok(())
 }
 
 fn deed<'d>(change: &'d DomainChange, forward: &'d Forward, action: &'static str) -> Deed<'d> {
