@@ -216,6 +216,23 @@ impl Admin {
         self.account.clone()
     }
 
+    /// The way to the service of this RPC as somebody; `None`: without an assertion.
+    pub fn channel_as(&self, path: &str, caller: Option<&Caller>) -> MeshChannel {
+        // A line end cannot be in a header: such an assertion is not sent.
+        let assertion = caller.map_or_else(|| "\n".to_owned(), |caller| self.mesh_key.assertion(caller));
+        self.channel_with(path, assertion)
+    }
+
+    /// The way to the service of this RPC with an assertion of the test's own.
+    pub fn channel_with(&self, path: &str, assertion: String) -> MeshChannel {
+        let channel = match path {
+            path if path.starts_with("/postern.auth.") => &self.auth,
+            path if path.starts_with("/postern.delivery.") => &self.delivery,
+            _ => &self.account,
+        };
+        channel.with_assertion(assertion)
+    }
+
     /// ExplainService.
     pub fn explain(&self) -> ExplainServiceClient<MeshChannel> {
         ExplainServiceClient::new(self.auth.clone())

@@ -7,6 +7,7 @@ pub mod journal;
 pub mod platform;
 pub mod pop3;
 pub mod process;
+pub mod raw;
 pub mod scale;
 pub mod smtp;
 
