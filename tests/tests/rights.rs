@@ -365,7 +365,8 @@ struct Person {
 }
 
 struct House {
-    platform: Platform,
+    /// Its services end with it.
+    _platform: Platform,
     admin: Admin,
     database: PgPool,
     pool: DescriptorPool,
@@ -448,8 +449,16 @@ async fn house() -> anyhow::Result<House> {
     let session = Pop3::login(platform.pop3(0), "victim@rival.test", PASSWORD).await?;
     let pool = DescriptorPool::decode(postern_proto::DESCRIPTORS)?;
     let (rival, secrets) = (Things::new(Vec::new()), vec![PASSWORD.to_owned(), CANARY.to_owned()]);
-    let mut house =
-        House { platform, admin, database, pool, _world: world, rival, _session: session, secrets };
+    let mut house = House {
+        _platform: platform,
+        admin,
+        database,
+        pool,
+        _world: world,
+        rival,
+        _session: session,
+        secrets,
+    };
     house.rival = furnish(&mut house, victim).await?;
     Ok(house)
 }
