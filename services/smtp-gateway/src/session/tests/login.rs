@@ -85,7 +85,8 @@ fn in_clear_text_the_domain_is_asked_where_the_site_leaves_it_to_domains() {
             talk.event(Event::TlsEstablished("TLSv1.3".into()));
             talk.says("EHLO c.test");
         }
-        talk.says("AUTH PLAIN AHUAcmlnaHQ=");
+        talk.says("AUTH PLAIN");
+        talk.event(Event::SaslLine(b"AHUAcmlnaHQ=".to_vec()));
         let Next::Ask(Question::Login { clear_text: asked, .. }) = &talk.next else { panic!("asks") };
         assert_eq!(*asked, clear_text, "by domain {plaintext_by_domain}, TLS {tls}");
         let refused = talk.event(Event::LoginAnswered(Err(Reason::EncryptionRequired)));
