@@ -301,9 +301,16 @@ fn p_41_p_42_p_43_r0_what_a_login_may_hear() {
     for reason in Reason::ALL {
         let said = Table::new().attempt(*reason).1;
         let permanent = said.starts_with("-ERR [AUTH]") || said.starts_with("-ERR [SYS/PERM]");
-        assert!(said.starts_with("-ERR ["), "without a code it would be a wrong password: {said}");
-        let typed =
-            [Reason::BadCredentials, Reason::TooManyFailures, Reason::MailboxRemoved, Reason::MessageDamaged];
+        // P-30: the password was not looked at.
+        let coded = said.starts_with("-ERR [") || *reason == Reason::EncryptionRequired;
+        assert!(coded, "without a code it would be a wrong password: {said}");
+        let typed = [
+            Reason::BadCredentials,
+            Reason::AccountSuspended,
+            Reason::TooManyFailures,
+            Reason::MailboxRemoved,
+            Reason::MessageDamaged,
+        ];
         assert_eq!(permanent, typed.contains(reason), "{reason:?}: {said}");
     }
     assert!(Table::new().attempt(Reason::LoginThrottled).1.starts_with("-ERR [LOGIN-DELAY] "));
