@@ -8,19 +8,17 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context as _;
-use bytes::{Buf as _, BufMut as _, Bytes};
+use bytes::Bytes;
 use postern_mesh::access::{self, Area, Shape};
 use postern_tests::{
     admin::Admin,
     dns::World,
     platform::{Blueprint, Platform},
+    raw::Octets,
 };
 use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor};
 use serde_json::{Value, json};
-use tonic::{
-    Code, Request, Status,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-};
+use tonic::{Code, Request, Status};
 
 /// Good requests, in an order in which each of them can be done.
 fn good_requests() -> Vec<(&'static str, Value)> {
@@ -210,44 +208,6 @@ fn with(value: &Value, path: &[String], text: &str) -> Value {
         *place = Value::String(text.to_owned());
     }
     changed
-}
-
-/// Encoded messages as they are: the test makes them by descriptor.
-#[derive(Clone, Copy, Default)]
-struct Octets;
-
-impl Codec for Octets {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Octets {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Octets {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
 }
 
 struct Call {
