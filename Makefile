@@ -27,7 +27,7 @@ up: stores ## Build, and run the whole house with a demo customer until Ctrl-C (
 test: stores mail-programs ## Run everything that must hold
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) build --workspace --bins
+	$(CARGO) build --workspace --all-targets
 	$(CARGO) test --workspace
 
 bench: stores ## Measure messages, polls, reads and relay, by sessions and sizes, for both shapes

@@ -335,7 +335,19 @@ impl Platform {
 
     /// Runs the `postern` command as an operator would; returns exit code, stdout and stderr.
     pub async fn postern(&self, arguments: &[&str], stdin: &str) -> anyhow::Result<(i32, String, String)> {
-        run(&crate::process::binary_folder()?.join("postern"), arguments, &self.environment, stdin).await
+        self.postern_with(&[], arguments, stdin).await
+    }
+
+    /// The same with more in its environment.
+    pub async fn postern_with(
+        &self,
+        more: &[(&str, &str)],
+        arguments: &[&str],
+        stdin: &str,
+    ) -> anyhow::Result<(i32, String, String)> {
+        let mut environment = self.environment.clone();
+        environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        run(&crate::process::binary_folder()?.join("postern"), arguments, &environment, stdin).await
     }
 
     /// A folder of the test's own.

@@ -157,6 +157,12 @@ async fn operator_commands(home: &Path, offset: u16) -> anyhow::Result<()> {
             1,
             "token.customer",
         ),
+        (
+            &["--as", "homepage", "token", "add", "--role", "customer", "--name", "o", "--scope", "*:read"],
+            "",
+            0,
+            "pst_",
+        ),
         (&["token", "list"], "", 0, "support"),
         (&["token", "revoke", "999999"], "", 1, "no API token"),
         (&["app-password", "add", "user@homepage.test", "--protocol", "pop3", "--name", "n"], "", 0, "pop3"),

@@ -34,7 +34,11 @@ impl ApiTokenService for ApiTokens {
         request: Request<CreateApiTokenRequest>,
     ) -> Result<Response<CreateApiTokenResponse>, Status> {
         let (caller, request) = opened(request)?;
-        let new = new_token(present("token", request.token)?, Timestamp::now().as_second())?;
+        let mut token = present("token", request.token)?;
+        if token.customer.is_empty() && token.role() == TokenRole::Customer {
+            token.customer.clone_from(&caller.customer);
+        }
+        let new = new_token(token, Timestamp::now().as_second())?;
         let (token, secret) = self.0.create_api_token(&caller, new).await?;
         Ok(Response::new(CreateApiTokenResponse { token: Some(token), secret }))
     }

@@ -45,7 +45,7 @@ pub(crate) struct RelayFace {
 
 impl RelayFace {
     /// Writes a revocation into the audit in its doer's name. It is done already: when the audit is away, the log has it.
-    async fn record(&self, caller: &Caller, revoked: &RevokeGrantRequest) {
+    async fn record(&self, caller: &Caller, revoked: &RevokeGrantRequest, mailbox_id: Option<i64>) {
         let name = if revoked.login.is_empty() { &revoked.peer_ip } else { &revoked.login };
         let entry = AuditEntry {
             actor_role: caller.role.as_str().to_owned(),
@@ -58,7 +58,7 @@ impl RelayFace {
             before_json: serde_json::to_string(revoked).unwrap_or_default(),
             ..AuditEntry::default()
         };
-        let request = RecordAuditEntryRequest { entry: Some(entry), mailbox_id: 0 };
+        let request = RecordAuditEntryRequest { entry: Some(entry), mailbox_id: mailbox_id.unwrap_or(0) };
         if let Err(status) = self.audit.clone().record_audit_entry(request).await {
             tracing::error!(
                 actor = caller.subject,
@@ -119,11 +119,11 @@ impl RelayService for RelayFace {
             let filter = self.grants.filter(&caller, &request.login, &request.peer_ip).await?;
             let count = self.grants.revoke(&filter).await?;
             tracing::info!(?filter, count, "grants revoked");
-            Ok(count)
+            Ok((count, filter.mailbox_id))
         };
-        let count = revoked.await.map_err(|error| list_failure(&error))?;
+        let (count, mailbox_id) = revoked.await.map_err(|error| list_failure(&error))?;
         if count > 0 {
-            self.record(&caller, &request).await;
+            self.record(&caller, &request, mailbox_id).await;
         }
         Ok(Response::new(RevokeGrantResponse { revoked_count: i32::try_from(count).unwrap_or(i32::MAX) }))
     }
