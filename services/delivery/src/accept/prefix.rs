@@ -6,6 +6,8 @@ use jiff::{Timestamp, tz::TimeZone};
 use postern_mail::{MessageId, PeerIp, ReversePath};
 use postern_proto::delivery::v1::Envelope;
 
+use crate::content::Found;
+
 /// What a mailbox's copy begins with: exactly one Return-Path, made at final delivery (RFC 5321 section 4.4), and the
 /// address by which the copy came, which stops loops.
 #[must_use]
@@ -38,6 +40,19 @@ pub fn received_field(envelope: &Envelope, id: MessageId, peer: Option<PeerIp>, 
     }
     let _ = write!(field, ";\r\n\t{}\r\n", date(now));
     field
+}
+
+/// What a message of a mail program must have and this one has not (RFC 6409 sections 8.2 and 8.3).
+#[must_use]
+pub fn missing_fields(found: &Found, id: MessageId, mail_host: &str, now: Timestamp) -> String {
+    let mut fields = String::new();
+    if !found.has_date {
+        let _ = write!(fields, "Date: {}\r\n", date(now));
+    }
+    if !found.has_message_id {
+        let _ = write!(fields, "Message-ID: <{id}@{mail_host}>\r\n");
+    }
+    fields
 }
 
 /// The trace field of a message that begins here, or of a copy that is made here.

@@ -135,6 +135,12 @@ impl Ingest {
         }
     }
 
+    /// Begins a message that a mail program submits.
+    #[must_use]
+    pub fn submitted(id: MessageId, blobs: &Blobs, budget: &Budget, limits: IngestLimits) -> Self {
+        Self { scan: Some(HeaderScan::of_submission()), ..Self::begin(id, blobs, budget, limits) }
+    }
+
     /// Begins a message that was received elsewhere, or long ago: its header is not looked at, nothing is taken out.
     #[must_use]
     pub fn verbatim(id: MessageId, blobs: &Blobs, budget: &Budget, limits: IngestLimits) -> Self {

@@ -1,7 +1,8 @@
 //! Reads the header block of a message as it streams in, however it is cut into pieces.
 //!
-//! Pure: pieces go in, the pieces to keep come out. Incoming Return-Path fields are taken out (RFC 5321 section 4.4),
-//! Received fields are counted and Delivered-To addresses collected, both to find loops (RFC 5321 section 6.3).
+//! Pure: pieces go in, the pieces to keep come out. Incoming Return-Path fields are taken out (RFC 5321 section 4.4), of a
+//! submission also Bcc (RFC 5322 section 3.6.3). Received fields are counted and Delivered-To addresses collected, both to find
+//! loops (RFC 5321 section 6.3).
 
 use bytes::Bytes;
 use postern_mail::{EmailAddress, Reason, limits};
@@ -19,22 +20,28 @@ enum Field {
     ReturnPath,
     Received,
     DeliveredTo,
+    Bcc,
+    Date,
+    MessageId,
     Other,
 }
+
+/// Names that mean something here.
+const NAMES: [(&[u8], Field); 6] = [
+    (b"return-path", Field::ReturnPath),
+    (b"received", Field::Received),
+    (b"delivered-to", Field::DeliveredTo),
+    (b"bcc", Field::Bcc),
+    (b"date", Field::Date),
+    (b"message-id", Field::MessageId),
+];
 
 impl Field {
     fn named(name: &[u8]) -> Self {
         // White space before the colon is obsolete syntax that must be understood (RFC 5322 section 4.5).
         let name = name.trim_ascii_end();
-        if name.eq_ignore_ascii_case(b"return-path") {
-            Self::ReturnPath
-        } else if name.eq_ignore_ascii_case(b"received") {
-            Self::Received
-        } else if name.eq_ignore_ascii_case(b"delivered-to") {
-            Self::DeliveredTo
-        } else {
-            Self::Other
-        }
+        let known = NAMES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known));
+        known.map_or(Self::Other, |(_, field)| *field)
     }
 }
 
@@ -58,6 +65,10 @@ pub struct Found {
     pub delivered_to: Vec<EmailAddress>,
     /// Received fields.
     pub received_count: usize,
+    /// There is a Date.
+    pub has_date: bool,
+    /// There is a Message-ID.
+    pub has_message_id: bool,
 }
 
 /// The scanner of one message.
@@ -72,6 +83,8 @@ pub struct HeaderScan {
     value: Vec<u8>,
     header_bytes: usize,
     found: Found,
+    /// A mail program sent it: whom it hides from the others stays hidden.
+    drops_bcc: bool,
 }
 
 impl Default for HeaderScan {
@@ -83,6 +96,7 @@ impl Default for HeaderScan {
             value: Vec::new(),
             header_bytes: 0,
             found: Found::default(),
+            drops_bcc: false,
         }
     }
 }
@@ -118,6 +132,16 @@ fn keep(kept: &mut Vec<Bytes>, octets: Bytes) {
 }
 
 impl HeaderScan {
+    /// The scanner of what a mail program submits.
+    #[must_use]
+    pub fn of_submission() -> Self {
+        Self { drops_bcc: true, ..Self::default() }
+    }
+
+    fn drops(&self, field: Field) -> bool {
+        field == Field::ReturnPath || (field == Field::Bcc && self.drops_bcc)
+    }
+
     /// Takes the next piece and appends what is to be kept to `kept`.
     ///
     /// # Errors
@@ -127,7 +151,7 @@ impl HeaderScan {
             keep(kept, octets);
             return Ok(());
         }
-        let undecided = self.at == At::Name || self.field == Some(Field::ReturnPath);
+        let undecided = self.at == At::Name || self.field.is_some_and(|field| self.drops(field));
         let run = if undecided { None } else { Some(0) };
         let mut piece = Piece { octets, position: 0, run, line: 0, kept };
         while piece.position < piece.octets.len() && self.at != At::Body {
@@ -203,11 +227,16 @@ impl HeaderScan {
         } else {
             Field::named(&[&self.held[..], name].concat())
         };
-        if field == Field::Received {
-            self.found.received_count += 1;
-            if self.found.received_count > limits::RECEIVED_HEADERS_MAX {
-                return Err(Reason::MailLoop);
+        match field {
+            Field::Received => {
+                self.found.received_count += 1;
+                if self.found.received_count > limits::RECEIVED_HEADERS_MAX {
+                    return Err(Reason::MailLoop);
+                }
             }
+            Field::Date => self.found.has_date = true,
+            Field::MessageId => self.found.has_message_id = true,
+            Field::ReturnPath | Field::DeliveredTo | Field::Bcc | Field::Other => {}
         }
         piece.position = end + 1;
         self.decide(field, piece);
@@ -219,7 +248,7 @@ impl HeaderScan {
         self.at = At::Value(field);
         self.field = Some(field);
         let held = Bytes::from(std::mem::take(&mut self.held));
-        if field == Field::ReturnPath {
+        if self.drops(field) {
             piece.keep_until(piece.line);
         } else {
             keep(piece.kept, held);
@@ -265,7 +294,11 @@ mod tests {
     use super::*;
 
     fn scan(pieces: &[&[u8]]) -> Result<(Vec<u8>, Found), Reason> {
-        let (mut scan, mut kept) = (HeaderScan::default(), Vec::new());
+        scan_with(HeaderScan::default(), pieces)
+    }
+
+    fn scan_with(mut scan: HeaderScan, pieces: &[&[u8]]) -> Result<(Vec<u8>, Found), Reason> {
+        let mut kept = Vec::new();
         for piece in pieces {
             scan.push(Bytes::copy_from_slice(piece), &mut kept)?;
         }
@@ -278,7 +311,7 @@ mod tests {
         let whole = scan(&[given.as_bytes()]).expect("scanned");
         assert_eq!(String::from_utf8_lossy(&whole.0), kept);
         let addresses: Vec<_> = delivered_to.iter().map(|a| a.parse().expect("an address")).collect();
-        assert_eq!(whole.1, Found { delivered_to: addresses, received_count });
+        assert_eq!(whole.1, Found { delivered_to: addresses, received_count, ..Found::default() });
         let octets: Vec<&[u8]> = given.as_bytes().chunks(1).collect();
         assert_eq!(scan(&octets).expect("scanned"), whole, "octet by octet");
     }
@@ -300,6 +333,22 @@ mod tests {
         check("Return-Path: x\r\n", "", &[], 0);
         check("Return-Path: x", "", &[], 0);
         check("Return-Pathology: x\r\n\r\n", "Return-Pathology: x\r\n\r\n", &[], 0);
+    }
+
+    #[test]
+    fn s_24_s_26_what_a_submission_lacks_and_what_it_hides() {
+        let text = "Bcc: a@x.test,\r\n b@x.test\r\nDATE: today\r\nbcc:\r\nX: 1\r\n\r\nBcc: body\r\nMessage-ID: <1@x>\r\n";
+        let kept = "DATE: today\r\nX: 1\r\n\r\nBcc: body\r\nMessage-ID: <1@x>\r\n";
+        let found = Found { has_date: true, ..Found::default() };
+        for size in [1, 3, 1000] {
+            let pieces: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
+            let submitted = scan_with(HeaderScan::of_submission(), &pieces).expect("scanned");
+            assert_eq!((String::from_utf8_lossy(&submitted.0).as_ref(), &submitted.1), (kept, &found));
+            let relayed = scan(&pieces).expect("scanned");
+            assert_eq!(String::from_utf8_lossy(&relayed.0), text, "of others nothing is taken out");
+        }
+        let found = scan(&[b"message-id : <1@x>\r\n\r\n"]).expect("scanned").1;
+        assert!(found.has_message_id && !found.has_date);
     }
 
     #[test]

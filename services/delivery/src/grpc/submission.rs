@@ -19,7 +19,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     accept::{
-        AcceptUnit, Acceptor, Committed, NewMessage, NewQueueRow, QueueClass, bounce_id_of, received_field,
+        AcceptUnit, Acceptor, Committed, NewMessage, NewQueueRow, QueueClass, bounce_id_of, missing_fields,
+        received_field,
     },
     bounce::{self, Failure, Undelivered},
     content::{Blobs, Budget, Ingest, IngestError, IngestLimits, Ingested},
@@ -77,7 +78,8 @@ impl SubmissionDoor {
         {
             return Err(failure::status(Reason::MessageTooLarge));
         }
-        let mut ingest = Ingest::begin(submission.id, &self.blobs, &self.budget, self.limits);
+        let begin = if submission.envelope.submitter.is_some() { Ingest::submitted } else { Ingest::begin };
+        let mut ingest = begin(submission.id, &self.blobs, &self.budget, self.limits);
         loop {
             if frame.content.len() > FRAME_CONTENT_MAX_BYTES {
                 return Err(invalid("content: at most 256 KiB in one frame"));
@@ -116,7 +118,10 @@ impl SubmissionDoor {
             return Err(refusal);
         }
         let arrival = Timestamp::now();
-        let prefix = received_field(&submission.envelope, submission.id, submission.peer, arrival);
+        let mut prefix = received_field(&submission.envelope, submission.id, submission.peer, arrival);
+        if submission.envelope.submitter.is_some() {
+            prefix.push_str(&missing_fields(&content.found, submission.id, &self.mail_host, arrival));
+        }
         for ListBounce { list_id, member } in &plan.list_bounces {
             metrics::counter!("postern_list_bounces_total").increment(1);
             tracing::info!(queue_id = %submission.id, list_id, member, "a member's copy came back");
