@@ -43,12 +43,22 @@ impl Admin {
     /// Connects to the three services as an operator.
     pub fn connect(account: &str, auth: &str, delivery: &str, mesh_key: &str) -> anyhow::Result<Self> {
         let mesh = MeshSettings::with_key(MeshKey::from_hex(mesh_key)?);
+        Self::connect_with(account, auth, delivery, &mesh)
+    }
+
+    /// The same with settings of the mesh, such as certificates.
+    pub fn connect_with(
+        account: &str,
+        auth: &str,
+        delivery: &str,
+        mesh: &MeshSettings,
+    ) -> anyhow::Result<Self> {
         let connect = |url: &str| -> anyhow::Result<MeshChannel> {
-            let channel = MeshChannel::connect(url, "tests", &mesh)?;
+            let channel = MeshChannel::connect(url, "tests", mesh)?;
             Ok(channel.with_caller(Caller::new("tests", Role::Operator)))
         };
         let (account, auth, delivery) = (connect(account)?, connect(auth)?, connect(delivery)?);
-        Ok(Self { account, auth, delivery, mesh_key: mesh.mesh_key })
+        Ok(Self { account, auth, delivery, mesh_key: mesh.mesh_key.clone() })
     }
 
     /// customer and domain of the same name, live.

@@ -16,6 +16,7 @@ use postern::{
     sink::{Sink, SinkSettings},
     stores::Stores,
 };
+use postern_mesh::{identity::MeshKey, mesh_tls::MeshTlsSettings, settings::MeshSettings};
 use tempfile::TempDir;
 
 use crate::{admin::Admin, process::Process};
@@ -81,6 +82,7 @@ pub struct Blueprint {
     replicas: BTreeMap<Service, usize>,
     environment: BTreeMap<String, String>,
     one_process: bool,
+    secrets_in_files: bool,
 }
 
 impl Blueprint {
@@ -110,6 +112,13 @@ impl Blueprint {
         self
     }
 
+    /// Secrets as scripts/make-secrets lays them down, and TLS between the services.
+    #[must_use]
+    pub fn secrets_in_files(mut self) -> Self {
+        self.secrets_in_files = true;
+        self
+    }
+
     /// Starts everything and waits until it is ready.
     pub async fn start(self) -> anyhow::Result<Platform> {
         let folder = tempfile::Builder::new().prefix("postern-test-").tempdir()?;
@@ -124,9 +133,13 @@ impl Blueprint {
             sink,
             stores,
             one_process: self.one_process,
+            secrets: None,
             folder,
         };
         platform.common_environment(&self);
+        if self.secrets_in_files {
+            platform.put_secrets_in_files()?;
+        }
         if self.one_process {
             platform.start_one_process().await?;
         } else {
@@ -147,6 +160,8 @@ pub struct Platform {
     /// Postgres and Redis.
     pub stores: Stores,
     one_process: bool,
+    /// Folder of scripts/make-secrets, when secrets are in files.
+    secrets: Option<PathBuf>,
     folder: TempDir,
 }
 
@@ -175,6 +190,46 @@ impl Platform {
         self.environment.extend(blueprint.environment.clone());
     }
 
+    /// As docker-compose.yml: each secret by its file, and a certificate for each service.
+    fn put_secrets_in_files(&mut self) -> anyhow::Result<()> {
+        let secrets = self.folder.path().join("secrets");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/make-secrets");
+        let made =
+            std::process::Command::new(script).arg(&secrets).output().context("scripts/make-secrets")?;
+        if !made.status.success() {
+            bail!("scripts/make-secrets: {}", String::from_utf8_lossy(&made.stderr));
+        }
+        self.mesh_key = std::fs::read_to_string(secrets.join("mesh-key"))?;
+        self.operator_token = std::fs::read_to_string(secrets.join("operator-token"))?;
+        // The stores are those of the test.
+        for (file, url) in
+            [("database-url", self.stores.database_url()), ("redis-url", self.stores.redis_url())]
+        {
+            std::fs::remove_file(secrets.join(file))?;
+            std::fs::write(secrets.join(file), url)?;
+        }
+        for (setting, file) in [
+            ("POSTERN_DATABASE_URL", "database-url"),
+            ("POSTERN_REDIS_URL", "redis-url"),
+            ("POSTERN_MESH_KEY", "mesh-key"),
+            ("POSTERN_OPERATOR_TOKEN", "operator-token"),
+        ] {
+            self.environment.remove(setting);
+            let path = secrets.join(file).display().to_string();
+            self.environment.insert(format!("{setting}_FILE"), path);
+        }
+        let authority = secrets.join("authority/ca.pem").display().to_string();
+        self.environment.insert("POSTERN_MESH_TLS_CA".to_owned(), authority);
+        self.secrets = Some(secrets);
+        Ok(())
+    }
+
+    /// Certificate and key of a service.
+    fn certificate_of(&self, service: &str) -> Option<(PathBuf, PathBuf)> {
+        let mine = self.secrets.as_ref()?.join("mesh").join(service);
+        Some((mine.join("certificate.pem"), mine.join("key.pem")))
+    }
+
     async fn start_separate(&mut self, blueprint: &Blueprint) -> anyhow::Result<()> {
         // Every door gets its port before anything starts, so that replicas can be told of each other.
         let mut plan = Vec::new();
@@ -190,7 +245,8 @@ impl Platform {
             (Service::Delivery, "POSTERN_DELIVERY_URL"),
         ] {
             let urls = plan.iter().filter(|(s, _)| *s == service).flat_map(|(_, r)| r);
-            let urls: Vec<_> = urls.map(|ports| format!("http://{}", ports[0])).collect();
+            let scheme = if self.secrets.is_some() { "https" } else { "http" };
+            let urls: Vec<_> = urls.map(|ports| format!("{scheme}://{}", ports[0])).collect();
             self.environment.insert(setting.to_owned(), urls.join(","));
         }
         for (service, replicas) in plan {
@@ -216,6 +272,14 @@ impl Platform {
         for (name, address) in service.doors().iter().zip(ports) {
             environment.insert((*name).to_owned(), address.to_string());
             doors.insert(*name, *address);
+        }
+        if let Some((certificate, key)) = self.certificate_of(service.binary().trim_start_matches("postern-"))
+        {
+            for (setting, file) in
+                [("POSTERN_MESH_TLS_CERTIFICATE", certificate), ("POSTERN_MESH_TLS_KEY", key)]
+            {
+                environment.insert(setting.to_owned(), file.display().to_string());
+            }
         }
         let health = *ports.last().context("a health port")?;
         environment.insert("POSTERN_HEALTH_LISTEN".to_owned(), health.to_string());
@@ -325,11 +389,20 @@ impl Platform {
     /// The operator's calls.
     pub fn admin(&self) -> anyhow::Result<Admin> {
         let url = |name: &str| self.environment.get(name).cloned().context("a service URL");
-        Admin::connect(
+        let mut mesh = MeshSettings::with_key(MeshKey::from_hex(&self.mesh_key)?);
+        // Whoever has a certificate of the house may show people's assertions.
+        if let Some((certificate, key)) = self.certificate_of("control-panel") {
+            mesh.tls = MeshTlsSettings {
+                mesh_tls_ca: self.environment.get("POSTERN_MESH_TLS_CA").map(PathBuf::from),
+                mesh_tls_certificate: Some(certificate),
+                mesh_tls_key: Some(key),
+            };
+        }
+        Admin::connect_with(
             &url("POSTERN_ACCOUNT_URL")?,
             &url("POSTERN_AUTH_URL")?,
             &url("POSTERN_DELIVERY_URL")?,
-            &self.mesh_key,
+            &mesh,
         )
     }
 

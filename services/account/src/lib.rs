@@ -79,7 +79,7 @@ pub async fn open_with_readiness(
     shutdown: &Shutdown,
 ) -> Result<(Routes, Readiness), StartError> {
     let delegation = Delegation::new(&settings.delegation)?;
-    let store = Store::open(&settings.database_url, settings.database_connections).await?;
+    let store = Store::open(&settings.database_url()?, settings.database_connections).await?;
     let changes = Changes::listen(store.options(), shutdown);
     sweeps::begin(&store, settings.vault_days.into(), shutdown);
     audit::sweep_now_and_then(&store, settings.audit_days, shutdown);

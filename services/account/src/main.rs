@@ -4,11 +4,13 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use postern_account::Settings;
-use postern_mesh::{StartError, health, server, settings::MeshSettings, shutdown::Shutdown, telemetry};
+use postern_mesh::{
+    StartError, health, probe, server, settings::MeshSettings, shutdown::Shutdown, telemetry,
+};
 
 /// What exists on the platform: customers, domains, mailboxes, forwards, default addresses; and where an address leads
 #[derive(Parser)]
-#[command(name = "postern-account", version)]
+#[command(name = "postern-account", version, after_help = probe::HELP)]
 struct CommandLine {
     #[command(flatten)]
     mesh: MeshSettings,
@@ -18,6 +20,9 @@ struct CommandLine {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if let Some(answer) = probe::asked() {
+        return answer;
+    }
     match run(CommandLine::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

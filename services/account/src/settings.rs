@@ -1,8 +1,9 @@
 //! Settings of the account service, checked before any port opens.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
+use postern_mesh::{StartError, secret};
 use postern_proto::account::v1::Limits;
 
 use crate::DelegationSettings;
@@ -18,7 +19,16 @@ pub struct Settings {
         hide_env_values = true,
         value_name = "URL"
     )]
-    pub database_url: String,
+    pub database_url: Option<String>,
+
+    /// File that holds the URL of POSTERN_DATABASE_URL
+    #[arg(
+        id = "account_database_url_file",
+        long = "database-url-file",
+        env = "POSTERN_DATABASE_URL_FILE",
+        value_name = "FILE"
+    )]
+    pub database_url_file: Option<PathBuf>,
 
     /// Connections to Postgres that one replica holds at most, 1 to 1000
     #[arg(
@@ -75,6 +85,16 @@ pub struct Settings {
     /// Address of the gRPC door
     #[arg(long, env = "POSTERN_ACCOUNT_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7101")]
     pub account_listen: SocketAddr,
+}
+
+impl Settings {
+    /// Where Postgres is.
+    ///
+    /// # Errors
+    /// When it is not set, set twice, or its file cannot be read.
+    pub(crate) fn database_url(&self) -> Result<String, StartError> {
+        secret::DATABASE_URL.read(self.database_url.as_deref(), self.database_url_file.as_deref())
+    }
 }
 
 /// What a customer may have where its own limits say nothing; 0 = off.

@@ -76,7 +76,7 @@ pub async fn open(
     shutdown: &Shutdown,
 ) -> Result<Routes, StartError> {
     let token = settings.operator_token()?;
-    let connection = RedisConnection::new(&settings.redis_url)?;
+    let connection = RedisConnection::new(&settings.redis_url()?)?;
     connection.wait_until_fit().await?;
     let store = RedisStore::new(connection);
     let directory = Directory::new(account.clone(), shutdown);
@@ -141,7 +141,7 @@ pub async fn open(
 /// # Errors
 /// When the URL of Redis is none.
 pub fn readiness(settings: &Settings) -> Result<Readiness, StartError> {
-    let connection = RedisConnection::new(&settings.redis_url)?;
+    let connection = RedisConnection::new(&settings.redis_url()?)?;
     Ok(Readiness::new().check("redis", move || {
         let connection = connection.clone();
         async move { connection.ping().await }

@@ -1,15 +1,15 @@
 //! The auth service as a process of its own.
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use postern_mesh::{
-    client::MeshChannel, health, server, settings::MeshSettings, shutdown::Shutdown, telemetry,
+    client::MeshChannel, health, probe, server, settings::MeshSettings, shutdown::Shutdown, telemetry,
 };
 
 /// Who is it, and may this client relay: checks passwords, keeps grants and throttles in Redis.
 #[derive(Parser)]
-#[command(name = "postern-auth", version)]
+#[command(name = "postern-auth", version, after_help = probe::HELP)]
 struct Program {
     #[command(flatten)]
     mesh: MeshSettings,
@@ -27,7 +27,10 @@ struct Program {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
+    if let Some(answer) = probe::asked() {
+        return Ok(answer);
+    }
     let program = Program::parse();
     let _telemetry = telemetry::init("auth", &program.mesh.log, program.mesh.log_format)?;
     let shutdown = Shutdown::new();
@@ -37,11 +40,11 @@ async fn main() -> anyhow::Result<()> {
     let delivery = delivery.map(|url| MeshChannel::connect(url, "auth", &program.mesh)).transpose()?;
     let routes = tokio::select! {
         routes = postern_auth::open(&program.auth, &program.mesh, account, delivery, &shutdown) => routes?,
-        () = shutdown.triggered() => return Ok(()),
+        () = shutdown.triggered() => return Ok(ExitCode::SUCCESS),
     };
     server::serve(program.auth.auth_listen, routes, "auth", &program.mesh, &shutdown).await?;
     health::serve(program.mesh.health_listen, postern_auth::readiness(&program.auth)?, &shutdown).await?;
     shutdown.triggered().await;
     shutdown.finish(Duration::from_secs(program.mesh.drain_seconds)).await;
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 use clap::Args;
 use ipnet::IpNet;
 use postern_mail::PeerIp;
-use postern_mesh::{StartError, proxy::ProxySettings};
+use postern_mesh::{StartError, proxy::ProxySettings, secret};
 use thiserror::Error;
 
 /// Networks that cannot be a client's own address: behind one of them stand many, so that one login would open the
@@ -21,7 +21,11 @@ const OPERATOR_TOKEN_MIN_BYTES: usize = 16;
 pub struct Settings {
     /// Redis that holds grants and throttles: redis://host:port/db or redis+unix:///path
     #[arg(long, env = "POSTERN_REDIS_URL", value_name = "URL", hide_env_values = true)]
-    pub redis_url: String,
+    pub redis_url: Option<String>,
+
+    /// File that holds the URL of POSTERN_REDIS_URL
+    #[arg(long, env = "POSTERN_REDIS_URL_FILE", value_name = "FILE")]
+    pub redis_url_file: Option<PathBuf>,
 
     /// Address of the gRPC door
     #[arg(long, env = "POSTERN_AUTH_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7102")]
@@ -92,6 +96,14 @@ impl Settings {
     pub(crate) fn refused_networks(&self) -> Networks {
         let Networks(refused) = &self.grant_refused_networks;
         Networks(refused.iter().chain(&self.proxy.proxy_networks).copied().collect())
+    }
+
+    /// Where Redis is.
+    ///
+    /// # Errors
+    /// When it is not set, set twice, or its file cannot be read.
+    pub(crate) fn redis_url(&self) -> Result<String, StartError> {
+        secret::REDIS_URL.read(self.redis_url.as_deref(), self.redis_url_file.as_deref())
     }
 
     /// The operator token, from the setting or its file; `None`: nobody is an operator.

@@ -7,6 +7,7 @@ pub mod accept;
 mod answer;
 mod autoreply;
 pub mod bounce;
+mod census;
 pub mod content;
 mod errands;
 mod grpc;
@@ -85,8 +86,8 @@ pub async fn open_with_readiness(
     settings.check()?;
     let outbound = settings.queue.outbound(settings.smarthost.as_deref(), &settings.mail_host)?;
     let blobs = Blobs::open(&settings.blob_url)?;
-    let store = Store::open(&settings.database_url, settings.database_connections).await?;
-    let locks = Locks::open(&settings.redis_url).await?;
+    let store = Store::open(&settings.database_url()?, settings.database_connections).await?;
+    let locks = Locks::open(&settings.redis_url()?).await?;
     let directory = Directory::new(account.clone(), shutdown);
     let rights = grpc::rights::Rights::new(directory.clone(), account.clone());
     // Who holds the leases of the rows that are accepted here.
@@ -125,6 +126,7 @@ pub async fn open_with_readiness(
         errands: Arc::new(errands),
     };
     let queue = Arc::new(queue::start(parts, &settings.queue, outbound, shutdown)?);
+    shutdown.spawn(census::run(store.clone(), shutdown.clone()));
     if settings.sweep_seconds > 0 {
         let every = Duration::from_secs(settings.sweep_seconds);
         shutdown.spawn(sweep::run(store.clone(), blobs.clone(), every, shutdown.clone()));

@@ -1,10 +1,10 @@
 //! Settings of the delivery service, read and checked before any port opens.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use postern_mail::limits;
-use postern_mesh::StartError;
+use postern_mesh::{StartError, secret};
 
 use crate::queue::QueueSettings;
 
@@ -20,17 +20,31 @@ pub struct Settings {
         long = "database-url",
         id = "delivery-database-url",
         env = "POSTERN_DATABASE_URL",
+        hide_env_values = true,
         value_name = "URL"
     )]
-    pub database_url: String,
+    pub database_url: Option<String>,
+
+    /// File that holds the URL of POSTERN_DATABASE_URL
+    #[arg(
+        long = "database-url-file",
+        id = "delivery-database-url-file",
+        env = "POSTERN_DATABASE_URL_FILE",
+        value_name = "FILE"
+    )]
+    pub database_url_file: Option<PathBuf>,
 
     /// Connections to Postgres besides those of the accept path
     #[arg(long, env = "POSTERN_DATABASE_CONNECTIONS", value_name = "COUNT", default_value_t = 16)]
     pub database_connections: u32,
 
     /// Redis, such as redis://host:6379 or redis+unix:///path
-    #[arg(long, env = "POSTERN_REDIS_URL", value_name = "URL")]
-    pub redis_url: String,
+    #[arg(long, env = "POSTERN_REDIS_URL", value_name = "URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
+
+    /// File that holds the URL of POSTERN_REDIS_URL
+    #[arg(long, env = "POSTERN_REDIS_URL_FILE", value_name = "FILE")]
+    pub redis_url_file: Option<PathBuf>,
 
     /// Where large messages are kept: file:///folder or s3://bucket/prefix
     #[arg(long, env = "POSTERN_BLOB_URL", value_name = "URL")]
@@ -90,6 +104,22 @@ pub struct Settings {
 const INLINE_CEILING_BYTES: usize = 1024 * 1024;
 
 impl Settings {
+    /// Where Postgres is.
+    ///
+    /// # Errors
+    /// When it is not set, set twice, or its file cannot be read.
+    pub(crate) fn database_url(&self) -> Result<String, StartError> {
+        secret::DATABASE_URL.read(self.database_url.as_deref(), self.database_url_file.as_deref())
+    }
+
+    /// Where Redis is.
+    ///
+    /// # Errors
+    /// As [`Self::database_url`].
+    pub(crate) fn redis_url(&self) -> Result<String, StartError> {
+        secret::REDIS_URL.read(self.redis_url.as_deref(), self.redis_url_file.as_deref())
+    }
+
     /// Checks what clap cannot.
     ///
     /// # Errors

@@ -1,11 +1,12 @@
 //! The POP3 gateway as a process of its own.
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use postern_mesh::{
     client::MeshChannel,
     health::{self, Readiness},
+    probe,
     settings::MeshSettings,
     shutdown::Shutdown,
     telemetry,
@@ -16,7 +17,7 @@ const SERVICE: &str = "pop3-gateway";
 
 /// Speaks POP3 to mail programs; asks auth and delivery.
 #[derive(Parser, Debug)]
-#[command(name = "postern-pop3-gateway", version)]
+#[command(name = "postern-pop3-gateway", version, after_help = probe::HELP)]
 struct Arguments {
     #[command(flatten)]
     settings: Settings,
@@ -31,7 +32,10 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
+    if let Some(answer) = probe::asked() {
+        return Ok(answer);
+    }
     let arguments = Arguments::parse();
     let _telemetry = telemetry::init(SERVICE, &arguments.mesh.log, arguments.mesh.log_format)?;
     let shutdown = Shutdown::new();
@@ -45,5 +49,5 @@ async fn main() -> anyhow::Result<()> {
     health::serve(arguments.mesh.health_listen, Readiness::new(), &shutdown).await?;
     shutdown.triggered().await;
     shutdown.finish(Duration::from_secs(arguments.mesh.drain_seconds)).await;
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

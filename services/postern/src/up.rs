@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, io::Write as _, path::Path, time::Duration};
 
 use anyhow::{Context as _, bail};
 use clap::{ArgMatches, Args, Command};
-use postern_mesh::{failure, shutdown::Shutdown, telemetry};
+use postern_mesh::{failure, secret, shutdown::Shutdown, telemetry};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinHandle,
@@ -59,6 +59,9 @@ impl Up {
         self.given = settings::given_flags(matches);
         if let Some(file) = &reach.operator_token_file {
             self.given.insert("POSTERN_OPERATOR_TOKEN_FILE".to_owned(), file.display().to_string());
+        }
+        if let Some(file) = &reach.mesh_tls_ca {
+            self.given.insert("POSTERN_MESH_TLS_CA".to_owned(), file.display().to_string());
         }
     }
 
@@ -128,7 +131,8 @@ impl Up {
                 .await
                 .map_err(|status| anyhow::anyhow!("the demo customer: {}", failure::detail_of(&status)))?;
         }
-        let url = |setting: &str| Ok::<_, anyhow::Error>(format!("http://{}", profile.address(setting)?));
+        let scheme = if house.is_tls() { "https" } else { "http" };
+        let url = |setting: &str| Ok::<_, anyhow::Error>(format!("{scheme}://{}", profile.address(setting)?));
         let doors = Doors {
             account: url("POSTERN_ACCOUNT_LISTEN")?,
             auth: url("POSTERN_AUTH_LISTEN")?,
@@ -143,8 +147,8 @@ impl Up {
 /// Private stores, as far as no others are named.
 async fn start_stores(home: &Home, profile: &mut Profile) -> anyhow::Result<Option<Stores>> {
     let wanted = Wanted {
-        postgres: profile.chosen("POSTERN_DATABASE_URL").is_none(),
-        redis: profile.chosen("POSTERN_REDIS_URL").is_none(),
+        postgres: !profile.is_chosen(secret::DATABASE_URL),
+        redis: !profile.is_chosen(secret::REDIS_URL),
     };
     if !wanted.postgres && !wanted.redis {
         return Ok(None);

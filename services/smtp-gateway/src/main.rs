@@ -1,11 +1,12 @@
 //! The SMTP gateway as a process of its own.
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use postern_mesh::{
     client::MeshChannel,
     health::{self, Readiness},
+    probe,
     settings::MeshSettings,
     shutdown::Shutdown,
     telemetry,
@@ -16,7 +17,7 @@ const SERVICE: &str = "smtp-gateway";
 
 /// Speaks SMTP on the MX, submission and SMTPS doors.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = probe::HELP)]
 struct Arguments {
     #[command(flatten)]
     mesh: MeshSettings,
@@ -38,7 +39,10 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
+    if let Some(answer) = probe::asked() {
+        return Ok(answer);
+    }
     let arguments = Arguments::parse();
     let mesh = &arguments.mesh;
     let _telemetry = telemetry::init(SERVICE, &mesh.log, mesh.log_format)?;
@@ -53,5 +57,5 @@ async fn main() -> anyhow::Result<()> {
     health::serve(mesh.health_listen, Readiness::new(), &shutdown).await?;
     shutdown.triggered().await;
     shutdown.finish(Duration::from_secs(mesh.drain_seconds)).await;
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

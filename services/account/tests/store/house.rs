@@ -166,7 +166,8 @@ impl Replica {
         delegation: DelegationSettings,
     ) -> Self {
         let settings = Settings {
-            database_url: database_url.to_owned(),
+            database_url: Some(database_url.to_owned()),
+            database_url_file: None,
             database_connections: 8,
             new_domains_live,
             delegation,

@@ -134,7 +134,8 @@ async fn credentials_die_with_password_suspension_and_removal() {
 async fn a_database_that_may_lose_commits_is_refused() {
     let postgres = Postgres::launch(&["synchronous_commit=off"]);
     let settings = postern_account::Settings {
-        database_url: postgres.database("unsafe"),
+        database_url: Some(postgres.database("unsafe")),
+        database_url_file: None,
         database_connections: 1,
         new_domains_live: false,
         delegation: Default::default(),

@@ -4,6 +4,8 @@
 //! walks the compiled descriptors, so that no RPC can be without a row. A row says which roles may call at all; whether a
 //! customer or mailbox user may touch the very thing that is named is decided by its service, with the thing in hand.
 
+mod services;
+
 use std::{collections::HashMap, sync::LazyLock};
 
 use crate::identity::{Caller, Role};
@@ -150,6 +152,12 @@ impl Method {
     pub fn admits(&self, caller: &Caller) -> bool {
         self.callers == Callers::ANYBODY
             || (self.callers.admit(caller.role) && caller.scopes.hold(self.area, self.changes))
+    }
+
+    /// True when this service, known by its certificate, may call it in its own name.
+    #[must_use]
+    pub fn admits_service(&self, service: &str) -> bool {
+        self.callers == Callers::ANYBODY || services::callers_of(self.path).contains(&service)
     }
 }
 

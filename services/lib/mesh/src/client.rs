@@ -4,6 +4,7 @@
 use std::{
     fmt,
     future::Future,
+    path::Path,
     sync::{Arc, PoisonError, RwLock},
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -21,6 +22,7 @@ use crate::{
     deadline,
     guard::{Guard, GuardLayer},
     identity::{ASSERTION_METADATA, Caller, MeshKey, Role},
+    mesh_tls,
     pool::Pool,
     settings::MeshSettings,
     trace_context,
@@ -49,14 +51,15 @@ enum Way {
 }
 
 impl MeshChannel {
-    /// Replicas at `http://host:port`, several separated by commas; nothing is connected before the first call.
+    /// Replicas at `http://host:port`, several separated by commas; nothing is connected before the first call. With
+    /// certificates of the mesh it is `https://`, and a replica must be the service whose RPC is called.
     ///
     /// # Errors
-    /// When the URL is none.
+    /// When the URL is none, or the certificates cannot be used.
     pub fn connect(url: &str, service: &'static str, settings: &MeshSettings) -> Result<Self, StartError> {
         let me = Caller::new(service, Role::Service);
         Ok(Self {
-            way: Way::Remote(Pool::new(url)?),
+            way: Way::Remote(Pool::new(url, settings.tls.client()?)?),
             signer: Arc::new(Signer::new(settings.mesh_key.clone(), me)),
         })
     }
@@ -66,7 +69,16 @@ impl MeshChannel {
     /// # Errors
     /// When the URL is none.
     pub fn connect_unsigned(url: &str) -> Result<Self, StartError> {
-        Ok(Self { way: Way::Remote(Pool::new(url)?), signer: Arc::new(Signer::Fixed(None)) })
+        Self::connect_tool(url, None)
+    }
+
+    /// The same to `https://` doors; their certificates must be signed by this authority, a PEM file.
+    ///
+    /// # Errors
+    /// When the URL is none, or the file holds no authority.
+    pub fn connect_tool(url: &str, authority: Option<&Path>) -> Result<Self, StartError> {
+        let tls = authority.map(mesh_tls::tool).transpose()?;
+        Ok(Self { way: Way::Remote(Pool::new(url, tls)?), signer: Arc::new(Signer::Fixed(None)) })
     }
 
     /// Handlers in this process, behind the same checks as over the network, without HTTP/2.

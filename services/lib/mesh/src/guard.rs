@@ -24,7 +24,9 @@ use crate::{
     access::{self, Callers, Method, Shape},
     assertion_cache::AssertionCache,
     failure,
-    identity::{ASSERTION_METADATA, Caller},
+    identity::{ASSERTION_METADATA, Caller, Role},
+    incoming::Arrival,
+    mesh_tls::Peer,
     settings::MeshSettings,
     trace_context,
 };
@@ -73,7 +75,12 @@ impl<S> Layer<S> for GuardLayer {
 
 impl State {
     /// The row of the method and the caller, or why not.
-    fn admit(&self, path: &str, headers: &HeaderMap) -> Result<(&'static Method, Option<Caller>), Status> {
+    fn admit(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        peer: Option<Peer>,
+    ) -> Result<(&'static Method, Option<Caller>), Status> {
         let Some(method) = access::method(path) else {
             return Err(Status::unimplemented(format!("no method {path} in this version")));
         };
@@ -85,7 +92,12 @@ impl State {
             },
         };
         match caller {
-            Ok(caller) if method.admits(&caller) => Ok((method, Some(caller))),
+            Ok(caller) if method.admits(&caller) => {
+                if caller.role == Role::Service {
+                    check_certificate(method, &caller, peer)?;
+                }
+                Ok((method, Some(caller)))
+            }
             Ok(caller) => {
                 let detail = format!("{} ({:?}) may not call {path}", caller.subject, caller.role);
                 Err(failure::status_with(Reason::CallerNotPermitted, detail))
@@ -103,6 +115,25 @@ impl State {
             .increment(1);
         metrics::histogram!("postern_rpc_seconds", "service" => self.service, "method" => method)
             .record(started.elapsed().as_secs_f64());
+    }
+}
+
+/// Over TLS a service is who its certificate says, and calls what its part of the work needs.
+fn check_certificate(method: &Method, caller: &Caller, peer: Option<Peer>) -> Result<(), Status> {
+    let refused = |detail| Err(failure::status_with(Reason::CallerNotPermitted, detail));
+    match peer {
+        // In this process, or a house without certificates: its key alone tells who belongs to it.
+        None | Some(Peer::Plain) => Ok(()),
+        Some(Peer::Unnamed) => {
+            Err(failure::status_with(Reason::CallerUnknown, "a service shows its own certificate"))
+        }
+        Some(Peer::Service(service)) if service != caller.subject => {
+            refused(format!("the certificate is that of {service}, the assertion that of {}", caller.subject))
+        }
+        Some(Peer::Service(service)) if !method.admits_service(service) => {
+            refused(format!("{service} may not call {}", method.path))
+        }
+        Some(Peer::Service(_)) => Ok(()),
     }
 }
 
@@ -127,7 +158,13 @@ where
             metrics::counter!("postern_rpc_shed_total", "service" => state.service).increment(1);
             return refuse(failure::status(Reason::Overloaded));
         };
-        let (method, caller) = match state.admit(request.uri().path(), request.headers()) {
+        let arrival = request.extensions_mut().remove::<Arrival>();
+        let peer = arrival.as_ref().map(|arrival| arrival.peer);
+        if let Some(arrival) = arrival {
+            // Where `Request::remote_addr` looks.
+            request.extensions_mut().insert(arrival.tcp);
+        }
+        let (method, caller) = match state.admit(request.uri().path(), request.headers(), peer) {
             Ok(admitted) => admitted,
             Err(status) => {
                 tracing::warn!(service = state.service, code = ?status.code(), "call refused: {}", status.message());

@@ -19,7 +19,7 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::sync::watch;
 use tonic::{Code, Status, body::Body};
 
-use crate::StartError;
+use crate::{StartError, mesh_tls::ClientTls};
 use member::{Failed, Member};
 
 /// How often a name is looked up again, and how soon while it has no address.
@@ -39,6 +39,8 @@ pub(crate) struct Pool {
     members: RwLock<Members>,
     /// Told after each look-up.
     looked_up: watch::Sender<()>,
+    /// How replicas are met; `None`: without TLS.
+    tls: Option<Arc<ClientTls>>,
     watching_names: AtomicBool,
     /// Each call saves a tenth of a retry.
     budget_tenths: AtomicI64,
@@ -54,14 +56,15 @@ struct Target {
 type Members = Arc<[Arc<Member>]>;
 
 impl Pool {
-    /// Reads `http://host:port[,http://host:port...]`; nothing is connected or looked up yet.
-    pub(crate) fn new(url: &str) -> Result<Arc<Self>, StartError> {
+    /// Reads `http://host:port[,http://host:port...]`, `https://` with TLS; nothing is connected or looked up yet.
+    pub(crate) fn new(url: &str, tls: Option<ClientTls>) -> Result<Arc<Self>, StartError> {
+        let tls = tls.map(Arc::new);
         let mut targets = Vec::new();
         let mut members = Vec::new();
         for part in url.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-            let target = Target::parse(part)?;
+            let target = Target::parse(part, tls.is_some())?;
             match target.literal() {
-                Some(address) => members.push(Arc::new(Member::new(address)?)),
+                Some(address) => members.push(Arc::new(Member::new(address, tls.clone())?)),
                 None => targets.push(target),
             }
         }
@@ -73,6 +76,7 @@ impl Pool {
             targets,
             members: RwLock::new(members.into()),
             looked_up: watch::Sender::new(()),
+            tls,
             watching_names: AtomicBool::new(false),
             budget_tenths: AtomicI64::new(BUDGET_MAX_TENTHS),
         }))
@@ -173,14 +177,15 @@ impl Pool {
         }
         let mut members: Vec<_> =
             known.iter().filter(|member| now.remove(&member.address)).map(Arc::clone).collect();
-        members.extend(now.into_iter().filter_map(|address| Member::new(address).ok()).map(Arc::new));
+        let member = |address| Member::new(address, self.tls.clone()).ok().map(Arc::new);
+        members.extend(now.into_iter().filter_map(member));
         *self.members.write().unwrap_or_else(PoisonError::into_inner) = members.into();
     }
 
     fn is_literal(&self, address: SocketAddr) -> bool {
         self.url
             .split(',')
-            .filter_map(|part| Target::parse(part.trim()).ok()?.literal())
+            .filter_map(|part| Target::parse(part.trim(), self.tls.is_some()).ok()?.literal())
             .any(|a| a == address)
     }
 }
@@ -207,11 +212,13 @@ fn pick<'a>(members: &'a [Arc<Member>], tried: &[Option<SocketAddr>]) -> Option<
 }
 
 impl Target {
-    fn parse(url: &str) -> Result<Self, StartError> {
+    fn parse(url: &str, tls: bool) -> Result<Self, StartError> {
         let wrong = |why: &str| StartError::setting("POSTERN_..._URL", format!("{url:?}: {why}"));
         let uri: Uri = url.parse().map_err(|_| wrong("is no URL; http://host:port is needed"))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(wrong("must begin with http:// (HTTP/2 without TLS)"));
+        match (uri.scheme_str(), tls) {
+            (Some("http"), false) | (Some("https"), true) => {}
+            (_, false) => return Err(wrong("must begin with http:// (https:// needs POSTERN_MESH_TLS_CA)")),
+            (_, true) => return Err(wrong("must begin with https://, for POSTERN_MESH_TLS_CA is set")),
         }
         let (Some(host), Some(port)) = (uri.host(), uri.port_u16()) else {
             return Err(wrong("names no host and port; http://host:port is needed"));

@@ -1,14 +1,13 @@
 //! The gRPC server of a process: binds its port, puts the guard in front of the routes, adds health and reflection, and
 //! ends in order.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use futures_util::{Stream, stream};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tonic::{service::Routes, transport::Server};
 use tonic_health::ServingStatus;
 
-use crate::{StartError, guard::GuardLayer, settings::MeshSettings, shutdown::Shutdown};
+use crate::{StartError, guard::GuardLayer, incoming, settings::MeshSettings, shutdown::Shutdown};
 
 /// Largest message that a tonic server or client decodes by default, octets. Frames of content stay far below it; who
 /// needs more (a list of a million uids) raises `max_decoding_message_size` on its generated server.
@@ -21,8 +20,6 @@ pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Calls given up by their callers before the server got to them, on one connection.
 const RESETS_MAX: usize = 4096;
-/// Pause after a failed accept (out of file descriptors), so that the loop does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves the routes at `listen` (port 0: any) until shutdown and returns the address that was bound. The server runs
 /// as a task of `shutdown`; running calls get `drain_seconds` to end.
@@ -36,6 +33,7 @@ pub async fn serve(
     settings: &MeshSettings,
     shutdown: &Shutdown,
 ) -> Result<SocketAddr, StartError> {
+    let tls = settings.tls.server()?;
     let listener = TcpListener::bind(listen).await.map_err(|e| StartError::listen(listen, e))?;
     let address = listener.local_addr().map_err(|e| StartError::listen(listen, e))?;
     let (health, health_server) = tonic_health::server::health_reporter();
@@ -64,7 +62,7 @@ pub async fn serve(
             asked.triggered().await;
             health.set_service_status("", ServingStatus::NotServing).await;
         };
-        let serving = server.serve_with_incoming_shutdown(connections(listener), stop);
+        let serving = server.serve_with_incoming_shutdown(incoming::connections(listener, tls), stop);
         let too_long = async move {
             ending.triggered().await;
             tokio::time::sleep(drain).await;
@@ -76,27 +74,6 @@ pub async fn serve(
             () = too_long => tracing::warn!(service, "calls still running after {drain:?} are cut"),
         }
     });
-    tracing::info!(service, %address, "gRPC server listens");
+    tracing::info!(service, %address, tls = settings.tls.is_on(), "gRPC server listens");
     Ok(address)
-}
-
-/// Accepted connections; a failed accept is logged and tried again after a pause.
-fn connections(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> {
-    stream::unfold(listener, |listener| async move {
-        loop {
-            match listener.accept().await {
-                Ok((stream, _peer)) => {
-                    if let Err(error) = stream.set_nodelay(true) {
-                        tracing::debug!(%error, "connection ended before it began");
-                        continue;
-                    }
-                    return Some((Ok(stream), listener));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    })
 }

@@ -6,7 +6,7 @@ use clap::{Args, Command, ValueEnum};
 use postern_mail::PeerIp;
 use thiserror::Error;
 
-use crate::identity::MeshKey;
+use crate::{identity::MeshKey, mesh_tls::MeshTlsSettings};
 
 /// Health doors of the separate processes; each listens at its own port by default.
 const HEALTH_PORTS: [(&str, u16); 6] = [
@@ -36,6 +36,10 @@ pub struct MeshSettings {
     /// Secret that all parts of one house share.
     #[command(flatten)]
     pub mesh_key: MeshKey,
+
+    /// Certificates between the services.
+    #[command(flatten)]
+    pub tls: MeshTlsSettings,
 
     /// Address of /livez, /readyz and /metrics
     #[arg(long, env = "POSTERN_HEALTH_LISTEN", value_name = "ADDRESS", default_value_t = default_health_listen())]
@@ -68,6 +72,7 @@ impl MeshSettings {
     pub fn with_key(mesh_key: MeshKey) -> Self {
         Self {
             mesh_key,
+            tls: MeshTlsSettings::default(),
             health_listen: default_health_listen(),
             log: "info".to_owned(),
             log_format: LogFormat::Json,
@@ -78,7 +83,8 @@ impl MeshSettings {
     }
 }
 
-fn default_health_listen() -> SocketAddr {
+/// The health door of this program, by its name.
+pub(crate) fn default_health_listen() -> SocketAddr {
     let program = std::env::current_exe().ok();
     let name = program.as_deref().and_then(|path| path.file_name()).and_then(|name| name.to_str());
     let port =

@@ -53,6 +53,10 @@ pub struct Reach {
     )]
     pub operator_token_file: Option<PathBuf>,
 
+    /// Authority that signed the certificates of https:// doors, PEM
+    #[arg(long, global = true, env = "POSTERN_MESH_TLS_CA", value_name = "FILE", hide_short_help = true)]
+    pub mesh_tls_ca: Option<PathBuf>,
+
     /// Act as a customer or the user of a mailbox, with their own password: asked for at the terminal, or from
     /// `--password-stdin` before the command, or from a file (POSTERN_API_TOKEN holds an API token, for tools)
     #[arg(long = "as", global = true, value_name = "LOGIN")]
@@ -75,7 +79,11 @@ pub struct Reach {
 }
 
 impl Reach {
-    fn doors(&self) -> Result<Doors, Failure> {
+    /// Where the services are.
+    ///
+    /// # Errors
+    /// When no house runs here, and none is named.
+    pub(crate) fn doors(&self) -> Result<Doors, Failure> {
         let given = (&self.account_url, &self.auth_url, &self.delivery_url);
         if let (Some(account), Some(auth), Some(delivery)) = given {
             let (account, auth, delivery) = (account.clone(), auth.clone(), delivery.clone());
@@ -97,7 +105,7 @@ impl Reach {
     }
 
     /// An API token wins over the operator token: who named it wants to be no more than it says.
-    fn token(&self) -> Result<String, Failure> {
+    pub(crate) fn token(&self) -> Result<String, Failure> {
         for name in ["POSTERN_API_TOKEN", "POSTERN_OPERATOR_TOKEN"] {
             if let Ok(token) = std::env::var(name)
                 && !token.is_empty()
@@ -159,8 +167,10 @@ pub(super) struct Operator {
 impl Operator {
     pub(super) async fn connect(reach: &Reach) -> Result<Self, Failure> {
         let doors = reach.doors()?;
-        let connect =
-            |url: &str| MeshChannel::connect_unsigned(url).map_err(|e| Failure::Usage(e.to_string()));
+        let connect = |url: &str| {
+            MeshChannel::connect_tool(url, reach.mesh_tls_ca.as_deref())
+                .map_err(|e| Failure::Usage(e.to_string()))
+        };
         let auth = connect(&doors.auth)?;
         let session = reach.own_session(&auth).await?;
         let token = session.clone().map_or_else(|| reach.token(), Ok)?;

@@ -137,6 +137,11 @@ impl House {
         Ok(account)
     }
 
+    /// True when the gRPC doors speak TLS.
+    pub(super) fn is_tls(&self) -> bool {
+        self.mesh.tls.is_on()
+    }
+
     /// A way to account in the name of the operator who started this house.
     pub(super) fn operator(&self) -> MeshChannel {
         let caller = Caller::new("postern up", Role::Operator);

@@ -11,7 +11,7 @@ use clap::{
     Arg, ArgAction, ArgMatches, Args, Command,
     builder::{Resettable, ValueParser},
 };
-use postern_mesh::settings::MeshSettings;
+use postern_mesh::{secret::SecretNames, settings::MeshSettings};
 
 use crate::home::Home;
 
@@ -78,10 +78,16 @@ impl Profile {
         for Door { setting, port, .. } in DOORS {
             profile.default(setting, profile.local(port)?.to_string());
         }
-        profile.default("POSTERN_DATABASE_URL", STORE_TO_COME.to_owned());
-        profile.default("POSTERN_REDIS_URL", REDIS_TO_COME.to_owned());
         profile.default("POSTERN_BLOB_URL", format!("file://{}", home.blob_folder().display()));
         // A site that gives one of a pair of settings does not get the other one from us.
+        for (other, setting, value) in [
+            ("POSTERN_DATABASE_URL_FILE", "POSTERN_DATABASE_URL", STORE_TO_COME),
+            ("POSTERN_REDIS_URL_FILE", "POSTERN_REDIS_URL", REDIS_TO_COME),
+        ] {
+            if profile.chosen(other).is_none() {
+                profile.default(setting, value.to_owned());
+            }
+        }
         for (other, setting, path) in [
             ("POSTERN_MESH_KEY", "POSTERN_MESH_KEY_FILE", home.mesh_key_file()),
             ("POSTERN_OPERATOR_TOKEN", "POSTERN_OPERATOR_TOKEN_FILE", home.operator_token_file()),
@@ -111,6 +117,11 @@ impl Profile {
     /// What somebody chose, by flag or environment.
     pub(super) fn chosen(&self, setting: &str) -> Option<String> {
         self.given.get(setting).cloned().or_else(|| std::env::var(setting).ok())
+    }
+
+    /// True when somebody chose a secret, itself or by its file.
+    pub(super) fn is_chosen(&self, secret: SecretNames) -> bool {
+        self.chosen(secret.value).or_else(|| self.chosen(secret.file)).is_some()
     }
 
     /// Where a door is.
@@ -222,7 +233,8 @@ fn settings_of_services() -> Vec<(&'static str, Command)> {
 
 /// Options that every command has already.
 fn is_reach(flag: &str) -> bool {
-    ["json", "home", "account-url", "auth-url", "delivery-url", "operator-token-file"].contains(&flag)
+    ["json", "home", "account-url", "auth-url", "delivery-url", "operator-token-file", "mesh-tls-ca"]
+        .contains(&flag)
 }
 
 fn setting_of(arg: &Arg) -> Option<String> {

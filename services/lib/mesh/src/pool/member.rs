@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Mutex, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -15,11 +15,17 @@ use http::{
 };
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::{net::TcpStream, time::Instant};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::Instant,
+};
+use tokio_rustls::TlsConnector;
 use tonic::{Status, body::Body};
 
 use crate::{
     StartError,
+    mesh_tls::{self, ClientTls},
     server::{CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES},
 };
 
@@ -36,6 +42,7 @@ const REST_SILENT: Duration = Duration::from_secs(1);
 pub(super) struct Member {
     pub(super) address: SocketAddr,
     authority: Authority,
+    tls: Option<Arc<ClientTls>>,
     in_flight: AtomicUsize,
     connection: RwLock<Option<SendRequest<Body>>>,
     connecting: tokio::sync::Mutex<()>,
@@ -58,12 +65,13 @@ impl Drop for InFlight<'_> {
 }
 
 impl Member {
-    pub(super) fn new(address: SocketAddr) -> Result<Self, StartError> {
+    pub(super) fn new(address: SocketAddr, tls: Option<Arc<ClientTls>>) -> Result<Self, StartError> {
         let authority = Authority::try_from(address.to_string())
             .map_err(|e| StartError::setting("POSTERN_..._URL", format!("{address}: {e}")))?;
         Ok(Self {
             address,
             authority,
+            tls,
             in_flight: AtomicUsize::new(0),
             connection: RwLock::default(),
             connecting: tokio::sync::Mutex::default(),
@@ -89,12 +97,13 @@ impl Member {
     pub(super) async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, Failed> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let _counted = InFlight(&self.in_flight);
-        let mut connection = match self.connected().await {
+        let mut connection = match self.connected(request.uri().path()).await {
             Ok(connection) => connection,
             Err(status) => return Err(Failed { status, unsent: Some(Box::new(request)) }),
         };
         let mut uri = request.uri().clone().into_parts();
-        (uri.scheme, uri.authority) = (Some(Scheme::HTTP), Some(self.authority.clone()));
+        let scheme = if self.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        (uri.scheme, uri.authority) = (Some(scheme), Some(self.authority.clone()));
         match Uri::from_parts(uri) {
             Ok(uri) => *request.uri_mut() = uri,
             Err(error) => return Err(Failed { status: Status::internal(error.to_string()), unsent: None }),
@@ -122,7 +131,8 @@ impl Member {
         *self.connection.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    async fn connected(&self) -> Result<SendRequest<Body>, Status> {
+    /// The connection, made when there is none, to the service that this RPC belongs to.
+    async fn connected(&self, path: &str) -> Result<SendRequest<Body>, Status> {
         if let Some(connection) = self.live() {
             return Ok(connection);
         }
@@ -133,7 +143,7 @@ impl Member {
         if self.rests() {
             return Err(Status::unavailable(format!("{} could not be reached a moment ago", self.address)));
         }
-        match tokio::time::timeout(CONNECT_TIMEOUT, connect(self.address)).await {
+        match tokio::time::timeout(CONNECT_TIMEOUT, connect(self.address, self.tls.as_deref(), path)).await {
             Ok(Ok(connection)) => {
                 self.rest(None);
                 *self.connection.write().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
@@ -151,9 +161,26 @@ impl Member {
     }
 }
 
-async fn connect(address: SocketAddr) -> Result<SendRequest<Body>, String> {
+async fn connect(
+    address: SocketAddr,
+    tls: Option<&ClientTls>,
+    path: &str,
+) -> Result<SendRequest<Body>, String> {
     let stream = TcpStream::connect(address).await.map_err(|e| e.to_string())?;
     stream.set_nodelay(true).map_err(|e| e.to_string())?;
+    let Some(tls) = tls else { return handshake(address, stream).await };
+    let service = mesh_tls::service_of(path).ok_or_else(|| format!("{path} is no RPC of a service"))?;
+    let name = mesh_tls::name_of(service)?;
+    let connector = TlsConnector::from(Arc::clone(&*tls.current()));
+    let stream = connector.connect(name, stream).await.map_err(|e| format!("TLS: {}", chain(&e)))?;
+    handshake(address, stream).await
+}
+
+/// Begins HTTP/2.
+async fn handshake(
+    address: SocketAddr,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> Result<SendRequest<Body>, String> {
     let (sender, connection) = Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE)

@@ -1,0 +1,210 @@
+//! docker-compose.yml and Dockerfile: settings, secrets, volumes and networks that are named exist, gateways see their
+//! clients' own addresses, and the secrets that scripts/make-secrets makes are ones that the services take.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use postern_mesh::{
+    client::MeshChannel, identity::MeshKey, mesh_tls::MeshTlsSettings, server, settings::MeshSettings,
+    shutdown::Shutdown,
+};
+use postern_proto::account::v1::{LookupDomainRequest, directory_service_client::DirectoryServiceClient};
+use serde::Deserialize as _;
+use serde_json::Value;
+use tonic::{Code, service::Routes};
+
+use crate::settings::{self, SERVICES, project};
+
+fn compose() -> Value {
+    let text = fs::read_to_string(project().join("docker-compose.yml")).expect("docker-compose.yml");
+    let mut value =
+        serde_yaml_ng::Value::deserialize(serde_yaml_ng::Deserializer::from_str(&text)).expect("YAML");
+    value.apply_merge().expect("merge keys");
+    serde_json::to_value(value).expect("JSON")
+}
+
+fn strings(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().map(|item| item.as_str().expect("a string")).collect()
+}
+
+fn keys(object: &Value) -> BTreeSet<&str> {
+    object.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect()
+}
+
+/// Runs scripts/make-secrets for a folder.
+fn make_secrets(folder: &Path) {
+    let done = Command::new(project().join("scripts/make-secrets"))
+        .arg(folder)
+        .stdout(Stdio::null())
+        .status()
+        .expect("scripts/make-secrets");
+    assert!(done.success());
+}
+
+#[test]
+fn every_setting_and_every_url_is_one_of_its_service() {
+    let compose = compose();
+    let services = compose["services"].as_object().expect("services");
+    for service in SERVICES.into_iter().chain(["postern"]) {
+        let about = &services[service];
+        assert_eq!(about["build"]["args"]["SERVICE"], service);
+        let known = settings::of(service);
+        for (setting, value) in about["environment"].as_object().expect("an environment") {
+            assert!(known.contains(setting) || settings::is_standard(setting), "{service}: {setting}");
+            let callee = setting.strip_suffix("_URL").filter(|of| *of != "POSTERN_BLOB");
+            let (Some(callee), Some(url)) = (callee, value.as_str()) else { continue };
+            let callee = callee.trim_start_matches("POSTERN_").to_lowercase();
+            let (host, port) = url.strip_prefix("https://").and_then(|u| u.split_once(':')).expect("https");
+            let listens =
+                &services[&callee]["environment"][format!("POSTERN_{}_LISTEN", callee.to_uppercase())];
+            assert_eq!(listens, &format!("0.0.0.0:{port}"), "{service}: {url}");
+            // In the host's network only what is published on loopback is there; elsewhere names are those of services.
+            if about["network_mode"] == "host" {
+                assert_eq!(host, "127.0.0.1", "{service}");
+                let published = strings(&services[&callee]["ports"]);
+                assert!(published.contains(&format!("127.0.0.1:{port}:{port}").as_str()), "{callee}");
+            } else {
+                assert_eq!(host, callee, "{service}");
+            }
+        }
+    }
+    for (caller, callee) in settings::arrows() {
+        let url = format!("POSTERN_{}_URL", callee.to_uppercase());
+        assert!(!services[&caller]["environment"][&url].is_null(), "{caller} is not told {url}");
+    }
+}
+
+#[test]
+fn what_is_named_is_there() {
+    let compose = compose();
+    let folder = tempfile::tempdir().expect("a folder");
+    make_secrets(folder.path());
+    let made = |path: &str| folder.path().join(path.strip_prefix("./secrets/").expect("a secret")).exists();
+    for (called, secret) in compose["secrets"].as_object().expect("secrets") {
+        let file = secret["file"].as_str().expect("a file");
+        assert!(made(file), "scripts/make-secrets does not make {file} ({called})");
+    }
+    let (secrets, volumes, networks) =
+        (keys(&compose["secrets"]), keys(&compose["volumes"]), keys(&compose["networks"]));
+    for (service, about) in compose["services"].as_object().expect("services") {
+        for secret in strings(&about["secrets"]) {
+            assert!(secrets.contains(secret), "{service}: no secret {secret}");
+        }
+        for network in strings(&about["networks"]) {
+            assert!(networks.contains(network), "{service}: no network {network}");
+        }
+        for volume in strings(&about["volumes"]) {
+            let source = volume.split(':').next().unwrap_or_default();
+            let there = match source.strip_prefix("./") {
+                None => volumes.contains(source),
+                Some(path) if path.starts_with("secrets/") => made(source),
+                Some(path) => project().join(path).exists(),
+            };
+            assert!(there, "{service}: no volume {source}");
+        }
+        for (setting, value) in about["environment"].as_object().into_iter().flatten() {
+            let Some(path) = value.as_str().filter(|value| value.starts_with("/run/")) else { continue };
+            let secret =
+                path.strip_prefix("/run/secrets/").map(|secret| strings(&about["secrets"]).contains(&secret));
+            let mounted = || {
+                strings(&about["volumes"]).iter().any(|volume| {
+                    let mut parts = volume.split(':');
+                    let (from, to) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+                    path.strip_prefix(to).is_some_and(|file| made(&format!("{from}{file}")))
+                })
+            };
+            assert!(secret.unwrap_or_else(mounted), "{service}: {setting} = {path} is not there");
+        }
+        let depends = &about["depends_on"];
+        for (other, how) in depends.as_object().into_iter().flatten() {
+            assert_eq!(how["condition"], "service_healthy", "{service} waits for {other}");
+            let other_about = &compose["services"][other];
+            // Images of ours bring their check along.
+            assert!(SERVICES.contains(&other.as_str()) || other_about["healthcheck"].is_object(), "{other}");
+        }
+    }
+}
+
+#[test]
+fn containers_are_shut_in_and_gateways_see_their_clients() {
+    let compose = compose();
+    for service in SERVICES {
+        let about = &compose["services"][service];
+        assert_eq!(about["read_only"], true, "{service}");
+        assert_eq!(strings(&about["cap_drop"]), ["ALL"], "{service}");
+        assert_eq!(strings(&about["security_opt"]), ["no-new-privileges:true"], "{service}");
+        assert_eq!(about["restart"], "unless-stopped", "{service}");
+        let is_door = ["pop3-gateway", "smtp-gateway", "control-panel"].contains(&service);
+        assert_eq!(about["network_mode"] == "host", is_door, "{service}");
+        // What is published is for this host only.
+        assert!(strings(&about["ports"]).iter().all(|port| port.starts_with("127.0.0.1:")), "{service}");
+        // Auth refuses grants to private addresses unless it is told otherwise: here it never is.
+        assert!(about["environment"].get("POSTERN_GRANT_REFUSED_NETWORKS").is_none(), "{service}");
+    }
+    for store in ["postgres", "redis"] {
+        let about = &compose["services"][store];
+        assert!(about.get("ports").is_none() && strings(&about["networks"]) == ["stores"], "{store}");
+    }
+    assert_eq!(compose["networks"]["stores"]["internal"], true);
+}
+
+#[test]
+fn the_dockerfile_builds_each_service() {
+    let dockerfile = fs::read_to_string(project().join("Dockerfile")).expect("Dockerfile");
+    for service in SERVICES {
+        assert!(dockerfile.contains(&format!(" {service} ")), "no image of {service}");
+    }
+    let last = dockerfile.rsplit("\nFROM ").next().expect("a last stage");
+    for wanted in [
+        "USER 10001:10001",
+        "ENTRYPOINT [\"/usr/local/bin/service\"]",
+        "\"/usr/local/bin/service\", \"health\"",
+    ] {
+        assert!(last.contains(wanted), "the image has no {wanted}");
+    }
+    // Nothing runs in the last stage, so its base needs no shell.
+    assert!(!last.contains("\nRUN "));
+}
+
+/// The certificates that the script makes are what a service takes, and a second run leaves them as they are.
+#[tokio::test]
+async fn services_take_the_secrets_that_are_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    make_secrets(folder.path());
+    let key = fs::read_to_string(folder.path().join("mesh-key")).expect("a key");
+    let certificate = folder.path().join("mesh/account/certificate.pem");
+    let before = fs::read(&certificate).expect("a certificate");
+    make_secrets(folder.path());
+    assert_eq!(fs::read(&certificate).expect("a certificate"), before);
+    let settings = |service: &str| {
+        let file = |name: &str| Some(folder.path().join("mesh").join(service).join(name));
+        let tls = MeshTlsSettings {
+            mesh_tls_ca: file("ca.pem"),
+            mesh_tls_certificate: file("certificate.pem"),
+            mesh_tls_key: file("key.pem"),
+        };
+        MeshSettings { tls, ..MeshSettings::with_key(MeshKey::from_hex(&key).expect("64 digits")) }
+    };
+    let shutdown = Shutdown::new();
+    let any = "127.0.0.1:0".parse().expect("an address");
+    // Nothing behind the guard: who passes it hears that there is no such call.
+    let address = server::serve(any, Routes::default(), "account", &settings("account"), &shutdown)
+        .await
+        .expect("a server");
+    let ask = async |service: &'static str| {
+        let channel = MeshChannel::connect(&format!("https://{address}"), service, &settings(service));
+        let mut client = DirectoryServiceClient::new(channel.expect("a channel"));
+        let request = LookupDomainRequest { name: "homepage.test".to_owned() };
+        client.lookup_domain(request).await.expect_err("nothing is there").code()
+    };
+    for service in ["auth", "delivery", "smtp-gateway"] {
+        assert_eq!(ask(service).await, Code::Unimplemented, "{service} passes");
+    }
+    for service in ["pop3-gateway", "control-panel"] {
+        assert_eq!(ask(service).await, Code::PermissionDenied, "{service} has no business there");
+    }
+}

@@ -1,0 +1,185 @@
+//! The arrows of the network: what NetworkPolicies let through is what the services' settings say, from both ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
+use serde_json::Value;
+
+use crate::{
+    kubernetes::{Overlay, typed},
+    kustomize::name,
+    settings::{self, SERVICES},
+};
+
+const NAME: &str = "app.kubernetes.io/name";
+
+/// From, to, and port.
+type Arrows = BTreeSet<(String, String, i64)>;
+
+fn names(labels: &Option<BTreeMap<String, String>>, expressions: &[Value]) -> Vec<String> {
+    let one = labels.iter().filter_map(|labels| labels.get(NAME).cloned());
+    let many = expressions
+        .iter()
+        .filter(|e| e["key"] == NAME && e["operator"] == "In")
+        .flat_map(|e| e["values"].as_array().into_iter().flatten())
+        .filter_map(|value| value.as_str().map(str::to_owned));
+    one.chain(many).collect()
+}
+
+fn selected(selector: &k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector) -> Vec<String> {
+    let expressions = serde_json::to_value(&selector.match_expressions).expect("JSON");
+    names(&selector.match_labels, expressions.as_array().map(Vec::as_slice).unwrap_or_default())
+}
+
+fn pods(peers: &Option<Vec<NetworkPolicyPeer>>) -> Vec<String> {
+    peers.iter().flatten().filter_map(|peer| peer.pod_selector.as_ref()).flat_map(selected).collect()
+}
+
+fn ports(ports: &Option<Vec<NetworkPolicyPort>>) -> Vec<i64> {
+    let number = |port: &NetworkPolicyPort| serde_json::to_value(&port.port).ok()?.as_i64();
+    ports.iter().flatten().filter_map(number).collect()
+}
+
+/// Arrows between pods, as ingress of the callees and as egress of the callers.
+fn let_through(overlay: &Overlay) -> (Arrows, Arrows) {
+    let (mut in_arrows, mut out_arrows) = (Arrows::new(), Arrows::new());
+    for object in overlay.of_kind("NetworkPolicy") {
+        let spec = typed::<NetworkPolicy>(object).spec.expect("a spec");
+        let of = spec.pod_selector.as_ref().map(selected).unwrap_or_default();
+        for rule in spec.ingress.iter().flatten() {
+            for (from, to, port) in product(&pods(&rule.from), &of, &ports(&rule.ports)) {
+                in_arrows.insert((from, to, port));
+            }
+        }
+        for rule in spec.egress.iter().flatten() {
+            for (from, to, port) in product(&of, &pods(&rule.to), &ports(&rule.ports)) {
+                out_arrows.insert((from, to, port));
+            }
+        }
+    }
+    (in_arrows, out_arrows)
+}
+
+fn product(from: &[String], to: &[String], ports: &[i64]) -> Vec<(String, String, i64)> {
+    let mut all = Vec::new();
+    for from in from {
+        for to in to {
+            all.extend(ports.iter().map(|port| (from.clone(), to.clone(), *port)));
+        }
+    }
+    all
+}
+
+/// The port of a container by its name.
+fn port(overlay: &Overlay, of: &str, called: &str) -> i64 {
+    let pods = overlay.pods();
+    let containers = pods[of].spec.iter().flat_map(|spec| &spec.containers);
+    let found = containers.flat_map(|c| c.ports.iter().flatten()).find(|p| p.name.as_deref() == Some(called));
+    i64::from(found.unwrap_or_else(|| panic!("{of} has no port {called}")).container_port)
+}
+
+#[test]
+fn arrows_are_those_of_the_settings() {
+    for overlay in Overlay::all() {
+        let mut wanted = Arrows::new();
+        let operator = ["account", "auth", "delivery"].map(|to| ("operator".to_owned(), to.to_owned()));
+        for (from, to) in settings::arrows().into_iter().chain(operator) {
+            let grpc = port(&overlay, &to, "grpc");
+            wanted.insert((from, to, grpc));
+        }
+        for (gateway, doors) in [
+            ("pop3-gateway", vec!["pop3", "pop3s"]),
+            ("smtp-gateway", vec!["smtp", "submission", "smtps"]),
+            ("control-panel", vec!["http", "https"]),
+        ] {
+            for door in doors {
+                wanted.insert(("edge".to_owned(), gateway.to_owned(), port(&overlay, gateway, door)));
+            }
+        }
+        if overlay.pods().contains_key("postgres") {
+            for (setting, store, called) in
+                [("POSTERN_DATABASE_URL", "postgres", "postgres"), ("POSTERN_REDIS_URL", "redis", "redis")]
+            {
+                for service in settings::having(setting) {
+                    wanted.insert((service, store.to_owned(), port(&overlay, store, called)));
+                }
+            }
+        }
+        let (in_arrows, out_arrows) = let_through(&overlay);
+        assert_eq!(in_arrows, wanted, "what the callees let in");
+        assert_eq!(out_arrows, wanted, "what the callers are let out to");
+    }
+}
+
+#[test]
+fn stores_of_the_site_are_reached_by_those_who_have_them() {
+    for overlay in Overlay::all() {
+        for (policy, setting) in [("to-postgres", "POSTERN_DATABASE_URL"), ("to-redis", "POSTERN_REDIS_URL")]
+        {
+            let object =
+                overlay.of_kind("NetworkPolicy").find(|object| name(object) == policy).expect(policy);
+            let spec = typed::<NetworkPolicy>(object).spec.expect("a spec");
+            let of: BTreeSet<_> = spec.pod_selector.iter().flat_map(selected).collect();
+            assert_eq!(of, settings::having(setting), "{policy}");
+        }
+    }
+}
+
+#[test]
+fn nothing_else_is_let_through() {
+    for overlay in Overlay::all() {
+        let policies: Vec<_> = overlay.of_kind("NetworkPolicy").collect();
+        let default = policies.iter().find(|object| name(object) == "nothing-by-default").expect("a default");
+        assert_eq!(default["spec"]["podSelector"], serde_json::json!({}));
+        assert_eq!(default["spec"]["policyTypes"], serde_json::json!(["Ingress", "Egress"]));
+        assert!(default["spec"].get("ingress").is_none() && default["spec"].get("egress").is_none());
+        for service in SERVICES {
+            assert!(policies.iter().any(|object| name(object) == service), "no policy of {service}");
+        }
+        // The world is reached by delivery alone; the edge alone is reached by the world.
+        for policy in &policies {
+            let text = policy["spec"]["egress"].to_string();
+            let world = text.contains("0.0.0.0/0") || text.contains("::/0");
+            assert!(!world || ["delivery", "to-blobs"].contains(&name(policy)), "{}", name(policy));
+            let rules = policy["spec"]["ingress"].as_array().into_iter().flatten();
+            let open = rules.into_iter().any(|rule| rule.get("from").is_none());
+            assert_eq!(open, name(policy) == "edge", "{}", name(policy));
+        }
+    }
+}
+
+/// A grant is tied to the client's address: the load balancer keeps it, the edge names it, and the gateways and auth know
+/// the edge.
+#[test]
+fn gateways_learn_the_clients_own_addresses() {
+    for overlay in Overlay::all() {
+        let edge = overlay.of_kind("Service").find(|object| name(object) == "edge").expect("the edge");
+        assert_eq!(edge["spec"]["type"], "LoadBalancer");
+        assert_eq!(edge["spec"]["externalTrafficPolicy"], "Local");
+        let others: Vec<_> = overlay.of_kind("Service").filter(|object| name(object) != "edge").collect();
+        assert!(
+            others.iter().all(|object| object["spec"]["clusterIP"] == "None"),
+            "only the edge is outside"
+        );
+        let config = overlay.of_kind("ConfigMap").find(|object| name(object) == "edge").expect("its config");
+        let config = config["data"]["haproxy.cfg"].as_str().expect("haproxy.cfg");
+        for (gateway, door) in [
+            ("pop3-gateway", "pop3"),
+            ("pop3-gateway", "pop3s"),
+            ("smtp-gateway", "smtp"),
+            ("smtp-gateway", "submission"),
+            ("smtp-gateway", "smtps"),
+        ] {
+            let target = format!("{gateway}.postern.svc.cluster.local:{} ", port(&overlay, gateway, door));
+            let line =
+                config.lines().find(|line| line.contains(&target)).unwrap_or_else(|| panic!("{target}"));
+            assert!(line.contains(" send-proxy-v2"), "{line}");
+        }
+        let site = overlay.of_kind("ConfigMap").find(|object| name(object) == "postern-site").expect("site");
+        let networks = site["data"]["POSTERN_PROXY_NETWORKS"].as_str().expect("networks");
+        assert!(!networks.is_empty());
+        for service in ["pop3-gateway", "smtp-gateway", "auth"] {
+            assert!(settings::of(service).contains("POSTERN_PROXY_NETWORKS"), "{service}");
+        }
+    }
+}
