@@ -47,8 +47,17 @@ pub enum Command {
     StartTls,
     /// AUTH with the decoded initial response, if any (RFC 4954).
     Auth(Mechanism, Option<Vec<u8>>),
-    /// BDAT is not offered, and the octets that follow it are no commands: the session must end (RFC 3030).
-    Bdat,
+    /// BDAT (RFC 3030); `None`: nobody can say how many octets follow that are no commands, so the session must end.
+    Bdat(Option<Chunk>),
+}
+
+/// What BDAT announces: so many octets of content follow its line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Octets, as they are: not dot-stuffed.
+    pub size_bytes: u64,
+    /// The message ends with them.
+    pub last: bool,
 }
 
 /// What the client calls itself; safe to write into a header.
@@ -136,7 +145,7 @@ pub fn parse(line: &[u8], offers: Offers) -> Result<Command, Refused> {
         "VRFY" if rest.is_empty() => Err(Reason::BadArguments.into()),
         "VRFY" => Ok(Command::Vrfy),
         "AUTH" if offers.auth => auth(rest),
-        "BDAT" => Ok(Command::Bdat),
+        "BDAT" => Ok(Command::Bdat(chunk(rest))),
         "AUTH" | "EXPN" | "TURN" | "ETRN" | "SEND" | "SOML" | "SAML" | "BURL" => {
             Err(Reason::NotImplemented.into())
         }
@@ -230,12 +239,25 @@ fn rcpt(rest: &str, offers: Offers) -> Result<Command, Refused> {
     Ok(Command::Rcpt(RcptPath::Address(address)))
 }
 
+/// RFC 3030 section 2: `size [LAST]`.
+fn chunk(rest: &str) -> Option<Chunk> {
+    let (size, last) = match rest.split_once(' ') {
+        Some((size, word)) if word.eq_ignore_ascii_case("LAST") => (size, true),
+        Some(_) => return None,
+        None => (rest, false),
+    };
+    Some(Chunk { size_bytes: size_of(size)?, last })
+}
+
 /// RFC 1870 section 3: up to 20 digits; what does not fit 64 bits is no size.
 fn size(value: Option<&str>) -> Result<u64, Refused> {
-    let digits = value.filter(|v| (1..=20).contains(&v.len()) && v.bytes().all(|c| c.is_ascii_digit()));
-    let size =
-        digits.and_then(|digits| digits.parse::<u64>().ok()).filter(|size| i64::try_from(*size).is_ok());
+    let size = value.and_then(size_of);
     size.ok_or_else(|| Refused::because(Reason::BadArguments, "SIZE is a number of octets"))
+}
+
+fn size_of(digits: &str) -> Option<u64> {
+    let plain = (1..=20).contains(&digits.len()) && digits.bytes().all(|c| c.is_ascii_digit());
+    digits.parse::<u64>().ok().filter(|size| plain && i64::try_from(*size).is_ok())
 }
 
 #[cfg(test)]

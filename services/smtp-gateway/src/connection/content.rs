@@ -32,7 +32,7 @@ impl Connection {
         let mut way = Way::new(self.house.upstream.submission(self.wire_envelope(&envelope)));
         let mut pace = Pace::default();
         loop {
-            let progress = reader.feed(&self.input, |content| way.frame.extend_from_slice(content));
+            let progress = reader.feed(&self.input, |content| way.push(content));
             self.input.advance(progress.consumed);
             if let Some(flaw) = reader.flaw() {
                 way.give_up(flaw);
@@ -41,22 +41,8 @@ impl Connection {
                 break;
             }
             way.send_ahead().await;
-            self.input.reserve(CONTENT_READ_BYTES);
-            let before = Instant::now();
-            tokio::select! {
-                biased;
-                revocation = hear(&mut self.revocations, &self.session) => return Ok(Event::Revoked(revocation)),
-                read = timeout(self.house.idle, self.stream.read_buf(&mut self.input)) => {
-                    let Ok(read) = read else { return Ok(Event::Idle) };
-                    let count = read?;
-                    if count == 0 {
-                        // No end, no message (RFC 5321 section 4.1.1.4): what was sent ahead is dropped (S-20).
-                        return Err(Gone);
-                    }
-                    if pace.is_too_slow(count, before.elapsed()) {
-                        return Ok(Event::Idle);
-                    }
-                }
+            if let Some(event) = self.more_content(&mut pace).await? {
+                return Ok(event);
             }
         }
         let answer = way.finish(&self.session_id).await;
@@ -64,8 +50,27 @@ impl Connection {
         Ok(Event::ContentAnswered(answer))
     }
 
+    /// Reads on within content; an event when that ends the session.
+    pub(super) async fn more_content(&mut self, pace: &mut Pace) -> Result<Option<Event>, Gone> {
+        self.input.reserve(CONTENT_READ_BYTES);
+        let before = Instant::now();
+        tokio::select! {
+            biased;
+            revocation = hear(&mut self.revocations, &self.session) => Ok(Some(Event::Revoked(revocation))),
+            read = timeout(self.house.idle, self.stream.read_buf(&mut self.input)) => {
+                let Ok(read) = read else { return Ok(Some(Event::Idle)) };
+                let count = read?;
+                if count == 0 {
+                    // No end, no message (RFC 5321 section 4.1.1.4): what was sent ahead is dropped (S-20).
+                    return Err(Gone);
+                }
+                Ok(pace.is_too_slow(count, before.elapsed()).then_some(Event::Idle))
+            }
+        }
+    }
+
     /// One line for each message.
-    fn log(&self, envelope: &Envelope, size_bytes: u64, answer: Result<(), Reason>) {
+    pub(super) fn log(&self, envelope: &Envelope, size_bytes: u64, answer: Result<(), Reason>) {
         let outcome = match answer {
             Ok(()) => "accepted",
             Err(reason) => reason.name(),
@@ -85,7 +90,7 @@ impl Connection {
         );
     }
 
-    fn wire_envelope(&self, envelope: &Envelope) -> wire::Envelope {
+    pub(super) fn wire_envelope(&self, envelope: &Envelope) -> wire::Envelope {
         wire::Envelope {
             message_id: envelope.stamp.message_id.as_bytes().to_vec().into(),
             sender: envelope.mail.sender.to_string(),
@@ -110,26 +115,26 @@ impl Connection {
 }
 
 /// The way of one message to delivery, or why it has none any more.
-struct Way {
+pub(super) struct Way {
     submission: Result<Submission, Reason>,
     /// Content that was not sent yet: less than a frame and one read.
     frame: BytesMut,
 }
 
 impl Way {
-    fn new(submission: Submission) -> Self {
+    pub(super) fn new(submission: Submission) -> Self {
         Self { submission: Ok(submission), frame: BytesMut::new() }
     }
 
     /// Nothing of this message is to be kept. The first reason stays.
-    fn give_up(&mut self, reason: Reason) {
+    pub(super) fn give_up(&mut self, reason: Reason) {
         if self.submission.is_ok() {
             self.submission = Err(reason);
         }
         self.frame = BytesMut::new();
     }
 
-    async fn send_ahead(&mut self) {
+    pub(super) async fn send_ahead(&mut self) {
         if self.frame.len() < FRAME_BYTES {
             return;
         }
@@ -141,14 +146,18 @@ impl Way {
         }
     }
 
-    async fn finish(self, session_id: &str) -> Result<(), Reason> {
+    pub(super) async fn finish(self, session_id: &str) -> Result<(), Reason> {
         self.submission?.finish(self.frame.freeze(), session_id).await
+    }
+
+    pub(super) fn push(&mut self, content: &[u8]) {
+        self.frame.extend_from_slice(content);
     }
 }
 
 /// How fast content comes in, while we wait for it.
 #[derive(Debug, Default)]
-struct Pace {
+pub(super) struct Pace {
     waited: Duration,
     read_bytes: usize,
 }

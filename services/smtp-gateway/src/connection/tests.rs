@@ -236,7 +236,7 @@ async fn s_41_s_71_s_30_smuggled_commands_close_the_session() {
         "C: MAIL FROM:<>\nC: RCPT TO:<user@homepage.test>\nC: DATA\nC: x\nC: .\nS: 250\nS: 250\nS: 554 5.5.0\nE:",
         "C: STARTTLS\nC: NOOP\nS: 554 5.5.0\nE:",
         "C: MAIL FROM:<a@b.test>\\nRCPT TO:<c@d.test>\nS: 500 5.5.2\nE:",
-        "C: BDAT 10 LAST\nC: NOOP\nS: 502\nE:",
+        "C: BDAT ten LAST\nC: NOOP\nS: 501\nE:",
     ] {
         house.transcript(Door::Mx, &script(rest)).await;
     }

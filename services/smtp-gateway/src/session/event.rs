@@ -4,7 +4,7 @@ use std::{fmt, time::SystemTime};
 
 use postern_mail::{EmailAddress, MessageId, PeerIp, Reason, ReversePath};
 use postern_smtp::{
-    command::{ClientName, Command, MailCommand, RcptPath, Refused},
+    command::{Chunk, ClientName, Command, MailCommand, RcptPath, Refused},
     reply::Reply,
     sasl::Credentials,
 };
@@ -42,6 +42,8 @@ pub enum Event {
     SenderAnswered(Result<RelayRight, Refused>),
     /// One answer for each recipient that was asked for, in their order.
     RecipientsAnswered(Vec<Result<Accepted, Refused>>),
+    /// A chunk that is not the last came in, so many octets, or the content is no good.
+    ChunkAnswered(Result<u64, Reason>),
     /// The content came to its true end, and delivery (or the reader) gave its word.
     ContentAnswered(Result<(), Reason>),
     /// The client spoke in plain text after STARTTLS.
@@ -143,6 +145,10 @@ pub enum Next {
     Ask(Question),
     /// Read the content, hand it to delivery, come back with its word.
     Content(Box<Envelope>),
+    /// Read a chunk of content; with the first one comes the envelope.
+    Chunk(Chunk, Option<Box<Envelope>>),
+    /// Read so many octets that nobody wants.
+    Discard(u64),
     /// Begin TLS.
     StartTls,
     /// Write the replies and close.

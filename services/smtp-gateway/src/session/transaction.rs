@@ -2,13 +2,16 @@
 
 use postern_mail::{EmailAddress, Reason};
 use postern_smtp::{
-    command::{MailCommand, RcptPath, Refused},
+    command::{Chunk, MailCommand, RcptPath, Refused},
     reply::Reply,
 };
 
 use super::{
     Accepted, Effects, Envelope, Hello, Next, Phase, Question, RelayRight, Session, Stamp, failure, reply,
 };
+
+/// A chunk of so many times the largest message is not read over: its client is broken or hostile.
+const ABSURD_TIMES: u64 = 4;
 
 /// A mail that is being named.
 #[derive(Debug)]
@@ -184,22 +187,64 @@ impl Session {
     }
 
     pub(super) fn data(&mut self) -> Effects {
+        match self.envelope() {
+            Ok(envelope) => {
+                self.phase = Phase::Content(envelope.stamp);
+                reply(Reply::start_mail_input(), Next::Content(Box::new(envelope)))
+            }
+            Err(reason) => self.refuse(reason),
+        }
+    }
+
+    /// RFC 3030 section 2: the octets come in any case, also when nobody wants them.
+    pub(super) fn bdat(&mut self, chunk: Chunk) -> Effects {
+        if self
+            .profile
+            .message_max_bytes
+            .is_some_and(|max| chunk.size_bytes > max.saturating_mul(ABSURD_TIMES))
+        {
+            return self.close(Reason::MessageTooLarge);
+        }
+        let envelope = match self.phase {
+            Phase::Chunks(_) => None,
+            _ => match self.envelope() {
+                Ok(envelope) => Some(Box::new(envelope)),
+                Err(reason) => {
+                    let Effects { replies, next } = self.refuse(reason);
+                    let next = match next {
+                        Next::Command => Next::Discard(chunk.size_bytes),
+                        end => end,
+                    };
+                    return Effects { replies, next };
+                }
+            },
+        };
+        let stamp = match (&envelope, &self.phase) {
+            (Some(envelope), _) => envelope.stamp,
+            (None, Phase::Chunks(stamp)) => *stamp,
+            (None, _) => return self.refuse(Reason::BadSequence),
+        };
+        self.phase = if chunk.last { Phase::Content(stamp) } else { Phase::Chunks(stamp) };
+        Effects { replies: Vec::new(), next: Next::Chunk(chunk, envelope) }
+    }
+
+    /// What was named so far, when content may come now; else the transaction stays as it is.
+    fn envelope(&mut self) -> Result<Envelope, Reason> {
         let transaction = match std::mem::replace(&mut self.phase, Phase::Ready) {
             Phase::Open(transaction) => transaction,
             phase => {
                 self.phase = phase;
-                return self.refuse(Reason::BadSequence);
+                return Err(Reason::BadSequence);
             }
         };
         if transaction.recipients.is_empty() {
             // RFC 5321 section 3.3: 503 before RCPT, 554 when none was good. The transaction goes on.
             let reason = if transaction.tried { Reason::NoValidRecipients } else { Reason::BadSequence };
             self.phase = Phase::Open(transaction);
-            return self.refuse(reason);
+            return Err(reason);
         }
-        let Some(hello) = self.hello.clone() else { return self.refuse(Reason::BadSequence) };
-        self.phase = Phase::Content(transaction.stamp);
-        let envelope = Envelope {
+        let hello = self.hello.clone().ok_or(Reason::BadSequence)?;
+        Ok(Envelope {
             stamp: transaction.stamp,
             mail: transaction.mail,
             recipients: transaction.recipients,
@@ -207,8 +252,17 @@ impl Session {
             with_protocol: self.with_protocol(&hello),
             client_name: hello.name,
             tls: self.tls.clone().unwrap_or_default(),
-        };
-        reply(Reply::start_mail_input(), Next::Content(Box::new(envelope)))
+        })
+    }
+
+    pub(super) fn chunk_answered(&mut self, answer: Result<u64, Reason>) -> Effects {
+        match answer {
+            Ok(size_bytes) => reply(Reply::chunk_ok(size_bytes), Next::Command),
+            Err(reason) => {
+                self.phase = Phase::Ready;
+                self.fail(&reason.into())
+            }
+        }
     }
 
     /// RFC 3848.
