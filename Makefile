@@ -15,7 +15,7 @@ BUILT := $(TARGET_FOLDER)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 STORES := postgresql redis-server
 MAIL_PROGRAMS := curl swaks msmtp mpop fetchmail python3 python3-venv
 
-.PHONY: help up test bench faults scale contract check fmt clean stores mail-programs
+.PHONY: help up test bench faults scale queue-scale contract check fmt clean stores mail-programs
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ faults: stores mail-programs ## The long fault run: ROUNDS (20) rounds of load w
 scale: stores ## 1,000,000 mailboxes in 100,000 domains: does the mail path notice? (ARGS='--mailboxes 200000')
 	$(CARGO) build --workspace --bins
 	$(CARGO) run -p postern-tests --bin scale -- $(ARGS)
+
+queue-scale: stores ## A queue of ROWS (1,000,000) rows: first pages, the next due batch, and local delivery beside it
+	POSTERN_QUEUE_ROWS=$(or $(ROWS),1000000) $(CARGO) test -p postern-delivery --lib queue::tests::backlog -- --nocapture
 
 contract: ## Write down what is new at the gRPC face (proto/contract.txt), so that it is guarded from now on
 	POSTERN_WRITE_CONTRACT=true $(CARGO) test -p postern-proto --test contract

@@ -214,7 +214,7 @@ impl Session {
         let size =
             self.profile.message_max_bytes.map_or(Cow::Borrowed("SIZE"), |max| format!("SIZE {max}").into());
         let mut keywords: Vec<Cow<'static, str>> =
-            vec!["PIPELINING".into(), size, "8BITMIME".into(), "ENHANCEDSTATUSCODES".into()];
+            vec!["PIPELINING".into(), size, "8BITMIME".into(), "ENHANCEDSTATUSCODES".into(), "DSN".into()];
         if self.tls_is_offered() {
             keywords.push("STARTTLS".into());
         }

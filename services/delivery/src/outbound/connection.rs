@@ -102,6 +102,11 @@ impl Connection {
         &self.host
     }
 
+    /// True when the host takes the parameters of RFC 3461.
+    pub(super) fn offers_dsn(&self) -> bool {
+        self.client.offers().dsn
+    }
+
     /// True when the idle host neither said nor closed anything.
     pub(super) fn is_quiet(&mut self) -> bool {
         self.wire.read(&mut self.buffer[..]).now_or_never().is_none()

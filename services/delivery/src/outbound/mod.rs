@@ -5,10 +5,12 @@
 mod connection;
 mod hosts;
 mod idle;
+mod round;
+mod smarthost;
 mod tls;
 mod transit;
 
-use std::{collections::BTreeMap, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -16,14 +18,17 @@ use ipnet::IpNet;
 use moka::sync::Cache;
 use postern_mail::{DomainName, EmailAddress, ReversePath};
 use postern_mesh::StartError;
-use postern_smtp::client::{
-    Cause, Ending, Mail, Outcome, Refusal, RemoteReply, Settings as ClientSettings, Timeouts,
+use postern_smtp::{
+    client::{Ending, Settings as ClientSettings, Timeouts},
+    dsn::{MessageDsn, RecipientDsn},
 };
 
 pub use connection::ContentError;
 use connection::{Connection, Delivery, OpenError};
 use hosts::{Host, HostFinder, NoRoute};
 use idle::IdleConnections;
+use round::{Round, describe, refused_by};
+pub use smarthost::Smarthost;
 pub use transit::Transit;
 
 /// Recipients of one transaction: what every host must take (RFC 5321 section 4.5.3.1.8).
@@ -49,30 +54,6 @@ pub struct OutboundSettings {
     pub mail_host: String,
     /// Waiting times.
     pub timeouts: Timeouts,
-}
-
-/// `host:port` that takes all outside mail.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Smarthost {
-    /// Name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-}
-
-impl std::str::FromStr for Smarthost {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || format!("`{text}` is not host:port");
-        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        if host.is_empty() || host.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(wrong());
-        }
-        Ok(Self { host: host.to_owned(), port })
-    }
 }
 
 /// Where mails go together over one connection.
@@ -105,6 +86,10 @@ pub struct Outgoing<'a> {
     pub eight_bit: bool,
     /// It may leave with SMTPUTF8 only.
     pub smtp_utf8: bool,
+    /// What the sender wants to hear of it.
+    pub dsn: &'a MessageDsn,
+    /// The same of each recipient, in their order.
+    pub recipient_dsn: &'a [RecipientDsn],
     /// Opens the content anew; each host that is tried reads it once.
     pub content: &'a (dyn Fn() -> BoxStream<'static, Result<Bytes, ContentError>> + Send + Sync),
 }
@@ -112,12 +97,25 @@ pub struct Outgoing<'a> {
 /// How it went for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attempt {
-    /// A host took it: host and reply.
-    Delivered(String),
+    /// A host took it.
+    Delivered(Taken),
     /// Try again later: what happened.
     Deferred(String),
     /// It will never be taken.
     Refused(Refused),
+}
+
+/// A host's yes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Who has it now.
+    pub host: String,
+    /// Its reply as it came, one line.
+    pub reply: String,
+    /// Both, for people.
+    pub text: String,
+    /// It was told what the sender wants to hear, and tells it by itself (RFC 3461 section 5.2.2).
+    pub tells_sender: bool,
 }
 
 /// A final no.
@@ -216,7 +214,7 @@ impl Outbound {
     async fn hosts(&self, destination: &Destination) -> Result<Vec<Host>, NoRoute> {
         match (destination, &self.settings.smarthost) {
             (Destination::Domain(domain), _) => self.finder.find(domain).await,
-            (Destination::Smarthost, Some(smarthost)) => look_up(smarthost).await,
+            (Destination::Smarthost, Some(smarthost)) => smarthost::look_up(smarthost).await,
             (Destination::Smarthost, None) => {
                 Err(NoRoute::Temporary("the smarthost is not set any more".to_owned()))
             }
@@ -297,133 +295,12 @@ impl Outbound {
         transit.begin();
         let content = (round.mail.content)();
         let Delivery { outcomes, reusable } = connection.deliver(mail, content, transit).await;
+        let tells_sender = connection.offers_dsn();
         for (index, outcome) in indexes.into_iter().zip(outcomes) {
-            round.settle(index, connection.host(), outcome);
+            round.settle(index, connection.host(), tells_sender, outcome);
         }
         if reusable {
             self.idle.put(destination.clone(), connection);
-        }
-    }
-}
-
-/// One attempt over all hosts.
-struct Round<'a> {
-    mail: &'a Outgoing<'a>,
-    attempts: BTreeMap<usize, Attempt>,
-    /// The last thing that kept a host from taking it.
-    obstacle: Option<String>,
-}
-
-impl<'a> Round<'a> {
-    fn new(mail: &'a Outgoing<'a>) -> Self {
-        Self { mail, attempts: BTreeMap::new(), obstacle: None }
-    }
-
-    fn is_over(&self) -> bool {
-        self.attempts.len() >= self.mail.recipients.len()
-    }
-
-    /// What is still to be tried.
-    fn rest(&self) -> (Vec<usize>, Mail) {
-        let open = |index: &usize| !self.attempts.contains_key(index);
-        let indexes: Vec<_> = (0..self.mail.recipients.len()).filter(open).collect();
-        let recipients =
-            indexes.iter().filter_map(|index| self.mail.recipients.get(*index).cloned()).collect();
-        let mail = Mail {
-            sender: self.mail.sender.clone(),
-            recipients,
-            size_bytes: self.mail.size_bytes,
-            eight_bit: self.mail.eight_bit,
-            smtp_utf8: self.mail.smtp_utf8,
-        };
-        (indexes, mail)
-    }
-
-    fn note(&mut self, obstacle: String) {
-        self.obstacle = Some(obstacle);
-    }
-
-    fn settle(&mut self, index: usize, host: &Host, outcome: Outcome) {
-        let attempt = match outcome {
-            Outcome::Delivered(reply) => Attempt::Delivered(said(host, &reply)),
-            // Another host may take it at once.
-            Outcome::Deferred(cause) if cause.is_of_the_connection() => {
-                return self.note(format!("{} {cause}", at(host)));
-            }
-            Outcome::Deferred(cause) => Attempt::Deferred(format!("{} {cause}", at(host))),
-            Outcome::Refused(refusal) => Attempt::Refused(refused(host, refusal)),
-        };
-        self.attempts.insert(index, attempt);
-    }
-
-    fn give_up(&mut self, attempt: &Attempt) {
-        for index in 0..self.mail.recipients.len() {
-            self.attempts.entry(index).or_insert_with(|| attempt.clone());
-        }
-    }
-
-    fn give_up_for_now(&mut self) {
-        let text = self.obstacle.take().unwrap_or_else(|| "no host could be reached".to_owned());
-        self.give_up(&Attempt::Deferred(text));
-    }
-
-    fn finish(mut self) -> Vec<Attempt> {
-        self.give_up_for_now();
-        self.attempts.into_values().collect()
-    }
-}
-
-fn at(host: &Host) -> String {
-    format!("{} [{}]", host.name, host.address.ip())
-}
-
-fn said(host: &Host, reply: &RemoteReply) -> String {
-    format!("{} said: {reply}", at(host))
-}
-
-fn refused_by(host: &Host, reply: &RemoteReply) -> Refused {
-    // Without an enhanced code of the host nothing more precise is known (RFC 3463 section 3.1).
-    let code = reply.enhanced.filter(|(class, ..)| *class == 5).unwrap_or((5, 0, 0));
-    Refused { code, host: Some(host.name.clone()), reply: Some(reply.one_line()), text: said(host, reply) }
-}
-
-fn refused(host: &Host, refusal: Refusal) -> Refused {
-    let own = |code, text: String| Refused { code, host: Some(host.name.clone()), reply: None, text };
-    match refusal {
-        Refusal::Reply(reply) => refused_by(host, &reply),
-        Refusal::TooLarge(limit) => own(
-            (5, 3, 4),
-            format!("{} takes messages up to {limit} octets only; this one is larger", at(host)),
-        ),
-        Refusal::NeedsUtf8 => {
-            own((5, 6, 7), format!("{} cannot take internationalized addresses (SMTPUTF8)", at(host)))
-        }
-    }
-}
-
-fn describe(host: &Host, error: &OpenError) -> String {
-    match error {
-        OpenError::Unreachable(error) => format!("{} cannot be reached: {error}", at(host)),
-        OpenError::OwnAddress => format!("{} is this machine", at(host)),
-        OpenError::Ended(Ending::Unwilling(cause)) => format!("{} {cause}", at(host)),
-        OpenError::Ended(Ending::TlsBroken) => format!("{} failed in TLS", at(host)),
-        OpenError::Ended(Ending::TakesNoMail(reply)) => said(host, reply),
-        OpenError::Ended(Ending::Quit) => format!("{} {}", at(host), Cause::OwnContent),
-    }
-}
-
-/// The smarthost is the operator's word: no MX, no rule about networks.
-async fn look_up(smarthost: &Smarthost) -> Result<Vec<Host>, NoRoute> {
-    let temporary =
-        |why: String| NoRoute::Temporary(format!("the smarthost {} cannot be found: {why}", smarthost.host));
-    let looking = tokio::net::lookup_host((smarthost.host.as_str(), smarthost.port));
-    match tokio::time::timeout(Duration::from_secs(10), looking).await {
-        Err(_) => Err(temporary("no answer in time".to_owned())),
-        Ok(Err(error)) => Err(temporary(error.to_string())),
-        Ok(Ok(addresses)) => {
-            let host = |address| Host { name: smarthost.host.clone(), address };
-            let hosts: Vec<_> = addresses.map(host).collect();
-            if hosts.is_empty() { Err(temporary("it has no address".to_owned())) } else { Ok(hosts) }
         }
     }
 }

@@ -57,6 +57,8 @@ async fn send(
         size_bytes: content.len() as u64,
         eight_bit: false,
         smtp_utf8: false,
+        dsn: &MessageDsn::default(),
+        recipient_dsn: &[],
         content: &open,
     };
     outbound.send(destination, &mail, &Transit::default()).await
@@ -175,6 +177,8 @@ async fn content_that_breaks_never_ends() {
         size_bytes: 1,
         eight_bit: false,
         smtp_utf8: false,
+        dsn: &MessageDsn::default(),
+        recipient_dsn: &[],
         content: &open,
     };
     let transit = Transit::default();

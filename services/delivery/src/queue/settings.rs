@@ -30,6 +30,15 @@ pub struct QueueSettings {
     #[arg(long, env = "POSTERN_QUEUE_LIFETIME_SECONDS", value_name = "SECONDS", default_value_t = 432_000)]
     pub queue_lifetime_seconds: u64,
 
+    /// Its sender is told once that mail takes long when it is so old, seconds; 0 = never
+    #[arg(
+        long,
+        env = "POSTERN_QUEUE_DELAY_NOTICE_SECONDS",
+        value_name = "SECONDS",
+        default_value_t = 14_400
+    )]
+    pub queue_delay_notice_seconds: u64,
+
     /// Outbound connections at once; 0 = no limit
     #[arg(long, env = "POSTERN_LIMIT_OUTBOUND_CONNECTIONS", value_name = "COUNT", default_value_t = 100)]
     pub limit_outbound_connections: usize,
@@ -82,6 +91,9 @@ impl QueueSettings {
         if self.queue_lifetime_seconds == 0 || i32::try_from(self.queue_lifetime_seconds).is_err() {
             return Err(StartError::setting("POSTERN_QUEUE_LIFETIME_SECONDS", "1 to 2147483647"));
         }
+        if i32::try_from(self.queue_delay_notice_seconds).is_err() {
+            return Err(StartError::setting("POSTERN_QUEUE_DELAY_NOTICE_SECONDS", "0 to 2147483647"));
+        }
         if self.outbound_port == 0 {
             return Err(StartError::setting("POSTERN_OUTBOUND_PORT", "1 to 65535"));
         }
@@ -110,6 +122,12 @@ impl QueueSettings {
     #[must_use]
     pub fn lifetime(&self) -> Duration {
         Duration::from_secs(self.queue_lifetime_seconds)
+    }
+
+    /// Age at which the sender is told that it takes long; `None`: never.
+    #[must_use]
+    pub fn delay_notice(&self) -> Option<Duration> {
+        Some(self.queue_delay_notice_seconds).filter(|age| *age > 0).map(Duration::from_secs)
     }
 
     /// Jobs at once, and at once for one domain.

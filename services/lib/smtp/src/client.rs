@@ -142,6 +142,8 @@ pub struct Offers {
     pub smtp_utf8: bool,
     /// RFC 3207
     pub start_tls: bool,
+    /// RFC 3461
+    pub dsn: bool,
 }
 
 impl Offers {
@@ -157,6 +159,7 @@ impl Offers {
                 "8BITMIME" => offers.eight_bit = true,
                 "SMTPUTF8" => offers.smtp_utf8 = true,
                 "STARTTLS" => offers.start_tls = true,
+                "DSN" => offers.dsn = true,
                 _ => {}
             }
         }
