@@ -64,7 +64,8 @@ async fn house(sink: &Sink) -> anyhow::Result<Platform> {
 }
 
 fn letter(tag: &str, from: &str, to: &str) -> Vec<u8> {
-    format!("From: {from}\r\nTo: {to}\r\nSubject: {tag}\r\nMessage-ID: <{tag}@far>\r\n\r\nbody\r\n").into_bytes()
+    format!("From: {from}\r\nTo: {to}\r\nSubject: {tag}\r\nMessage-ID: <{tag}@far>\r\n\r\nbody\r\n")
+        .into_bytes()
 }
 
 /// Sends until it is taken; true when every attempt before the good one ended with a clear answer.
@@ -171,7 +172,8 @@ async fn verify(
         }
     }
     let own = read_all(platform.pop3(0), "user@homepage.test", PASSWORD).await?;
-    let bounces: Vec<String> = own.iter().map(|octets| String::from_utf8_lossy(octets).into_owned()).collect();
+    let bounces: Vec<String> =
+        own.iter().map(|octets| String::from_utf8_lossy(octets).into_owned()).collect();
     let mut wrong = Vec::new();
     let mut check = |tag: &str, place: &str, count: usize| {
         // A remote copy may come twice when the process died between the host's 250 and the note of it; so may all of a
@@ -182,7 +184,8 @@ async fn verify(
         }
     };
     for round in 0..rounds {
-        let of = |tag: &str, place: &str| copies.get(&(tag.to_owned(), place.to_owned())).copied().unwrap_or(0);
+        let of =
+            |tag: &str, place: &str| copies.get(&(tag.to_owned(), place.to_owned())).copied().unwrap_or(0);
         let (out, post) = (format!("out-{round}"), format!("post-{round}"));
         check(&out, "friend@outside.test", of(&out, "friend@outside.test"));
         for member in (0..MEMBERS_OUTSIDE).map(|n| format!("m{n}@outside.test")) {

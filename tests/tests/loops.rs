@@ -26,7 +26,8 @@ async fn house() -> anyhow::Result<(Platform, Admin)> {
 }
 
 fn letter(from: &str, to: &str, more: &str) -> Vec<u8> {
-    format!("From: {from}\r\nTo: {to}\r\nSubject: hello\r\nMessage-ID: <1@far>\r\n{more}\r\nbody\r\n").into_bytes()
+    format!("From: {from}\r\nTo: {to}\r\nSubject: hello\r\nMessage-ID: <1@far>\r\n{more}\r\nbody\r\n")
+        .into_bytes()
 }
 
 async fn send(platform: &Platform, from: &str, to: &str) -> anyhow::Result<String> {
@@ -82,7 +83,8 @@ async fn b_02_a_bounce_meets_a_responder_and_a_list_meets_both() -> anyhow::Resu
 
     // A post that comes back with the list's own marks ends there, without a word.
     let texts = read_all(platform.pop3(0), "anna@homepage.test", PASSWORD).await?;
-    let reply = smtp::send(platform.smtp(0), "friend@outside.test", &["staff@homepage.test"], &texts[0]).await?;
+    let reply =
+        smtp::send(platform.smtp(0), "friend@outside.test", &["staff@homepage.test"], &texts[0]).await?;
     assert!(reply.starts_with("250 "), "{reply}");
     quiet(&platform).await?;
     assert_eq!((count(&platform, "anna").await?, count(&platform, "bert").await?), (1, 2));

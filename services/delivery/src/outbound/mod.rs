@@ -3,14 +3,16 @@
 //! The walk: `queue::worker` -> here -> `hosts` (DNS) -> `connection` (socket and clock) -> the pure SMTP client.
 
 mod connection;
+mod demand;
 mod hosts;
 mod idle;
 mod round;
 mod smarthost;
+mod sts;
 mod tls;
 mod transit;
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -25,10 +27,13 @@ use postern_smtp::{
 
 pub use connection::ContentError;
 use connection::{Connection, Delivery, OpenError};
+use demand::Demand;
+pub use demand::{TlsPolicies, TlsPolicy};
 use hosts::{Host, HostFinder, NoRoute};
 use idle::IdleConnections;
 use round::{Round, describe, refused_by};
 pub use smarthost::Smarthost;
+use sts::PolicyFinder;
 pub use transit::Transit;
 
 /// Recipients of one transaction: what every host must take (RFC 5321 section 4.5.3.1.8).
@@ -54,6 +59,12 @@ pub struct OutboundSettings {
     pub mail_host: String,
     /// Waiting times.
     pub timeouts: Timeouts,
+    /// What the operator demands of destinations.
+    pub tls_policies: TlsPolicies,
+    /// A file with authorities besides the public ones, PEM.
+    pub authorities: Option<PathBuf>,
+    /// Port where domains serve their MTA-STS policies; `None`: they are not asked for.
+    pub sts_port: Option<u16>,
 }
 
 /// Where mails go together over one connection.
@@ -136,7 +147,11 @@ pub struct Outbound {
     settings: OutboundSettings,
     client: ClientSettings,
     finder: HostFinder,
+    /// Takes any certificate.
     tls: Arc<rustls::ClientConfig>,
+    /// Judges certificates.
+    proving: Arc<rustls::ClientConfig>,
+    sts: Option<PolicyFinder>,
     idle: Arc<IdleConnections>,
     /// Hosts that let a connection attempt run into its timeout, for a while.
     silent: Cache<SocketAddr, ()>,
@@ -156,13 +171,17 @@ impl Outbound {
         )?;
         let tls = tls::opportunistic()
             .map_err(|error| StartError::Tls { what: "outbound connections", source: Box::new(error) })?;
+        let proving = tls::proving(settings.authorities.as_deref())
+            .map_err(|error| StartError::setting("POSTERN_OUTBOUND_CA_FILE", error.to_string()))?;
+        let sts = settings.sts_port.map(|port| PolicyFinder::new(finder.clone(), Arc::clone(&proving), port));
         let client = ClientSettings {
             hello_name: settings.mail_host.clone(),
             use_tls: true,
+            require_tls: false,
             timeouts: settings.timeouts,
         };
         let silent = Cache::builder().max_capacity(SILENT_HOSTS_MAX).time_to_live(SILENT_FOR).build();
-        Ok(Self { settings, client, finder, tls, idle: Arc::default(), silent })
+        Ok(Self { settings, client, finder, tls, proving, sts, idle: Arc::default(), silent })
     }
 
     /// Where mail for `domain` goes.
@@ -183,8 +202,9 @@ impl Outbound {
         transit: &Transit,
     ) -> Vec<Attempt> {
         let mut round = Round::new(mail);
+        let demand = self.demand(destination).await;
         while let Some(mut connection) = self.idle.take(destination) {
-            if !connection.is_quiet() {
+            if !connection.is_quiet() || connection.proof() < demand.tls {
                 continue;
             }
             self.try_connection(destination, connection, &mut round, transit).await;
@@ -194,7 +214,7 @@ impl Outbound {
             return round.finish();
         }
         match self.hosts(destination).await {
-            Ok(hosts) => self.try_hosts(destination, &hosts, &mut round, transit).await,
+            Ok(hosts) => self.try_hosts(destination, &hosts, &demand, &mut round, transit).await,
             Err(NoRoute::Temporary(text)) => round.give_up(&Attempt::Deferred(text)),
             Err(NoRoute::Permanent { code: (subject, detail), text }) => {
                 let code = (5, subject, detail);
@@ -208,6 +228,16 @@ impl Outbound {
     pub async fn close_idle(&self) {
         for connection in self.idle.take_old() {
             connection.quit().await;
+        }
+    }
+
+    /// The operator's word comes first, for it knows both sides.
+    async fn demand(&self, destination: &Destination) -> Demand {
+        let Destination::Domain(domain) = destination else { return Demand::default() };
+        match (self.settings.tls_policies.of(domain), &self.sts) {
+            (Some(tls), _) => Demand { tls, policy: None },
+            (None, Some(sts)) => Demand::of_policy(sts.find(domain).await),
+            (None, None) => Demand::default(),
         }
     }
 
@@ -225,6 +255,7 @@ impl Outbound {
         &self,
         destination: &Destination,
         hosts: &[Host],
+        demand: &Demand,
         round: &mut Round<'_>,
         transit: &Transit,
     ) {
@@ -232,7 +263,12 @@ impl Outbound {
         let mut takes_no_mail = None;
         let mut seen_temporary = false;
         for host in hosts {
-            match self.open_unless_silent(host, is_smarthost).await {
+            if !demand.allows(&host.name) {
+                seen_temporary = true;
+                round.note(format!("{} is not named by the domain's MTA-STS policy", host.name));
+                continue;
+            }
+            match self.open_unless_silent(host, is_smarthost, demand.tls).await {
                 Ok(connection) => {
                     seen_temporary = true;
                     self.try_connection(destination, connection, round, transit).await;
@@ -261,24 +297,34 @@ impl Outbound {
     }
 
     /// Opens a connection, unless the host let us wait in vain a moment ago.
-    async fn open_unless_silent(&self, host: &Host, is_smarthost: bool) -> Result<Connection, OpenError> {
+    async fn open_unless_silent(
+        &self,
+        host: &Host,
+        is_smarthost: bool,
+        demanded: TlsPolicy,
+    ) -> Result<Connection, OpenError> {
         if !is_smarthost && self.silent.contains_key(&host.address) {
             return Err(OpenError::Unreachable(io::Error::other("it did not answer a minute ago")));
         }
-        let opened = self.open(host, is_smarthost || self.is_listed(host.address.ip())).await;
+        let allow_own = is_smarthost || self.is_listed(host.address.ip());
+        let opened = self.open(host, allow_own, demanded).await;
         if matches!(&opened, Err(OpenError::Unreachable(error)) if error.kind() == io::ErrorKind::TimedOut) {
             self.silent.insert(host.address, ());
         }
         opened
     }
 
-    /// Opens a connection; a host whose TLS is broken gets a second chance without (RFC 7435 section 3).
-    async fn open(&self, host: &Host, allow_own: bool) -> Result<Connection, OpenError> {
-        match Connection::open(host, &self.client, &self.tls, allow_own).await {
-            Err(OpenError::Ended(Ending::TlsBroken)) => {
+    /// Opens a connection; where TLS is not demanded, a host whose TLS is broken gets a second chance without (RFC 7435
+    /// section 3).
+    async fn open(&self, host: &Host, allow_own: bool, demanded: TlsPolicy) -> Result<Connection, OpenError> {
+        let require_tls = demanded != TlsPolicy::May;
+        let settings = ClientSettings { require_tls, ..self.client.clone() };
+        let tls = if demanded == TlsPolicy::Verify { &self.proving } else { &self.tls };
+        match Connection::open(host, &settings, tls, allow_own, demanded).await {
+            Err(OpenError::Ended(Ending::TlsBroken)) if !require_tls => {
                 tracing::info!(host = %host.name, address = %host.address, "TLS is broken there, trying without");
-                let plain = ClientSettings { use_tls: false, ..self.client.clone() };
-                Connection::open(host, &plain, &self.tls, allow_own).await
+                let plain = ClientSettings { use_tls: false, ..settings };
+                Connection::open(host, &plain, tls, allow_own, demanded).await
             }
             other => other,
         }

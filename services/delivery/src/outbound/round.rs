@@ -121,6 +121,9 @@ pub(super) fn describe(host: &Host, error: &OpenError) -> String {
         OpenError::OwnAddress => format!("{} is this machine", at(host)),
         OpenError::Ended(Ending::Unwilling(cause)) => format!("{} {cause}", at(host)),
         OpenError::Ended(Ending::TlsBroken) => format!("{} failed in TLS", at(host)),
+        OpenError::Ended(Ending::TlsMissing) => {
+            format!("{} gives no TLS, which is demanded for this destination", at(host))
+        }
         OpenError::Ended(Ending::TakesNoMail(reply)) => said(host, reply),
         OpenError::Ended(Ending::Quit) => format!("{} {}", at(host), Cause::OwnContent),
     }

@@ -2,6 +2,7 @@
 
 mod dns;
 pub(crate) mod host;
+mod sts;
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -34,6 +35,9 @@ fn settings() -> OutboundSettings {
             dot: short,
             farewell: short,
         },
+        tls_policies: TlsPolicies::default(),
+        authorities: None,
+        sts_port: None,
     }
 }
 

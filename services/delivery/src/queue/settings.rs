@@ -1,6 +1,6 @@
 //! Settings of the queue and of what leaves.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 use ipnet::IpNet;
@@ -8,7 +8,7 @@ use postern_mesh::StartError;
 use postern_smtp::client::Timeouts;
 
 use super::Schedule;
-use crate::outbound::{OutboundSettings, Smarthost};
+use crate::outbound::{OutboundSettings, Smarthost, TlsPolicies};
 
 /// When the limit is off; a file descriptor each is what remains as a bound.
 const CONNECTIONS_CEILING: usize = 10_000;
@@ -74,6 +74,22 @@ pub struct QueueSettings {
         value_delimiter = ','
     )]
     pub outbound_allowed_networks: Vec<IpNet>,
+
+    /// What is demanded of the hosts of a domain, in place of what it says by MTA-STS: may, encrypt or verify
+    #[arg(long, env = "POSTERN_OUTBOUND_TLS", value_name = "DOMAIN=POLICY,...", value_delimiter = ',')]
+    pub outbound_tls: Vec<String>,
+
+    /// File with authorities that hosts may be proven by, besides the public ones, PEM
+    #[arg(long, env = "POSTERN_OUTBOUND_CA_FILE", value_name = "FILE")]
+    pub outbound_ca_file: Option<PathBuf>,
+
+    /// Obey the MTA-STS policies of destinations (RFC 8461)
+    #[arg(long, env = "POSTERN_MTA_STS", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub mta_sts: bool,
+
+    /// Port where destinations serve their MTA-STS policies
+    #[arg(long, env = "POSTERN_MTA_STS_PORT", value_name = "PORT", default_value_t = 443)]
+    pub mta_sts_port: u16,
 }
 
 impl QueueSettings {
@@ -109,6 +125,10 @@ impl QueueSettings {
             allowed_networks: self.outbound_allowed_networks.clone(),
             mail_host: mail_host.to_owned(),
             timeouts: Timeouts::default(),
+            tls_policies: TlsPolicies::parse(&self.outbound_tls)
+                .map_err(|why| StartError::setting("POSTERN_OUTBOUND_TLS", why))?,
+            authorities: self.outbound_ca_file.clone(),
+            sts_port: self.mta_sts.then_some(self.mta_sts_port),
         })
     }
 

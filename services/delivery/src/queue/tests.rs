@@ -214,6 +214,10 @@ impl House {
             resolver: Vec::new(),
             outbound_port: 25,
             outbound_allowed_networks: Vec::new(),
+            outbound_tls: Vec::new(),
+            outbound_ca_file: None,
+            mta_sts: false,
+            mta_sts_port: 443,
         };
         let outbound = OutboundSettings {
             smarthost: Some(Smarthost { host: host.address.ip().to_string(), port: host.address.port() }),

@@ -137,13 +137,13 @@ impl DirectoryService for FakeDirectory {
         request: Request<LookupDomainRequest>,
     ) -> Result<Response<LookupDomainResponse>, Status> {
         let identity = DomainIdentity {
-            domain: "local.test".to_owned(),
+            name: "local.test".to_owned(),
             domain_version: 1,
             customer: "me".to_owned(),
             state: DomainState::Live.into(),
             ..DomainIdentity::default()
         };
-        let domain = Some(identity).filter(|identity| identity.domain == request.get_ref().name);
+        let domain = Some(identity).filter(|identity| identity.name == request.get_ref().name);
         Ok(Response::new(LookupDomainResponse { domain }))
     }
 

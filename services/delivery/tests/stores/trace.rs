@@ -27,7 +27,8 @@ async fn a_filter_that_hits_little_ends_and_finds_it() {
                 'b@local.test', 'hay@remote.test', 'me', 1, 2 FROM generate_series(1, 50000) n",
         )
         .await;
-    let mut client = TraceServiceClient::new(service.channel.with_caller(Caller::new("test", Role::Operator)));
+    let mut client =
+        TraceServiceClient::new(service.channel.with_caller(Caller::new("test", Role::Operator)));
     let (mut pages, mut found, mut page_token) = (0, Vec::new(), String::new());
     loop {
         let request = ListTracesRequest {
@@ -58,7 +59,9 @@ async fn stories_end_after_their_days() {
     let mailbox = new_box();
     let mut ids = Vec::new();
     for _ in 0..2 {
-        ids.push(service.submit(envelope(&[address(mailbox)]), b"Subject: a\r\n\r\n").await.expect("accepted"));
+        ids.push(
+            service.submit(envelope(&[address(mailbox)]), b"Subject: a\r\n\r\n").await.expect("accepted"),
+        );
     }
     service
         .house
@@ -70,9 +73,11 @@ async fn stories_end_after_their_days() {
         .await;
     assert_eq!(postern_delivery::trace::sweep(&service.house.store, 30).await.expect("swept"), 1);
     assert_eq!(postern_delivery::trace::sweep(&service.house.store, 30).await.expect("swept"), 0);
-    let mut client = TraceServiceClient::new(service.channel.with_caller(Caller::new("test", Role::Operator)));
+    let mut client =
+        TraceServiceClient::new(service.channel.with_caller(Caller::new("test", Role::Operator)));
     let gone = client.get_trace(GetTraceRequest { queue_id: ids[0].clone() }).await.expect_err("gone");
     assert_eq!(gone.code(), tonic::Code::NotFound);
-    let kept = client.get_trace(GetTraceRequest { queue_id: ids[1].clone() }).await.expect("kept").into_inner();
+    let kept =
+        client.get_trace(GetTraceRequest { queue_id: ids[1].clone() }).await.expect("kept").into_inner();
     assert_eq!(kept.entries.len(), 1);
 }

@@ -112,7 +112,8 @@ async fn many_rows_hide_nobody_and_slow_nothing() {
     // Other tests run beside this one: the exact figure is that of `make queue-scale`.
     assert!(ratio < 2.0, "{before:?} {after:?}");
 
-    let page = |filter: EntryFilter| async { queue.list(&filter, 101).await.expect("a page").len() };
+    let queue = &queue;
+    let page = |filter: EntryFilter| async move { queue.list(&filter, 101).await.expect("a page").len() };
     for (what, filter, expected) in [
         ("first page", EntryFilter::default(), 101),
         ("of a customer", EntryFilter { customer: Some("c7".to_owned()), ..EntryFilter::default() }, 1),
@@ -125,7 +126,7 @@ async fn many_rows_hide_nobody_and_slow_nothing() {
         assert!(took < TIME_MAX, "{what}: {took:?}");
         assert!(found >= expected, "{what}: {found}");
     }
-    due_batches(&queue).await;
+    due_batches(queue).await;
 }
 
 async fn due_batches(queue: &QueueStore) {

@@ -13,6 +13,7 @@ fn client() -> Client {
     Client::new(Settings {
         hello_name: "mail.postern.test".into(),
         use_tls: true,
+        require_tls: false,
         timeouts: Timeouts::default(),
     })
 }
@@ -109,6 +110,20 @@ fn s_92_wishes_go_on_to_hosts_that_know_them() {
     );
     let mut client = greeted(PLAIN);
     assert_eq!(said(client.step(Event::Deliver(asked))), "MAIL FROM:<a@sender.test>\r\n");
+}
+
+#[test]
+fn no_mail_without_tls_where_it_is_demanded() {
+    for (ehlo, more) in [(PLAIN, None), ("250-mx\r\n250 STARTTLS\r\n", Some("454 4.7.0 not now\r\n"))] {
+        let mut client = Client::new(Settings { require_tls: true, ..client().settings });
+        client.step(Event::Connected);
+        hear(&mut client, "220 mx\r\n");
+        let mut action = hear(&mut client, ehlo);
+        if let Some(reply) = more {
+            action = hear(&mut client, reply);
+        }
+        assert!(matches!(action, Action::Close(Ending::TlsMissing)), "{ehlo} {action:?}");
+    }
 }
 
 #[test]
