@@ -16,7 +16,7 @@ STORES := postgresql redis-server
 MAIL_PROGRAMS := curl swaks msmtp mpop fetchmail python3 python3-venv
 BROWSER := chromium chromium-driver
 
-.PHONY: help up test bench faults scale conformance screenshots contract check fmt clean stores mail-programs browser
+.PHONY: help up test bench faults scale queue-scale conformance screenshots contract check fmt clean stores mail-programs browser
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ conformance: stores mail-programs ## What the protocols demand, and which test s
 screenshots: stores browser ## Pictures of every page of the control panel, by width and light, in target/screenshots/
 	$(CARGO) build --workspace --bins
 	$(CARGO) run -p postern-tests --bin screenshots
+
+queue-scale: stores ## A queue of ROWS (1,000,000) rows: first pages, the next due batch, and local delivery beside it
+	POSTERN_QUEUE_ROWS=$(or $(ROWS),1000000) $(CARGO) test -p postern-delivery --lib queue::tests::backlog -- --nocapture
 
 contract: ## Write down what is new at the gRPC face (proto/contract.txt), so that it is guarded from now on
 	POSTERN_WRITE_CONTRACT=true $(CARGO) test -p postern-proto --test contract

@@ -22,7 +22,7 @@ use postern_proto::{
     auth::v1::{explain_service_client::ExplainServiceClient, relay_service_client::RelayServiceClient},
     delivery::v1::{
         GetBoxRequest, box_service_client::BoxServiceClient, lock_service_client::LockServiceClient,
-        queue_service_client::QueueServiceClient,
+        queue_service_client::QueueServiceClient, trace_service_client::TraceServiceClient,
     },
     google::FieldMask,
 };
@@ -326,6 +326,28 @@ impl Admin {
     /// BoxService.
     pub fn boxes(&self) -> BoxServiceClient<MeshChannel> {
         BoxServiceClient::new(self.delivery.clone())
+    }
+
+    /// TraceService.
+    pub fn traces(&self) -> TraceServiceClient<MeshChannel> {
+        TraceServiceClient::new(self.delivery.clone())
+    }
+
+    /// TraceService, asked by a customer.
+    pub fn traces_as_customer(&self, customer: &str) -> TraceServiceClient<MeshChannel> {
+        let caller = Caller::customer(customer, customer);
+        TraceServiceClient::new(self.delivery.with_assertion(self.mesh_key.assertion(&caller)))
+    }
+
+    /// TraceService, asked by the user of a mailbox.
+    pub fn traces_as_mailbox(
+        &self,
+        address: &str,
+        customer: &str,
+        mailbox_id: i64,
+    ) -> TraceServiceClient<MeshChannel> {
+        let caller = Caller::mailbox(address, customer, mailbox_id);
+        TraceServiceClient::new(self.delivery.with_assertion(self.mesh_key.assertion(&caller)))
     }
 
     /// QueueService.

@@ -87,6 +87,16 @@ pub struct Settings {
     )]
     pub vault_days: u16,
 
+    /// Days for which the story of a message is kept: envelope and fate, never its content
+    #[arg(
+        long,
+        env = "POSTERN_TRACE_DAYS",
+        value_name = "DAYS",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u16).range(1..=3650)
+    )]
+    pub trace_days: u16,
+
     /// Send all outside mail to this host instead of the recipients' MX hosts, host:port
     #[arg(long, env = "POSTERN_SMARTHOST", value_name = "HOST:PORT")]
     pub smarthost: Option<String>,

@@ -229,6 +229,7 @@ impl Session {
             "8BITMIME".into(),
             "ENHANCEDSTATUSCODES".into(),
             "CHUNKING".into(),
+            "DSN".into(),
         ];
         if self.tls_is_offered() {
             keywords.push("STARTTLS".into());

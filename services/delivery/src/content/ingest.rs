@@ -83,6 +83,8 @@ pub struct Ingested {
     pub content_bytes: u64,
     /// CRC-32C of it.
     pub checksum: u32,
+    /// It has octets over 127, whatever its sender declared.
+    pub eight_bit: bool,
     /// What its header told.
     pub found: Found,
     /// Its first octets, for a bounce; all of it when it is small.
@@ -112,6 +114,7 @@ pub struct Ingest {
     held: Vec<OwnedSemaphorePermit>,
     content_bytes: u64,
     checksum: u32,
+    eight_bit: bool,
     last: [u8; 2],
 }
 
@@ -131,6 +134,7 @@ impl Ingest {
             held: Vec::new(),
             content_bytes: 0,
             checksum: 0,
+            eight_bit: false,
             last: [0; 2],
         }
     }
@@ -180,8 +184,8 @@ impl Ingest {
             Sink::Memory => StoredContent::Inline(beginning.clone()),
             Sink::Blob(writer) => StoredContent::Blob { key: writer.finish().await? },
         };
-        let Self { content_bytes, checksum, held, .. } = self;
-        Ok(Ingested { content, content_bytes, checksum, found, beginning, held })
+        let Self { content_bytes, checksum, eight_bit, held, .. } = self;
+        Ok(Ingested { content, content_bytes, checksum, eight_bit, found, beginning, held })
     }
 
     async fn keep(&mut self, pieces: Vec<Bytes>) -> Result<(), IngestError> {
@@ -209,6 +213,7 @@ impl Ingest {
             return Err(IngestError::Message(Reason::MessageTooLarge));
         }
         self.checksum = crc32c::crc32c_append(self.checksum, piece);
+        self.eight_bit |= !piece.is_ascii();
         match piece {
             [] => {}
             [only] => self.last = [self.last[1], *only],

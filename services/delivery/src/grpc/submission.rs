@@ -4,6 +4,7 @@
 //! cannot reach -> `accept` -> the workers of `queue` are told.
 
 mod envelope;
+mod wishes;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,21 +15,24 @@ use postern_mesh::{directory::Directory, failure};
 use postern_proto::delivery::v1::{
     SubmitMessageRequest, SubmitMessageResponse, submission_service_server::SubmissionService,
 };
+use postern_smtp::dsn::ReturnContent;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     accept::{
-        AcceptUnit, Acceptor, Committed, NewMessage, NewQueueRow, QueueClass, bounce_id_of, missing_fields,
+        AcceptUnit, Acceptor, Committed, MessageFlags, NewMessage, NewQueueRow, bounce_id_of, missing_fields,
         received_field,
     },
-    bounce::{self, Failure, Undelivered},
+    bounce::{self, Fate, Notice},
     content::{Blobs, Budget, Ingest, IngestError, IngestLimits, Ingested},
     lists::{self, ListDirectory},
     queue::{self, QueueHandle},
-    route::{self, FailedRecipient, ListBounce, Plan},
+    route::{self, ListBounce, Plan},
+    trace,
 };
 use envelope::Submission;
+use wishes::RecipientWishes;
 
 /// Content of one frame, octets.
 const FRAME_CONTENT_MAX_BYTES: usize = 256 * 1024;
@@ -127,14 +131,25 @@ impl SubmissionDoor {
             tracing::info!(queue_id = %submission.id, list_id, member, "a member's copy came back");
         }
         let Plan { entries, queue, failed, errands, discarded, .. } = plan;
-        let bounce = self.bounce(&submission, &prefix, &content.beginning, &failed, arrival).await?;
+        let dsn = RecipientWishes::of(&submission);
         let queue: Vec<NewQueueRow> = queue
             .into_iter()
-            .map(|remote| NewQueueRow::leaving(remote, QueueClass::Mail))
+            .map(|remote| dsn.leaving(remote))
             .chain(errands.into_iter().map(NewQueueRow::from))
             .collect();
+        let fates = dsn.fates(&failed, &entries, &queue);
+        let report = self.report(&submission, &prefix, &content, &fates, arrival).await?;
+        let routed = trace::Routed {
+            recipients: &submission.recipients,
+            entries: &entries,
+            queue: &queue,
+            failed: &failed,
+            submit_mailbox_id: submission.envelope.submitter.as_ref().map(|submitter| submitter.mailbox_id),
+        };
+        let story = trace::begin(&self.directory, routed).await;
         let recipients = entries.len() + queue.len();
-        let (unit, _held) = unit_of(&submission, content, prefix, entries, queue);
+        let (mut unit, _held) = unit_of(&submission, content, prefix, entries, queue);
+        unit.story = story;
         tracing::info!(
             queue_id = %submission.id,
             peer = submission.envelope.peer_ip,
@@ -151,7 +166,7 @@ impl SubmissionDoor {
         if recipients > 0 {
             units.push(unit);
         }
-        units.extend(bounce);
+        units.extend(report);
         self.commit(units, answer_by).await
     }
 
@@ -179,39 +194,42 @@ impl SubmissionDoor {
         Ok(())
     }
 
-    /// The bounce for those that cannot be reached while others can.
-    async fn bounce(
+    /// The report about those that cannot be reached while others can, and those whose arrival the sender asked to hear of.
+    async fn report(
         &self,
         submission: &Submission,
         prefix: &str,
-        beginning: &Bytes,
-        failed: &[FailedRecipient],
+        content: &Ingested,
+        fates: &[Fate],
         arrival: Timestamp,
     ) -> Result<Option<AcceptUnit>, Status> {
-        if failed.is_empty() {
+        if fates.is_empty() {
             return Ok(None);
         }
         let Some(sender) = submission.sender.address() else {
-            tracing::info!(queue_id = %submission.id, ?failed, "no bounce to the null sender");
+            tracing::info!(queue_id = %submission.id, ?fates, "no report to the null sender");
             return Ok(None);
         };
-        let failures: Vec<Failure> = failed.iter().map(Failure::of_routing).collect();
-        let mut whole = BytesMut::with_capacity(prefix.len() + beginning.len());
+        let mut whole = BytesMut::with_capacity(prefix.len() + content.beginning.len());
         whole.extend_from_slice(prefix.as_bytes());
-        whole.extend_from_slice(beginning);
-        let undelivered = Undelivered {
-            bounce_id: bounce_id_of(submission.id),
+        whole.extend_from_slice(&content.beginning);
+        let is_all = content.beginning.len() as u64 == content.content_bytes
+            && whole.len() <= bounce::RETURNED_MAX_BYTES;
+        let notice = Notice {
+            report_id: bounce_id_of(submission.id),
             message_id: submission.id,
             sender,
             arrival,
+            envelope_id: submission.dsn.envelope_id.as_deref(),
             beginning: &whole,
-            failures: &failures,
+            give_back_all: is_all && submission.dsn.return_content == Some(ReturnContent::Full),
+            fates,
         };
-        let bounce = bounce::compose(&self.directory, &self.mail_host, &undelivered).await?;
-        if bounce.is_none() {
-            tracing::info!(queue_id = %submission.id, ?failed, "the sender cannot be told either");
+        let report = bounce::compose(&self.directory, &self.mail_host, &notice).await?;
+        if report.is_none() {
+            tracing::info!(queue_id = %submission.id, ?fates, "the sender cannot be told either");
         }
-        Ok(bounce)
+        Ok(report)
     }
 }
 
@@ -231,12 +249,20 @@ fn unit_of(
         content: content.content,
         content_bytes: content.content_bytes,
         checksum: content.checksum,
-        flags: submission.flags,
+        flags: MessageFlags { eight_bit: content.eight_bit, ..submission.flags },
         customer: submitter.and_then(|submitter| named(&submitter.customer)),
         login: submitter.and_then(|submitter| named(&submitter.login)),
         peer_ip: submission.peer.map(|peer| peer.ip()),
+        dsn: submission.dsn.clone(),
     };
-    (AcceptUnit { message, entries, queue, finished_queue_ids: Vec::new() }, content.held)
+    let unit = AcceptUnit {
+        message,
+        entries,
+        queue,
+        finished_queue_ids: Vec::new(),
+        story: trace::Story::default(),
+    };
+    (unit, content.held)
 }
 
 /// Nothing is stored when every recipient failed: the sender is told at once, by the first one's reason.

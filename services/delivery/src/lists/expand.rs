@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use postern_mail::{EmailAddress, MessageId, Reason, ReversePath};
 use postern_mesh::failure;
 use postern_proto::account::v1::ListListMembersRequest;
+use postern_smtp::dsn::MessageDsn;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -20,6 +21,7 @@ use crate::{
     content::{Ingest, IngestError, IngestLimits, Ingested, open_header},
     queue::{ErrandOutcome, LeasedRow, QueueHandle, QueuedMessage},
     route,
+    trace::Story,
 };
 
 /// Members of one batch: short transactions, so that others' mail does not wait for locks or for the disk.
@@ -138,9 +140,16 @@ impl Lists {
             customer: copy.customer.clone(),
             login: None,
             peer_ip: None,
+            // What the poster wants to hear is not the members' affair.
+            dsn: MessageDsn::default(),
         };
-        let unit =
-            AcceptUnit { message, entries: Vec::new(), queue: Vec::new(), finished_queue_ids: Vec::new() };
+        let unit = AcceptUnit {
+            message,
+            entries: Vec::new(),
+            queue: Vec::new(),
+            finished_queue_ids: Vec::new(),
+            story: Story::default(),
+        };
         let list_id = found.list.list_id;
         let begun = store::begin(&self.answers.store, row.id, list_id, original.id, &unit).await?;
         if !begun {

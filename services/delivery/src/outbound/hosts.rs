@@ -200,6 +200,34 @@ impl HostFinder {
         }
     }
 
+    /// The TXT records of a name, each as one text.
+    pub(super) async fn text(&self, name: &str) -> TextRecord {
+        let records = match self.ask(name, RecordType::TXT).await {
+            Ok(records) => records,
+            Err(Missing::NoSuchName | Missing::NoSuchRecord) => return TextRecord::Missing,
+            Err(Missing::Unknown(why)) => return TextRecord::Unknown(why),
+        };
+        let texts = records.iter().filter_map(|record| match record {
+            RData::TXT(txt) => Some(
+                txt.txt_data
+                    .iter()
+                    .map(|part| String::from_utf8_lossy(part).into_owned())
+                    .collect::<String>(),
+            ),
+            _ => None,
+        });
+        TextRecord::Found(texts.collect())
+    }
+
+    /// Addresses of a name that we may call.
+    pub(super) async fn public_addresses(&self, name: &str) -> Result<Vec<IpAddr>, String> {
+        match self.addresses(name).await {
+            Ok(addresses) => Ok(addresses.into_iter().filter(|ip| self.is_allowed(*ip)).collect()),
+            Err(Missing::NoSuchName | Missing::NoSuchRecord) => Err(format!("{name} has no address")),
+            Err(Missing::Unknown(why)) => Err(format!("DNS cannot tell the address of {name} now: {why}")),
+        }
+    }
+
     async fn ask(&self, name: &str, kind: RecordType) -> Result<Vec<RData>, Missing> {
         // The root dot: search lists of the system must not turn one domain into another.
         let mut name = Name::from_ascii(name).map_err(|e| Missing::Unknown(e.to_string()))?;
@@ -220,6 +248,17 @@ impl HostFinder {
         let ip = ip.to_canonical();
         self.allowed.iter().any(|network| network.contains(&ip)) || is_public(ip)
     }
+}
+
+/// What DNS says about the TXT records of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum TextRecord {
+    /// These.
+    Found(Vec<String>),
+    /// None.
+    Missing,
+    /// It could not be asked now.
+    Unknown(String),
 }
 
 /// Why a question has no records.

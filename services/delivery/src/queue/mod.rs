@@ -12,10 +12,12 @@ mod errand;
 mod lanes;
 mod leases;
 mod listing;
+mod pace;
 mod record;
 mod schedule;
 mod settings;
 mod store;
+mod turns;
 mod worker;
 
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use postern_mail::{EmailAddress, MessageId, ReversePath};
 use postern_mesh::{StartError, directory::Directory, shutdown::Shutdown};
+use postern_smtp::dsn::{MessageDsn, RecipientDsn};
 use tokio::sync::{Notify, mpsc};
 
 use crate::{
@@ -32,7 +35,7 @@ use crate::{
     outbound::{ContentError, Outbound, OutboundSettings},
 };
 
-pub(crate) use bounces::{Bounces, FailedRow};
+pub(crate) use bounces::{Bounces, FatedRow};
 pub use contents::StoredContents;
 use dispatch::Dispatcher;
 pub use errand::{ErrandOutcome, ErrandRunner};
@@ -40,6 +43,7 @@ use leases::Leases;
 pub(crate) use listing::{EntryFilter, EntryRow};
 pub use schedule::Schedule;
 pub use settings::QueueSettings;
+pub(crate) use store::Ended;
 pub use store::QueueStore;
 use worker::Worker;
 
@@ -65,6 +69,8 @@ pub struct QueuedMessage {
     pub flags: MessageFlags,
     /// When we took it.
     pub accept_time: Timestamp,
+    /// What its sender wants to hear of it.
+    pub dsn: MessageDsn,
 }
 
 impl From<&NewMessage> for QueuedMessage {
@@ -78,6 +84,7 @@ impl From<&NewMessage> for QueuedMessage {
             checksum: message.checksum,
             flags: message.flags,
             accept_time: Timestamp::now(),
+            dsn: message.dsn.clone(),
         }
     }
 }
@@ -105,6 +112,12 @@ pub struct LeasedRow {
     pub expired: bool,
     /// An operator stopped it: it is not to be tried, only ended.
     pub held: bool,
+    /// On whose behalf it leaves.
+    pub customer: Option<String>,
+    /// What the sender wants to hear of this recipient.
+    pub dsn: RecipientDsn,
+    /// It is so old that the sender is to be told, and was not told yet.
+    pub delay_due: bool,
     /// What the last attempt met.
     pub last_outcome: String,
     /// The message, when it is at hand; else it is read when its turn comes.
@@ -126,6 +139,9 @@ pub fn born(message: &NewMessage, rows: &[NewQueueRow], ids: &[i64]) -> Vec<Leas
         attempts: 0,
         expired: false,
         held: false,
+        customer: message.customer.clone(),
+        dsn: row.dsn.clone(),
+        delay_due: false,
         last_outcome: String::new(),
         message: Some(Arc::clone(&shared)),
     };
@@ -222,6 +238,7 @@ pub fn start(
     let outbound = Arc::new(Outbound::new(outbound)?);
     let recorder = record::start(parts.store.clone(), Arc::clone(&leases));
     let bounces = Arc::new(Bounces {
+        store: parts.store.clone(),
         acceptor: parts.acceptor,
         directory: parts.directory,
         mail_host,

@@ -23,7 +23,7 @@ use crate::{
 
 pub(crate) struct Service {
     pub(crate) house: House,
-    channel: MeshChannel,
+    pub(crate) channel: MeshChannel,
     /// The same service, as its operators call it.
     operator: MeshChannel,
 }

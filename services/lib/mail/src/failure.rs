@@ -343,6 +343,13 @@ impl Reason {
         format!("in use{since}{peer}; it frees itself within 60 s of that session ending")
     }
 
+    /// The detail of [`Self::BudgetExhausted`]: budgets are by the hour, so each frees with the next one (shown in UTC).
+    #[must_use]
+    pub fn budget_frees(now_seconds: i64) -> String {
+        let next_hour = (now_seconds.rem_euclid(86_400) / 3600 + 1) % 24;
+        format!("it frees at {next_hour:02}:00 UTC")
+    }
+
     /// The detail of [`Self::RelayProhibited`] and [`Self::AuthenticationRequired`]: what to do, at which host.
     #[must_use]
     pub fn check_mail_first(mail_host: &str) -> String {

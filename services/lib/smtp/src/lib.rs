@@ -7,6 +7,7 @@ pub mod chunk;
 pub mod client;
 pub mod command;
 pub mod data;
+pub mod dsn;
 pub mod line;
 pub mod reply;
 pub mod sasl;

@@ -5,7 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::{Buf as _, BytesMut};
 use postern_mail::Reason;
 use postern_proto::{delivery::v1 as wire, google::Timestamp};
-use postern_smtp::data::DataReader;
+use postern_smtp::{
+    data::DataReader,
+    dsn::{RecipientDsn, ReturnContent},
+};
 use tokio::{
     io::AsyncReadExt as _,
     time::{Instant, timeout},
@@ -110,8 +113,28 @@ impl Connection {
             declared_size_bytes: envelope.mail.declared_size_bytes.and_then(|size| i64::try_from(size).ok()),
             by_host: self.house.upstream.mail_host().to_owned(),
             receive_time: Some(timestamp(envelope.stamp.time)),
+            return_content: match envelope.mail.dsn.return_content {
+                None => wire::ReturnContent::Unspecified,
+                Some(ReturnContent::Full) => wire::ReturnContent::Full,
+                Some(ReturnContent::Headers) => wire::ReturnContent::Headers,
+            }
+            .into(),
+            envelope_id: envelope.mail.dsn.envelope_id.clone().unwrap_or_default(),
+            notifications: notifications(&envelope.recipient_dsn),
         }
     }
+}
+
+/// Nothing when the client said nothing: most do.
+fn notifications(wishes: &[RecipientDsn]) -> Vec<wire::RecipientNotification> {
+    if wishes.iter().all(|wish| *wish == RecipientDsn::default()) {
+        return Vec::new();
+    }
+    let one = |wish: &RecipientDsn| wire::RecipientNotification {
+        notify: wish.notify.map(|notify| notify.to_string()).unwrap_or_default(),
+        original_recipient: wish.original_recipient.clone().unwrap_or_default(),
+    };
+    wishes.iter().map(one).collect()
 }
 
 /// The way of one message to delivery, or why it has none any more.

@@ -4,7 +4,8 @@ use std::{fmt, time::SystemTime};
 
 use postern_mail::{EmailAddress, MessageId, PeerIp, Reason, ReversePath};
 use postern_smtp::{
-    command::{Chunk, ClientName, Command, MailCommand, RcptPath, Refused},
+    command::{Chunk, ClientName, Command, MailCommand, RcptCommand, RcptPath, Refused},
+    dsn::RecipientDsn,
     reply::Reply,
     sasl::Credentials,
 };
@@ -27,7 +28,7 @@ pub enum Event {
     /// MAIL, with what only the outside knows.
     Mail(MailCommand, Stamp),
     /// RCPT commands that stood one behind the other, in their order; at least one.
-    Recipients(Vec<Result<RcptPath, Refused>>),
+    Recipients(Vec<Result<RcptCommand, Refused>>),
     /// A line that is no command.
     Refused(Refused),
     /// A line over the limit; it has ended.
@@ -187,6 +188,8 @@ pub struct Envelope {
     pub mail: MailCommand,
     /// At least one.
     pub recipients: Vec<EmailAddress>,
+    /// What the client wants to hear of each of them, in their order.
+    pub recipient_dsn: Vec<RecipientDsn>,
     /// What lets it through, if it leaves or the client said who it is.
     pub right: Option<RelayRight>,
     /// What the client calls itself.

@@ -250,7 +250,7 @@ fn s_04_keywords_by_door_and_state() {
         lines.iter().any(|line| line[4..].starts_with(word))
     };
     let mut mx = Talk::at(Door::Mx);
-    for word in ["PIPELINING", "SIZE 1000", "8BITMIME", "ENHANCEDSTATUSCODES", "STARTTLS"] {
+    for word in ["PIPELINING", "SIZE 1000", "8BITMIME", "ENHANCEDSTATUSCODES", "DSN", "STARTTLS"] {
         assert!(has(&mut mx, word), "{word}");
     }
     assert!(!has(&mut mx, "AUTH"));
@@ -285,7 +285,12 @@ fn s_13_s_42_recipients_are_answered_in_order() {
     let group = ["box@x.test", "gone@x.test", "away@x.test", "far@y.test", "open@y.test"];
     let paths = group
         .iter()
-        .map(|a| Ok(postern_smtp::command::RcptPath::Address(a.parse().expect("address"))))
+        .map(|a| {
+            Ok(postern_smtp::command::RcptCommand {
+                path: postern_smtp::command::RcptPath::Address(a.parse().expect("address")),
+                dsn: Default::default(),
+            })
+        })
         .collect();
     let mut replies = talk.event(Event::Recipients(paths));
     // Three fit into a transaction, five were named: two are not even asked for.

@@ -2,7 +2,8 @@
 
 use postern_mail::{EmailAddress, Reason};
 use postern_smtp::{
-    command::{Chunk, MailCommand, RcptPath, Refused},
+    command::{Chunk, MailCommand, RcptCommand, Refused},
+    dsn::RecipientDsn,
     reply::Reply,
 };
 
@@ -19,6 +20,8 @@ pub(super) struct Transaction {
     stamp: Stamp,
     mail: MailCommand,
     recipients: Vec<EmailAddress>,
+    /// What the client wants to hear of each of them.
+    recipient_dsn: Vec<RecipientDsn>,
     /// At least one RCPT came, good or bad.
     tried: bool,
     /// What lets the mail out, or who the client said it is.
@@ -29,7 +32,7 @@ pub(super) struct Transaction {
 #[derive(Debug)]
 pub(super) enum Asked {
     /// Its answer is on the way.
-    Open,
+    Open(RecipientDsn),
     /// Already decided, and counted as an error.
     Refused(Refused),
     /// Over the limit of one transaction; no error of the client (RFC 5321 section 4.5.3.1.10).
@@ -50,7 +53,14 @@ impl Session {
         let sender = mail.sender.clone();
         let right = self.login.as_ref().map(super::Login::right);
         let known = right.is_some() || !self.profile.door.is_submission();
-        let transaction = Transaction { stamp, mail, recipients: Vec::new(), tried: false, right };
+        let transaction = Transaction {
+            stamp,
+            mail,
+            recipients: Vec::new(),
+            recipient_dsn: Vec::new(),
+            tried: false,
+            right,
+        };
         if known {
             self.phase = Phase::Open(transaction);
             return reply(Reply::sender_ok(), Next::Command);
@@ -78,7 +88,7 @@ impl Session {
         }
     }
 
-    pub(super) fn recipients(&mut self, group: Vec<Result<RcptPath, Refused>>) -> Effects {
+    pub(super) fn recipients(&mut self, group: Vec<Result<RcptCommand, Refused>>) -> Effects {
         let mut transaction = match std::mem::replace(&mut self.phase, Phase::Ready) {
             Phase::Open(transaction) => transaction,
             phase => {
@@ -95,9 +105,9 @@ impl Session {
                 Ok(_) if transaction.recipients.len() + paths.len() >= self.profile.recipients_max => {
                     Asked::OverLimit
                 }
-                Ok(path) => {
+                Ok(RcptCommand { path, dsn }) => {
                     paths.push(path);
-                    Asked::Open
+                    Asked::Open(dsn)
                 }
             });
         }
@@ -127,10 +137,10 @@ impl Session {
                     replies.push(Reason::TooManyRecipients.into());
                     Next::Command
                 }
-                Asked::Open => {
+                Asked::Open(dsn) => {
                     // An answer that is missing is a failure of ours (R0).
                     let answer = answers.next().unwrap_or_else(|| Err(Reason::Unavailable.into()));
-                    self.recipient_answered(&mut transaction, answer, &mut replies)
+                    self.recipient_answered(&mut transaction, answer, dsn, &mut replies)
                 }
             };
             if matches!(next, Next::Close) {
@@ -145,6 +155,7 @@ impl Session {
         &mut self,
         transaction: &mut Transaction,
         answer: Result<Accepted, Refused>,
+        dsn: RecipientDsn,
         replies: &mut Vec<Reply>,
     ) -> Next {
         match answer {
@@ -156,6 +167,7 @@ impl Session {
                 // The same twice is one copy (S-16).
                 if !transaction.recipients.contains(&accepted.address) {
                     transaction.recipients.push(accepted.address);
+                    transaction.recipient_dsn.push(dsn);
                 }
                 replies.push(Reply::recipient_ok());
                 Next::Command
@@ -248,6 +260,7 @@ impl Session {
             stamp: transaction.stamp,
             mail: transaction.mail,
             recipients: transaction.recipients,
+            recipient_dsn: transaction.recipient_dsn,
             right: transaction.right,
             with_protocol: self.with_protocol(&hello),
             client_name: hello.name,

@@ -20,9 +20,14 @@ use tonic::{Request, Response, Status, service::Routes};
 struct FakeDirectory;
 
 pub(super) fn fake_directory(shutdown: &Shutdown) -> Directory {
+    Directory::new(fake_account(), shutdown)
+}
+
+/// Has a directory and nothing else.
+pub(super) fn fake_account() -> MeshChannel {
     let routes = Routes::new(DirectoryServiceServer::new(FakeDirectory));
     let settings = MeshSettings::with_key(MeshKey::random());
-    Directory::new(MeshChannel::local(routes, "postern-delivery", &settings), shutdown)
+    MeshChannel::local(routes, "postern-delivery", &settings)
 }
 
 fn resolve(address: &str) -> Resolution {
