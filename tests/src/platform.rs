@@ -307,6 +307,11 @@ impl Platform {
         self.door("POSTERN_SMTPS_LISTEN", number)
     }
 
+    /// The panel's door, plain HTTP; in the house of one process only.
+    pub fn panel(&self) -> SocketAddr {
+        self.door("POSTERN_PANEL_LISTEN", 0)
+    }
+
     /// gRPC door of account, the first replica.
     pub fn account_door(&self) -> SocketAddr {
         self.door("POSTERN_ACCOUNT_LISTEN", 0)

@@ -4,6 +4,7 @@ mod host;
 mod page;
 mod settings;
 mod tls;
+mod unsubscribe;
 
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
-use postern_mesh::{StartError, shutdown::Shutdown};
+use postern_mesh::{StartError, client::MeshChannel, shutdown::Shutdown};
 use tokio::net::TcpListener;
 
 pub use settings::{PublicPorts, Settings};
@@ -44,10 +45,10 @@ struct Panel {
 ///
 /// # Errors
 /// When a setting is wrong, a certificate cannot be used, or a port cannot be bound.
-pub async fn open(settings: &Settings, shutdown: &Shutdown) -> Result<(), StartError> {
+pub async fn open(settings: &Settings, account: MeshChannel, shutdown: &Shutdown) -> Result<(), StartError> {
     settings.check()?;
     let identity = settings.tls.load()?;
-    let router = router(settings.clone(), identity.is_some());
+    let router = router(settings.clone(), identity.is_some()).merge(unsubscribe::routes(account));
     let bind = async |address| TcpListener::bind(address).await.map_err(|e| StartError::listen(address, e));
 
     let plain = bind(settings.panel_listen).await?;

@@ -5,9 +5,11 @@
 
 pub mod accept;
 mod answer;
+pub mod authenticity;
 mod autoreply;
 pub mod bounce;
 pub mod content;
+pub mod departure;
 mod errands;
 mod grpc;
 mod lists;
@@ -30,10 +32,7 @@ use postern_mesh::{
     StartError, client::MeshChannel, directory::Directory, health::Readiness, shutdown::Shutdown,
 };
 use postern_proto::{
-    account::v1::{
-        autoresponder_service_client::AutoresponderServiceClient,
-        mailing_list_service_client::MailingListServiceClient,
-    },
+    account::v1::autoresponder_service_client::AutoresponderServiceClient,
     delivery::v1::{
         box_service_server::BoxServiceServer, lock_service_server::LockServiceServer,
         maildrop_service_server::MaildropServiceServer, queue_service_server::QueueServiceServer,
@@ -47,10 +46,12 @@ pub use settings::Settings;
 
 use accept::Acceptor;
 use answer::Answers;
+use authenticity::Checks;
 use autoreply::Autoreply;
 use content::{Blobs, Budget, IngestLimits};
+use departure::Departures;
 use errands::Errands;
-use lists::{ListDirectory, Lists};
+use lists::{CopyFates, ListDirectory, Lists, Probes};
 use lock::Locks;
 use maildrop::Maildrops;
 use queue::{ContentSource, QueueParts, QueueStore, StoredContents};
@@ -84,6 +85,7 @@ pub async fn open_with_readiness(
 ) -> Result<(Routes, Readiness), StartError> {
     settings.check()?;
     let outbound = settings.queue.outbound(settings.smarthost.as_deref(), &settings.mail_host)?;
+    let checks = Checks::new(&settings.authenticity, &settings.queue.resolver, &settings.mail_host)?;
     let blobs = Blobs::open(&settings.blob_url)?;
     let store = Store::open(&settings.database_url, settings.database_connections).await?;
     let locks = Locks::open(&settings.redis_url).await?;
@@ -95,12 +97,14 @@ pub async fn open_with_readiness(
     let rows = QueueStore::new(store.pool().clone(), replica, settings.queue.lifetime());
     let budget = Budget::new(settings.content_memory_bytes);
     let contents: Arc<dyn ContentSource> = Arc::new(StoredContents::new(blobs.clone()));
-    let lists = ListDirectory { account: MailingListServiceClient::new(account.clone()) };
+    let lists = ListDirectory::new(account.clone());
     let answers = Answers {
         store: rows.clone(),
         directory: directory.clone(),
         mail_host: settings.mail_host.as_str().into(),
     };
+    let departures = Departures::new(&account, directory.clone(), &settings.unsubscribe_url);
+    let (fates, fates_waiting) = CopyFates::new();
     let errands = Errands {
         autoreply: Autoreply {
             account: AutoresponderServiceClient::new(account.clone()),
@@ -112,6 +116,9 @@ pub async fn open_with_readiness(
             contents: Arc::clone(&contents),
             blobs: blobs.clone(),
             budget: budget.clone(),
+            checks: checks.clone(),
+            departures: departures.clone(),
+            unsubscribe_url: settings.unsubscribe_url.as_str().into(),
             inline_max_bytes: settings.inline_max_bytes,
             shutdown: shutdown.clone(),
         },
@@ -121,10 +128,20 @@ pub async fn open_with_readiness(
         store: rows,
         acceptor: acceptor.clone(),
         directory: directory.clone(),
-        contents,
+        contents: Arc::clone(&contents),
         errands: Arc::new(errands),
+        departures,
+        fates: fates.clone(),
     };
     let queue = Arc::new(queue::start(parts, &settings.queue, outbound, shutdown)?);
+    let probes = Probes {
+        lists: lists.clone(),
+        directory: directory.clone(),
+        acceptor: acceptor.clone(),
+        queue: queue.handle.clone(),
+        mail_host: settings.mail_host.as_str().into(),
+    };
+    shutdown.spawn(lists::tell_fates(fates_waiting, lists.clone(), probes, shutdown.clone()));
     if settings.sweep_seconds > 0 {
         let every = Duration::from_secs(settings.sweep_seconds);
         shutdown.spawn(sweep::run(store.clone(), blobs.clone(), every, shutdown.clone()));
@@ -142,6 +159,9 @@ pub async fn open_with_readiness(
         limits,
         queue: queue.handle.clone(),
         mail_host: settings.mail_host.as_str().into(),
+        checks,
+        fates,
+        contents,
     };
     let maildrops = Maildrops::new(store.clone(), locks.clone(), blobs.clone(), directory.clone());
     let vault = Vault::new(store.clone(), blobs.clone(), maildrops.clone(), settings.vault_days);

@@ -135,6 +135,12 @@ impl Ingest {
         }
     }
 
+    /// Takes Authentication-Results out of its header that say to be ours.
+    #[must_use]
+    pub fn without_results_of(self, own_name: &str) -> Self {
+        Self { scan: Some(HeaderScan::without_results_of(own_name)), ..self }
+    }
+
     /// Begins a message that was received elsewhere, or long ago: its header is not looked at, nothing is taken out.
     #[must_use]
     pub fn verbatim(id: MessageId, blobs: &Blobs, budget: &Budget, limits: IngestLimits) -> Self {

@@ -1,6 +1,7 @@
 //! Reads the header block of a message as it streams in, however it is cut into pieces.
 //!
-//! Pure: pieces go in, the pieces to keep come out. Incoming Return-Path fields are taken out (RFC 5321 section 4.4),
+//! Pure: pieces go in, the pieces to keep come out. Incoming Return-Path fields are taken out (RFC 5321 section 4.4), and so
+//! are Authentication-Results in our name, which only we may write (RFC 8601 section 5);
 //! Received fields are counted and Delivered-To addresses collected, both to find loops (RFC 5321 section 6.3).
 
 use bytes::Bytes;
@@ -10,6 +11,8 @@ use postern_mail::{EmailAddress, Reason, limits};
 const DELIVERED_TO_MAX: usize = 100;
 /// Octets of a Delivered-To field that are looked at.
 const DELIVERED_TO_MAX_BYTES: usize = 1024;
+/// An Authentication-Results field that is longer is taken out whoever wrote it, octets.
+const RESULTS_MAX_BYTES: usize = 16 * 1024;
 /// A name longer than this is none that matters here.
 const NAME_MAX_BYTES: usize = 64;
 
@@ -19,6 +22,8 @@ enum Field {
     ReturnPath,
     Received,
     DeliveredTo,
+    /// Authentication-Results: withheld until it is known whose.
+    Results,
     Other,
 }
 
@@ -32,6 +37,8 @@ impl Field {
             Self::Received
         } else if name.eq_ignore_ascii_case(b"delivered-to") {
             Self::DeliveredTo
+        } else if name.eq_ignore_ascii_case(b"authentication-results") {
+            Self::Results
         } else {
             Self::Other
         }
@@ -72,6 +79,10 @@ pub struct HeaderScan {
     value: Vec<u8>,
     header_bytes: usize,
     found: Found,
+    /// The Authentication-Results field being read, whole.
+    withheld: Vec<u8>,
+    /// Our name in such fields; empty: they are all kept.
+    own_name: Box<str>,
 }
 
 impl Default for HeaderScan {
@@ -83,6 +94,8 @@ impl Default for HeaderScan {
             value: Vec::new(),
             header_bytes: 0,
             found: Found::default(),
+            withheld: Vec::new(),
+            own_name: Box::default(),
         }
     }
 }
@@ -118,6 +131,12 @@ fn keep(kept: &mut Vec<Bytes>, octets: Bytes) {
 }
 
 impl HeaderScan {
+    /// A scanner that takes Authentication-Results of this name out.
+    #[must_use]
+    pub fn without_results_of(own_name: &str) -> Self {
+        Self { own_name: own_name.into(), ..Self::default() }
+    }
+
     /// Takes the next piece and appends what is to be kept to `kept`.
     ///
     /// # Errors
@@ -127,7 +146,7 @@ impl HeaderScan {
             keep(kept, octets);
             return Ok(());
         }
-        let undecided = self.at == At::Name || self.field == Some(Field::ReturnPath);
+        let undecided = self.at == At::Name || matches!(self.field, Some(Field::ReturnPath | Field::Results));
         let run = if undecided { None } else { Some(0) };
         let mut piece = Piece { octets, position: 0, run, line: 0, kept };
         while piece.position < piece.octets.len() && self.at != At::Body {
@@ -159,7 +178,7 @@ impl HeaderScan {
         if self.at == At::Name {
             keep(kept, Bytes::from(std::mem::take(&mut self.held)));
         }
-        self.end_field()?;
+        self.end_field(kept)?;
         Ok(self.found)
     }
 
@@ -176,8 +195,9 @@ impl HeaderScan {
                 piece.line = piece.position;
             }
         }
+        self.end_field(piece.kept)?;
         piece.begin_run(piece.position);
-        self.end_field()
+        Ok(())
     }
 
     fn name(&mut self, piece: &mut Piece<'_>) -> Result<(), Reason> {
@@ -203,6 +223,7 @@ impl HeaderScan {
         } else {
             Field::named(&[&self.held[..], name].concat())
         };
+        let field = if field == Field::Results && self.own_name.is_empty() { Field::Other } else { field };
         if field == Field::Received {
             self.found.received_count += 1;
             if self.found.received_count > limits::RECEIVED_HEADERS_MAX {
@@ -221,6 +242,9 @@ impl HeaderScan {
         let held = Bytes::from(std::mem::take(&mut self.held));
         if field == Field::ReturnPath {
             piece.keep_until(piece.line);
+        } else if field == Field::Results {
+            piece.keep_until(piece.line);
+            self.withheld = [&held[..], &piece.octets[piece.line..piece.position]].concat();
         } else {
             keep(piece.kept, held);
             piece.begin_run(0);
@@ -235,14 +259,24 @@ impl HeaderScan {
             let room = DELIVERED_TO_MAX_BYTES.saturating_sub(self.value.len());
             self.value.extend(piece.octets[begin..end].iter().take(room));
         }
+        if field == Field::Results && self.withheld.len() <= RESULTS_MAX_BYTES {
+            self.withheld.extend_from_slice(&piece.octets[begin..end]);
+        }
         piece.position = end;
         if line_end.is_some() {
             self.at = At::LineStart;
         }
     }
 
-    fn end_field(&mut self) -> Result<(), Reason> {
-        if self.field.take() != Some(Field::DeliveredTo) {
+    fn end_field(&mut self, kept: &mut Vec<Bytes>) -> Result<(), Reason> {
+        let field = self.field.take();
+        if field == Some(Field::Results) {
+            let withheld = std::mem::take(&mut self.withheld);
+            if withheld.len() <= RESULTS_MAX_BYTES && !is_of(&withheld, &self.own_name) {
+                keep(kept, Bytes::from(withheld));
+            }
+        }
+        if field != Some(Field::DeliveredTo) {
             return Ok(());
         }
         let value = std::mem::take(&mut self.value);
@@ -256,6 +290,36 @@ impl HeaderScan {
         }
         Ok(())
     }
+}
+
+/// True for results that say to be of `name`, as everybody reads it: behind white space and comments, in quotes or not.
+fn is_of(field: &[u8], name: &str) -> bool {
+    let text = String::from_utf8_lossy(field);
+    let value = text.split_once(':').map_or("", |(_, value)| value);
+    let (mut depth, mut escaped, mut quoted) = (0usize, false, false);
+    let mut id = String::new();
+    for c in value.chars() {
+        match c {
+            _ if std::mem::take(&mut escaped) => {
+                if depth == 0 {
+                    id.push(c);
+                }
+            }
+            '\\' if depth > 0 || quoted => escaped = true,
+            '"' if depth == 0 => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted => depth = depth.saturating_sub(1),
+            _ if depth > 0 => {}
+            ';' if !quoted => break,
+            _ if c.is_whitespace() && !quoted => {
+                if !id.is_empty() {
+                    break;
+                }
+            }
+            _ => id.push(c),
+        }
+    }
+    id.eq_ignore_ascii_case(name)
 }
 
 #[cfg(test)]
@@ -300,6 +364,37 @@ mod tests {
         check("Return-Path: x\r\n", "", &[], 0);
         check("Return-Path: x", "", &[], 0);
         check("Return-Pathology: x\r\n\r\n", "Return-Pathology: x\r\n\r\n", &[], 0);
+    }
+
+    #[test]
+    fn results_in_our_name_go_however_they_are_written_and_cut() {
+        let own = |pieces: &[&[u8]]| {
+            let (mut scan, mut kept) = (HeaderScan::without_results_of("mail.x.test"), Vec::new());
+            for piece in pieces {
+                scan.push(Bytes::copy_from_slice(piece), &mut kept).expect("good");
+            }
+            scan.finish(&mut kept).expect("good");
+            String::from_utf8(kept.concat()).expect("text")
+        };
+        for (field, stays) in [
+            ("Authentication-Results: mail.x.test; spf=pass\r\n", false),
+            ("authentication-results : MAIL.X.TEST 1; spf=pass\r\n", false),
+            ("Authentication-Results:\r\n\t(a (b) \\) c) \"mail.x.test\";\r\n spf=pass\r\n", false),
+            ("Authentication-Results: mail.x.test\r\n", false),
+            ("Authentication-Results: mail.x.test.evil.test; spf=pass\r\n", true),
+            ("Authentication-Results: other.test;\r\n spf=pass (mail.x.test)\r\n", true),
+            ("Authentication-Results-X: mail.x.test; spf=pass\r\n", true),
+            ("ARC-Authentication-Results: i=1; mail.x.test; spf=pass\r\n", true),
+        ] {
+            let text = format!("A: 1\r\n{field}B: 2\r\n\r\nAuthentication-Results: mail.x.test; body\r\n");
+            let wanted = if stays { text.clone() } else { text.replacen(field, "", 1) };
+            assert_eq!(own(&[text.as_bytes()]), wanted, "{field:?}");
+            let octets: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+            assert_eq!(own(&octets), wanted, "octet by octet: {field:?}");
+            assert_eq!(own(&[field.as_bytes()]), if stays { field } else { "" }, "alone: {field:?}");
+        }
+        let long = format!("Authentication-Results: y; {}\r\nB: 2\r\n\r\n", "x".repeat(RESULTS_MAX_BYTES));
+        assert_eq!(own(&[long.as_bytes()]), "B: 2\r\n\r\n");
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! `SubmissionService`: takes a message in and answers when it is committed.
 //!
-//! The walk: envelope -> `content` while it streams -> `route` -> `lists` (may it be posted?) -> `bounce` for those it
-//! cannot reach -> `accept` -> the workers of `queue` are told.
+//! The walk: envelope -> `content` while it streams -> `route` -> `lists` (may it be posted?) -> `authenticity` (is it what it
+//! says?) -> `bounce` for those it cannot reach -> `accept` -> the workers of `queue` are told.
 
+mod checked;
 mod envelope;
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
-use postern_mail::{MessageId, Reason};
+use postern_mail::{MessageId, Reason, ReversePath};
 use postern_mesh::{directory::Directory, failure};
 use postern_proto::delivery::v1::{
     SubmitMessageRequest, SubmitMessageResponse, submission_service_server::SubmissionService,
@@ -21,10 +22,11 @@ use crate::{
     accept::{
         AcceptUnit, Acceptor, Committed, NewMessage, NewQueueRow, QueueClass, bounce_id_of, received_field,
     },
+    authenticity::Checks,
     bounce::{self, Failure, Undelivered},
     content::{Blobs, Budget, Ingest, IngestError, IngestLimits, Ingested},
-    lists::{self, ListDirectory},
-    queue::{self, QueueHandle},
+    lists::{self, CopyFates, ListDirectory},
+    queue::{self, ContentSource, QueueHandle},
     route::{self, FailedRecipient, ListBounce, Plan},
 };
 use envelope::Submission;
@@ -44,6 +46,9 @@ pub(crate) struct SubmissionDoor {
     pub(crate) limits: IngestLimits,
     pub(crate) queue: QueueHandle,
     pub(crate) mail_host: Arc<str>,
+    pub(crate) checks: Checks,
+    pub(crate) fates: CopyFates,
+    pub(crate) contents: Arc<dyn ContentSource>,
 }
 
 /// A message that came in whole.
@@ -77,7 +82,8 @@ impl SubmissionDoor {
         {
             return Err(failure::status(Reason::MessageTooLarge));
         }
-        let mut ingest = Ingest::begin(submission.id, &self.blobs, &self.budget, self.limits);
+        let mut ingest = Ingest::begin(submission.id, &self.blobs, &self.budget, self.limits)
+            .without_results_of(&self.mail_host);
         loop {
             if frame.content.len() > FRAME_CONTENT_MAX_BYTES {
                 return Err(invalid("content: at most 256 KiB in one frame"));
@@ -101,7 +107,7 @@ impl SubmissionDoor {
 
     /// Finds out where it goes and makes that durable.
     async fn settle(&self, received: Received) -> Result<(), Status> {
-        let Received { submission, content, answer_by } = received;
+        let Received { mut submission, content, answer_by } = received;
         let mut plan = route::plan(
             &self.directory,
             &submission.recipients,
@@ -116,10 +122,15 @@ impl SubmissionDoor {
             return Err(refusal);
         }
         let arrival = Timestamp::now();
-        let prefix = received_field(&submission.envelope, submission.id, submission.peer, arrival);
+        let checked = self.checked(&mut submission, &content).await?;
+        let received = received_field(&submission.envelope, submission.id, submission.peer, arrival);
+        let prefix = checked + &received;
         for ListBounce { list_id, member } in &plan.list_bounces {
             metrics::counter!("postern_list_bounces_total").increment(1);
             tracing::info!(queue_id = %submission.id, list_id, member, "a member's copy came back");
+            if submission.sender == ReversePath::Null && lists::is_failure(&content.beginning) {
+                self.fates.of_report(*list_id, member);
+            }
         }
         let Plan { entries, queue, failed, errands, discarded, .. } = plan;
         let bounce = self.bounce(&submission, &prefix, &content.beginning, &failed, arrival).await?;
@@ -190,7 +201,18 @@ impl SubmissionDoor {
             tracing::info!(queue_id = %submission.id, ?failed, "no bounce to the null sender");
             return Ok(None);
         };
-        let failures: Vec<Failure> = failed.iter().map(Failure::of_routing).collect();
+        // Behind a forward: told to a sender that is most likely somebody else, it would be backscatter (F-06).
+        let is_named = |failed: &&FailedRecipient| submission.recipients.contains(&failed.recipient);
+        let told = failed.iter().filter(|failed| !submission.flags.unproven || is_named(failed));
+        let failures: Vec<Failure> = told.map(Failure::of_routing).collect();
+        if failures.len() < failed.len() {
+            metrics::counter!("postern_bounces_without_sender_total", "why" => "unproven_sender")
+                .increment(1);
+            tracing::info!(queue_id = %submission.id, ?failed, "no bounce to a sender that nothing proves");
+        }
+        if failures.is_empty() {
+            return Ok(None);
+        }
         let mut whole = BytesMut::with_capacity(prefix.len() + beginning.len());
         whole.extend_from_slice(prefix.as_bytes());
         whole.extend_from_slice(beginning);

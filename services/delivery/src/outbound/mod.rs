@@ -22,6 +22,7 @@ use postern_smtp::client::{
 
 pub use connection::ContentError;
 use connection::{Connection, Delivery, OpenError};
+pub(crate) use hosts::resolver;
 use hosts::{Host, HostFinder, NoRoute};
 use idle::IdleConnections;
 pub use transit::Transit;

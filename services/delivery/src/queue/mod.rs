@@ -29,6 +29,8 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::{
     accept::{Acceptor, MessageFlags, NewMessage, NewQueueRow, QueueClass, StoredContent},
+    departure::Departures,
+    lists::CopyFates,
     outbound::{ContentError, Outbound, OutboundSettings},
 };
 
@@ -65,6 +67,8 @@ pub struct QueuedMessage {
     pub flags: MessageFlags,
     /// When we took it.
     pub accept_time: Timestamp,
+    /// Customer on whose behalf it was submitted.
+    pub customer: Option<String>,
 }
 
 impl From<&NewMessage> for QueuedMessage {
@@ -78,6 +82,7 @@ impl From<&NewMessage> for QueuedMessage {
             checksum: message.checksum,
             flags: message.flags,
             accept_time: Timestamp::now(),
+            customer: message.customer.clone(),
         }
     }
 }
@@ -144,6 +149,10 @@ pub struct QueueParts {
     pub contents: Arc<dyn ContentSource>,
     /// Who does errands.
     pub errands: Arc<dyn ErrandRunner>,
+    /// What stands in front of what leaves.
+    pub departures: Departures,
+    /// Where it is told how copies of lists fare.
+    pub(crate) fates: CopyFates,
 }
 
 /// Gives stored content back.
@@ -199,7 +208,7 @@ impl QueueHandle {
 /// let outbound = settings.queue.outbound(settings.smarthost.as_deref(), &settings.mail_host)?;
 /// let rows = QueueStore::new(store.pool().clone(), replica, settings.queue.lifetime());
 /// let contents = Arc::new(StoredContents::new(blobs));
-/// let queue = queue::start(QueueParts { store: rows, acceptor, directory, contents, errands }, &settings.queue, outbound, shutdown)?;
+/// let queue = queue::start(QueueParts { store: rows, acceptor, directory, contents, errands, departures }, &settings.queue, outbound, shutdown)?;
 /// // after a commit: queue.handle.offer(queue::born(&message, &unit_queue, &committed.queue_ids));
 /// // the door: QueueServiceServer::new(grpc::queue::QueueDoor::new(Arc::new(queue)))
 /// ```
@@ -239,6 +248,8 @@ pub fn start(
             schedule: settings.schedule(),
             leases,
             errands: parts.errands,
+            departures: parts.departures,
+            fates: parts.fates,
             handle: queue.handle.clone(),
         }),
         bounces,

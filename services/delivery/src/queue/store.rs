@@ -247,7 +247,7 @@ impl QueueStore {
     /// Reads a message that is to leave; `None` when it is not there.
     pub(crate) async fn message(&self, id: MessageId) -> Result<Option<QueuedMessage>, sqlx::Error> {
         let row = sqlx::query(
-            "SELECT sender, prefix, flags, content_bytes, checksum, content, blob_key,
+            "SELECT sender, prefix, flags, customer, content_bytes, checksum, content, blob_key,
                 (extract(epoch FROM accept_time) * 1000)::bigint AS accept_millis
             FROM messages WHERE id = $1",
         )
@@ -308,6 +308,7 @@ fn queued_message(id: MessageId, row: &PgRow) -> Result<QueuedMessage, sqlx::Err
         checksum: row.try_get::<i32, _>("checksum")?.cast_unsigned(),
         flags: MessageFlags::from_bits(row.try_get("flags")?),
         accept_time: Timestamp::from_millisecond(millis).map_err(decode)?,
+        customer: row.try_get("customer")?,
     })
 }
 

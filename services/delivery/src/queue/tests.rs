@@ -16,7 +16,10 @@ use sqlx::Row as _;
 use tonic::{Request, Response};
 use uuid::Uuid;
 
-use self::{directory::fake_directory, postgres::Postgres};
+use self::{
+    directory::{fake_departures, fake_directory},
+    postgres::Postgres,
+};
 use super::{
     store::{Deferral, Wanted},
     *,
@@ -25,6 +28,7 @@ use crate::{
     accept::{AcceptUnit, QueueClass},
     content::Blobs,
     grpc::queue::QueueDoor,
+    lists::CopyFates,
     outbound::{
         Smarthost,
         tests::host::{Host, Script},
@@ -220,6 +224,8 @@ impl House {
             directory: fake_directory(&shutdown),
             contents: Arc::new(StoredContents::new(blobs)),
             errands: Arc::new(NoErrands),
+            departures: fake_departures(&shutdown),
+            fates: CopyFates::new().0,
         };
         let queue = super::start(parts, &settings, outbound, &shutdown).expect("queue");
         Self { store, acceptor, queue, shutdown, _blobs: folder, _postgres: postgres }

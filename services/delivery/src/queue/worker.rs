@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
-use postern_mail::{EmailAddress, MessageId, ReversePath};
+use postern_mail::{EmailAddress, MessageId};
 
 use super::{
     ContentSource, ErrandOutcome, ErrandRunner, LeasedRow, Leases, QueueHandle, QueueStore, QueuedMessage,
@@ -17,9 +17,9 @@ use super::{
     store::Deferral,
 };
 use crate::{
-    accept::QueueClass,
     bounce::Failure,
-    lists::copy_sender,
+    departure::{Departure, Departures, Leaving},
+    lists::CopyFates,
     outbound::{Attempt, ContentError, Destination, Outbound, Outgoing},
 };
 
@@ -54,6 +54,8 @@ pub(super) struct Worker {
     pub(super) schedule: Schedule,
     pub(super) leases: Arc<Leases>,
     pub(super) errands: Arc<dyn ErrandRunner>,
+    pub(super) departures: Departures,
+    pub(super) fates: CopyFates,
     /// For what errands bring about.
     pub(super) handle: QueueHandle,
 }
@@ -122,9 +124,13 @@ impl Worker {
         control: &JobControl,
     ) -> JobReport {
         let recipients: Vec<EmailAddress> = job.rows.iter().map(|row| row.recipient.clone()).collect();
-        let front = front(job.via.as_ref(), &message);
+        let leaving = Leaving { rows: &job.rows, via: job.via.as_ref(), message: &message };
+        let prepared = self.departures.prepare(leaving, &*self.contents).await;
+        let Departure { sender, front } = match prepared {
+            Ok(departure) => departure,
+            Err(why) => return self.wait(job.rows, message, &why).await,
+        };
         let open = || self.content(&front, &message);
-        let sender = sender(&job.rows, &message);
         let outgoing = Outgoing {
             sender: &sender,
             recipients: &recipients,
@@ -146,6 +152,35 @@ impl Worker {
             failed.extend(self.settle(&message, row, attempt).await);
         }
         JobReport { message: Some(message), failed }
+    }
+
+    /// It cannot be made ready to leave now. A part of ours that is away is mostly back soon, as with errands.
+    async fn wait(&self, rows: Vec<LeasedRow>, message: Arc<QueuedMessage>, why: &str) -> JobReport {
+        tracing::warn!(queue_id = %message.id, why, "cannot leave now");
+        let mut failed = Vec::new();
+        for row in rows {
+            if row.expired && self.schedule.may_expire(row.attempts + 1) {
+                let is_forward = row.via.is_some();
+                let row = expired(LeasedRow { last_outcome: why.to_owned(), ..row });
+                failed.extend(self.told(&message, row, is_forward).await);
+            } else {
+                self.defer_by(&errand::schedule(), &row, why.to_owned()).await;
+            }
+        }
+        JobReport { message: Some(message), failed }
+    }
+
+    /// What failed for good, unless nobody is to be told: a bounce for what a forward sent on would reach whoever was named as
+    /// its sender (F-06).
+    async fn told(&self, message: &QueuedMessage, failed: FailedRow, is_forward: bool) -> Option<FailedRow> {
+        if !message.flags.unproven || !is_forward {
+            return Some(failed);
+        }
+        let (queue_id, Failure { recipient, text, .. }) = (message.id, &failed.failure);
+        tracing::info!(%queue_id, %recipient, why = text, "a forward failed, and nothing proves its sender: dropped");
+        metrics::counter!("postern_bounces_without_sender_total", "why" => "unproven_sender").increment(1);
+        self.recorder.note(Note::Finished(failed.id)).await;
+        None
     }
 
     async fn message(&self, job: &Job) -> Option<Arc<QueuedMessage>> {
@@ -184,6 +219,7 @@ impl Worker {
             Attempt::Delivered(said) => {
                 metrics::counter!("postern_outbound_total", "outcome" => "delivered").increment(1);
                 tracing::info!(%queue_id, recipient = %row.recipient, said, "left");
+                self.fates.of_row(&row, true);
                 self.recorder.note(Note::Finished(row.id)).await;
                 None
             }
@@ -191,18 +227,19 @@ impl Worker {
                 metrics::counter!("postern_outbound_total", "outcome" => "deferred").increment(1);
                 tracing::info!(%queue_id, recipient = %row.recipient, why, attempts = row.attempts + 1, "deferred");
                 if row.expired && self.schedule.may_expire(row.attempts + 1) {
-                    return Some(expired(LeasedRow { last_outcome: why, ..row }));
+                    let is_forward = row.via.is_some();
+                    let failed = expired(LeasedRow { last_outcome: why, ..row });
+                    return self.told(message, failed, is_forward).await;
                 }
                 self.defer(&row, why).await;
                 None
             }
             Attempt::Refused(refused) => {
                 metrics::counter!("postern_outbound_total", "outcome" => "refused").increment(1);
-                Some(FailedRow {
-                    id: row.id,
-                    class: row.class,
-                    failure: Failure::of_refusal(row.recipient, refused),
-                })
+                self.fates.of_row(&row, false);
+                let is_forward = row.via.is_some();
+                let failure = Failure::of_refusal(row.recipient, refused);
+                self.told(message, FailedRow { id: row.id, class: row.class, failure }, is_forward).await
             }
         }
     }
@@ -220,28 +257,4 @@ impl Worker {
 
 fn expired(row: LeasedRow) -> FailedRow {
     FailedRow { id: row.id, class: row.class, failure: Failure::of_expiry(row.recipient, &row.last_outcome) }
-}
-
-/// Each member's copy of a list has a sender that tells whose it was when it comes back.
-fn sender(rows: &[LeasedRow], message: &QueuedMessage) -> ReversePath {
-    match (rows, &message.sender) {
-        ([row], ReversePath::Address(bounces)) if row.class == QueueClass::ListCopy => {
-            let member = row.note.as_deref().and_then(|note| note.parse().ok());
-            ReversePath::Address(copy_sender(bounces, member.as_ref().unwrap_or(&row.recipient)))
-        }
-        (_, sender) => sender.clone(),
-    }
-}
-
-/// What stands before the content of a copy that leaves: no Return-Path (RFC 5321 section 4.4), but the mark of the
-/// forward that sends it, by which a loop is known when it comes back.
-fn front(via: Option<&EmailAddress>, message: &QueuedMessage) -> Bytes {
-    match via {
-        None => message.prefix.clone(),
-        Some(via) => {
-            let mut front = format!("Delivered-To: {via}\r\n").into_bytes();
-            front.extend_from_slice(&message.prefix);
-            Bytes::from(front)
-        }
-    }
 }

@@ -123,7 +123,8 @@ impl House {
             delivery: to_delivery("smtp-gateway"),
         };
         postern_smtp_gateway::open(&settings.smtp, smtp, front).await.context("smtp-gateway")?;
-        postern_control_panel::open(&settings.panel, front).await.context("control-panel")?;
+        let panel = to_account("control-panel");
+        postern_control_panel::open(&settings.panel, panel, front).await.context("control-panel")?;
 
         for (service, address, routes) in [
             ("account", settings.account.account_listen, account.clone()),

@@ -48,7 +48,7 @@ impl Submission {
             eight_bit: envelope.eight_bit,
             smtp_utf8: envelope.smtp_utf8,
             authenticated: envelope.submitter.is_some(),
-            bounce: false,
+            ..MessageFlags::default()
         };
         Ok(Self { id, sender, recipients, peer, declared_bytes, flags, envelope })
     }
