@@ -250,6 +250,15 @@ fn of_the_house() -> Vec<Trial> {
             json!({"listId": "$list_id", "address": "b@outside.test", "change": "LIST_CHANGE_UNSUBSCRIBE"}),
         ),
         ("account", "MailingListService/ConfirmListChange", json!({"token": "t", "listId": "$list_id"})),
+        (
+            "account",
+            "MailingListService/ReportListCopies",
+            json!({"listId": "$list_id", "bounced": ["b@outside.test"], "bouncedProbes": ["t"]}),
+        ),
+        ("account", "MailingListService/LookupListSubscription", json!({"token": "t"})),
+        ("account", "MailingListService/EndListSubscription", json!({"token": "t"})),
+        ("account", "MailKeyService/LookupSigningKey", json!({"domain": "$domain"})),
+        ("account", "MailKeyService/ListSenderKeys", json!({})),
         ("account", "AutoresponderService/LookupAutoresponder", json!({"autoresponderId": "1"})),
         ("account", "ApiTokenService/LookupApiToken", json!({"tokenId": "$token_id"})),
         (

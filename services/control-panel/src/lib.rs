@@ -23,6 +23,7 @@ mod session;
 mod settings;
 mod texts;
 mod tls;
+mod unsubscribe;
 mod visit;
 mod wording;
 
@@ -89,21 +90,23 @@ pub async fn open(
 ) -> Result<(), StartError> {
     settings.check()?;
     let identity = settings.tls.load()?;
+    let unsubscribe = unsubscribe::routes(upstreams.account.clone());
     let panel = Arc::new(Panel {
         settings: settings.clone(),
         upstreams,
         mesh: mesh.clone(),
         tls: identity.is_some(),
     });
+    let pages = |secure| router::router(&panel, visit::Door { secure }).merge(unsubscribe.clone());
     let bind = async |address| TcpListener::bind(address).await.map_err(|e| StartError::listen(address, e));
 
     let plain = bind(settings.panel_listen).await?;
     if let Some(identity) = identity {
         let secure = bind(settings.panel_tls_listen).await?;
         let secure = tls::TlsListener::new(secure, identity.acceptor(&[b"http/1.1"]), shutdown);
-        serve(secure, router::router(&panel, visit::Door { secure: true }), shutdown);
+        serve(secure, pages(true), shutdown);
     }
-    serve(plain, router::router(&panel, visit::Door { secure: false }), shutdown);
+    serve(plain, pages(false), shutdown);
     Ok(())
 }
 

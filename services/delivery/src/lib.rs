@@ -5,10 +5,12 @@
 
 pub mod accept;
 mod answer;
+pub mod authenticity;
 mod autoreply;
 pub mod bounce;
 mod census;
 pub mod content;
+pub mod departure;
 mod errands;
 mod grpc;
 mod lists;
@@ -32,16 +34,14 @@ use postern_mesh::{
     StartError, client::MeshChannel, directory::Directory, health::Readiness, shutdown::Shutdown,
 };
 use postern_proto::{
-    account::v1::{
-        autoresponder_service_client::AutoresponderServiceClient,
-        mailing_list_service_client::MailingListServiceClient,
-    },
+    account::v1::autoresponder_service_client::AutoresponderServiceClient,
     delivery::v1::{
         box_service_server::BoxServiceServer, lock_service_server::LockServiceServer,
         maildrop_service_server::MaildropServiceServer, queue_service_server::QueueServiceServer,
         submission_service_server::SubmissionServiceServer, trace_service_server::TraceServiceServer,
     },
 };
+use tokio::sync::mpsc;
 use tonic::service::Routes;
 use uuid::Uuid;
 
@@ -49,10 +49,12 @@ pub use settings::Settings;
 
 use accept::Acceptor;
 use answer::Answers;
+use authenticity::Checks;
 use autoreply::Autoreply;
 use content::{Blobs, Budget, IngestLimits};
+use departure::Departures;
 use errands::Errands;
-use lists::{ListDirectory, Lists};
+use lists::{CopyFate, CopyFates, ListDirectory, Lists, Probes};
 use lock::Locks;
 use maildrop::Maildrops;
 use outbound::OutboundSettings;
@@ -87,14 +89,17 @@ pub async fn open_with_readiness(
 ) -> Result<(Routes, Readiness), StartError> {
     settings.check()?;
     let outbound = settings.queue.outbound(settings.smarthost.as_deref(), &settings.mail_host)?;
+    let checks = Checks::new(&settings.authenticity, &settings.queue.resolver, &settings.mail_host)?;
     let stores = Stores::open(settings).await?;
     let directory = Directory::new(account.clone(), shutdown);
-    let house = House { settings, stores, directory, account, shutdown };
-    let lists = ListDirectory { account: MailingListServiceClient::new(house.account.clone()) };
-    let (acceptor, queue) = house.start_queue(outbound, lists.clone())?;
+    let lists = ListDirectory::new(account.clone());
+    let (fates, fates_waiting) = CopyFates::new();
+    let house = House { settings, stores, directory, account, lists, checks, fates, shutdown };
+    let (acceptor, queue) = house.start_queue(outbound)?;
+    house.start_probes(fates_waiting, &acceptor, &queue);
     let ready = readiness(&house.stores.store, &house.stores.locks);
     let rights = grpc::rights::Rights::new(house.directory.clone(), house.account.clone());
-    let submission = house.submission(acceptor, lists, &queue);
+    let submission = house.submission(acceptor, &queue);
     let (maildrops, vault) = house.boxes();
     house.start_chores(&vault);
     let boxes = grpc::r#box::BoxDoor {
@@ -142,23 +147,23 @@ struct House<'a> {
     stores: Stores,
     directory: Directory,
     account: MeshChannel,
+    lists: ListDirectory,
+    checks: Checks,
+    fates: CopyFates,
     shutdown: &'a Shutdown,
 }
 
 impl House<'_> {
     /// The accept path, and the workers for what it leaves to be done.
-    fn start_queue(
-        &self,
-        outbound: OutboundSettings,
-        lists: ListDirectory,
-    ) -> Result<(Acceptor, Queue), StartError> {
+    fn start_queue(&self, outbound: OutboundSettings) -> Result<(Acceptor, Queue), StartError> {
         let (settings, stores) = (self.settings, &self.stores);
         // Who holds the leases of the rows that are accepted here.
         let replica = Uuid::new_v4();
         let acceptor = Acceptor::start(&stores.store, replica);
         let rows = QueueStore::new(stores.store.pool().clone(), replica, settings.queue.lifetime())
             .telling_delays(settings.queue.delay_notice());
-        let contents: Arc<dyn ContentSource> = Arc::new(StoredContents::new(stores.blobs.clone()));
+        let contents = self.contents();
+        let departures = Departures::new(&self.account, self.directory.clone(), &settings.unsubscribe_url);
         let answers = Answers {
             store: rows.clone(),
             directory: self.directory.clone(),
@@ -170,11 +175,14 @@ impl House<'_> {
                 answers: answers.clone(),
             },
             lists: Lists {
-                directory: lists,
+                directory: self.lists.clone(),
                 answers,
                 contents: Arc::clone(&contents),
                 blobs: stores.blobs.clone(),
                 budget: stores.budget.clone(),
+                checks: self.checks.clone(),
+                departures: departures.clone(),
+                unsubscribe_url: settings.unsubscribe_url.as_str().into(),
                 inline_max_bytes: settings.inline_max_bytes,
                 shutdown: self.shutdown.clone(),
             },
@@ -186,9 +194,28 @@ impl House<'_> {
             directory: self.directory.clone(),
             contents,
             errands: Arc::new(errands),
+            departures,
+            fates: self.fates.clone(),
         };
         let queue = queue::start(parts, &settings.queue, outbound, self.shutdown)?;
         Ok((acceptor, queue))
+    }
+
+    fn contents(&self) -> Arc<dyn ContentSource> {
+        Arc::new(StoredContents::new(self.stores.blobs.clone()))
+    }
+
+    /// What became of copies of lists is told to account, and who must be probed is.
+    fn start_probes(&self, waiting: mpsc::Receiver<(i64, CopyFate)>, acceptor: &Acceptor, queue: &Queue) {
+        let probes = Probes {
+            lists: self.lists.clone(),
+            directory: self.directory.clone(),
+            acceptor: acceptor.clone(),
+            queue: queue.handle.clone(),
+            mail_host: self.settings.mail_host.as_str().into(),
+        };
+        let (lists, shutdown) = (self.lists.clone(), self.shutdown);
+        shutdown.spawn(lists::tell_fates(waiting, lists, probes, shutdown.clone()));
     }
 
     fn limits(&self) -> IngestLimits {
@@ -198,21 +225,19 @@ impl House<'_> {
         }
     }
 
-    fn submission(
-        &self,
-        acceptor: Acceptor,
-        lists: ListDirectory,
-        queue: &Queue,
-    ) -> grpc::submission::SubmissionDoor {
+    fn submission(&self, acceptor: Acceptor, queue: &Queue) -> grpc::submission::SubmissionDoor {
         grpc::submission::SubmissionDoor {
             acceptor,
             directory: self.directory.clone(),
             blobs: self.stores.blobs.clone(),
-            lists,
+            lists: self.lists.clone(),
             budget: self.stores.budget.clone(),
             limits: self.limits(),
             queue: queue.handle.clone(),
             mail_host: self.settings.mail_host.as_str().into(),
+            checks: self.checks.clone(),
+            fates: self.fates.clone(),
+            contents: self.contents(),
         }
     }
 

@@ -78,6 +78,8 @@ pub struct MessageFlags {
     pub authenticated: bool,
     /// A bounce that we made.
     pub bounce: bool,
+    /// It was checked, and neither SPF nor a signature showed that its sender sent it.
+    pub unproven: bool,
 }
 
 impl MessageFlags {
@@ -88,6 +90,7 @@ impl MessageFlags {
             | i16::from(self.smtp_utf8) << 1
             | i16::from(self.authenticated) << 2
             | i16::from(self.bounce) << 3
+            | i16::from(self.unproven) << 4
     }
 
     /// From `messages.flags`.
@@ -98,6 +101,7 @@ impl MessageFlags {
             smtp_utf8: bits & 2 != 0,
             authenticated: bits & 4 != 0,
             bounce: bits & 8 != 0,
+            unproven: bits & 16 != 0,
         }
     }
 }

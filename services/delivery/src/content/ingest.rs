@@ -139,10 +139,18 @@ impl Ingest {
         }
     }
 
-    /// Begins a message that a mail program submits.
+    /// The same of what a mail program submits: Bcc is taken out too.
     #[must_use]
-    pub fn submitted(id: MessageId, blobs: &Blobs, budget: &Budget, limits: IngestLimits) -> Self {
-        Self { scan: Some(HeaderScan::of_submission()), ..Self::begin(id, blobs, budget, limits) }
+    pub fn of_submission(mut self) -> Self {
+        self.scan = self.scan.map(HeaderScan::of_submission);
+        self
+    }
+
+    /// Takes Authentication-Results out of its header that say to be ours.
+    #[must_use]
+    pub fn without_results_of(mut self, own_name: &str) -> Self {
+        self.scan = self.scan.map(|scan| scan.without_results_of(own_name));
+        self
     }
 
     /// Begins a message that was received elsewhere, or long ago: its header is not looked at, nothing is taken out.

@@ -1,8 +1,9 @@
 //! `SubmissionService`: takes a message in and answers when it is committed.
 //!
-//! The walk: envelope -> `content` while it streams -> `route` -> `lists` (may it be posted?) -> `bounce` for those it
-//! cannot reach -> `accept` -> the workers of `queue` are told.
+//! The walk: envelope -> `content` while it streams -> `route` -> `lists` (may it be posted?) -> `authenticity` (is it what it
+//! says?) -> `bounce` for those it cannot reach -> `accept` -> the workers of `queue` are told.
 
+mod checked;
 mod envelope;
 mod wishes;
 
@@ -10,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
-use postern_mail::{MessageId, Reason};
+use postern_mail::{MessageId, Reason, ReversePath};
 use postern_mesh::{directory::Directory, failure};
 use postern_proto::delivery::v1::{
     SubmitMessageRequest, SubmitMessageResponse, submission_service_server::SubmissionService,
@@ -24,10 +25,11 @@ use crate::{
         AcceptUnit, Acceptor, Committed, MessageFlags, NewMessage, NewQueueRow, bounce_id_of, missing_fields,
         received_field,
     },
-    bounce::{self, Fate, Notice},
+    authenticity::Checks,
+    bounce::{self, Action, Fate, Notice},
     content::{Blobs, Budget, Ingest, IngestError, IngestLimits, Ingested},
-    lists::{self, ListDirectory},
-    queue::{self, QueueHandle},
+    lists::{self, CopyFates, ListDirectory},
+    queue::{self, ContentSource, QueueHandle},
     route::{self, ListBounce, Plan},
     trace,
 };
@@ -49,6 +51,9 @@ pub(crate) struct SubmissionDoor {
     pub(crate) limits: IngestLimits,
     pub(crate) queue: QueueHandle,
     pub(crate) mail_host: Arc<str>,
+    pub(crate) checks: Checks,
+    pub(crate) fates: CopyFates,
+    pub(crate) contents: Arc<dyn ContentSource>,
 }
 
 /// A message that came in whole.
@@ -82,8 +87,11 @@ impl SubmissionDoor {
         {
             return Err(failure::status(Reason::MessageTooLarge));
         }
-        let begin = if submission.envelope.submitter.is_some() { Ingest::submitted } else { Ingest::begin };
-        let mut ingest = begin(submission.id, &self.blobs, &self.budget, self.limits);
+        let mut ingest = Ingest::begin(submission.id, &self.blobs, &self.budget, self.limits)
+            .without_results_of(&self.mail_host);
+        if submission.envelope.submitter.is_some() {
+            ingest = ingest.of_submission();
+        }
         loop {
             if frame.content.len() > FRAME_CONTENT_MAX_BYTES {
                 return Err(invalid("content: at most 256 KiB in one frame"));
@@ -107,7 +115,7 @@ impl SubmissionDoor {
 
     /// Finds out where it goes and makes that durable.
     async fn settle(&self, received: Received) -> Result<(), Status> {
-        let Received { submission, content, answer_by } = received;
+        let Received { mut submission, content, answer_by } = received;
         let mut plan = route::plan(
             &self.directory,
             &submission.recipients,
@@ -122,13 +130,17 @@ impl SubmissionDoor {
             return Err(refusal);
         }
         let arrival = Timestamp::now();
-        let mut prefix = received_field(&submission.envelope, submission.id, submission.peer, arrival);
+        let mut prefix = self.checked(&mut submission, &content).await?;
+        prefix.push_str(&received_field(&submission.envelope, submission.id, submission.peer, arrival));
         if submission.envelope.submitter.is_some() {
             prefix.push_str(&missing_fields(&content.found, submission.id, &self.mail_host, arrival));
         }
         for ListBounce { list_id, member } in &plan.list_bounces {
             metrics::counter!("postern_list_bounces_total").increment(1);
             tracing::info!(queue_id = %submission.id, list_id, member, "a member's copy came back");
+            if submission.sender == ReversePath::Null && lists::is_failure(&content.beginning) {
+                self.fates.of_report(*list_id, member);
+            }
         }
         let Plan { entries, queue, failed, errands, discarded, .. } = plan;
         let dsn = RecipientWishes::of(&submission);
@@ -137,7 +149,10 @@ impl SubmissionDoor {
             .map(|remote| dsn.leaving(remote))
             .chain(errands.into_iter().map(NewQueueRow::from))
             .collect();
-        let fates = dsn.fates(&failed, &entries, &queue);
+        let mut fates = dsn.fates(&failed, &entries, &queue);
+        if submission.flags.unproven {
+            fates.retain(|fate| may_be_told(&submission, fate));
+        }
         let report = self.report(&submission, &prefix, &content, &fates, arrival).await?;
         let routed = trace::Routed {
             recipients: &submission.recipients,
@@ -263,6 +278,16 @@ fn unit_of(
         story: trace::Story::default(),
     };
     (unit, content.held)
+}
+
+/// Behind a forward a failure told to a sender that is most likely somebody else would be backscatter (F-06).
+fn may_be_told(submission: &Submission, fate: &Fate) -> bool {
+    let told = fate.action != Action::Failed || submission.recipients.contains(&fate.recipient);
+    if !told {
+        metrics::counter!("postern_bounces_without_sender_total", "why" => "unproven_sender").increment(1);
+        tracing::info!(queue_id = %submission.id, ?fate, "no bounce to a sender that nothing proves");
+    }
+    told
 }
 
 /// Nothing is stored when every recipient failed: the sender is told at once, by the first one's reason.

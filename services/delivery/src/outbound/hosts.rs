@@ -26,6 +26,8 @@ use rand::seq::SliceRandom as _;
 const HOSTS_MAX: usize = 10;
 /// Addresses of one domain that are tried in one attempt.
 const ADDRESSES_MAX: usize = 10;
+/// Time for one DNS server.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for all DNS questions of one domain.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -72,22 +74,7 @@ impl HostFinder {
         own_name: &str,
         allowed: Vec<IpNet>,
     ) -> Result<Self, StartError> {
-        let mut builder = if resolvers.is_empty() {
-            TokioResolver::builder_tokio().map_err(|e| {
-                StartError::setting("POSTERN_RESOLVER", format!("no resolver in this system: {e}"))
-            })?
-        } else {
-            let servers = resolvers.iter().copied().map(name_server).collect();
-            let config = ResolverConfig::from_name_servers(servers);
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-        };
-        let options = builder.options_mut();
-        options.timeout = Duration::from_secs(5);
-        options.attempts = 2;
-        options.cache_size = 4096;
-        let resolver = builder.build().map_err(|e| {
-            StartError::setting("POSTERN_RESOLVER", format!("the resolver cannot be used: {e}"))
-        })?;
+        let resolver = resolver(resolvers, SERVER_TIMEOUT)?;
         Ok(Self { resolver, port, own_name: own_name.to_ascii_lowercase(), allowed })
     }
 
@@ -290,6 +277,32 @@ impl Obstacles {
             }
         }
     }
+}
+
+/// A resolver with a cache that asks these servers, or whatever the system asks, each for so long.
+///
+/// # Errors
+/// The system's resolver configuration cannot be read.
+pub(crate) fn resolver(
+    servers: &[SocketAddr],
+    server_timeout: Duration,
+) -> Result<TokioResolver, StartError> {
+    let mut builder = if servers.is_empty() {
+        TokioResolver::builder_tokio().map_err(|e| {
+            StartError::setting("POSTERN_RESOLVER", format!("no resolver in this system: {e}"))
+        })?
+    } else {
+        let servers = servers.iter().copied().map(name_server).collect();
+        let config = ResolverConfig::from_name_servers(servers);
+        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+    };
+    let options = builder.options_mut();
+    options.timeout = server_timeout;
+    options.attempts = 2;
+    options.cache_size = 4096;
+    builder
+        .build()
+        .map_err(|e| StartError::setting("POSTERN_RESOLVER", format!("the resolver cannot be used: {e}")))
 }
 
 fn name_server(address: SocketAddr) -> NameServerConfig {

@@ -29,6 +29,7 @@ pub use connection::ContentError;
 use connection::{Connection, Delivery, OpenError};
 use demand::Demand;
 pub use demand::{TlsPolicies, TlsPolicy};
+pub(crate) use hosts::resolver;
 use hosts::{Host, HostFinder, NoRoute};
 use idle::IdleConnections;
 use round::{Round, describe, refused_by};

@@ -35,7 +35,7 @@ pub(crate) struct FatedRow {
 }
 
 impl FatedRow {
-    fn failed(&self) -> Ended {
+    pub(super) fn failed(&self) -> Ended {
         Ended { id: self.id, state: Some(TraceState::Failed), outcome: self.fate.text.clone() }
     }
 }

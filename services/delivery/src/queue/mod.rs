@@ -32,6 +32,8 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::{
     accept::{Acceptor, MessageFlags, NewMessage, NewQueueRow, QueueClass, StoredContent},
+    departure::Departures,
+    lists::CopyFates,
     outbound::{ContentError, Outbound, OutboundSettings},
 };
 
@@ -71,6 +73,8 @@ pub struct QueuedMessage {
     pub accept_time: Timestamp,
     /// What its sender wants to hear of it.
     pub dsn: MessageDsn,
+    /// Customer on whose behalf it was submitted.
+    pub customer: Option<String>,
 }
 
 impl From<&NewMessage> for QueuedMessage {
@@ -85,6 +89,7 @@ impl From<&NewMessage> for QueuedMessage {
             flags: message.flags,
             accept_time: Timestamp::now(),
             dsn: message.dsn.clone(),
+            customer: message.customer.clone(),
         }
     }
 }
@@ -160,6 +165,10 @@ pub struct QueueParts {
     pub contents: Arc<dyn ContentSource>,
     /// Who does errands.
     pub errands: Arc<dyn ErrandRunner>,
+    /// What stands in front of what leaves.
+    pub departures: Departures,
+    /// Where it is told how copies of lists fare.
+    pub(crate) fates: CopyFates,
 }
 
 /// Gives stored content back.
@@ -215,7 +224,7 @@ impl QueueHandle {
 /// let outbound = settings.queue.outbound(settings.smarthost.as_deref(), &settings.mail_host)?;
 /// let rows = QueueStore::new(store.pool().clone(), replica, settings.queue.lifetime());
 /// let contents = Arc::new(StoredContents::new(blobs));
-/// let queue = queue::start(QueueParts { store: rows, acceptor, directory, contents, errands }, &settings.queue, outbound, shutdown)?;
+/// let queue = queue::start(QueueParts { store: rows, acceptor, directory, contents, errands, departures }, &settings.queue, outbound, shutdown)?;
 /// // after a commit: queue.handle.offer(queue::born(&message, &unit_queue, &committed.queue_ids));
 /// // the door: QueueServiceServer::new(grpc::queue::QueueDoor::new(Arc::new(queue)))
 /// ```
@@ -256,6 +265,8 @@ pub fn start(
             schedule: settings.schedule(),
             leases,
             errands: parts.errands,
+            departures: parts.departures,
+            fates: parts.fates,
             handle: queue.handle.clone(),
         }),
         bounces,

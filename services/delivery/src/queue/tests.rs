@@ -18,7 +18,7 @@ use tonic::{Request, Response};
 use uuid::Uuid;
 
 use self::{
-    directory::{fake_account, fake_directory},
+    directory::{fake_account, fake_departures, fake_directory},
     postgres::Postgres,
 };
 use super::{
@@ -29,6 +29,7 @@ use crate::{
     accept::{AcceptUnit, QueueClass},
     content::Blobs,
     grpc::{queue::QueueDoor, rights::Rights},
+    lists::CopyFates,
     outbound::{
         Smarthost,
         tests::host::{Host, Script},
@@ -234,6 +235,8 @@ impl House {
             directory: fake_directory(&shutdown),
             contents: Arc::new(StoredContents::new(blobs)),
             errands: Arc::new(NoErrands),
+            departures: fake_departures(&shutdown),
+            fates: CopyFates::new().0,
         };
         let queue = super::start(parts, &settings, outbound, &shutdown).expect("queue");
         Self { store, acceptor, queue, shutdown, _blobs: folder, _postgres: postgres }

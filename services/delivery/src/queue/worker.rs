@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
-use postern_mail::{EmailAddress, MessageId, ReversePath};
+use postern_mail::{EmailAddress, MessageId};
 use postern_smtp::dsn::RecipientDsn;
 
 use super::{
@@ -19,9 +19,9 @@ use super::{
     store::{Deferral, Ended},
 };
 use crate::{
-    accept::QueueClass,
     bounce::Fate,
-    lists::copy_sender,
+    departure::{Departure, Departures, Leaving},
+    lists::CopyFates,
     outbound::{Attempt, ContentError, Destination, Outbound, Outgoing},
     trace::TraceState,
 };
@@ -65,6 +65,8 @@ pub(super) struct Worker {
     pub(super) schedule: Schedule,
     pub(super) leases: Arc<Leases>,
     pub(super) errands: Arc<dyn ErrandRunner>,
+    pub(super) departures: Departures,
+    pub(super) fates: CopyFates,
     /// For what errands bring about.
     pub(super) handle: QueueHandle,
 }
@@ -133,9 +135,13 @@ impl Worker {
         control: &JobControl,
     ) -> JobReport {
         let recipients: Vec<EmailAddress> = job.rows.iter().map(|row| row.recipient.clone()).collect();
-        let front = front(job.via.as_ref(), &message);
+        let leaving = Leaving { rows: &job.rows, via: job.via.as_ref(), message: &message };
+        let prepared = self.departures.prepare(leaving, &*self.contents).await;
+        let Departure { sender, front } = match prepared {
+            Ok(departure) => departure,
+            Err(why) => return self.wait(job.rows, message, &why).await,
+        };
         let open = || self.content(&front, &message);
-        let sender = sender(&job.rows, &message);
         let dsn: Vec<RecipientDsn> = job.rows.iter().map(|row| row.dsn.clone()).collect();
         let outgoing = Outgoing {
             sender: &sender,
@@ -161,6 +167,35 @@ impl Worker {
         }
         report.message = Some(message);
         report
+    }
+
+    /// It cannot be made ready to leave now. A part of ours that is away is mostly back soon, as with errands.
+    async fn wait(&self, rows: Vec<LeasedRow>, message: Arc<QueuedMessage>, why: &str) -> JobReport {
+        tracing::warn!(queue_id = %message.id, why, "cannot leave now");
+        let mut failed = Vec::new();
+        for row in rows {
+            if row.expired && self.schedule.may_expire(row.attempts + 1) {
+                let is_forward = row.via.is_some();
+                let row = expired(LeasedRow { last_outcome: why.to_owned(), ..row });
+                failed.extend(self.told(&message, row, is_forward).await);
+            } else {
+                self.defer_by(&errand::schedule(), &row, why.to_owned()).await;
+            }
+        }
+        JobReport { message: Some(message), failed, ..JobReport::default() }
+    }
+
+    /// What failed for good, unless nobody is to be told: a bounce for what a forward sent on would reach whoever was named as
+    /// its sender (F-06).
+    async fn told(&self, message: &QueuedMessage, failed: FatedRow, is_forward: bool) -> Option<FatedRow> {
+        if !message.flags.unproven || !is_forward {
+            return Some(failed);
+        }
+        let (queue_id, Fate { recipient, text, .. }) = (message.id, &failed.fate);
+        tracing::info!(%queue_id, %recipient, why = text, "a forward failed, and nothing proves its sender: dropped");
+        metrics::counter!("postern_bounces_without_sender_total", "why" => "unproven_sender").increment(1);
+        self.recorder.note(Note::Finished(failed.failed())).await;
+        None
     }
 
     async fn message(&self, job: &Job) -> Option<Arc<QueuedMessage>> {
@@ -205,6 +240,7 @@ impl Worker {
             Attempt::Delivered(taken) => {
                 metrics::counter!("postern_outbound_total", "outcome" => "delivered").increment(1);
                 tracing::info!(%queue_id, recipient = %row.recipient, said = taken.text, "left");
+                self.fates.of_row(&row, true);
                 let outcome = shortened(&taken.text);
                 let ended = Ended { id: row.id, state: Some(TraceState::Sent), outcome };
                 self.recorder.note(Note::Finished(ended)).await;
@@ -219,7 +255,9 @@ impl Worker {
                 metrics::counter!("postern_outbound_total", "outcome" => "deferred").increment(1);
                 tracing::info!(%queue_id, recipient = %row.recipient, why, attempts = row.attempts + 1, "deferred");
                 if row.expired && self.schedule.may_expire(row.attempts + 1) {
-                    report.failed.push(expired(LeasedRow { last_outcome: why, ..row }));
+                    let is_forward = row.via.is_some();
+                    let failed = expired(LeasedRow { last_outcome: why, ..row });
+                    report.failed.extend(self.told(message, failed, is_forward).await);
                     return;
                 }
                 if row.delay_due {
@@ -232,8 +270,9 @@ impl Worker {
             }
             Attempt::Refused(refused) => {
                 metrics::counter!("postern_outbound_total", "outcome" => "refused").increment(1);
-                let fate = Fate::of_refusal(row.recipient.clone(), &row.dsn, refused);
-                report.failed.push(fated(&row, fate));
+                self.fates.of_row(&row, false);
+                let failed = fated(&row, Fate::of_refusal(row.recipient.clone(), &row.dsn, refused));
+                report.failed.extend(self.told(message, failed, row.via.is_some()).await);
             }
         }
     }
@@ -260,28 +299,4 @@ fn fated(row: &LeasedRow, fate: Fate) -> FatedRow {
 
 fn shortened(outcome: &str) -> String {
     outcome.chars().take(OUTCOME_MAX_CHARS).collect()
-}
-
-/// Each member's copy of a list has a sender that tells whose it was when it comes back.
-fn sender(rows: &[LeasedRow], message: &QueuedMessage) -> ReversePath {
-    match (rows, &message.sender) {
-        ([row], ReversePath::Address(bounces)) if row.class == QueueClass::ListCopy => {
-            let member = row.note.as_deref().and_then(|note| note.parse().ok());
-            ReversePath::Address(copy_sender(bounces, member.as_ref().unwrap_or(&row.recipient)))
-        }
-        (_, sender) => sender.clone(),
-    }
-}
-
-/// What stands before the content of a copy that leaves: no Return-Path (RFC 5321 section 4.4), but the mark of the
-/// forward that sends it, by which a loop is known when it comes back.
-fn front(via: Option<&EmailAddress>, message: &QueuedMessage) -> Bytes {
-    match via {
-        None => message.prefix.clone(),
-        Some(via) => {
-            let mut front = format!("Delivered-To: {via}\r\n").into_bytes();
-            front.extend_from_slice(&message.prefix);
-            Bytes::from(front)
-        }
-    }
 }

@@ -181,6 +181,8 @@ failure_table! {
     MailLoop, "MAIL_LOOP", 554, (4, 6), None, "mail loop detected";
     /// Bare CR, bare LF or NUL in the content (RFC 5321 section 2.3.8).
     BadContent, "BAD_CONTENT", 550, (6, 0), None, "message has a bare CR, a bare LF or a NUL";
+    /// The author's domain asks to refuse what it did not send (RFC 7489 section 10.3, RFC 7372: X.7.26).
+    FailsAuthentication, "FAILS_AUTHENTICATION", 550, (7, 26), None, "message fails the policy of its author's domain (DMARC)";
     /// A line of content over the limit.
     ContentLineTooLong, "CONTENT_LINE_TOO_LONG", 554, (6, 0), None, "message has a line that is too long";
     /// The header block is over the limit.

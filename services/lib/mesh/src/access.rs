@@ -255,6 +255,12 @@ const TABLE: &[Method] = &[
     row("/postern.account.v1.MailingListService/LookupMailingList", SERVICE, Mesh, Read),
     row("/postern.account.v1.MailingListService/RequestListChange", SERVICE, Mesh, Write),
     row("/postern.account.v1.MailingListService/ConfirmListChange", SERVICE, Mesh, Write),
+    row("/postern.account.v1.MailingListService/ReportListCopies", SERVICE, Mesh, Write),
+    row("/postern.account.v1.MailingListService/LookupListSubscription", SERVICE, Mesh, Read),
+    row("/postern.account.v1.MailingListService/EndListSubscription", SERVICE, Mesh, Write),
+
+    row("/postern.account.v1.MailKeyService/LookupSigningKey", SERVICE, Mesh, Read),
+    row("/postern.account.v1.MailKeyService/ListSenderKeys", SERVICE, Mesh, Read),
 
     row("/postern.account.v1.AutoresponderService/GetAutoresponder", USER_READ, Autoresponders, Read),
     row("/postern.account.v1.AutoresponderService/ListAutoresponders", OWN_READ, Autoresponders, Read),

@@ -53,7 +53,7 @@ impl Submission {
             eight_bit: envelope.eight_bit,
             smtp_utf8: envelope.smtp_utf8,
             authenticated: envelope.submitter.is_some(),
-            bounce: false,
+            ..MessageFlags::default()
         };
         let (dsn, recipient_dsn) = wishes(&envelope).map_err(invalid)?;
         Ok(Self { id, sender, recipients, peer, declared_bytes, flags, dsn, recipient_dsn, envelope })
