@@ -38,7 +38,10 @@ if "message" in question:
     answer["dkim"] = []
     for index, value in enumerate(signatures):
         tags = dkim.parse_tag_value(value)
-        good = dkim.DKIM(message).verify(idx=index, dnsfunc=txt)
+        try:
+            good = dkim.DKIM(message).verify(idx=index, dnsfunc=txt)
+        except dkim.DKIMException:
+            good = False
         signed = [name.strip().decode().lower() for name in tags[b"h"].split(b":")]
         answer["dkim"].append(
             {"good": bool(good), "d": tags[b"d"].decode(), "s": tags[b"s"].decode(), "h": signed}
