@@ -18,6 +18,7 @@ use crate::{
     router::{FRONT, OWN_PASSWORD, PREFERENCES, SIGN_OUT, STYLE_PATH},
     texts::Language,
     visit::Visit,
+    wording,
 };
 
 /// Domains that the chooser shows at once; of more it shows the way to the whole list.
@@ -297,7 +298,9 @@ pub(crate) fn failure(visit: &Visit, failure: &Failure) -> Response {
         Failure::SessionEnded | Failure::Elsewhere(_) => {
             ("failure-session-ended", visit.say("front-session-ended"))
         }
-        Failure::Field { why, .. } | Failure::Refused(why) => ("failure-refused", why.clone()),
+        Failure::Field { why, .. } | Failure::Taken(why) | Failure::Refused(why) => {
+            ("failure-refused", wording::spoken(visit.texts(), why))
+        }
     };
     let body = html! {
         p.lead { (text) }

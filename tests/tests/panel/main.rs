@@ -5,3 +5,4 @@ mod forms;
 mod house;
 mod menus;
 mod safety;
+mod weight;

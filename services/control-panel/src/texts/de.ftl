@@ -123,12 +123,23 @@ wording-bad-character = Es enthält ein Zeichen, das in einer Adresse nicht erla
 wording-bad-dot = Ein Punkt steht an einer falschen Stelle.
 wording-no-domain = Das ist kein Domainname.
 wording-address-too-long = Zu lang: höchstens 64 Zeichen vor dem @, 254 insgesamt.
-wording-too-short = Zu kurz: mindestens { $rest }.
-wording-too-long = Zu lang: höchstens { $rest }.
+wording-too-short = Zu kurz: mindestens { $a } Zeichen.
+wording-too-long = Zu lang: höchstens { $a } Zeichen.
+wording-too-many = Zu viele: höchstens { $a }.
 wording-control-characters = Es enthält ein unsichtbares Zeichen, das nicht erlaubt ist.
 wording-target-needed = Bitte nennen Sie mindestens eine Adresse.
-wording-too-long-text = Zu lang: höchstens 200 Zeichen.
+wording-twice = { $a } steht zweimal da.
 wording-reserved = Namen mit diesem Anfang sind der Plattform vorbehalten.
+wording-end-before-start = Das Ende muss nach dem Anfang liegen.
+wording-is-mailbox = { $a } ist schon ein POP-Konto.
+wording-is-forward = { $a } ist schon eine Weiterleitung.
+wording-is-list = { $a } ist schon eine Mailingliste.
+wording-is-autoresponder = { $a } ist schon ein Autoresponder.
+wording-is-command = { $a } gehört zur Mailingliste { $b } selbst.
+wording-domain-there = { $a } wird hier schon betrieben.
+wording-ring = Das würde zu sich selbst zurückführen: { $a }
+wording-no-box-for-copy = Es gibt kein POP-Konto { $a }, das eine Kopie behalten könnte.
+wording-limit = Ihr Tarif erlaubt { $b } davon, und Sie haben { $d }. Entfernen Sie etwas, oder bitten Sie Ihren Anbieter um mehr.
 
 ## Domains
 

@@ -123,12 +123,23 @@ wording-bad-character = There is a character in it that is not allowed in an add
 wording-bad-dot = There is a dot at a wrong place.
 wording-no-domain = This is no domain name.
 wording-address-too-long = Too long: at most 64 characters before the @, 254 in all.
-wording-too-short = Too short: at least { $rest }.
-wording-too-long = Too long: at most { $rest }.
+wording-too-short = Too short: at least { $a } characters.
+wording-too-long = Too long: at most { $a } characters.
+wording-too-many = Too many: at most { $a }.
 wording-control-characters = There is an invisible character in it that is not allowed.
 wording-target-needed = Please name at least one address.
-wording-too-long-text = Too long: at most 200 characters.
+wording-twice = { $a } is there twice.
 wording-reserved = Names that begin like this are reserved for the platform.
+wording-end-before-start = The end must be after the start.
+wording-is-mailbox = { $a } is a POP account already.
+wording-is-forward = { $a } is a forward already.
+wording-is-list = { $a } is a mailing list already.
+wording-is-autoresponder = { $a } is an autoresponder already.
+wording-is-command = { $a } is an address of the mailing list { $b } itself.
+wording-domain-there = { $a } is hosted here already.
+wording-ring = This would lead back to itself: { $a }
+wording-no-box-for-copy = There is no POP account { $a } that could keep a copy.
+wording-limit = Your plan allows { $b } of these, and you have { $d }. Remove some, or ask your provider for more.
 
 ## Domains
 
