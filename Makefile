@@ -16,7 +16,7 @@ STORES := postgresql redis-server
 MAIL_PROGRAMS := curl swaks msmtp mpop fetchmail python3 python3-venv
 BROWSER := chromium chromium-driver
 
-.PHONY: help up test bench faults scale queue-scale conformance screenshots contract check fmt clean stores mail-programs browser
+.PHONY: help up test bench faults scale queue-scale conformance screenshots accessibility contract check fmt clean stores mail-programs browser
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,12 @@ screenshots: stores browser ## Pictures of every page of the control panel, by w
 
 queue-scale: stores ## A queue of ROWS (1,000,000) rows: first pages, the next due batch, and local delivery beside it
 	POSTERN_QUEUE_ROWS=$(or $(ROWS),1000000) $(CARGO) test -p postern-delivery --lib queue::tests::backlog -- --nocapture
+
+accessibility: stores browser ## The same pages read by axe-core, which npm fetches
+	@scripts/install-packages npm
+	npm install --silent --no-save --prefix $(TARGET_FOLDER)/axe axe-core
+	$(CARGO) build --workspace --bins
+	$(CARGO) run -p postern-tests --bin screenshots -- --axe $(TARGET_FOLDER)/axe/node_modules/axe-core/axe.min.js
 
 contract: ## Write down what is new at the gRPC face (proto/contract.txt), so that it is guarded from now on
 	POSTERN_WRITE_CONTRACT=true $(CARGO) test -p postern-proto --test contract

@@ -13,9 +13,10 @@ use http::Method;
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use url::{ParseError, Url};
 
-use crate::{eventually, platform::free_ports, process::http_status};
+use crate::{eventually, platform::free_ports};
 
 /// How long a page may take to show what is waited for: the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -77,8 +78,7 @@ impl Browser {
             .spawn()
             .context("chromedriver (Debian: chromium-driver) is needed")?;
         let driver = Driver { child, _profile: profile };
-        let ready =
-            eventually(PATIENCE, async || http_status(port, "/status").await.is_ok_and(|s| s == 200)).await;
+        let ready = eventually(PATIENCE, async || TcpStream::connect(port).await.is_ok()).await;
         if !ready {
             bail!("chromedriver does not answer");
         }
@@ -238,6 +238,7 @@ async fn connect(driver: SocketAddr, profile: &Path, looks: Looks) -> anyhow::Re
         format!("--user-data-dir={}", profile.join("profile").display()),
         format!("--window-size={},{}", looks.width, looks.height),
         format!("--lang={}", looks.language),
+        format!("--accept-lang={}", looks.language),
     ];
     let wanted = json!({
         "goog:chromeOptions": {

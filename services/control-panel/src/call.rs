@@ -10,9 +10,9 @@ use postern_proto::{
         autoresponder_service_client::AutoresponderServiceClient,
         customer_service_client::CustomerServiceClient,
         default_address_service_client::DefaultAddressServiceClient,
-        domain_service_client::DomainServiceClient, forward_service_client::ForwardServiceClient,
-        limits_service_client::LimitsServiceClient, mailbox_service_client::MailboxServiceClient,
-        mailing_list_service_client::MailingListServiceClient,
+        directory_service_client::DirectoryServiceClient, domain_service_client::DomainServiceClient,
+        forward_service_client::ForwardServiceClient, limits_service_client::LimitsServiceClient,
+        mailbox_service_client::MailboxServiceClient, mailing_list_service_client::MailingListServiceClient,
     },
     auth::v1::{explain_service_client::ExplainServiceClient, relay_service_client::RelayServiceClient},
     delivery::v1::{
@@ -54,6 +54,7 @@ clients! {
     lists: MailingListServiceClient by account;
     autoresponders: AutoresponderServiceClient by account;
     default_addresses: DefaultAddressServiceClient by account;
+    directory: DirectoryServiceClient by account;
     limits: LimitsServiceClient by account;
     audit: AuditServiceClient by account;
     relay: RelayServiceClient by auth;
@@ -87,6 +88,8 @@ pub(crate) enum Failure {
     Field { name: String, why: String },
     /// Somebody else changed it since the form was made.
     Changed,
+    /// The name is taken: by what.
+    Taken(String),
     /// It cannot be done as things stand: why.
     Refused(String),
     /// Too much at once, or too many attempts.
@@ -110,7 +113,7 @@ impl Failure {
             Self::SessionEnded => StatusCode::UNAUTHORIZED,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::NotPermitted | Self::ForeignForm | Self::NeedsTls => StatusCode::FORBIDDEN,
-            Self::Field { .. } | Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Field { .. } | Self::Taken(_) | Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Changed => StatusCode::CONFLICT,
             Self::TooBusy => StatusCode::TOO_MANY_REQUESTS,
             Self::Away => StatusCode::SERVICE_UNAVAILABLE,
@@ -131,6 +134,7 @@ impl From<Status> for Failure {
                 let (name, why) = detail.split_once(": ").unwrap_or(("", detail));
                 Self::Field { name: name.to_owned(), why: why.to_owned() }
             }
+            Some(Reason::AlreadyExists) => Self::Taken(detail.to_owned()),
             Some(Reason::EtagMismatch) => Self::Changed,
             Some(Reason::Overloaded | Reason::LoginThrottled | Reason::BudgetExhausted) => Self::TooBusy,
             Some(Reason::LimitReached) => Self::Refused(detail.to_owned()),

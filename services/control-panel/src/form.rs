@@ -94,8 +94,8 @@ impl Problems {
         Self { fields: Vec::new(), whole: Some(why.into()) }
     }
 
-    /// What a failed call says of a form, whose fields the service knows by other names: `(service, form)`. A failure that no
-    /// form can mend stays one.
+    /// What a failed call says of a form, whose fields the service knows by other names: `(service, form)`, first the one that
+    /// names the thing. A failure that no form can mend stays one.
     ///
     /// # Errors
     /// When there is nobody, or nothing, to show the form to again.
@@ -109,6 +109,13 @@ impl Problems {
                 let why = wording::spoken(visit.texts(), &why);
                 let known = names.iter().find(|(service, _)| name.starts_with(service));
                 match known {
+                    Some((_, field)) => Ok(Self { fields: vec![(field, why)], whole: None }),
+                    None => Ok(Self::with_whole(why)),
+                }
+            }
+            Failure::Taken(why) => {
+                let why = wording::spoken(visit.texts(), &why);
+                match names.first() {
                     Some((_, field)) => Ok(Self { fields: vec![(field, why)], whole: None }),
                     None => Ok(Self::with_whole(why)),
                 }

@@ -1,10 +1,12 @@
 //! Pictures of every page of the control panel, at three widths, light and dark, in `target/screenshots/`: to be looked at
-//! before a change of the look is done (`make screenshots`).
+//! before a change of the look is done (`make screenshots`). With `--axe` each page is also read by axe-core, and the run ends
+//! with 1 when that finds a serious or critical fault (`make accessibility`).
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use clap::Parser;
 use postern_proto::account::v1::{DefaultAction, MailingList};
 use postern_tests::{
     admin::PASSWORD,
@@ -49,82 +51,132 @@ const PAGES: [(&str, &str); 25] = [
     ("pending", "/controlpanel/waiting.test/home"),
 ];
 
+/// Takes pictures of every page of the control panel.
+#[derive(Parser)]
+struct Settings {
+    /// The script of axe-core
+    #[arg(long, value_name = "FILE")]
+    axe: Option<PathBuf>,
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    let axe =
+        Settings::parse().axe.map(std::fs::read_to_string).transpose().context("the script of axe-core")?;
     let folder = binary_folder()?.parent().context("the target folder")?.join("screenshots");
     std::fs::create_dir_all(&folder)?;
     let platform = Blueprint::new().start().await?;
     furnish(&platform).await?;
     let _session = Pop3::login(platform.pop3(0), "anna@homepage.test", PASSWORD).await?;
+    let mut faults = Vec::new();
     for dark in [false, true] {
         for width in WIDTHS {
             let looks = Looks { width, height: 900, dark, ..Looks::default() };
             let browser = Browser::start(platform.panel(), looks).await?;
-            let path = |name: &str| {
-                folder.join(format!("{name}-{width}-{}.png", if dark { "dark" } else { "light" }))
-            };
-            shoot(&browser, looks, "/controlpanel", &path("front")).await?;
-            browser.sign_in("homepage", PASSWORD).await?;
-            for (name, page) in PAGES {
-                let address = if page.starts_with('/') { page.to_owned() } else { format!("{BASE}/{page}") };
-                shoot(&browser, looks, &address, &path(name)).await?;
-            }
-            after_forms(&browser, looks, &path).await?;
-            browser.close().await?;
+            let mut camera =
+                Camera { browser, looks, folder: &folder, axe: axe.as_deref(), faults: Vec::new() };
+            camera.every_page().await?;
+            faults.append(&mut camera.faults);
+            camera.browser.close().await?;
         }
     }
     println!("{}", folder.display());
-    Ok(())
-}
-
-/// Pages that only a form shows.
-async fn after_forms(browser: &Browser, looks: Looks, path: &impl Fn(&str) -> PathBuf) -> anyhow::Result<()> {
-    browser.open(&format!("{BASE}/pop-accounts/new")).await?;
-    browser.fill("local", "anna").await?;
-    browser.fill("password", "short").await?;
-    browser.fill("password-again", "short").await?;
-    browser.press_text("Create POP account").await?;
-    picture(browser, looks, &path("form-with-problem")).await?;
-    browser.open(&format!("{BASE}/mailing-lists/of/staff@homepage.test")).await?;
-    browser.fill("addresses", "anna@homepage.test\nno address").await?;
-    browser.press_text("Add members").await?;
-    picture(browser, looks, &path("members-report")).await?;
-    browser.open(&format!("{BASE}/forwards/of/info@homepage.test")).await?;
-    browser.press_text("Remove forward").await?;
-    picture(browser, looks, &path("said-with-undo")).await?;
-    browser.press_text("Undo").await?;
-    browser.open(&format!("{BASE}/domain")).await?;
-    browser.press_text("Check DNS now").await?;
-    picture(browser, looks, &path("dns")).await
-}
-
-async fn shoot(browser: &Browser, looks: Looks, address: &str, file: &Path) -> anyhow::Result<()> {
-    browser.open(address).await?;
-    picture(browser, looks, file).await
-}
-
-/// The whole page, however long it is.
-async fn picture(browser: &Browser, looks: Looks, file: &Path) -> anyhow::Result<()> {
-    browser.look(looks).await?;
-    let script = "return Math.ceil(document.documentElement.scrollHeight)";
-    let height = browser.client.execute(script, vec![]).await?.as_u64().unwrap_or(900).clamp(400, 6000);
-    let shot = browser.devtools(
-        "Page.captureScreenshot",
-        json!({
-            "captureBeyondViewport": true,
-            "clip": {"x": 0, "y": 0, "width": looks.width, "height": height, "scale": 1},
-        }),
-    );
-    let shot = shot.await?;
-    let data = shot.get("data").and_then(|data| data.as_str()).context("a picture")?;
-    std::fs::write(file, STANDARD.decode(data)?)?;
-    // A page that is wider than the window is cut on a telephone.
-    let script = "return document.documentElement.scrollWidth";
-    let wide = browser.client.execute(script, vec![]).await?.as_u64().unwrap_or(0);
-    if wide > u64::from(looks.width) {
-        println!("{}: {wide} pixels wide", file.display());
+    for fault in &faults {
+        println!("{fault}");
     }
+    ensure!(faults.is_empty(), "{} faults", faults.len());
     Ok(())
+}
+
+/// One browser at one width, in one light.
+struct Camera<'c> {
+    browser: Browser,
+    looks: Looks,
+    folder: &'c Path,
+    axe: Option<&'c str>,
+    faults: Vec<String>,
+}
+
+impl Camera<'_> {
+    async fn every_page(&mut self) -> anyhow::Result<()> {
+        self.shoot("front", "/controlpanel").await?;
+        self.browser.sign_in("homepage", PASSWORD).await?;
+        for (name, page) in PAGES {
+            let address = if page.starts_with('/') { page.to_owned() } else { format!("{BASE}/{page}") };
+            self.shoot(name, &address).await?;
+        }
+        self.after_forms().await
+    }
+
+    /// Pages that only a form shows.
+    async fn after_forms(&mut self) -> anyhow::Result<()> {
+        self.browser.open(&format!("{BASE}/pop-accounts/new")).await?;
+        self.browser.fill("local", "anna").await?;
+        self.browser.fill("password", "short").await?;
+        self.browser.fill("password-again", "short").await?;
+        self.browser.press_text("Create POP account").await?;
+        self.picture("form-with-problem").await?;
+        self.browser.open(&format!("{BASE}/mailing-lists/of/staff@homepage.test")).await?;
+        self.browser.fill("addresses", "anna@homepage.test\nno address").await?;
+        self.browser.press_text("Add members").await?;
+        self.picture("members-report").await?;
+        self.browser.open(&format!("{BASE}/forwards/of/info@homepage.test")).await?;
+        self.browser.press_text("Remove forward").await?;
+        self.picture("said-with-undo").await?;
+        self.browser.press_text("Undo").await?;
+        self.browser.open(&format!("{BASE}/domain")).await?;
+        self.browser.press_text("Check DNS now").await?;
+        self.picture("dns").await
+    }
+
+    async fn shoot(&mut self, name: &str, address: &str) -> anyhow::Result<()> {
+        self.browser.open(address).await?;
+        self.picture(name).await
+    }
+
+    /// The whole page, however long it is.
+    async fn picture(&mut self, name: &str) -> anyhow::Result<()> {
+        self.browser.look(self.looks).await?;
+        let width = u64::from(self.looks.width);
+        let height = self.number("document.documentElement.scrollHeight").await?.clamp(400, 6000);
+        let shot = self.browser.devtools(
+            "Page.captureScreenshot",
+            json!({
+                "captureBeyondViewport": true,
+                "clip": {"x": 0, "y": 0, "width": width, "height": height, "scale": 1},
+            }),
+        );
+        let shot = shot.await?;
+        let picture = shot.get("data").and_then(|data| data.as_str()).context("a picture")?;
+        let light = if self.looks.dark { "dark" } else { "light" };
+        let file = format!("{name}-{width}-{light}");
+        std::fs::write(self.folder.join(format!("{file}.png")), STANDARD.decode(picture)?)?;
+        // A page that is wider than the window is cut on a telephone.
+        let wide = self.number("document.documentElement.scrollWidth").await?;
+        if wide > width {
+            self.faults.push(format!("{file}: {wide} pixels wide"));
+        }
+        self.read_by_axe(&file).await
+    }
+
+    async fn number(&self, expression: &str) -> anyhow::Result<u64> {
+        let script = format!("return Math.ceil({expression})");
+        Ok(self.browser.client.execute(&script, vec![]).await?.as_u64().unwrap_or(0))
+    }
+
+    async fn read_by_axe(&mut self, file: &str) -> anyhow::Result<()> {
+        let Some(axe) = self.axe else { return Ok(()) };
+        let script = format!(
+            "const done = arguments[arguments.length - 1]; {axe}; axe.run().then(found => done(found.violations\
+             .filter(fault => ['serious', 'critical'].includes(fault.impact))\
+             .map(fault => fault.id + ': ' + fault.nodes.map(node => node.html).join(' | ').slice(0, 300))))"
+        );
+        let found = self.browser.client.execute_async(&script, vec![]).await?;
+        for fault in found.as_array().into_iter().flatten() {
+            self.faults.push(format!("{file}: {}", fault.as_str().unwrap_or_default()));
+        }
+        Ok(())
+    }
 }
 
 /// Something to see on every page.

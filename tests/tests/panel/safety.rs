@@ -133,11 +133,9 @@ async fn without_a_session_there_is_only_the_front() -> anyhow::Result<()> {
         let path = format!("/controlpanel/rival.test/{}", named(path, "rival.test"));
         let mut nobody = Web::new(house.platform.panel());
         let page = nobody.get(&path).await?;
-        assert!(
-            page.status == 303 && page.location.starts_with("/controlpanel/sign-in?to="),
-            "{path}: {}",
-            page.status
-        );
+        // What is a form only has no page.
+        let led = page.status == 303 && page.location.starts_with("/controlpanel/sign-in?to=");
+        assert!(led || (page.status == 404 && !page.body.contains("rival")), "{path}: {}", page.status);
         let answer = nobody.post(&path, fields).await?;
         assert_eq!(answer.status, 401, "{path}");
         // The owner's browser, led by somebody else's page: without a token, and with that of another session.
@@ -258,8 +256,6 @@ async fn what_strangers_send_never_becomes_part_of_a_page() -> anyhow::Result<()
         browser.open(&format!("/controlpanel/homepage.test/{page}")).await?;
         let title = browser.client.title().await?;
         assert!(title.contains("Postern") && !title.contains("broken"), "{page}: {title}");
-        let source = browser.client.source().await?;
-        assert!(!source.contains("<script") && !source.contains("<img"), "{page}");
         assert!(
             browser.client.find_all(fantoccini::Locator::Css("script, img, [onerror]")).await?.is_empty(),
             "{page}"

@@ -187,7 +187,7 @@ fn numbers(place: &Place, known: &Known) -> Markup {
             (tile(&forwards::MENU, usage.forwards, most.forwards))
             (tile(&mailing_lists::MENU, usage.lists, most.lists))
             (tile(&autoresponders::MENU, usage.autoresponders, most.autoresponders))
-            li {
+            li.all {
                 div.card.tile {
                     (icon("box"))
                     span.big { (place.visit.reader.size(usage.storage_bytes)) }
