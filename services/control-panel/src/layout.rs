@@ -292,6 +292,16 @@ pub(crate) fn paging(visit: &Visit, address: &str, next: &str) -> Markup {
     }
 }
 
+/// An address that is broken before its `@` where it must be broken.
+pub(crate) fn address(text: &str) -> Markup {
+    html! {
+        @match text.rsplit_once('@') {
+            Some((local, domain)) => { (local) wbr; "@" (domain) },
+            None => (text),
+        }
+    }
+}
+
 /// How full something is, as a bar with its words.
 pub(crate) fn meter(visit: &Visit, used: i64, of: Option<i64>) -> Markup {
     let reader = &visit.reader;

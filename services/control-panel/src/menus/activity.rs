@@ -31,7 +31,8 @@ pub(crate) static MENU: Menu =
 /// Entries on one page.
 const PAGE_SIZE: i32 = 50;
 /// Kinds of things, as the audit names them, and their texts.
-const KINDS: [(&str, &str); 12] = [
+const KINDS: [(&str, &str); 13] = [
+    ("customer", "activity-kind-customer"),
     ("mailbox", "activity-kind-mailbox"),
     ("forward", "activity-kind-forward"),
     ("list", "activity-kind-list"),

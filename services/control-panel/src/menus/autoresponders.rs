@@ -73,7 +73,7 @@ fn table(place: &Place, answers: &[Autoresponder]) -> Markup {
                 @for answer in answers {
                     tr {
                         th scope="row" data-label=(place.say("answer-column-address")) {
-                            a href=(answer_path(place, &answer.address)) { (answer.address) }
+                            a href=(answer_path(place, &answer.address)) { (layout::address(&answer.address)) }
                         }
                         td data-label=(place.say("answer-field-subject")) { (answer.subject) }
                         td data-label=(place.say("answer-column-until")) {

@@ -76,11 +76,11 @@ fn table(place: &Place, forwards: &[Forward]) -> Markup {
                 @for forward in forwards {
                     tr {
                         th scope="row" data-label=(place.say("forward-column-address")) {
-                            a href=(forward_path(place, &forward.address)) { (forward.address) }
+                            a href=(forward_path(place, &forward.address)) { (layout::address(&forward.address)) }
                         }
                         td data-label=(place.say("forward-column-targets")) {
                             span.stack {
-                                @for target in forward.targets.iter().take(TARGETS_SHOWN) { span { (target) } }
+                                @for target in forward.targets.iter().take(TARGETS_SHOWN) { span { (layout::address(target)) } }
                                 @if forward.targets.len() > TARGETS_SHOWN {
                                     span.soft { (reader.count("forward-more", more(forward))) }
                                 }

@@ -75,7 +75,7 @@ fn table(place: &Place, lists: &[MailingList]) -> Markup {
                 @for list in lists {
                     tr {
                         th scope="row" data-label=(place.say("list-column-address")) {
-                            a href=(list_path(place, &list.address)) { (list.address) }
+                            a href=(list_path(place, &list.address)) { (layout::address(&list.address)) }
                         }
                         td data-label=(place.say("list-field-description")) { (list.description) }
                         td data-label=(place.say("list-field-posting")) {

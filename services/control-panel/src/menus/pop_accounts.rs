@@ -96,7 +96,7 @@ fn table(place: &Place, boxes: &[Mailbox]) -> Markup {
                 @for mailbox in boxes {
                     tr {
                         th scope="row" data-label=(place.say("pop-column-login")) {
-                            a href=(box_path(place, &mailbox.login)) { (mailbox.login) }
+                            a href=(box_path(place, &mailbox.login)) { (layout::address(&mailbox.login)) }
                         }
                         td data-label=(place.say("pop-column-name")) {
                             @if mailbox.default_box { (place.say("pop-default-box")) } @else { (mailbox.display_name) }
@@ -144,7 +144,7 @@ fn removed_table(place: &Place, removed: &[RemovedMailbox]) -> Markup {
                         @for mailbox in removed {
                             @let id = mailbox.mailbox_id.to_string();
                             tr {
-                                th scope="row" data-label=(place.say("pop-column-login")) { (mailbox.address) }
+                                th scope="row" data-label=(place.say("pop-column-login")) { (layout::address(&mailbox.address)) }
                                 td data-label=(place.say("pop-column-removed")) {
                                     (reader.moment_or(mailbox.remove_time.as_ref(), "–"))
                                 }

@@ -571,6 +571,7 @@ activity-to = Bis
 activity-filter = Anzeigen
 activity-all = Alles anzeigen
 activity-undone = { $name } ist wieder wie zuvor.
+activity-kind-customer = Kunde
 activity-kind-mailbox = POP-Konto
 activity-kind-forward = Weiterleitung
 activity-kind-list = Liste

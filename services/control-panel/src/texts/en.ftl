@@ -571,6 +571,7 @@ activity-to = To
 activity-filter = Show
 activity-all = Show all
 activity-undone = { $name } is back as it was.
+activity-kind-customer = customer
 activity-kind-mailbox = POP account
 activity-kind-forward = forward
 activity-kind-list = list

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use postern_proto::account::v1::{DnsFinding, DnsPurpose, DnsVerdict, VerifyDomainRequest};
 
 use super::show;
-use crate::{call::Failure, form::Problems, place::Place};
+use crate::{call::Failure, form::Problems, place::Place, wording};
 
 /// Asks now and shows what was found; the domain may come into service by it.
 pub(super) async fn verify(place: Place) -> Result<Response, Failure> {
@@ -57,7 +57,7 @@ fn card(place: &Place, finding: &DnsFinding) -> Markup {
                     dd { span.stack { @for expected in &finding.expected { code { (expected) } } } }
                 }
             }
-            @if !finding.advice.is_empty() { p { (finding.advice) } }
+            @if !finding.advice.is_empty() { p { (wording::spoken(place.visit.texts(), &finding.advice)) } }
             @if let Some(seconds) = finding.ttl_seconds.filter(|_| finding.verdict() != DnsVerdict::Good) {
                 p.hint { (place.visit.reader.count("dns-ttl", i64::from(seconds.div_ceil(60)))) }
             }
