@@ -92,7 +92,7 @@ async fn a_message_keeps_its_story() -> anyhow::Result<()> {
     let state = |recipient: &str| of(&entries, recipient).map(TraceEntry::state);
     assert_eq!(state("mate@homepage.test"), Some(TraceState::Delivered));
     assert_eq!(state("other@rival.test"), Some(TraceState::Delivered));
-    assert_eq!(state("all@homepage.test"), Some(TraceState::PassedOn));
+    assert_eq!(state("all@homepage.test"), None, "the line of the forward's target tells of it");
     let far = of(&entries, "far@outside.test").expect("the forward's target");
     assert_eq!((far.state(), far.via.as_str()), (TraceState::Sent, "all@homepage.test"));
     assert!(far.outcome.contains("250 "), "{far:?}");
@@ -140,7 +140,10 @@ async fn each_side_sees_its_own_and_no_more() -> anyhow::Result<()> {
         ("friend@outside.test", "user@homepage.test"),
         ("friend@outside.test", "mate@homepage.test"),
     ] {
-        let reply = smtp::send(platform.smtp(0), from, &[to], &smtp::message("mail", 300)).await?;
+        // On the door of mail programs the grant names the sender, also of mail that stays here.
+        let ours = from.ends_with("@homepage.test");
+        let door = if ours { platform.submission(0) } else { platform.smtp(0) };
+        let reply = smtp::send(door, from, &[to], &smtp::message("mail", 300)).await?;
         anyhow::ensure!(reply.starts_with("250 "), "{reply}");
     }
     let mut reader = Pop3::login(platform.pop3(0), "other@rival.test", PASSWORD).await?;
