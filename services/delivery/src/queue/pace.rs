@@ -55,7 +55,8 @@ impl Pace {
                 self.allowed = (self.allowed + 1.0 / self.allowed).min(limit as f64);
             }
             Manners::Later => {
-                if self.allowed <= 1.0 {
+                // One job is all that is left.
+                if self.allowed < 2.0 {
                     let doublings = self.refusals.min(HOLD_DOUBLINGS_MAX);
                     self.hold_until = Some(now + HOLD_MIN * 2u32.pow(doublings));
                     self.refusals += 1;
