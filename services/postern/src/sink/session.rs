@@ -99,7 +99,7 @@ impl Session<'_> {
             Command::Noop => Reply::done(),
             Command::Help => Reply::help(),
             Command::Vrfy => Reply::cannot_verify(),
-            Command::StartTls | Command::Auth(..) | Command::Bdat => {
+            Command::StartTls | Command::Auth(..) | Command::Bdat(_) => {
                 Reply::failure(Reason::NotImplemented, None)
             }
         };
