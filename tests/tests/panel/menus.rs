@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postern_proto::{account::v1::DefaultAction, auth::v1::ListGrantsRequest};
+use postern_proto::auth::v1::ListGrantsRequest;
 use postern_tests::{
     admin::PASSWORD,
     browser::{Browser, Looks},

@@ -1,0 +1,24 @@
+//! The stories of the house, one file each: real services, real Postgres and Redis, real programs. One program, so that they are linked
+//! once and wait for things side by side; what measures or kills has programs of its own.
+
+mod apply;
+mod authentication;
+mod bad_settings;
+mod budgets;
+mod credentials;
+mod domains;
+mod explain;
+mod hostile;
+mod lists;
+mod live_changes;
+mod lock;
+mod loops;
+mod notifications;
+mod programs;
+mod rights;
+mod story;
+mod structure;
+mod tools;
+mod trace;
+mod transcripts;
+mod vault;
