@@ -10,9 +10,9 @@ use postern_proto::{
         autoresponder_service_client::AutoresponderServiceClient,
         customer_service_client::CustomerServiceClient,
         default_address_service_client::DefaultAddressServiceClient,
-        domain_service_client::DomainServiceClient, forward_service_client::ForwardServiceClient,
-        limits_service_client::LimitsServiceClient, mailbox_service_client::MailboxServiceClient,
-        mailing_list_service_client::MailingListServiceClient,
+        directory_service_client::DirectoryServiceClient, domain_service_client::DomainServiceClient,
+        forward_service_client::ForwardServiceClient, limits_service_client::LimitsServiceClient,
+        mailbox_service_client::MailboxServiceClient, mailing_list_service_client::MailingListServiceClient,
     },
     auth::v1::{explain_service_client::ExplainServiceClient, relay_service_client::RelayServiceClient},
     delivery::v1::{
@@ -54,6 +54,7 @@ clients! {
     lists: MailingListServiceClient by account;
     autoresponders: AutoresponderServiceClient by account;
     default_addresses: DefaultAddressServiceClient by account;
+    directory: DirectoryServiceClient by account;
     limits: LimitsServiceClient by account;
     audit: AuditServiceClient by account;
     relay: RelayServiceClient by auth;

@@ -18,7 +18,7 @@ use crate::{
     cookie::Cookie,
     form::Field,
     layout::{self, Frame, Page},
-    mail_program, menus,
+    mail_program, menus, operator,
     place::{self, Somebody, path_at, segment},
     router::{FRONT, PREFERENCES, SIGN_IN},
     session::{self, Person, SessionToken},
@@ -92,7 +92,7 @@ async fn arrive(visit: &Visit, person: &Person) -> Result<Response, Failure> {
                 None => Ok(menus::domain_list(visit, &domains)),
             }
         }
-        Role::Operator | Role::Support => menus::staff_front(visit, person).await,
+        Role::Operator | Role::Support => Ok(Redirect::to(operator::OPERATOR).into_response()),
         Role::Service => Err(Failure::NotPermitted),
     }
 }

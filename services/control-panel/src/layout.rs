@@ -14,6 +14,7 @@ use crate::{
     call::Failure,
     form::TOKEN_FIELD,
     menus::{self, Menu},
+    operator::{self, Desk, OPERATOR},
     place::{Place, path_at},
     router::{FRONT, OWN_PASSWORD, PREFERENCES, SIGN_OUT, STYLE_PATH},
     texts::Language,
@@ -41,13 +42,24 @@ pub(crate) enum Frame<'f> {
     Visit(&'f Visit),
     /// In a menu of a domain.
     Place(&'f Place, &'f Menu),
+    /// In the operator view.
+    Desk(&'f Visit, &'f Desk),
 }
 
 impl Frame<'_> {
     fn visit(&self) -> &Visit {
         match self {
-            Self::Visit(visit) => visit,
+            Self::Visit(visit) | Self::Desk(visit, _) => visit,
             Self::Place(place, _) => &place.visit,
+        }
+    }
+
+    /// The menus beside it.
+    fn menus(&self) -> Option<Markup> {
+        match self {
+            Self::Visit(_) => None,
+            Self::Place(place, menu) => Some(menu_list(place, menu)),
+            Self::Desk(visit, desk) => Some(desk_list(visit, desk)),
         }
     }
 }
@@ -70,9 +82,9 @@ pub(crate) fn page(frame: &Frame<'_>, page: Page) -> Response {
             body {
                 a.skip href="#main" { (texts.say("layout-skip")) }
                 (top(frame))
-                div.frame.with-side[matches!(frame, Frame::Place(..))] {
-                    @if let Frame::Place(place, menu) = frame {
-                        nav.side aria-label=(texts.say("layout-menu")) { (menu_list(place, menu)) }
+                div.frame.with-side[frame.menus().is_some()] {
+                    @if let Some(menus) = frame.menus() {
+                        nav.side aria-label=(texts.say("layout-menu")) { (menus) }
                     }
                     main #main {
                         (crumbs(visit, &page))
@@ -100,11 +112,15 @@ fn top(frame: &Frame<'_>) -> Markup {
     html! {
         header.top {
             a.brand href=(FRONT) { (icon("postern")) span { "Postern" } }
-            @if let Frame::Place(place, menu) = frame {
-                (chooser(place, menu))
+            @match frame {
+                Frame::Place(place, menu) => (chooser(place, menu)),
+                Frame::Desk(..) => span.domain { (visit.say("operator-title")) },
+                Frame::Visit(_) => {},
+            }
+            @if let Some(menus) = frame.menus() {
                 details.phone-menu {
                     summary { (icon("menu")) (visit.say("layout-menu")) }
-                    nav aria-label=(visit.say("layout-menu")) { (menu_list(place, menu)) }
+                    nav aria-label=(visit.say("layout-menu")) { (menus) }
                 }
             }
             @if let Some(person) = &visit.person {
@@ -150,9 +166,26 @@ fn chooser(place: &Place, menu: &Menu) -> Markup {
     }
 }
 
+fn desk_list(visit: &Visit, active: &Desk) -> Markup {
+    html! {
+        ul {
+            @for desk in operator::ALL {
+                li {
+                    a href=(operator::path(desk, &[])) aria-current=[(desk.name == active.name).then_some("page")] {
+                        (icon(desk.icon)) span { (visit.say(desk.title)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
 fn menu_list(place: &Place, active: &Menu) -> Markup {
     html! {
         ul {
+            @if place.person.is_staff() {
+                li { a href=(OPERATOR) { (icon("operator")) span { (place.say("operator-title")) } } }
+            }
             @for menu in menus::ALL.iter().filter(|menu| menu.is_for(&place.person) && menu.is_at(&place.domain)) {
                 li {
                     a href=(place.path(menu, &[])) aria-current=[(menu.name == active.name).then_some("page")] {

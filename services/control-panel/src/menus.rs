@@ -9,6 +9,8 @@ mod forwards;
 mod home;
 mod mailing_lists;
 mod pop_accounts;
+mod set_up;
+mod trouble;
 pub(crate) mod undo;
 
 #[cfg(test)]
@@ -20,11 +22,10 @@ use axum::{Router, response::Response};
 use http::StatusCode;
 use maud::{Markup, html};
 use postern_mesh::identity::Role;
-use postern_proto::account::v1::{Domain, DomainState, ListDomainsRequest};
+use postern_proto::account::v1::{Domain, DomainState};
 
 use crate::{
     Panel,
-    call::Failure,
     layout::{self, Frame, Page, icon},
     place::{Place, path_at},
     router::FRONT,
@@ -70,7 +71,7 @@ pub(crate) fn instead(domain: &Domain, path: &str) -> Option<String> {
 }
 
 /// All of them, in the order of the side. The first is where one arrives.
-pub(crate) static ALL: [&Menu; 8] = [
+pub(crate) static ALL: [&Menu; 10] = [
     &home::MENU,
     &pop_accounts::MENU,
     &forwards::MENU,
@@ -78,6 +79,8 @@ pub(crate) static ALL: [&Menu; 8] = [
     &autoresponders::MENU,
     &default_address::MENU,
     &domain::MENU,
+    &set_up::MENU,
+    &trouble::MENU,
     &activity::MENU,
 ];
 
@@ -96,6 +99,8 @@ pub(crate) fn routes() -> Router<Arc<Panel>> {
         .merge(autoresponders::routes())
         .merge(default_address::routes())
         .merge(domain::routes())
+        .merge(set_up::routes())
+        .merge(trouble::routes())
         .merge(activity::routes())
 }
 
@@ -118,29 +123,4 @@ pub(crate) fn domain_list(visit: &Visit, domains: &[Domain]) -> Response {
         &Frame::Visit(visit),
         Page { title, crumbs: Vec::new(), body, guide: None, status: StatusCode::OK },
     )
-}
-
-/// Where staff begin: every domain, by name.
-pub(crate) async fn staff_front(visit: &Visit, person: &Person) -> Result<Response, Failure> {
-    let request = ListDomainsRequest { page_token: visit.query.get("page").to_owned(), ..Default::default() };
-    let page = person.calls.domains().list_domains(request).await?.into_inner();
-    let body = html! {
-        p.lead { (visit.say("domains-staff-lead")) }
-        @if page.domains.is_empty() {
-            (layout::empty(&visit.say("domains-none"), &visit.say("domains-none-staff"), None))
-        }
-        ul.tiles {
-            @for domain in &page.domains {
-                li {
-                    a.card href=(path_at(&domain.name, ALL[0], &[])) {
-                        (icon("domain")) strong { (domain.name) } small { (domain.customer) }
-                    }
-                }
-            }
-        }
-        (layout::paging(visit, FRONT, &page.next_page_token))
-    };
-    let title = visit.say("domains-title");
-    let page = Page { title, crumbs: Vec::new(), body, guide: None, status: StatusCode::OK };
-    Ok(layout::page(&Frame::Visit(visit), page))
 }

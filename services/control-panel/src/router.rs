@@ -13,7 +13,7 @@ use axum::{
 use crate::{
     Panel,
     call::Failure,
-    front, menus, own_password,
+    front, menus, operator, own_password, programs,
     visit::{self, Door},
 };
 
@@ -57,13 +57,15 @@ pub(crate) fn router(panel: &Arc<Panel>, door: Door) -> Router {
     let to_panel = async || Redirect::permanent(FRONT);
     let mine = Router::new()
         .merge(menus::routes())
+        .merge(operator::routes())
         .route(SIGN_OUT, post(front::sign_out))
         .route(OWN_PASSWORD, get(own_password::page).post(own_password::change))
         .route_layer(middleware::from_fn(visit::signed_in));
     let everybodys = Router::new()
         .route(FRONT, get(front::front))
         .route(SIGN_IN, get(front::front).post(front::sign_in))
-        .route(PREFERENCES, get(front::preferences).post(front::prefer));
+        .route(PREFERENCES, get(front::preferences).post(front::prefer))
+        .route(programs::SET_UP, get(programs::page::public));
     Router::new()
         .merge(mine)
         .merge(everybodys)
@@ -75,10 +77,12 @@ pub(crate) fn router(panel: &Arc<Panel>, door: Door) -> Router {
         // Before the visit: these are the same for everybody.
         .route(STYLE_PATH, get(asset("text/css; charset=utf-8", STYLE)))
         .route(ICON_PATH, get(asset("image/svg+xml", ICON)))
+        .merge(programs::routes())
         .route("/", get(async || Redirect::to(FRONT)))
         .route("/controlpanel/", get(to_panel))
         .route("/cpanel", get(to_panel))
         .route("/cpanel/", get(to_panel))
+        .layer(middleware::from_fn_with_state(Arc::clone(panel), programs::autodiscover::any_case))
         .layer(middleware::map_response(move |response| secured(response, door)))
         .with_state(Arc::clone(panel))
 }

@@ -47,6 +47,8 @@ pub(crate) struct Visit {
     pub(crate) secure: bool,
     /// The domain whose host was typed.
     pub(crate) host: DomainName,
+    /// The port that was typed; `None`: that of the scheme.
+    pub(crate) port: Option<u16>,
     pub(crate) method: Method,
     /// Path and query.
     pub(crate) address: String,
@@ -75,6 +77,7 @@ impl Visit {
             peer: PeerIp::new(peer.0.ip()),
             secure: door.secure,
             host: host::domain(headers, &parts.uri, &panel.settings.mail_host),
+            port: host::port(headers, &parts.uri),
             method: parts.method.clone(),
             address: parts.uri.path_and_query().map_or_else(|| FRONT.to_owned(), ToString::to_string),
             query: Form::read(&query.into()).unwrap_or_default(),
