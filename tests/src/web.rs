@@ -38,6 +38,13 @@ impl Web {
         Self { door, host: door.to_string(), cookies: BTreeMap::new(), headers: Vec::new() }
     }
 
+    /// The same, asking for another host.
+    #[must_use]
+    pub fn at_host(mut self, host: &str) -> Self {
+        host.clone_into(&mut self.host);
+        self
+    }
+
     /// The same with a header on each request.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
@@ -54,6 +61,11 @@ impl Web {
     pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> anyhow::Result<Answer> {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         self.send("POST", path, Some(body)).await
+    }
+
+    /// What a program posts that is no form.
+    pub async fn post_text(&mut self, path: &str, text: &str) -> anyhow::Result<Answer> {
+        self.send("POST", path, Some(text.to_owned())).await
     }
 
     /// A form of this session: the token of the forms is put in.

@@ -4,5 +4,8 @@
 mod forms;
 mod house;
 mod menus;
+mod operator;
 mod safety;
+mod setup;
+mod trouble;
 mod weight;
