@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    response::{IntoResponse as _, Response},
+    response::Response,
     routing::{get, post},
 };
 use maud::{Markup, html};
@@ -103,15 +103,11 @@ async fn show(
             (explained::shown(place, question, explanation))
             (mend::card(place, question, explanation, mailbox.as_ref(), &problems))
         }
-        (question::form(place, question, &boxes, &problems))
+        (question::form(place, question, boxes.as_deref(), &problems))
     };
     let title = place.say(question.heading.title());
     let response = place.page_below(&MENU, Vec::new(), title, body);
-    Ok(if refused || (asks && answer.is_none()) {
-        layout::refused(response)
-    } else {
-        response.into_response()
-    })
+    Ok(if refused || (asks && answer.is_none()) { layout::refused(response) } else { response })
 }
 
 /// The box of this login, if it is one of this domain that the person may see.

@@ -78,7 +78,7 @@ pub(super) fn shown(place: &Place, question: &Question, explanation: &Explanatio
             }
             section.card {
                 h2 { (place.say("trouble-rules")) }
-                ol.plain.rules {
+                ol.rules {
                     @for rule in &explanation.rules {
                         li.row {
                             span {

@@ -171,7 +171,7 @@ pub(super) async fn boxes(place: &Place) -> Result<Option<Vec<String>>, Failure>
 pub(super) fn form(
     place: &Place,
     question: &Question,
-    boxes: &Option<Vec<String>>,
+    boxes: Option<&[String]>,
     problems: &Problems,
 ) -> Markup {
     let heading = question.heading;
@@ -206,7 +206,7 @@ pub(super) fn form(
 fn mailbox_field(
     place: &Place,
     question: &Question,
-    boxes: &Option<Vec<String>>,
+    boxes: Option<&[String]>,
     problems: &Problems,
 ) -> Markup {
     let field = |label: &str| {
