@@ -8,6 +8,7 @@ use postern_tests::{
     browser::{Browser, Looks},
     eventually,
     pop3::Pop3,
+    smtp,
 };
 
 use crate::house::{House, NEW_PASSWORD};
@@ -219,6 +220,10 @@ async fn autoresponders(house: &House, browser: &Browser) -> anyhow::Result<()> 
     browser.press_text("Create autoresponder").await?;
     assert!(browser.said().await?.contains("hours@homepage.test answers by itself now"));
     assert!(house.is_taken("hours@homepage.test", true).await);
+    // Only mail that names the address is answered (RFC 3834 section 2).
+    let letter = b"From: friend@outside.test\r\nTo: hours@homepage.test\r\nSubject: open?\r\n\r\nWhen?\r\n";
+    let door = house.platform.smtp(0);
+    smtp::send(door, "friend@outside.test", &["hours@homepage.test"], letter).await?;
     let answered = eventually(Duration::from_secs(10), async || {
         house
             .platform

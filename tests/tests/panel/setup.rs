@@ -1,21 +1,11 @@
 //! What mail programs ask for by themselves, and the page with everything for those that do not: never with a password, never
 //! saying whether a mailbox exists.
 
-use postern_tests::{admin::PASSWORD, browser::Looks, platform::Blueprint, web::Web};
+use postern_tests::{admin::PASSWORD, browser::Looks, pop3::Pop3, web::Web};
 
 use crate::house::House;
 
 const THUNDERBIRD: [&str; 2] = ["/mail/config-v1.1.xml", "/.well-known/autoconfig/mail/config-v1.1.xml"];
-
-/// The house, whose ports customers see as the world expects them.
-async fn house() -> anyhow::Result<House> {
-    let ports = "pop3=110,pop3s=995,submission=587,smtps=465";
-    let platform = Blueprint::new().set("POSTERN_PUBLIC_PORTS", ports).start().await?;
-    let admin = platform.admin()?;
-    admin.domain("homepage", "homepage.test").await?;
-    admin.mailbox("user@homepage.test").await?;
-    Ok(House { platform, admin })
-}
 
 /// What stands in the first element of this name after a text.
 fn after<'d>(document: &'d str, begin: &str, tag: &str) -> &'d str {
@@ -26,7 +16,7 @@ fn after<'d>(document: &'d str, begin: &str, tag: &str) -> &'d str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn programs_set_themselves_up_with_what_works() -> anyhow::Result<()> {
-    let house = house().await?;
+    let house = House::start().await?;
     let panel = house.platform.panel();
     // Thunderbird, by host and by address, not signed in.
     for (host, query) in [
@@ -45,12 +35,15 @@ async fn programs_set_themselves_up_with_what_works() -> anyhow::Result<()> {
             assert!(!answer.body.contains(PASSWORD));
         }
     }
-    // The best door first.
+    // The best door first, and what is told is what answers.
     let answer = Web::new(panel).at_host("homepage.test").get(THUNDERBIRD[0]).await?;
-    assert_eq!(after(&answer.body, "incomingServer", "port"), "995");
+    let port = |begin: &str| after(&answer.body, begin, "port").to_owned();
     assert_eq!(after(&answer.body, "incomingServer", "socketType"), "SSL");
-    assert_eq!(after(&answer.body, "</incomingServer>", "port"), "110");
-    assert_eq!(after(&answer.body, "outgoingServer", "port"), "465");
+    assert_eq!(port("incomingServer"), house.platform.pop3s(0).port().to_string());
+    assert_eq!(port("</incomingServer>"), house.platform.pop3(0).port().to_string());
+    assert_eq!(port("outgoingServer"), house.platform.smtps(0).port().to_string());
+    let door = std::net::SocketAddr::from(([127, 0, 0, 1], port("</incomingServer>").parse()?));
+    Pop3::login(door, "user@homepage.test", PASSWORD).await?.quit().await?;
 
     // Outlook, in whatever case it likes.
     let question =
@@ -77,7 +70,7 @@ async fn programs_set_themselves_up_with_what_works() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_told_of_others_and_hostile_addresses_are_text() -> anyhow::Result<()> {
-    let house = house().await?;
+    let house = House::start().await?;
     let panel = house.platform.panel();
     for path in [THUNDERBIRD[0], "/controlpanel/set-up", "/controlpanel/set-up/apple.mobileconfig"] {
         // Whether there is such a mailbox cannot be learnt.
@@ -108,12 +101,12 @@ async fn nothing_is_told_of_others_and_hostile_addresses_are_text() -> anyhow::R
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_of_a_box_leads_a_phone_to_its_settings() -> anyhow::Result<()> {
-    let house = house().await?;
+    let house = House::start().await?;
     let browser = house.browser(Looks { scripts: false, ..Looks::default() }).await?;
     browser.open("/controlpanel/homepage.test/set-up").await?;
     browser.press("main a[href$='/set-up/box/user@homepage.test']").await?;
     let shown = browser.text("main").await?;
-    for told in ["mail.homepage.test", "user@homepage.test", "995", "465"] {
+    for told in ["mail.homepage.test", "user@homepage.test", &house.platform.pop3s(0).port().to_string()] {
         assert!(shown.contains(told), "{told}: {shown}");
     }
     browser.wait_for("svg.qr path").await?;

@@ -1,7 +1,5 @@
 //! The four troubles of mail users, made for real, explained in the words that the servers really say, and mended from the panel.
 
-use std::time::Duration;
-
 use postern_proto::account::v1::{DomainState, GetDomainRequest, domain_service_client::DomainServiceClient};
 use postern_tests::{
     admin::PASSWORD,
@@ -80,7 +78,7 @@ async fn cannot_send(house: &House, browser: &Browser) -> anyhow::Result<()> {
 }
 
 async fn cannot_lock(house: &House, browser: &Browser) -> anyhow::Result<()> {
-    let mut holder = Pop3::login(house.platform.pop3(0), BOX, PASSWORD).await?;
+    let _holder = Pop3::login(house.platform.pop3(0), BOX, PASSWORD).await?;
     let heard = pass(house, BOX, PASSWORD).await?;
     assert!(heard.starts_with("-ERR [IN-USE] can't lock account"), "{heard}");
     browser.open(&format!("{TROUBLE}/lock")).await?;
@@ -92,7 +90,6 @@ async fn cannot_lock(house: &House, browser: &Browser) -> anyhow::Result<()> {
     assert!(browser.said().await?.contains("was ended"));
     assert!(browser.text("main").await?.contains("It works."), "the question is asked anew");
     assert!(house.opens(BOX, PASSWORD, true).await);
-    assert!(holder.is_closed_within(Duration::from_secs(5)).await);
     Ok(())
 }
 

@@ -162,8 +162,8 @@ fn attention(place: &Place, known: &Known) -> Markup {
 /// How much of everything there is, each with the way to it.
 fn numbers(place: &Place, known: &Known) -> Markup {
     let Some(limits) = &known.limits else { return html! {} };
-    let usage = limits.usage.clone().unwrap_or_default();
-    let most = limits.effective.clone().unwrap_or_default();
+    let usage = limits.usage.unwrap_or_default();
+    let most = limits.effective.unwrap_or_default();
     let tile = |menu: &Menu, used: i64, of: Option<i64>| {
         html! {
             li {

@@ -77,8 +77,8 @@ pub(super) fn card(
 }
 
 fn table(staff: &Staff, limits: &CustomerLimits) -> Markup {
-    let usage = limits.usage.clone().unwrap_or_default();
-    let mut effective = limits.effective.clone().unwrap_or_default();
+    let usage = limits.usage.unwrap_or_default();
+    let mut effective = limits.effective.unwrap_or_default();
     let reader = &staff.visit.reader;
     let number =
         |kind: &Kind, number: i64| if kind.octets { reader.size(number) } else { reader.number(number) };
@@ -91,7 +91,7 @@ fn table(staff: &Staff, limits: &CustomerLimits) -> Markup {
                     tr {
                         th scope="row" data-label=(staff.say(COLUMNS[0])) { (staff.say(kind.title)) }
                         td data-label=(staff.say(COLUMNS[1])) {
-                            (( kind.used)(&usage).map_or_else(|| "–".to_owned(), |used| number(kind, used)))
+                            ((kind.used)(&usage).map_or_else(|| "–".to_owned(), |used| number(kind, used)))
                         }
                         td data-label=(staff.say(COLUMNS[2])) {
                             (most.map_or_else(|| staff.say("operator-limit-none"), |most| number(kind, most)))
@@ -110,7 +110,7 @@ fn field(
     typed: Option<&Form>,
     problems: &Problems,
 ) -> Markup {
-    let mut set = limits.limits.clone().unwrap_or_default();
+    let mut set = limits.limits.unwrap_or_default();
     let stored = match *(kind.of)(&mut set) {
         Some(most) if kind.octets && most > 0 => (most / MEGABYTE).to_string(),
         Some(most) => most.to_string(),
