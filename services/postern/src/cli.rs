@@ -32,6 +32,7 @@ mod token;
 use clap::Subcommand;
 
 use self::operator::Operator;
+pub(crate) use self::operator::print;
 pub use self::{failure::Failure, operator::Reach};
 
 /// The nouns.
