@@ -14,8 +14,9 @@ BUILT := $(TARGET_FOLDER)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
 STORES := postgresql redis-server
 MAIL_PROGRAMS := curl swaks msmtp mpop fetchmail python3 python3-venv
+BROWSER := chromium chromium-driver
 
-.PHONY: help up test bench faults scale conformance contract check fmt clean stores mail-programs
+.PHONY: help up test bench faults scale queue-scale conformance screenshots accessibility contract check fmt clean stores mail-programs browser
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,7 +25,7 @@ up: stores ## Build, and run the whole house with a demo customer until Ctrl-C (
 	$(CARGO) build --profile $(PROFILE) -p postern
 	@exec $(BUILT)/postern up --demo $(ARGS)
 
-test: stores mail-programs ## Run everything that must hold
+test: stores mail-programs browser ## Run everything that must hold
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) build --workspace --all-targets
@@ -46,6 +47,19 @@ conformance: stores mail-programs ## What the protocols demand, and which test s
 	$(CARGO) build --workspace --all-targets
 	$(CARGO) test --workspace --no-fail-fast -- --show-output 2>&1 | $(BUILT)/conformance
 
+screenshots: stores browser ## Pictures of every page of the control panel, by width and light, in target/screenshots/
+	$(CARGO) build --workspace --bins
+	$(CARGO) run -p postern-tests --bin screenshots
+
+queue-scale: stores ## A queue of ROWS (1,000,000) rows: first pages, the next due batch, and local delivery beside it
+	POSTERN_QUEUE_ROWS=$(or $(ROWS),1000000) $(CARGO) test -p postern-delivery --lib queue::tests::backlog -- --nocapture
+
+accessibility: stores browser ## The same pages read by axe-core, which npm fetches
+	@scripts/install-packages npm
+	npm install --silent --no-save --prefix $(TARGET_FOLDER)/axe axe-core
+	$(CARGO) build --workspace --bins
+	$(CARGO) run -p postern-tests --bin screenshots -- --axe $(TARGET_FOLDER)/axe/node_modules/axe-core/axe.min.js
+
 contract: ## Write down what is new at the gRPC face (proto/contract.txt), so that it is guarded from now on
 	POSTERN_WRITE_CONTRACT=true $(CARGO) test -p postern-proto --test contract
 
@@ -64,3 +78,6 @@ stores:
 
 mail-programs:
 	@scripts/install-packages $(MAIL_PROGRAMS)
+
+browser:
+	@scripts/install-packages $(BROWSER)

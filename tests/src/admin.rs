@@ -10,8 +10,8 @@ use postern_proto::{
         ActivityState, AddListMembersRequest, Autoresponder, CreateCustomerRequest, CreateDomainRequest,
         CreateForwardRequest, CreateMailboxRequest, CreateMailingListRequest, DefaultAction, DefaultAddress,
         DeleteForwardRequest, DeleteMailboxRequest, Domain, DomainState, Forward, GetMailboxRequest, Mailbox,
-        MailingList, NewPassword, SetMailboxPasswordRequest, UpdateAutoresponderRequest,
-        UpdateDefaultAddressRequest, UpdateDomainRequest, UpdateMailboxRequest,
+        MailingList, NewPassword, SetCustomerPasswordRequest, SetMailboxPasswordRequest,
+        UpdateAutoresponderRequest, UpdateDefaultAddressRequest, UpdateDomainRequest, UpdateMailboxRequest,
         autoresponder_service_client::AutoresponderServiceClient,
         customer_service_client::CustomerServiceClient,
         default_address_service_client::DefaultAddressServiceClient,
@@ -22,7 +22,7 @@ use postern_proto::{
     auth::v1::{explain_service_client::ExplainServiceClient, relay_service_client::RelayServiceClient},
     delivery::v1::{
         GetBoxRequest, box_service_client::BoxServiceClient, lock_service_client::LockServiceClient,
-        queue_service_client::QueueServiceClient,
+        queue_service_client::QueueServiceClient, trace_service_client::TraceServiceClient,
     },
     google::FieldMask,
 };
@@ -76,6 +76,49 @@ impl Admin {
             ..Default::default()
         };
         DomainServiceClient::new(self.account.clone()).create_domain(request).await?;
+        Ok(())
+    }
+
+    /// Sets the password of a customer.
+    pub async fn customer_password(&self, login: &str, secret: &str) -> anyhow::Result<()> {
+        let request =
+            SetCustomerPasswordRequest { login: login.to_owned(), password: Some(password(secret)) };
+        CustomerServiceClient::new(self.account.clone()).set_customer_password(request).await?;
+        Ok(())
+    }
+
+    /// One more domain of a customer.
+    pub async fn another_domain(&self, customer: &str, domain: &str, live: bool) -> anyhow::Result<()> {
+        let request = CreateDomainRequest {
+            name: domain.to_owned(),
+            customer: customer.to_owned(),
+            live,
+            ..Default::default()
+        };
+        DomainServiceClient::new(self.account.clone()).create_domain(request).await?;
+        if !live {
+            self.domain_state(domain, DomainState::Pending).await?;
+        }
+        Ok(())
+    }
+
+    /// Changes how a mailbox is called.
+    pub async fn display_name(&self, address: &str, name: &str) -> anyhow::Result<()> {
+        let mailbox =
+            Mailbox { address: address.to_owned(), display_name: name.to_owned(), ..Default::default() };
+        self.change_mailbox(mailbox, "display_name").await
+    }
+
+    /// Changes what a mailbox may hold, octets.
+    pub async fn quota(&self, address: &str, bytes: i64) -> anyhow::Result<()> {
+        let mailbox = Mailbox { address: address.to_owned(), quota_bytes: Some(bytes), ..Default::default() };
+        self.change_mailbox(mailbox, "quota_bytes").await
+    }
+
+    async fn change_mailbox(&self, mailbox: Mailbox, path: &str) -> anyhow::Result<()> {
+        let update_mask = Some(FieldMask { paths: vec![path.to_owned()] });
+        let request = UpdateMailboxRequest { mailbox: Some(mailbox), update_mask };
+        self.mailboxes().update_mailbox(request).await?;
         Ok(())
     }
 
@@ -283,6 +326,28 @@ impl Admin {
     /// BoxService.
     pub fn boxes(&self) -> BoxServiceClient<MeshChannel> {
         BoxServiceClient::new(self.delivery.clone())
+    }
+
+    /// TraceService.
+    pub fn traces(&self) -> TraceServiceClient<MeshChannel> {
+        TraceServiceClient::new(self.delivery.clone())
+    }
+
+    /// TraceService, asked by a customer.
+    pub fn traces_as_customer(&self, customer: &str) -> TraceServiceClient<MeshChannel> {
+        let caller = Caller::customer(customer, customer);
+        TraceServiceClient::new(self.delivery.with_assertion(self.mesh_key.assertion(&caller)))
+    }
+
+    /// TraceService, asked by the user of a mailbox.
+    pub fn traces_as_mailbox(
+        &self,
+        address: &str,
+        customer: &str,
+        mailbox_id: i64,
+    ) -> TraceServiceClient<MeshChannel> {
+        let caller = Caller::mailbox(address, customer, mailbox_id);
+        TraceServiceClient::new(self.delivery.with_assertion(self.mesh_key.assertion(&caller)))
     }
 
     /// QueueService.

@@ -37,6 +37,7 @@ pub struct World {
 struct Zone {
     records: HashMap<String, Vec<RData>>,
     failing: HashSet<String>,
+    silent: HashSet<String>,
 }
 
 #[derive(Clone)]
@@ -69,6 +70,16 @@ impl World {
     /// Removes all records of a name.
     pub fn clear(&self, name: &str) {
         self.zone.lock().unwrap().records.remove(name);
+    }
+
+    /// Questions about this name get no answer, or get one again.
+    pub fn silence(&self, name: &str, is_silent: bool) {
+        let mut zone = self.zone.lock().unwrap();
+        if is_silent {
+            zone.silent.insert(name.to_owned());
+        } else {
+            zone.silent.remove(name);
+        }
     }
 
     /// Questions about this name are answered SERVFAIL, or not any more.
@@ -136,6 +147,11 @@ impl RequestHandler for Answering {
     ) -> ResponseInfo {
         let info = request.request_info().unwrap();
         let name = info.query.name().to_string().to_ascii_lowercase();
+        let is_silent = self.0.lock().unwrap().silent.contains(name.trim_end_matches('.'));
+        if is_silent {
+            // Longer than anybody waits.
+            tokio::time::sleep(Duration::from_secs(120)).await;
+        }
         let (code, found) =
             self.0.lock().unwrap().answer(name.trim_end_matches('.'), info.query.query_type());
         let owner = Name::from_ascii(&name).unwrap();

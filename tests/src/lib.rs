@@ -2,6 +2,7 @@
 //! peers, real sockets on free loopback ports. One file in `tests/` is one story.
 
 pub mod admin;
+pub mod browser;
 pub mod dns;
 pub mod journal;
 pub mod platform;
@@ -10,6 +11,7 @@ pub mod process;
 pub mod raw;
 pub mod scale;
 pub mod smtp;
+pub mod web;
 
 use std::time::{Duration, Instant};
 

@@ -37,11 +37,14 @@ pub enum Service {
     Pop3,
     /// smtp-gateway
     Smtp,
+    /// control-panel
+    Panel,
 }
 
 impl Service {
     /// All of them, in starting order.
-    pub const ALL: [Self; 5] = [Self::Account, Self::Auth, Self::Delivery, Self::Pop3, Self::Smtp];
+    pub const ALL: [Self; 6] =
+        [Self::Account, Self::Auth, Self::Delivery, Self::Pop3, Self::Smtp, Self::Panel];
 
     /// Name of its binary.
     pub fn binary(self) -> &'static str {
@@ -51,6 +54,7 @@ impl Service {
             Self::Delivery => "postern-delivery",
             Self::Pop3 => "postern-pop3-gateway",
             Self::Smtp => "postern-smtp-gateway",
+            Self::Panel => "postern-control-panel",
         }
     }
 
@@ -62,6 +66,7 @@ impl Service {
             Self::Delivery => &["POSTERN_DELIVERY_LISTEN"],
             Self::Pop3 => &["POSTERN_POP3_LISTEN", "POSTERN_POP3S_LISTEN"],
             Self::Smtp => &["POSTERN_SMTP_LISTEN", "POSTERN_SUBMISSION_LISTEN", "POSTERN_SMTPS_LISTEN"],
+            Self::Panel => &["POSTERN_PANEL_LISTEN", "POSTERN_PANEL_TLS_LISTEN"],
         }
     }
 }
@@ -249,6 +254,13 @@ impl Platform {
             let urls: Vec<_> = urls.map(|ports| format!("{scheme}://{}", ports[0])).collect();
             self.environment.insert(setting.to_owned(), urls.join(","));
         }
+        // What the panel tells people of the doors that they use.
+        let first = |service| plan.iter().find(|(s, _)| *s == service).and_then(|(_, r)| r.first());
+        if let (Some(pop3), Some(smtp)) = (first(Service::Pop3), first(Service::Smtp)) {
+            let ports = [("pop3", pop3[0]), ("pop3s", pop3[1]), ("submission", smtp[1]), ("smtps", smtp[2])];
+            let ports = ports.map(|(name, address)| format!("{name}={}", address.port()));
+            self.environment.insert("POSTERN_PUBLIC_PORTS".to_owned(), ports.join(","));
+        }
         for (service, replicas) in plan {
             for (number, ports) in replicas.into_iter().enumerate() {
                 let replica = self.describe(service, number, &ports)?;
@@ -291,7 +303,7 @@ impl Platform {
     async fn start_one_process(&mut self) -> anyhow::Result<()> {
         let mut doors = BTreeMap::new();
         let names: Vec<_> = Service::ALL.iter().flat_map(|s| s.doors()).copied().collect();
-        let more = ["POSTERN_PANEL_LISTEN", "POSTERN_PANEL_TLS_LISTEN", "POSTERN_HEALTH_LISTEN"];
+        let more = ["POSTERN_HEALTH_LISTEN"];
         let ports = free_ports(names.len() + more.len())?;
         for (name, address) in names.iter().chain(&more).zip(&ports) {
             self.environment.insert((*name).to_owned(), address.to_string());
@@ -369,6 +381,16 @@ impl Platform {
     /// SMTPS door of a replica.
     pub fn smtps(&self, number: usize) -> SocketAddr {
         self.door("POSTERN_SMTPS_LISTEN", number)
+    }
+
+    /// Door of the control panel, plain HTTP.
+    pub fn panel(&self) -> SocketAddr {
+        self.door("POSTERN_PANEL_LISTEN", 0)
+    }
+
+    /// Door of the control panel, HTTPS.
+    pub fn panel_tls(&self) -> SocketAddr {
+        self.door("POSTERN_PANEL_TLS_LISTEN", 0)
     }
 
     /// gRPC door of account, the first replica.

@@ -137,6 +137,7 @@ async fn log_in(admin: &Admin, login: &str, password: &str) -> Result<(String, P
         login: login.to_owned(),
         password: password.as_bytes().to_vec().into(),
         peer_ip: "203.0.113.9".to_owned(),
+        ..Default::default()
     };
     let panel = Caller::new("control-panel", Role::Service);
     let channel = admin.channel_as(AUTH, Some(&panel));

@@ -109,6 +109,13 @@ fn of_delivery_and_auth() -> Vec<Trial> {
         own("delivery", "QueueService/GetQueueEntry", json!({"entryId": "$entry_id"})),
         own("delivery", "QueueService/ListQueueEntries", json!({"customer": "$customer"})),
         own("delivery", "QueueService/ListQueueEntries", json!({})),
+        own("delivery", "TraceService/GetTrace", json!({"queueId": "$message_id"})),
+        own("delivery", "TraceService/ListTraces", json!({"customer": "$customer"})),
+        own("delivery", "TraceService/ListTraces", json!({"mailboxId": "$box_id"})),
+        own("delivery", "TraceService/ListTraces", json!({"address": "$address"})),
+        own("delivery", "TraceService/ListTraces", json!({})),
+        own("delivery", "TraceService/GetTraffic", json!({"customer": "$customer"})),
+        own("delivery", "TraceService/GetTraffic", json!({"domain": "$domain"})),
     ]
 }
 
@@ -243,6 +250,15 @@ fn of_the_house() -> Vec<Trial> {
             json!({"listId": "$list_id", "address": "b@outside.test", "change": "LIST_CHANGE_UNSUBSCRIBE"}),
         ),
         ("account", "MailingListService/ConfirmListChange", json!({"token": "t", "listId": "$list_id"})),
+        (
+            "account",
+            "MailingListService/ReportListCopies",
+            json!({"listId": "$list_id", "bounced": ["b@outside.test"], "bouncedProbes": ["t"]}),
+        ),
+        ("account", "MailingListService/LookupListSubscription", json!({"token": "t"})),
+        ("account", "MailingListService/EndListSubscription", json!({"token": "t"})),
+        ("account", "MailKeyService/LookupSigningKey", json!({"domain": "$domain"})),
+        ("account", "MailKeyService/ListSenderKeys", json!({})),
         ("account", "AutoresponderService/LookupAutoresponder", json!({"autoresponderId": "1"})),
         ("account", "ApiTokenService/LookupApiToken", json!({"tokenId": "$token_id"})),
         (
@@ -350,6 +366,7 @@ fn absent() -> Things {
             ("audit_id", "92000101"),
             ("clearing_id", "98000101"),
             ("entry_id", "96000101"),
+            ("message_id", "99000000000070008000000000000101"),
         ]
         .map(text)
         .into(),
@@ -507,7 +524,7 @@ async fn furnish(house: &mut House, victim: i64) -> anyhow::Result<Things> {
     .await?;
     let clear = json!({"mailboxId": spare.to_string(), "scope": "CLEAR_SCOPE_ALL"});
     house.operate("delivery.v1.BoxService/ClearBox", clear).await?;
-    let (clearing, entry) = mail_of_the_rival(&house.database, victim).await?;
+    let (clearing, entry, message) = mail_of_the_rival(&house.database, victim).await?;
     let number = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     Ok(Things::new(vec![
         ("customer", "rival".to_owned()),
@@ -526,11 +543,12 @@ async fn furnish(house: &mut House, victim: i64) -> anyhow::Result<Things> {
         ("audit_id", audit.to_string()),
         ("clearing_id", clearing.to_string()),
         ("entry_id", entry.to_string()),
+        ("message_id", message),
     ]))
 }
 
 /// A clearing that can be restored and an entry that waits in the queue, without the wait for a host that is down.
-async fn mail_of_the_rival(database: &PgPool, victim: i64) -> anyhow::Result<(i64, i64)> {
+async fn mail_of_the_rival(database: &PgPool, victim: i64) -> anyhow::Result<(i64, i64, String)> {
     let clearing: i64 = sqlx::query_scalar(
         "insert into mail.clearings (mailbox_id, scope) values ($1, 2) returning clearing_id",
     )
@@ -560,7 +578,13 @@ async fn mail_of_the_rival(database: &PgPool, victim: i64) -> anyhow::Result<(i6
     .bind(victim)
     .fetch_one(database)
     .await?;
-    Ok((clearing, entry))
+    let message: String = sqlx::query_scalar(
+        "select replace(message_id::text, '-', '') from mail.entries where mailbox_id = $1 limit 1",
+    )
+    .bind(victim)
+    .fetch_one(database)
+    .await?;
+    Ok((clearing, entry, message))
 }
 
 /// Everybody who has nothing to do with the rival, or not with all that is its.
@@ -639,7 +663,7 @@ fn shown(answer: &Result<Value, tonic::Status>) -> String {
 async fn state(database: &PgPool) -> anyhow::Result<Vec<(String, String)>> {
     let tables: Vec<String> = sqlx::query_scalar(
         "select table_schema || '.' || table_name from information_schema.tables
-          where table_schema in ('account', 'mail') and table_name not in ('requests', 'box_usage')
+          where table_schema in ('account', 'mail') and table_name not in ('requests', 'box_usage', 'traffic')
             and table_type = 'BASE TABLE' order by 1",
     )
     .fetch_all(database)

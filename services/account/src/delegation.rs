@@ -35,6 +35,7 @@ pub(crate) struct Delegation {
     expected: Arc<Expected>,
     /// How long a domain that no longer points here is served on.
     grace: Duration,
+    key_change: dkim::KeyChange,
     /// `None`: only when somebody asks.
     every: Option<Duration>,
     room: Arc<Semaphore>,
@@ -65,6 +66,7 @@ impl Delegation {
             dns: Dns::new(&settings.resolver)?,
             expected: Arc::new(Expected::new(settings)?),
             grace: Duration::from_secs(settings.domain_grace_seconds),
+            key_change: settings.key_change(),
             every: (settings.domain_check_seconds > 0)
                 .then(|| Duration::from_secs(settings.domain_check_seconds)),
             room: Arc::new(Semaphore::new(CHECKS_MAX)),

@@ -198,6 +198,8 @@ fn refuse_what_the_target_has(change: &DomainChange, update: &DomainUpdate) -> R
         "auth_only"
     } else if update.plaintext_login.is_some() {
         "plaintext_login"
+    } else if update.dmarc_handling.is_some() {
+        "dmarc_handling"
     } else {
         return Ok(());
     };

@@ -10,6 +10,7 @@ mod directory;
 mod domain;
 mod forward;
 mod limits;
+mod mail_key;
 mod mailbox;
 mod mailing_list;
 mod storage;
@@ -31,8 +32,9 @@ use postern_proto::{
         default_address_service_server::DefaultAddressServiceServer,
         directory_service_server::DirectoryServiceServer, domain_service_server::DomainServiceServer,
         forward_service_server::ForwardServiceServer, limits_service_server::LimitsServiceServer,
-        mailbox_service_server::MailboxServiceServer, mailing_list_service_server::MailingListServiceServer,
-        new_password::Secret, storage_service_server::StorageServiceServer,
+        mail_key_service_server::MailKeyServiceServer, mailbox_service_server::MailboxServiceServer,
+        mailing_list_service_server::MailingListServiceServer, new_password::Secret,
+        storage_service_server::StorageServiceServer,
     },
     google::FieldMask,
 };
@@ -64,6 +66,7 @@ pub(crate) fn routes(account: Arc<Account>, changes: Changes, shutdown: &Shutdow
     let autoresponders = autoresponder::Autoresponders(Arc::clone(&account));
     let tokens = api_token::ApiTokens(Arc::clone(&account));
     let app_passwords = app_password::AppPasswords(Arc::clone(&account));
+    let mail_keys = mail_key::MailKeys(Arc::clone(&account));
     let limits = limits::LimitsFace(Arc::clone(&account));
     let audit = audit::Audit(Arc::clone(&account));
     let directory = directory::Directory { account, changes, shutdown: shutdown.clone() };
@@ -73,6 +76,7 @@ pub(crate) fn routes(account: Arc<Account>, changes: Changes, shutdown: &Shutdow
             AppPasswordServiceServer::new(app_passwords).max_decoding_message_size(REQUEST_MAX_BYTES),
         )
         .add_service(LimitsServiceServer::new(limits).max_decoding_message_size(REQUEST_MAX_BYTES))
+        .add_service(MailKeyServiceServer::new(mail_keys).max_decoding_message_size(REQUEST_MAX_BYTES))
         .add_service(AuditServiceServer::new(audit).max_decoding_message_size(REQUEST_MAX_BYTES))
         .add_service(CustomerServiceServer::new(customers).max_decoding_message_size(REQUEST_MAX_BYTES))
         .add_service(DomainServiceServer::new(domains).max_decoding_message_size(REQUEST_MAX_BYTES))

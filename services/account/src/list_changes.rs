@@ -146,12 +146,13 @@ async fn unsubscribe(
     Ok(true)
 }
 
-fn new_token() -> String {
+/// A token that nobody guesses.
+pub(crate) fn new_token() -> String {
     let random: [u8; TOKEN_CHARS] = rand::random();
     random.iter().map(|octet| char::from(ALPHABET[usize::from(octet & 31)])).collect()
 }
 
 /// Only this is stored: who reads the database cannot confirm for others.
-fn hashed(token: &str) -> Vec<u8> {
+pub(crate) fn hashed(token: &str) -> Vec<u8> {
     digest::digest(&digest::SHA256, token.as_bytes()).as_ref().to_vec()
 }

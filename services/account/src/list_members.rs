@@ -20,7 +20,7 @@ use crate::{
     store::{
         Tx,
         audit::Deed,
-        directory, list_members, lists,
+        directory, list_bounces, list_members, lists,
         versions::{self, DomainChange},
     },
 };
@@ -74,9 +74,12 @@ impl Account {
             None => HashSet::new(),
         };
         let added = list_members::insert(&mut tx, list.list_id, &admitted, MemberOrigin::Added).await?;
-        if !added.is_empty() {
+        // Who is added again gets posts again.
+        let keys: Vec<_> = admitted.iter().map(key).collect();
+        let forgiven = list_bounces::forgive(&mut tx, list.list_id, &keys).await?;
+        if !added.is_empty() || forgiven > 0 {
             count(&mut tx, &list, added.len(), true).await?;
-            let told = admitted.iter().filter(|member| added.contains(&key(member)));
+            let told = admitted.iter().filter(|member| forgiven > 0 || added.contains(&key(member)));
             let addresses = told.map(EmailAddress::to_string).collect();
             let after = AddListMembersRequest { list: list.address.clone(), addresses };
             deed(&change, &list.address, "create").created(&mut tx, &after).await?;

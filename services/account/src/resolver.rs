@@ -1,12 +1,15 @@
 //! Where an address leads: the one function that everybody asks, over rows that were read before. Pure.
 //!
-//! A mailing list's command addresses come first. Then explicit beats catch-all, whatever was created first (PROMISES.md,
+//! A rewritten sender leads back to who it was made of, and a mailing list's command addresses come next. Then explicit beats catch-all, whatever was created first (PROMISES.md,
 //! promise 5): a mailbox, forward, list or autoresponder of exactly this name, then `user` for `user+tag`, then postmaster and
 //! abuse to the default box, then the rule of the domain.
 
 use std::collections::{HashMap, HashSet};
 
-use postern_mail::EmailAddress;
+use postern_mail::{
+    EmailAddress,
+    rewritten_sender::{SenderKey, is_rewritten, restore},
+};
 use postern_proto::account::v1::{
     DiscardOutcome, DomainState, ListAddress, LocalList, LocalMailbox, LocalOutcome, MatchKind,
     NotLiveOutcome, RemoteOutcome, Resolution, UnknownOutcome, resolution::Outcome,
@@ -28,6 +31,10 @@ pub(crate) struct Snapshot {
     pub(crate) domains: HashMap<String, DomainRow>,
     /// Mailboxes that hold as much as they may.
     pub(crate) full: HashSet<i64>,
+    /// Where rewritten senders are asked for: the keys of their marks.
+    pub(crate) sender_keys: Vec<SenderKey>,
+    /// Days since 1970.
+    pub(crate) today: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -88,16 +95,19 @@ pub(crate) struct Question {
     pub(crate) command: Option<(String, Command)>,
     /// What stands after the `+`, as it was asked.
     tag: String,
+    /// As it was asked, when it has the form of a rewritten sender.
+    pub(crate) rewritten: Option<EmailAddress>,
 }
 
 impl Question {
     pub(crate) fn new(address: &EmailAddress) -> Self {
         let tag = address.local().split_once('+').map_or("", |(_user, tag)| tag).to_owned();
+        let rewritten = is_rewritten(address.local()).then(|| address.clone());
         let address = address.canonical();
         let exact = address.to_string();
         let without_tag = address.without_tag().map(|user| user.to_string());
         let command = command_of(&address);
-        Self { address, exact, without_tag, command, tag }
+        Self { address, exact, without_tag, command, tag, rewritten }
     }
 
     pub(crate) fn domain(&self) -> &str {
@@ -118,6 +128,8 @@ pub(crate) fn resolve(question: &Question, snapshot: &Snapshot) -> Resolution {
     let mut outcome = match domain.and_then(|row| row.hosted.as_ref()) {
         None => Outcome::Remote(RemoteOutcome {}),
         Some(hosted) if hosted.state != DomainState::Live => Outcome::NotLive(NotLiveOutcome {}),
+        // What was not made here, or too long ago, is nobody: never the default box.
+        Some(_) if question.rewritten.is_some() => rewritten(question, snapshot),
         Some(hosted) if hosted.alias_of.is_some() => under_second_name(question, snapshot),
         Some(hosted) => local(question, snapshot, hosted),
     };
@@ -129,6 +141,15 @@ pub(crate) fn resolve(question: &Question, snapshot: &Snapshot) -> Resolution {
         domain: question.domain().to_owned(),
         domain_version: domain.map_or(0, |row| row.version),
         outcome: Some(outcome),
+    }
+}
+
+/// Back to the sender that it was made of, whoever writes to it: bounces have the null sender, other answers have not.
+fn rewritten(question: &Question, snapshot: &Snapshot) -> Outcome {
+    let address = question.rewritten.as_ref();
+    match address.and_then(|address| restore(address, &snapshot.sender_keys, snapshot.today)) {
+        Some(Ok(sender)) => taken(MatchKind::RewrittenSender, None, vec![sender.to_string()]),
+        _ => Outcome::Unknown(UnknownOutcome {}),
     }
 }
 

@@ -119,9 +119,9 @@ pub async fn open(
     };
     let sighting_face = SightingFace { store: store.clone() };
     let operators = OperatorTokens::new(token.as_deref(), mesh.mesh_key.clone());
-    let tokens = Tokens::new(operators, tools, sessions.clone(), mesh.mesh_key.clone());
-    let login_face = LoginFace { logins: Arc::clone(&logins), tokens };
-    let session_face = PanelSessionFace { logins, sessions };
+    let tokens = Arc::new(Tokens::new(operators, tools, sessions.clone(), mesh.mesh_key.clone()));
+    let login_face = LoginFace { logins: Arc::clone(&logins), tokens: Arc::clone(&tokens) };
+    let session_face = PanelSessionFace { logins, sessions, tokens };
     let relay_face = RelayFace {
         desk,
         grants: GrantList { directory, store, revocations: revocations.clone() },

@@ -2,8 +2,9 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use postern_mesh::identity::{Caller, MeshKey, Role};
-use ring::hmac;
+use ring::{digest, hmac};
 use thiserror::Error;
 use tokio::sync::{Mutex, Semaphore};
 
@@ -26,6 +27,8 @@ pub(crate) struct OperatorTokens {
     secret: hmac::Key,
     /// `None`: no token was set, nobody is an operator.
     expected: Option<hmac::Tag>,
+    /// Its SHA-256, the same in all replicas: sessions that it opened end with it.
+    fingerprint: Option<String>,
     mesh_key: MeshKey,
     waiting: Semaphore,
     one_by_one: Mutex<()>,
@@ -37,19 +40,35 @@ impl OperatorTokens {
         // Tags under a key that nobody knows are compared, in constant time, not the tokens.
         let secret = hmac::Key::new(hmac::HMAC_SHA256, &rand::random::<[u8; 32]>());
         let expected = token.map(|token| hmac::sign(&secret, token.as_bytes()));
-        let waiting = Semaphore::new(WRONG_TOKENS_WAITING_MAX);
-        let one_by_one = Mutex::new(());
-        Self { secret, expected, mesh_key, waiting, one_by_one, wrong_token_pause: WRONG_TOKEN_PAUSE }
+        let fingerprint =
+            token.map(|token| URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, token.as_bytes())));
+        Self {
+            secret,
+            expected,
+            fingerprint,
+            mesh_key,
+            waiting: Semaphore::new(WRONG_TOKENS_WAITING_MAX),
+            one_by_one: Mutex::new(()),
+            wrong_token_pause: WRONG_TOKEN_PAUSE,
+        }
+    }
+
+    /// True for the right token.
+    pub(crate) fn knows(&self, token: &str) -> bool {
+        self.expected
+            .as_ref()
+            .is_some_and(|expected| hmac::verify(&self.secret, token.as_bytes(), expected.as_ref()).is_ok())
+    }
+
+    /// SHA-256 of the right token, if there is one.
+    pub(crate) fn fingerprint(&self) -> Option<&str> {
+        self.fingerprint.as_deref()
     }
 
     /// An assertion for the bearer of the right token. The right one is never held up by the wrong ones of others: it
     /// is too long to be guessed, what is bounded is the work.
     pub(crate) async fn exchange(&self, token: &str, peer: Option<IpAddr>) -> Result<String, TokenError> {
-        let is_right = self
-            .expected
-            .as_ref()
-            .is_some_and(|expected| hmac::verify(&self.secret, token.as_bytes(), expected.as_ref()).is_ok());
-        if is_right {
+        if self.knows(token) {
             return Ok(self.mesh_key.assertion(&Caller { peer, ..Caller::new("operator", Role::Operator) }));
         }
         Err(self.refuse().await)

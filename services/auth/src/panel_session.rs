@@ -1,7 +1,7 @@
-//! Sessions of people who gave a login and its password. Redis keeps each under the hash of its token.
+//! Sessions of people who gave a login and its password, or showed a token. Redis keeps each under the hash of its own token.
 //!
-//! What was proved is kept as a hash of token and password hash together: with another password it fits no more, and nobody
-//! can learn anything from it.
+//! What was proved is kept as a hash of token and password hash (or of the digest of what was shown) together: with another
+//! password it fits no more, and nobody can learn anything from it.
 
 use std::net::IpAddr;
 
@@ -39,16 +39,37 @@ pub(crate) enum SessionError {
     Store(#[from] StoreError),
 }
 
+/// What opened a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Shown {
+    /// A login and its password.
+    #[default]
+    Password,
+    /// The operator token.
+    OperatorToken,
+    /// The API token of this number.
+    ApiToken(i64),
+}
+
 /// As Redis holds it; times in seconds since 1970.
 #[derive(Debug, Serialize, Deserialize)]
-struct Kept {
+pub(crate) struct Kept {
     login: String,
     customer: String,
-    /// 0: for the whole customer.
+    /// 0: for the whole customer, or for staff.
     mailbox_id: i64,
-    peer: Option<IpAddr>,
+    pub(crate) peer: Option<IpAddr>,
     expires: i64,
     proof: String,
+    #[serde(default)]
+    pub(crate) shown: Shown,
+}
+
+impl Kept {
+    /// True when what is known of the shown token is still what opened the session.
+    pub(crate) fn is_proved_by(&self, token: &str, known: &str) -> bool {
+        proof(token, known) == self.proof
+    }
 }
 
 /// All sessions. Cheap to clone.
@@ -69,15 +90,31 @@ impl PanelSessions {
         identity: &LoginIdentity,
         peer: Option<IpAddr>,
     ) -> Result<(String, PanelSession), StoreError> {
+        let mailbox_id = if identity.default_box { 0 } else { identity.mailbox_id };
+        let caller = match mailbox_id {
+            0 => Caller::customer(&identity.login, &identity.customer),
+            mailbox_id => Caller::mailbox(&identity.login, &identity.customer, mailbox_id),
+        };
+        self.open_for(&Caller { peer, ..caller }, Shown::Password, &identity.password_phc).await
+    }
+
+    /// Opens one for somebody who showed what is `known` to be right.
+    pub(crate) async fn open_for(
+        &self,
+        caller: &Caller,
+        shown: Shown,
+        known: &str,
+    ) -> Result<(String, PanelSession), StoreError> {
         let token = format!("{SESSION_PREFIX}{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()));
         let created = unix_now() / 1000;
         let kept = Kept {
-            login: identity.login.clone(),
-            customer: identity.customer.clone(),
-            mailbox_id: if identity.default_box { 0 } else { identity.mailbox_id },
-            peer,
+            login: caller.subject.clone(),
+            customer: caller.customer.clone(),
+            mailbox_id: caller.mailbox_id,
+            peer: caller.peer,
             expires: created + LIFE_SECONDS,
-            proof: proof(&token, identity),
+            proof: proof(&token, known),
+            shown,
         };
         let text = serde_json::to_string(&kept).unwrap_or_default();
         self.store.keep_session(&hash(&token), &text, IDLE_SECONDS.unsigned_abs()).await?;
@@ -92,28 +129,28 @@ impl PanelSessions {
         Ok((token, session))
     }
 
-    /// Who the bearer is; `None`: there is no such session (any more). A use keeps it alive.
-    pub(crate) async fn caller(
-        &self,
-        token: &str,
-        peer: Option<IpAddr>,
-    ) -> Result<Option<Caller>, SessionError> {
-        let hash = hash(token);
-        let Some(text) = self.store.session(&hash).await? else { return Ok(None) };
+    /// What is kept of a session; `None`: there is no such session (any more).
+    pub(crate) async fn kept(&self, token: &str) -> Result<Option<Kept>, StoreError> {
+        let Some(text) = self.store.session(&hash(token)).await? else { return Ok(None) };
         let now = unix_now() / 1000;
-        let kept = serde_json::from_str::<Kept>(&text).ok().filter(|kept| kept.expires > now);
-        let Some(kept) = kept else { return Ok(None) };
-        if !self.is_good(token, &kept).await? {
-            self.store.end_session(&hash).await?;
+        Ok(serde_json::from_str::<Kept>(&text).ok().filter(|kept| kept.expires > now))
+    }
+
+    /// A use keeps it alive.
+    pub(crate) async fn renew(&self, token: &str, kept: &Kept) -> Result<(), StoreError> {
+        let left = kept.expires - unix_now() / 1000;
+        self.store.renew_session(&hash(token), IDLE_SECONDS.min(left)).await
+    }
+
+    /// Who gave the password that opened it; `None`: it holds no more.
+    pub(crate) async fn person(&self, token: &str, kept: &Kept) -> Result<Option<Caller>, SessionError> {
+        if !self.is_good(token, kept).await? {
             return Ok(None);
         }
-        self.store.renew_session(&hash, IDLE_SECONDS.min(kept.expires - now)).await?;
-        let peer = kept.peer.or(peer);
-        let caller = match kept.mailbox_id {
-            0 => Caller::customer(kept.login, kept.customer),
-            mailbox_id => Caller::mailbox(kept.login, kept.customer, mailbox_id),
-        };
-        Ok(Some(Caller { peer, ..caller }))
+        Ok(Some(match kept.mailbox_id {
+            0 => Caller::customer(&kept.login, &kept.customer),
+            mailbox_id => Caller::mailbox(&kept.login, &kept.customer, mailbox_id),
+        }))
     }
 
     /// Ends the session of this token; false when there was none.
@@ -131,14 +168,14 @@ impl PanelSessions {
                 && identity.customer == kept.customer
                 && (kept.mailbox_id == 0) == identity.default_box
                 && (kept.mailbox_id == 0 || kept.mailbox_id == identity.mailbox_id)
-                && proof(token, &identity) == kept.proof
+                && kept.is_proved_by(token, &identity.password_phc)
         }))
     }
 }
 
 /// A customer's session outlives that its login gets a box: what was proved is the password.
-fn proof(token: &str, identity: &LoginIdentity) -> String {
-    hash(&format!("{token} {}", identity.password_phc))
+fn proof(token: &str, known: &str) -> String {
+    hash(&format!("{token} {known}"))
 }
 
 fn hash(text: &str) -> String {

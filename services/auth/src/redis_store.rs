@@ -104,6 +104,28 @@ pub(crate) struct Budget<'a> {
     pub(crate) customer_limit: Option<i64>,
 }
 
+/// Which budget of this hour is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UsedUp {
+    /// That of the mailbox.
+    Mailbox,
+    /// That of the client address.
+    Client,
+    /// That of the customer.
+    Customer,
+}
+
+impl UsedUp {
+    /// Name in metrics, logs and the audit.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Mailbox => "mailbox",
+            Self::Client => "client",
+            Self::Customer => "customer",
+        }
+    }
+}
+
 /// The questions of auth to Redis.
 #[derive(Clone)]
 pub(crate) struct RedisStore {
@@ -205,9 +227,13 @@ impl RedisStore {
         invocation.invoke_async(&mut self.connection.clone()).await.doing("removing dead grants")
     }
 
-    /// Counts recipients against the budgets, or only asks whether they would fit; false, and nothing counted, when one of
-    /// them would be exceeded.
-    pub(crate) async fn count_recipients(&self, budget: &Budget<'_>, now: i64) -> Result<bool, StoreError> {
+    /// Counts recipients against the budgets, or only asks whether they would fit; nothing is counted when one of them would
+    /// be exceeded.
+    pub(crate) async fn count_recipients(
+        &self,
+        budget: &Budget<'_>,
+        now: i64,
+    ) -> Result<Option<UsedUp>, StoreError> {
         let hour = now.div_euclid(3_600_000);
         let mut invocation = COUNT_RECIPIENTS.prepare_invoke();
         invocation
@@ -220,7 +246,35 @@ impl RedisStore {
             .arg(budget.customer_limit.unwrap_or(-1))
             .arg(BUDGET_LIFE_SECONDS)
             .arg(u8::from(budget.dry));
-        invocation.invoke_async(&mut self.connection.clone()).await.doing("counting recipients")
+        let over: i64 =
+            invocation.invoke_async(&mut self.connection.clone()).await.doing("counting recipients")?;
+        Ok(match over {
+            0 => None,
+            1 => Some(UsedUp::Mailbox),
+            2 => Some(UsedUp::Client),
+            _ => Some(UsedUp::Customer),
+        })
+    }
+
+    /// True once in an hour for each box and budget: its owner is to be told that it is used up.
+    pub(crate) async fn claim_budget_notice(
+        &self,
+        mailbox_id: i64,
+        budget: UsedUp,
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        let hour = now.div_euclid(3_600_000);
+        let key = format!("budget_notice:{}:{mailbox_id}:{hour}", budget.name());
+        let set: Option<String> = redis::cmd("SET")
+            .arg(key)
+            .arg(1)
+            .arg("NX")
+            .arg("EX")
+            .arg(BUDGET_LIFE_SECONDS)
+            .query_async(&mut self.connection.clone())
+            .await
+            .doing("noting a used up budget")?;
+        Ok(set.is_some())
     }
 
     /// Notes when clients came through doors, seconds since 1970.

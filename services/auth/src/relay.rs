@@ -12,7 +12,7 @@ use tonic::Status;
 use crate::{
     authenticate::temporary_reason,
     grant::{GrantEntry, GrantPolicy, unix_now},
-    redis_store::{Budget, RedisStore, StoreError},
+    redis_store::{Budget, RedisStore, StoreError, UsedUp},
 };
 
 /// A question at RCPT, or at MAIL with 0 recipients.
@@ -49,12 +49,21 @@ pub(crate) enum RelayError {
     Prohibited,
     #[error("the sender's domain belongs to another customer")]
     SenderNotPermitted,
-    #[error("recipients of this hour")]
-    BudgetExhausted,
+    #[error("recipients of this hour: {}", .0.budget.name())]
+    BudgetExhausted(Box<Exhausted>),
     #[error("directory: {}", .0.message())]
     Directory(#[source] Box<Status>),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Whose budget is used up.
+#[derive(Debug)]
+pub(crate) struct Exhausted {
+    pub(crate) budget: UsedUp,
+    pub(crate) mailbox_id: i64,
+    pub(crate) address: String,
+    pub(crate) customer: String,
 }
 
 impl RelayError {
@@ -63,7 +72,7 @@ impl RelayError {
         match self {
             Self::Prohibited => Reason::RelayProhibited,
             Self::SenderNotPermitted => Reason::SenderNotPermitted,
-            Self::BudgetExhausted => Reason::BudgetExhausted,
+            Self::BudgetExhausted(_) => Reason::BudgetExhausted,
             Self::Directory(status) => temporary_reason(status),
             Self::Store(_) => Reason::Unavailable,
         }
@@ -318,8 +327,15 @@ impl RelayDesk {
         if budget.recipients == 0 || is_off {
             return Ok(());
         }
-        let counted = self.store.count_recipients(&budget, unix_now()).await?;
-        if counted { Ok(()) } else { Err(RelayError::BudgetExhausted) }
+        match self.store.count_recipients(&budget, unix_now()).await? {
+            None => Ok(()),
+            Some(budget) => Err(RelayError::BudgetExhausted(Box::new(Exhausted {
+                budget,
+                mailbox_id: mailbox.mailbox_id,
+                address: mailbox.address.clone(),
+                customer: mailbox.customer.clone(),
+            }))),
+        }
     }
 }
 

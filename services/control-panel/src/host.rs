@@ -3,11 +3,21 @@
 use http::{HeaderMap, Uri, header};
 use postern_mail::DomainName;
 
+/// Names below a domain that stand for the domain itself: of its mail server, and where mail programs ask for settings.
+const OWN_HOSTS: [&str; 3] = ["mail.", "autoconfig.", "autodiscover."];
+
 /// The domain of `mail.<domain>` or `<domain>`; of the platform's own mail host when what was typed names none.
 pub(crate) fn domain(headers: &HeaderMap, uri: &Uri, mail_host: &DomainName) -> DomainName {
     let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).or_else(|| uri.host());
     let named = host.map(without_port).and_then(|host| host.parse::<DomainName>().ok());
-    below_mail(named.as_ref().unwrap_or(mail_host))
+    below_own(named.as_ref().unwrap_or(mail_host))
+}
+
+/// The port that was typed; `None`: that of the scheme.
+pub(crate) fn port(headers: &HeaderMap, uri: &Uri) -> Option<u16> {
+    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    let typed = host.and_then(|host| host.rsplit_once(':')).and_then(|(_, port)| port.parse().ok());
+    typed.or_else(|| uri.port_u16())
 }
 
 fn without_port(host: &str) -> &str {
@@ -17,8 +27,8 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-fn below_mail(host: &DomainName) -> DomainName {
-    let below = host.as_str().strip_prefix("mail.").and_then(|domain| domain.parse().ok());
+fn below_own(host: &DomainName) -> DomainName {
+    let below = OWN_HOSTS.iter().find_map(|own| host.as_str().strip_prefix(own)?.parse().ok());
     below.unwrap_or_else(|| host.clone())
 }
 
@@ -33,6 +43,8 @@ mod tests {
             ("mail.homepage.test", "homepage.test"),
             ("MAIL.Homepage.Test:8443", "homepage.test"),
             ("homepage.test", "homepage.test"),
+            ("autoconfig.homepage.test", "homepage.test"),
+            ("autodiscover.homepage.test:8080", "homepage.test"),
             ("mail.test", "mail.test"),
             ("localhost:8080", "postern.test"),
             ("127.0.0.1:8080", "postern.test"),
@@ -48,5 +60,12 @@ mod tests {
             assert_eq!(found.as_str(), expected, "{host}");
         }
         assert_eq!(domain(&HeaderMap::new(), &Uri::from_static("/"), &mail_host).as_str(), "postern.test");
+        for (host, expected) in
+            [("a.test:8443", Some(8443)), ("a.test", None), ("a.test:x", None), ("[::1]", None)]
+        {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().expect("a header value"));
+            assert_eq!(port(&headers, &Uri::from_static("/")), expected, "{host}");
+        }
     }
 }

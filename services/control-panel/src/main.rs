@@ -1,35 +1,60 @@
 //! The control panel as a process of its own.
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
-use postern_control_panel::Settings;
+use postern_control_panel::{Settings, Upstreams};
 use postern_mesh::{
+    client::MeshChannel,
     health::{self, Readiness},
+    probe,
     settings::MeshSettings,
     shutdown::Shutdown,
     telemetry,
 };
 
+const SERVICE: &str = "control-panel";
+
 /// The web face of the platform.
 #[derive(Parser, Debug)]
-#[command(name = "postern-control-panel", version)]
+#[command(name = "postern-control-panel", version, after_help = probe::HELP)]
 struct Arguments {
     #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
     mesh: MeshSettings,
+
+    /// Where account is
+    #[arg(long, env = "POSTERN_ACCOUNT_URL", value_name = "URL", default_value = "http://127.0.0.1:7101")]
+    account_url: String,
+
+    /// Where auth is
+    #[arg(long, env = "POSTERN_AUTH_URL", value_name = "URL", default_value = "http://127.0.0.1:7102")]
+    auth_url: String,
+
+    /// Where delivery is
+    #[arg(long, env = "POSTERN_DELIVERY_URL", value_name = "URL", default_value = "http://127.0.0.1:7103")]
+    delivery_url: String,
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
+    if let Some(answer) = probe::asked() {
+        return Ok(answer);
+    }
     let arguments = Arguments::parse();
-    let _telemetry = telemetry::init("control-panel", &arguments.mesh.log, arguments.mesh.log_format)?;
+    let mesh = &arguments.mesh;
+    let _telemetry = telemetry::init(SERVICE, &mesh.log, mesh.log_format)?;
     let shutdown = Shutdown::new();
     shutdown.on_signals();
-    postern_control_panel::open(&arguments.settings, &shutdown).await?;
-    health::serve(arguments.mesh.health_listen, Readiness::new(), &shutdown).await?;
+    let upstreams = Upstreams {
+        account: MeshChannel::connect(&arguments.account_url, SERVICE, mesh)?,
+        auth: MeshChannel::connect(&arguments.auth_url, SERVICE, mesh)?,
+        delivery: MeshChannel::connect(&arguments.delivery_url, SERVICE, mesh)?,
+    };
+    postern_control_panel::open(&arguments.settings, mesh, upstreams, &shutdown).await?;
+    health::serve(mesh.health_listen, Readiness::new(), &shutdown).await?;
     shutdown.triggered().await;
-    shutdown.finish(Duration::from_secs(arguments.mesh.drain_seconds)).await;
-    Ok(())
+    shutdown.finish(Duration::from_secs(mesh.drain_seconds)).await;
+    Ok(ExitCode::SUCCESS)
 }

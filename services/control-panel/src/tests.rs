@@ -1,39 +1,58 @@
-//! The pages as a browser gets them.
+//! The pages as a browser gets them that is not signed in: nothing behind the panel answers here, and nothing is needed.
 
-use axum::body::Body;
-use http::Request;
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{body::Body, extract::ConnectInfo, http::Request};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use postern_mesh::{client::MeshChannel, identity::MeshKey, settings::MeshSettings};
 use tower::ServiceExt as _;
 
-use super::*;
+use crate::{
+    Panel, Peer, Settings, Upstreams,
+    router::{self, SECURITY_HEADERS, SIGN_IN, STYLE_PATH},
+    visit::Door,
+};
 
-async fn get_page(path: &str, host: &str) -> (StatusCode, HeaderMap, String) {
+pub(crate) const HERE: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 40_000);
+
+pub(crate) fn panel() -> Arc<Panel> {
     let mut settings: Settings = postern_mesh::settings::from_env().expect("defaults");
     settings.public_ports = Some("pop3=1110,pop3s=1995,submission=2587,smtps=2465".parse().expect("ports"));
     settings.grant_seconds = 1800;
-    let request = Request::get(path).header("host", host).body(Body::empty()).expect("a request");
-    let response = router(settings, true).oneshot(request).await.expect("infallible");
+    // A port where nothing listens.
+    let nowhere = || MeshChannel::connect_unsigned("http://127.0.0.1:9").expect("a way");
+    let upstreams = Upstreams { account: nowhere(), auth: nowhere(), delivery: nowhere() };
+    Arc::new(Panel { settings, upstreams, mesh: MeshSettings::with_key(MeshKey::random()), tls: true })
+}
+
+async fn send(
+    door: Door,
+    from: SocketAddr,
+    request: http::request::Builder,
+    body: &'static str,
+) -> (StatusCode, HeaderMap, String) {
+    let mut request = request.body(Body::from(body)).expect("a request");
+    request.extensions_mut().insert(ConnectInfo(Peer(from)));
+    let response = router::router(&panel(), door).oneshot(request).await.expect("infallible");
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.expect("a body");
     (parts.status, parts.headers, String::from_utf8(body.to_vec()).expect("UTF-8"))
 }
 
+async fn get_page(path: &str, host: &str) -> (StatusCode, HeaderMap, String) {
+    send(Door { secure: false }, HERE, Request::get(path).header("host", host), "").await
+}
+
 #[tokio::test]
-async fn the_page_tells_the_settings_of_this_host() {
+async fn the_front_tells_the_settings_of_this_host() {
     let (status, headers, page) = get_page("/controlpanel", "mail.homepage.test:8080").await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(headers["content-type"], "text/html; charset=utf-8");
-    assert_eq!(headers["vary"], "Host");
-    for told in [
-        "Mail for homepage.test",
-        "mail.homepage.test",
-        "you@",
-        "1110",
-        "1995",
-        "2587",
-        "2465",
-        "30 minutes",
-        "postern",
-    ] {
+    assert_eq!(headers["vary"], "Host, Accept-Language, Cookie");
+    for told in
+        ["Mail for homepage.test", "mail.homepage.test", "you@", "1110", "1995", "2587", "2465", "30 minutes"]
+    {
         assert!(page.contains(told), "{told}");
     }
     assert!(page.contains("Check your mail before you send"));
@@ -53,7 +72,7 @@ async fn a_hostile_host_gets_nowhere() {
 
 #[tokio::test]
 async fn every_answer_has_the_security_headers_and_no_script() {
-    for path in ["/controlpanel", page::STYLE_PATH, "/", "/nowhere"] {
+    for path in ["/controlpanel", STYLE_PATH, "/", "/nowhere", "/controlpanel/a.test/forwards", SIGN_IN] {
         let (_, headers, body) = get_page(path, "homepage.test").await;
         for (name, value) in SECURITY_HEADERS {
             assert_eq!(headers[&name], value, "{path} {name}");
@@ -63,6 +82,9 @@ async fn every_answer_has_the_security_headers_and_no_script() {
             "{path}"
         );
     }
+    let (_, headers, _) =
+        send(Door { secure: true }, HERE, Request::get("/controlpanel").header("host", "a.test"), "").await;
+    assert_eq!(headers["strict-transport-security"], "max-age=86400");
 }
 
 #[tokio::test]
@@ -73,10 +95,94 @@ async fn the_short_names_lead_to_the_panel() {
         assert_eq!(headers["location"], "/controlpanel", "{path}");
     }
     assert_eq!(get_page("/nowhere", "homepage.test").await.0, StatusCode::NOT_FOUND);
-    let (status, headers, style) = get_page(page::STYLE_PATH, "homepage.test").await;
+    let (status, headers, style) = get_page(STYLE_PATH, "homepage.test").await;
     assert_eq!(
         (status, &headers["content-type"]),
         (StatusCode::OK, &HeaderValue::from_static("text/css; charset=utf-8"))
     );
     assert!(style.contains("prefers-color-scheme: dark"));
+}
+
+#[tokio::test]
+async fn without_a_session_every_page_leads_to_the_front_and_back() {
+    let (status, headers, _) = get_page("/controlpanel/a.test/forwards?page=x", "a.test").await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+    assert_eq!(
+        headers["location"],
+        "/controlpanel/sign-in?to=%2Fcontrolpanel%2Fa.test%2Fforwards%3Fpage%3Dx"
+    );
+    let (_, _, page) = get_page(headers["location"].to_str().expect("ASCII"), "a.test").await;
+    assert!(page.contains("name=\"carried-to\" value=\"/controlpanel/a.test/forwards?page=x\""));
+}
+
+#[tokio::test]
+async fn a_form_without_a_session_is_kept_and_nothing_is_done() {
+    let request = Request::post("/controlpanel/a.test/forwards/new").header("host", "a.test");
+    let (status, _, page) = send(
+        Door { secure: false },
+        HERE,
+        request,
+        "local=info&targets=x%40y.test&password=hush&form-token=old",
+    )
+    .await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    assert!(page.contains("name=\"carried.local\" value=\"info\"") && page.contains("x@y.test"));
+    assert!(!page.contains("hush") && !page.contains("old\""));
+}
+
+#[tokio::test]
+async fn a_password_comes_over_tls_or_from_this_machine() {
+    let elsewhere = SocketAddr::from(([203, 0, 113, 9], 40_000));
+    let plain = Door { secure: false };
+    let (status, headers, _) =
+        send(plain, elsewhere, Request::get("/controlpanel").header("host", "a.test:8080"), "").await;
+    assert_eq!(
+        (status, &headers["location"]),
+        (StatusCode::TEMPORARY_REDIRECT, &HeaderValue::from_static("https://a.test:8443/controlpanel"))
+    );
+    let post = || Request::post(SIGN_IN).header("host", "a.test:8080");
+    let (status, _, page) = send(plain, elsewhere, post(), "login=a&password=b").await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert!(page.contains("https"));
+    // Let in, and then auth is away: the person learns that the password is not wrong.
+    for (door, from) in [(plain, HERE), (Door { secure: true }, elsewhere)] {
+        let (status, _, page) = send(door, from, post(), "login=a&password=b").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(page.contains("Nothing is wrong with your password") && !page.contains("value=\"b\""));
+    }
+}
+
+#[tokio::test]
+async fn forms_of_other_pages_are_refused_before_anything_else() {
+    for foreign in [("origin", "http://evil.test"), ("sec-fetch-site", "cross-site")] {
+        let request = Request::post(SIGN_IN).header("host", "a.test").header(foreign.0, foreign.1);
+        let (status, _, page) = send(Door { secure: false }, HERE, request, "login=a&password=b").await;
+        assert_eq!(status, StatusCode::FORBIDDEN);
+        assert!(page.contains("was not sent by a page of this panel"), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn the_language_and_zone_are_kept_by_the_browser() {
+    let request = Request::post("/controlpanel/preferences").header("host", "a.test");
+    let (status, headers, _) = send(
+        Door { secure: false },
+        HERE,
+        request,
+        "language=de&zone=Europe%2FBerlin&back=https%3A%2F%2Fevil.test",
+    )
+    .await;
+    assert_eq!(
+        (status, &headers["location"]),
+        (StatusCode::SEE_OTHER, &HeaderValue::from_static("/controlpanel"))
+    );
+    let cookies: Vec<_> = headers.get_all("set-cookie").iter().map(|c| c.to_str().expect("ASCII")).collect();
+    assert!(
+        cookies[0].starts_with("postern-language=de;")
+            && cookies[1].starts_with("postern-zone=Europe%2FBerlin;")
+    );
+    let request =
+        Request::get("/controlpanel").header("host", "a.test").header("cookie", "postern-language=de");
+    let (_, _, page) = send(Door { secure: false }, HERE, request, "").await;
+    assert!(page.contains("<html lang=\"de\">") && page.contains("Erst Mail abrufen, dann senden"));
 }

@@ -1,7 +1,8 @@
-//! Tells a sender that a message could not be delivered: one report for all recipients that failed together.
+//! Tells a sender what became of a message: one report for all recipients whose fate is known together (RFC 3461, RFC 3464).
 //!
-//! Stands behind `queue` (a remote host refused, or five days are over) and behind `grpc/submission` (somebody failed in
-//! routing). A bounce is routed and accepted like any message, with the null sender, so that it never causes another one.
+//! Stands behind `queue` (a remote host refused or took it, it waits for long, five days are over) and behind
+//! `grpc/submission` (somebody failed in routing, or got it and the sender asked to hear of that). A report is routed and
+//! accepted like any message, with the null sender, so that it never causes another one.
 
 mod report;
 
@@ -10,82 +11,142 @@ use jiff::Timestamp;
 use postern_mail::{EmailAddress, MessageId, ReversePath};
 use postern_mesh::directory::Directory;
 use postern_proto::delivery::v1::Submitter;
+use postern_smtp::dsn::{MessageDsn, RecipientDsn};
 use tonic::Status;
 
 use crate::{
     accept::{AcceptUnit, MessageFlags, NewMessage, NewQueueRow, QueueClass, StoredContent, hop_field},
-    outbound::Refused,
+    outbound::{Refused, Taken},
     route::{self, FailedRecipient, Plan},
+    trace,
 };
 
-/// Octets of the original's header that a bounce gives back (B-03).
-pub const RETURNED_HEADER_MAX_BYTES: usize = 50_000;
+/// Octets of the original that a report gives back (B-03).
+pub const RETURNED_MAX_BYTES: usize = 50_000;
 
-/// One recipient that will never get it.
+/// What became of a message for a recipient (RFC 3464 section 2.3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It was given up.
+    Failed,
+    /// It is still tried, until then.
+    Delayed {
+        /// When it is given up.
+        until: Timestamp,
+    },
+    /// It is in a box, or given to a list.
+    Delivered,
+    /// A host that sends no reports of its own has it now.
+    Relayed,
+    /// The address led on to others, and nothing more is known here.
+    Expanded,
+}
+
+/// The fate of one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct Fate {
     /// Whom it was for.
     pub recipient: EmailAddress,
-    /// Enhanced code of class 5 (RFC 3463).
+    /// ORCPT as it was given.
+    pub original_recipient: Option<String>,
+    /// What became of it.
+    pub action: Action,
+    /// Enhanced code (RFC 3463).
     pub code: (u8, u16, u16),
-    /// Why, for people; one line.
+    /// How, for people; one line.
     pub text: String,
-    /// The host that refused it.
+    /// The host that said so.
     pub remote_host: Option<String>,
     /// What it replied, as it came.
     pub remote_reply: Option<String>,
 }
 
-impl Failure {
-    /// A recipient that failed in routing.
-    #[must_use]
-    pub fn of_routing(failed: &FailedRecipient) -> Self {
-        let reply = failed.reason.smtp_reply();
-        let (_, subject, detail) = reply.enhanced.unwrap_or((5, 0, 0));
-        let recipient = failed.recipient.clone();
+impl Fate {
+    /// Without a host.
+    pub(crate) fn here(
+        recipient: EmailAddress,
+        dsn: &RecipientDsn,
+        action: Action,
+        code: (u8, u16, u16),
+        text: impl Into<String>,
+    ) -> Self {
         Self {
             recipient,
-            code: (5, subject, detail),
-            text: reply.text.into_owned(),
+            original_recipient: dsn.original_recipient.clone(),
+            action,
+            code,
+            text: text.into(),
             remote_host: None,
             remote_reply: None,
         }
     }
 
+    /// A recipient that failed in routing.
+    #[must_use]
+    pub fn of_routing(failed: &FailedRecipient, dsn: &RecipientDsn) -> Self {
+        let reply = failed.reason.smtp_reply();
+        let (_, subject, detail) = reply.enhanced.unwrap_or((5, 0, 0));
+        Self::here(failed.recipient.clone(), dsn, Action::Failed, (5, subject, detail), reply.text)
+    }
+
     /// A recipient that a host or the DNS refused.
     #[must_use]
-    pub fn of_refusal(recipient: EmailAddress, refused: Refused) -> Self {
+    pub fn of_refusal(recipient: EmailAddress, dsn: &RecipientDsn, refused: Refused) -> Self {
         let Refused { code, host, reply, text } = refused;
-        Self { recipient, code, text, remote_host: host, remote_reply: reply }
+        let fate = Self::here(recipient, dsn, Action::Failed, code, text);
+        Self { remote_host: host, remote_reply: reply, ..fate }
     }
 
     /// A recipient that was tried for too long (RFC 5321 section 4.5.4.1).
     #[must_use]
-    pub fn of_expiry(recipient: EmailAddress, last_outcome: &str) -> Self {
+    pub fn of_expiry(recipient: EmailAddress, dsn: &RecipientDsn, last_outcome: &str) -> Self {
         let met = if last_outcome.is_empty() { "it was never reached" } else { last_outcome };
         let text = format!("it could not be delivered in time; the last attempt ended so: {met}");
-        Self { recipient, code: (5, 4, 7), text, remote_host: None, remote_reply: None }
+        Self::here(recipient, dsn, Action::Failed, (5, 4, 7), text)
+    }
+
+    /// A recipient that waits for long and is tried on until `until`.
+    #[must_use]
+    pub fn of_delay(
+        recipient: EmailAddress,
+        dsn: &RecipientDsn,
+        last_outcome: &str,
+        until: Timestamp,
+    ) -> Self {
+        Self::here(recipient, dsn, Action::Delayed { until }, (4, 4, 7), last_outcome)
+    }
+
+    /// A recipient whose host took it and will not tell more.
+    #[must_use]
+    pub fn of_relay(recipient: EmailAddress, dsn: &RecipientDsn, taken: Taken) -> Self {
+        let Taken { host, reply, text, .. } = taken;
+        let fate = Self::here(recipient, dsn, Action::Relayed, (2, 0, 0), text);
+        Self { remote_host: Some(host), remote_reply: Some(reply), ..fate }
     }
 }
 
-/// What a bounce reports about.
+/// What a report is about.
 #[derive(Clone, Debug)]
-pub struct Undelivered<'a> {
-    /// Id of the bounce itself; the same id again is stored once.
-    pub bounce_id: MessageId,
-    /// The message that failed.
+pub struct Notice<'a> {
+    /// Id of the report itself; the same id again is stored once.
+    pub report_id: MessageId,
+    /// The message.
     pub message_id: MessageId,
     /// Who sent it.
     pub sender: &'a EmailAddress,
     /// When we took it.
     pub arrival: Timestamp,
-    /// Its beginning: our prefix and as much of its content as is at hand. Only the header is given back.
+    /// ENVID as it was given.
+    pub envelope_id: Option<&'a str>,
+    /// Its beginning: our prefix and as much of its content as is at hand.
     pub beginning: &'a [u8],
-    /// Who does not get it; one at least.
-    pub failures: &'a [Failure],
+    /// The beginning is all of it, and a report of a failure is to give it back so (RET=FULL); else only the header.
+    pub give_back_all: bool,
+    /// One at least.
+    pub fates: &'a [Fate],
 }
 
-/// Makes the bounce ready to be accepted: built, and routed to the sender of the original.
+/// Makes the report ready to be accepted: built, and routed to the sender of the original.
 ///
 /// `None`: the sender cannot be reached for good either, so there is nobody to tell (never a bounce for a bounce).
 ///
@@ -94,26 +155,34 @@ pub struct Undelivered<'a> {
 pub async fn compose(
     directory: &Directory,
     mail_host: &str,
-    undelivered: &Undelivered<'_>,
+    notice: &Notice<'_>,
 ) -> Result<Option<AcceptUnit>, Status> {
     // It is our own mail: it may leave.
     let ourselves = Submitter::default();
-    let plan =
-        route::plan(directory, std::slice::from_ref(undelivered.sender), Some(&ourselves), &[]).await?;
-    Ok(unit(plan, mail_host, undelivered, Timestamp::now()))
+    let to = std::slice::from_ref(notice.sender);
+    let plan = route::plan(directory, to, Some(&ourselves), &[]).await?;
+    let Some(mut unit) = unit(plan, mail_host, notice, Timestamp::now()) else { return Ok(None) };
+    let routed = trace::Routed {
+        recipients: to,
+        entries: &unit.entries,
+        queue: &unit.queue,
+        ..trace::Routed::default()
+    };
+    unit.story = trace::begin(directory, routed).await;
+    Ok(Some(unit))
 }
 
-fn unit(plan: Plan, mail_host: &str, undelivered: &Undelivered<'_>, now: Timestamp) -> Option<AcceptUnit> {
+fn unit(plan: Plan, mail_host: &str, notice: &Notice<'_>, now: Timestamp) -> Option<AcceptUnit> {
     if plan.entries.is_empty() && plan.queue.is_empty() {
         return None;
     }
-    let content = report::build(mail_host, undelivered, now);
+    let content = report::build(mail_host, notice, now);
     let queue_row = |remote| NewQueueRow::leaving(remote, QueueClass::Bounce);
     let message = NewMessage {
-        id: undelivered.bounce_id,
+        id: notice.report_id,
         // RFC 3464 section 2: nothing may come back for a report.
         sender: ReversePath::Null,
-        prefix: Bytes::from(hop_field(mail_host, undelivered.bounce_id, now)),
+        prefix: Bytes::from(hop_field(mail_host, notice.report_id, now)),
         content_bytes: content.octets.len() as u64,
         checksum: crc32c::crc32c(&content.octets),
         content: StoredContent::Inline(Bytes::from(content.octets)),
@@ -126,11 +195,13 @@ fn unit(plan: Plan, mail_host: &str, undelivered: &Undelivered<'_>, now: Timesta
         customer: None,
         login: None,
         peer_ip: None,
+        dsn: MessageDsn::default(),
     };
     Some(AcceptUnit {
         message,
         entries: plan.entries,
         queue: plan.queue.into_iter().map(queue_row).collect(),
         finished_queue_ids: Vec::new(),
+        story: trace::Story::default(),
     })
 }

@@ -5,10 +5,12 @@
 
 pub mod accept;
 mod answer;
+pub mod authenticity;
 mod autoreply;
 pub mod bounce;
 mod census;
 pub mod content;
+pub mod departure;
 mod errands;
 mod grpc;
 mod lists;
@@ -21,6 +23,7 @@ pub mod route;
 pub mod settings;
 pub mod store;
 pub mod sweep;
+pub mod trace;
 pub mod transfer;
 pub mod usage;
 pub mod vault;
@@ -31,16 +34,14 @@ use postern_mesh::{
     StartError, client::MeshChannel, directory::Directory, health::Readiness, shutdown::Shutdown,
 };
 use postern_proto::{
-    account::v1::{
-        autoresponder_service_client::AutoresponderServiceClient,
-        mailing_list_service_client::MailingListServiceClient,
-    },
+    account::v1::autoresponder_service_client::AutoresponderServiceClient,
     delivery::v1::{
         box_service_server::BoxServiceServer, lock_service_server::LockServiceServer,
         maildrop_service_server::MaildropServiceServer, queue_service_server::QueueServiceServer,
-        submission_service_server::SubmissionServiceServer,
+        submission_service_server::SubmissionServiceServer, trace_service_server::TraceServiceServer,
     },
 };
+use tokio::sync::mpsc;
 use tonic::service::Routes;
 use uuid::Uuid;
 
@@ -48,13 +49,16 @@ pub use settings::Settings;
 
 use accept::Acceptor;
 use answer::Answers;
+use authenticity::Checks;
 use autoreply::Autoreply;
 use content::{Blobs, Budget, IngestLimits};
+use departure::Departures;
 use errands::Errands;
-use lists::{ListDirectory, Lists};
+use lists::{CopyFate, CopyFates, ListDirectory, Lists, Probes};
 use lock::Locks;
 use maildrop::Maildrops;
-use queue::{ContentSource, QueueParts, QueueStore, StoredContents};
+use outbound::OutboundSettings;
+use queue::{ContentSource, Queue, QueueParts, QueueStore, StoredContents};
 use store::Store;
 use transfer::Importer;
 use vault::{Vault, destroy::Destroyer};
@@ -85,92 +89,185 @@ pub async fn open_with_readiness(
 ) -> Result<(Routes, Readiness), StartError> {
     settings.check()?;
     let outbound = settings.queue.outbound(settings.smarthost.as_deref(), &settings.mail_host)?;
-    let blobs = Blobs::open(&settings.blob_url)?;
-    let store = Store::open(&settings.database_url()?, settings.database_connections).await?;
-    let locks = Locks::open(&settings.redis_url()?).await?;
+    let checks = Checks::new(&settings.authenticity, &settings.queue.resolver, &settings.mail_host)?;
+    let stores = Stores::open(settings).await?;
     let directory = Directory::new(account.clone(), shutdown);
-    let rights = grpc::rights::Rights::new(directory.clone(), account.clone());
-    // Who holds the leases of the rows that are accepted here.
-    let replica = Uuid::new_v4();
-    let acceptor = Acceptor::start(&store, replica);
-    let rows = QueueStore::new(store.pool().clone(), replica, settings.queue.lifetime());
-    let budget = Budget::new(settings.content_memory_bytes);
-    let contents: Arc<dyn ContentSource> = Arc::new(StoredContents::new(blobs.clone()));
-    let lists = ListDirectory { account: MailingListServiceClient::new(account.clone()) };
-    let answers = Answers {
-        store: rows.clone(),
-        directory: directory.clone(),
-        mail_host: settings.mail_host.as_str().into(),
-    };
-    let errands = Errands {
-        autoreply: Autoreply {
-            account: AutoresponderServiceClient::new(account.clone()),
-            answers: answers.clone(),
-        },
-        lists: Lists {
-            directory: lists.clone(),
-            answers,
-            contents: Arc::clone(&contents),
-            blobs: blobs.clone(),
-            budget: budget.clone(),
-            inline_max_bytes: settings.inline_max_bytes,
-            shutdown: shutdown.clone(),
-        },
-        contents: Arc::clone(&contents),
-    };
-    let parts = QueueParts {
-        store: rows,
-        acceptor: acceptor.clone(),
-        directory: directory.clone(),
-        contents,
-        errands: Arc::new(errands),
-    };
-    let queue = Arc::new(queue::start(parts, &settings.queue, outbound, shutdown)?);
-    shutdown.spawn(census::run(store.clone(), shutdown.clone()));
-    if settings.sweep_seconds > 0 {
-        let every = Duration::from_secs(settings.sweep_seconds);
-        shutdown.spawn(sweep::run(store.clone(), blobs.clone(), every, shutdown.clone()));
-    }
-    let limits = IngestLimits {
-        inline_max_bytes: settings.inline_max_bytes,
-        message_max_bytes: Some(settings.message_max_bytes).filter(|max| *max > 0),
-    };
-    let submission = grpc::submission::SubmissionDoor {
-        acceptor,
-        directory: directory.clone(),
-        blobs: blobs.clone(),
-        lists,
-        budget: budget.clone(),
-        limits,
-        queue: queue.handle.clone(),
-        mail_host: settings.mail_host.as_str().into(),
-    };
-    let maildrops = Maildrops::new(store.clone(), locks.clone(), blobs.clone(), directory.clone());
-    let vault = Vault::new(store.clone(), blobs.clone(), maildrops.clone(), settings.vault_days);
-    shutdown.spawn(usage::run(store.clone(), account.clone(), shutdown.clone()));
-    if settings.sweep_seconds > 0 {
-        let every = Duration::from_secs(settings.sweep_seconds);
-        let destroyer = Destroyer::new(vault.clone(), directory.clone(), account);
-        shutdown.spawn(vault::destroy::run(destroyer, every, shutdown.clone()));
-    }
+    let lists = ListDirectory::new(account.clone());
+    let (fates, fates_waiting) = CopyFates::new();
+    let house = House { settings, stores, directory, account, lists, checks, fates, shutdown };
+    let (acceptor, queue) = house.start_queue(outbound)?;
+    house.start_probes(fates_waiting, &acceptor, &queue);
+    let ready = readiness(&house.stores.store, &house.stores.locks);
+    let rights = grpc::rights::Rights::new(house.directory.clone(), house.account.clone());
+    let submission = house.submission(acceptor, &queue);
+    let (maildrops, vault) = house.boxes();
+    house.start_chores(&vault);
     let boxes = grpc::r#box::BoxDoor {
-        store: store.clone(),
+        store: house.stores.store.clone(),
         maildrops: maildrops.clone(),
         vault,
-        importer: Importer::new(store.clone(), blobs, budget, limits),
-        directory,
+        importer: house.importer(),
+        directory: house.directory.clone(),
         rights: rights.clone(),
     };
-    let ready = readiness(&store, &locks);
+    let traces = trace::Traces::new(house.stores.store.clone());
+    let queue_door = grpc::queue::QueueDoor::new(Arc::new(queue), rights.clone());
     let routes = Routes::new(SubmissionServiceServer::new(submission))
         .add_service(
             MaildropServiceServer::new(grpc::maildrop::MaildropDoor::new(maildrops))
                 .max_decoding_message_size(CLOSE_MAX_BYTES),
         )
         .add_service(BoxServiceServer::new(boxes))
-        .add_service(LockServiceServer::new(grpc::lock::LockDoor::new(locks, rights)))
-        .add_service(QueueServiceServer::new(grpc::queue::QueueDoor::new(queue)));
+        .add_service(LockServiceServer::new(grpc::lock::LockDoor::new(house.stores.locks, rights)))
+        .add_service(QueueServiceServer::new(queue_door))
+        .add_service(TraceServiceServer::new(grpc::trace::TraceDoor::new(traces)));
     Ok((routes, ready))
+}
+
+/// Where this service keeps what it has.
+struct Stores {
+    store: Store,
+    locks: Locks,
+    blobs: Blobs,
+    budget: Budget,
+}
+
+impl Stores {
+    async fn open(settings: &Settings) -> Result<Self, StartError> {
+        let blobs = Blobs::open(&settings.blob_url)?;
+        let store = Store::open(&settings.database_url()?, settings.database_connections).await?;
+        let locks = Locks::open(&settings.redis_url()?).await?;
+        Ok(Self { store, locks, blobs, budget: Budget::new(settings.content_memory_bytes) })
+    }
+}
+
+/// What the parts are made of.
+struct House<'a> {
+    settings: &'a Settings,
+    stores: Stores,
+    directory: Directory,
+    account: MeshChannel,
+    lists: ListDirectory,
+    checks: Checks,
+    fates: CopyFates,
+    shutdown: &'a Shutdown,
+}
+
+impl House<'_> {
+    /// The accept path, and the workers for what it leaves to be done.
+    fn start_queue(&self, outbound: OutboundSettings) -> Result<(Acceptor, Queue), StartError> {
+        let (settings, stores) = (self.settings, &self.stores);
+        // Who holds the leases of the rows that are accepted here.
+        let replica = Uuid::new_v4();
+        let acceptor = Acceptor::start(&stores.store, replica);
+        let rows = QueueStore::new(stores.store.pool().clone(), replica, settings.queue.lifetime())
+            .telling_delays(settings.queue.delay_notice());
+        let contents = self.contents();
+        let departures = Departures::new(&self.account, self.directory.clone(), &settings.unsubscribe_url);
+        let answers = Answers {
+            store: rows.clone(),
+            directory: self.directory.clone(),
+            mail_host: settings.mail_host.as_str().into(),
+        };
+        let errands = Errands {
+            autoreply: Autoreply {
+                account: AutoresponderServiceClient::new(self.account.clone()),
+                answers: answers.clone(),
+            },
+            lists: Lists {
+                directory: self.lists.clone(),
+                answers,
+                contents: Arc::clone(&contents),
+                blobs: stores.blobs.clone(),
+                budget: stores.budget.clone(),
+                checks: self.checks.clone(),
+                departures: departures.clone(),
+                unsubscribe_url: settings.unsubscribe_url.as_str().into(),
+                inline_max_bytes: settings.inline_max_bytes,
+                shutdown: self.shutdown.clone(),
+            },
+            contents: Arc::clone(&contents),
+        };
+        let parts = QueueParts {
+            store: rows,
+            acceptor: acceptor.clone(),
+            directory: self.directory.clone(),
+            contents,
+            errands: Arc::new(errands),
+            departures,
+            fates: self.fates.clone(),
+        };
+        let queue = queue::start(parts, &settings.queue, outbound, self.shutdown)?;
+        Ok((acceptor, queue))
+    }
+
+    fn contents(&self) -> Arc<dyn ContentSource> {
+        Arc::new(StoredContents::new(self.stores.blobs.clone()))
+    }
+
+    /// What became of copies of lists is told to account, and who must be probed is.
+    fn start_probes(&self, waiting: mpsc::Receiver<(i64, CopyFate)>, acceptor: &Acceptor, queue: &Queue) {
+        let probes = Probes {
+            lists: self.lists.clone(),
+            directory: self.directory.clone(),
+            acceptor: acceptor.clone(),
+            queue: queue.handle.clone(),
+            mail_host: self.settings.mail_host.as_str().into(),
+        };
+        let (lists, shutdown) = (self.lists.clone(), self.shutdown);
+        shutdown.spawn(lists::tell_fates(waiting, lists, probes, shutdown.clone()));
+    }
+
+    fn limits(&self) -> IngestLimits {
+        IngestLimits {
+            inline_max_bytes: self.settings.inline_max_bytes,
+            message_max_bytes: Some(self.settings.message_max_bytes).filter(|max| *max > 0),
+        }
+    }
+
+    fn submission(&self, acceptor: Acceptor, queue: &Queue) -> grpc::submission::SubmissionDoor {
+        grpc::submission::SubmissionDoor {
+            acceptor,
+            directory: self.directory.clone(),
+            blobs: self.stores.blobs.clone(),
+            lists: self.lists.clone(),
+            budget: self.stores.budget.clone(),
+            limits: self.limits(),
+            queue: queue.handle.clone(),
+            mail_host: self.settings.mail_host.as_str().into(),
+            checks: self.checks.clone(),
+            fates: self.fates.clone(),
+            contents: self.contents(),
+        }
+    }
+
+    fn boxes(&self) -> (Maildrops, Vault) {
+        let Stores { store, locks, blobs, .. } = &self.stores;
+        let maildrops = Maildrops::new(store.clone(), locks.clone(), blobs.clone(), self.directory.clone());
+        let vault = Vault::new(store.clone(), blobs.clone(), maildrops.clone(), self.settings.vault_days);
+        (maildrops, vault)
+    }
+
+    fn importer(&self) -> Importer {
+        let Stores { store, blobs, budget, .. } = &self.stores;
+        Importer::new(store.clone(), blobs.clone(), budget.clone(), self.limits())
+    }
+
+    /// What is done beside the calls: telling what boxes hold, noting stories, taking away what nobody needs.
+    fn start_chores(&self, vault: &Vault) {
+        let (store, shutdown) = (&self.stores.store, self.shutdown);
+        shutdown.spawn(usage::run(store.clone(), self.account.clone(), shutdown.clone()));
+        shutdown.spawn(trace::run_notes(store.clone(), shutdown.clone()));
+        shutdown.spawn(census::run(store.clone(), shutdown.clone()));
+        if self.settings.sweep_seconds == 0 {
+            return;
+        }
+        let every = Duration::from_secs(self.settings.sweep_seconds);
+        shutdown.spawn(sweep::run(store.clone(), self.stores.blobs.clone(), every, shutdown.clone()));
+        shutdown.spawn(trace::run_sweep(store.clone(), self.settings.trace_days, shutdown.clone()));
+        let destroyer = Destroyer::new(vault.clone(), self.directory.clone(), self.account.clone());
+        shutdown.spawn(vault::destroy::run(destroyer, every, shutdown.clone()));
+    }
 }
 
 /// Redis is not among the checks: without it mail is still accepted, delivered and sent.

@@ -6,7 +6,7 @@ use clap::Args;
 use postern_mail::limits;
 use postern_mesh::{StartError, secret};
 
-use crate::queue::QueueSettings;
+use crate::{authenticity::AuthenticitySettings, queue::QueueSettings};
 
 /// What the delivery service must know.
 #[derive(Args, Clone, Debug)]
@@ -87,6 +87,16 @@ pub struct Settings {
     )]
     pub vault_days: u16,
 
+    /// Days for which the story of a message is kept: envelope and fate, never its content
+    #[arg(
+        long,
+        env = "POSTERN_TRACE_DAYS",
+        value_name = "DAYS",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u16).range(1..=3650)
+    )]
+    pub trace_days: u16,
+
     /// Send all outside mail to this host instead of the recipients' MX hosts, host:port
     #[arg(long, env = "POSTERN_SMARTHOST", value_name = "HOST:PORT")]
     pub smarthost: Option<String>,
@@ -94,6 +104,19 @@ pub struct Settings {
     /// Name of this mail host, for EHLO, Received and bounces
     #[arg(long, env = "POSTERN_MAIL_HOST", value_name = "NAME", default_value = "mail.postern.test")]
     pub mail_host: String,
+
+    /// Where a List-Unsubscribe link leads, the token is put behind it; `{domain}` stands for the list's domain
+    #[arg(
+        long,
+        env = "POSTERN_UNSUBSCRIBE_URL",
+        value_name = "URL",
+        default_value = "https://mail.{domain}/unsubscribe/"
+    )]
+    pub unsubscribe_url: String,
+
+    /// How mail from strangers is looked at
+    #[command(flatten)]
+    pub authenticity: AuthenticitySettings,
 
     /// How mail leaves
     #[command(flatten)]
@@ -136,6 +159,15 @@ impl Settings {
             let why = format!("at least {}", 16 * INLINE_CEILING_BYTES);
             return Err(StartError::setting("POSTERN_LIMIT_CONTENT_MEMORY_BYTES", why));
         }
+        let url = &self.unsubscribe_url;
+        if !(url.starts_with("https://") || url.starts_with("http://")) || !url.bytes().all(is_url_octet) {
+            return Err(StartError::setting("POSTERN_UNSUBSCRIBE_URL", "not of the form https://host/path/"));
+        }
         Ok(())
     }
+}
+
+/// Of a URL in a header field, `{domain}` included.
+fn is_url_octet(octet: u8) -> bool {
+    octet.is_ascii_graphic() && !b"<>,;\"\\".contains(&octet)
 }

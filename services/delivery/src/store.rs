@@ -16,7 +16,10 @@ use sqlx::{
 };
 use tokio::sync::Semaphore;
 
-use crate::usage::ChangedBoxes;
+use crate::{
+    trace::{BoxNotes, Traffic},
+    usage::ChangedBoxes,
+};
 
 /// Waiting for a free connection, seconds. A caller that waits longer is better told to try again.
 const ACQUIRE_SECONDS: u64 = 3;
@@ -33,6 +36,8 @@ pub struct Store {
     options: PgConnectOptions,
     lanes: Arc<Lanes>,
     changed: ChangedBoxes,
+    notes: BoxNotes,
+    traffic: Traffic,
 }
 
 /// Connections of the read path. A pool of sqlx asks the server a second time whenever a connection comes back; here a
@@ -92,6 +97,8 @@ impl Store {
             options,
             lanes: Arc::new(Lanes { idle: Mutex::default(), places }),
             changed: ChangedBoxes::default(),
+            notes: BoxNotes::default(),
+            traffic: Traffic::default(),
         })
     }
 
@@ -104,6 +111,16 @@ impl Store {
     /// Boxes that this process changed; whoever commits a change notes it here.
     pub(crate) fn changed(&self) -> &ChangedBoxes {
         &self.changed
+    }
+
+    /// What was read and deleted, for the stories of messages.
+    pub(crate) fn notes(&self) -> &BoxNotes {
+        &self.notes
+    }
+
+    /// How much mail this process accepts.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// A connection of one's own, outside the pool.

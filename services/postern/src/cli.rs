@@ -28,6 +28,7 @@ mod password;
 mod queue;
 mod table;
 mod token;
+mod trace;
 
 use clap::Subcommand;
 
@@ -75,6 +76,7 @@ pub enum Noun {
     /// What still has to leave
     #[command(subcommand)]
     Queue(queue::QueueCommand),
+    Trace(trace::TraceArgs),
     /// Why something happens, and what to do
     #[command(subcommand)]
     Explain(explain::ExplainCommand),
@@ -122,6 +124,7 @@ impl Noun {
             Self::Lock(command) => command.run(operator).await,
             Self::Grant(command) => command.run(operator).await,
             Self::Queue(command) => command.run(operator).await,
+            Self::Trace(args) => args.run(operator).await,
             Self::Explain(command) => command.run(operator).await,
             Self::Token(command) => command.run(operator).await,
             Self::AppPassword(command) => command.run(operator).await,

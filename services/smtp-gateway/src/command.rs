@@ -10,7 +10,7 @@ use postern_mail::{
     limits::{SASL_LINE_MAX_BYTES, SMTP_LINE_MAX_BYTES},
 };
 use postern_smtp::{
-    command::{self, Command, Offers, RcptPath, Refused},
+    command::{self, Command, Offers, RcptCommand, Refused},
     line::{Line, LineReader},
 };
 
@@ -79,7 +79,7 @@ impl CommandReader {
         };
         let rcpt = line.get(..5).is_some_and(|verb| verb.eq_ignore_ascii_case(b"RCPT "));
         Some(match command::parse(&line, offers) {
-            Ok(Command::Rcpt(path)) => Read::Recipient(Ok(path)),
+            Ok(Command::Rcpt(command)) => Read::Recipient(Ok(command)),
             Err(refused) if rcpt => Read::Recipient(Err(refused)),
             Err(refused) => Read::Other(Event::Refused(refused)),
             Ok(Command::Mail(mail)) => {
@@ -91,7 +91,7 @@ impl CommandReader {
     }
 }
 
-type Recipient = Result<RcptPath, Refused>;
+type Recipient = Result<RcptCommand, Refused>;
 
 enum Read {
     Recipient(Recipient),

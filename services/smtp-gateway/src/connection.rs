@@ -3,6 +3,7 @@
 //! First and last step of the walk: reads octets for [`crate::command`], writes what [`crate::session`] replies, asks
 //! [`crate::upstream`] in its name.
 
+mod chunks;
 mod content;
 
 use std::{future, io, time::Duration};
@@ -18,6 +19,8 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use chunks::Chunks;
 
 use crate::{
     command::{CommandReader, Expect},
@@ -71,6 +74,8 @@ pub struct Connection {
     expect: Expect,
     input: BytesMut,
     output: BytesMut,
+    /// A message of which more chunks are to come.
+    chunks: Option<Chunks>,
     /// Heard from the first question on whose answer can give a right.
     revocations: Option<broadcast::Receiver<Revocation>>,
 }
@@ -100,6 +105,7 @@ impl Connection {
             expect: Expect::Command,
             input: BytesMut::new(),
             output: BytesMut::new(),
+            chunks: None,
             revocations: None,
         }
     }
@@ -119,6 +125,9 @@ impl Connection {
         loop {
             let quit = matches!(&event, Event::Command { command: postern_smtp::command::Command::Quit, .. });
             let Effects { replies, next } = self.session.step(event);
+            if !self.session.is_between_chunks() && !matches!(next, Next::Chunk(..)) {
+                self.chunks = None;
+            }
             let written = self.output.len();
             for reply in &replies {
                 if reply.code() >= 400 {
@@ -133,6 +142,8 @@ impl Connection {
                 Next::SaslLine => self.expecting(Expect::SaslLine).await?,
                 Next::Ask(question) => self.ask(question).await,
                 Next::Content(envelope) => self.content(*envelope).await?,
+                Next::Chunk(chunk, first) => self.chunk(chunk, first).await?,
+                Next::Discard(size_bytes) => self.discard(size_bytes).await?,
                 Next::StartTls => self.start_tls(written).await?,
                 Next::Close => return self.close(quit).await,
             };

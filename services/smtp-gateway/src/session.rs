@@ -64,8 +64,10 @@ enum Phase {
     Open(Transaction),
     /// After RCPT, account and auth are to answer.
     CheckingRecipients(Transaction, Vec<Asked>),
-    /// After DATA, content is read and stored.
+    /// After DATA or the last BDAT, content is read and stored.
     Content(Stamp),
+    /// After a BDAT that is not the last.
+    Chunks(Stamp),
     /// After STARTTLS.
     Handshake,
     /// Over.
@@ -118,6 +120,12 @@ impl Session {
         Offers { smtp_utf8: false, auth: self.profile.door.is_submission() }
     }
 
+    /// True between the chunks of one message.
+    #[must_use]
+    pub fn is_between_chunks(&self) -> bool {
+        matches!(self.phase, Phase::Chunks(_))
+    }
+
     /// True while a revocation could end this session.
     #[must_use]
     pub fn has_rights(&self) -> bool {
@@ -164,6 +172,7 @@ impl Session {
             Event::LoginAnswered(answer) => self.login_answered(answer),
             Event::SenderAnswered(answer) => self.sender_answered(answer),
             Event::RecipientsAnswered(answers) => self.recipients_answered(answers),
+            Event::ChunkAnswered(answer) => self.chunk_answered(answer),
             Event::ContentAnswered(answer) => self.content_answered(answer),
         }
     }
@@ -194,8 +203,9 @@ impl Session {
             }
             Command::StartTls => self.start_tls(),
             Command::Auth(mechanism, initial) => self.auth(mechanism, initial),
+            Command::Bdat(Some(chunk)) => self.bdat(chunk),
             // What follows is content, and nobody can say how much of it (RFC 3030 section 2).
-            Command::Bdat => self.close(Reason::NotImplemented),
+            Command::Bdat(None) => self.close(Reason::BadArguments),
             // They come as events of their own.
             Command::Mail(_) | Command::Rcpt(_) => self.refuse(Reason::BadSequence),
         }
@@ -213,8 +223,14 @@ impl Session {
     fn keywords(&self) -> Vec<Cow<'static, str>> {
         let size =
             self.profile.message_max_bytes.map_or(Cow::Borrowed("SIZE"), |max| format!("SIZE {max}").into());
-        let mut keywords: Vec<Cow<'static, str>> =
-            vec!["PIPELINING".into(), size, "8BITMIME".into(), "ENHANCEDSTATUSCODES".into()];
+        let mut keywords: Vec<Cow<'static, str>> = vec![
+            "PIPELINING".into(),
+            size,
+            "8BITMIME".into(),
+            "ENHANCEDSTATUSCODES".into(),
+            "CHUNKING".into(),
+            "DSN".into(),
+        ];
         if self.tls_is_offered() {
             keywords.push("STARTTLS".into());
         }

@@ -70,6 +70,9 @@ impl Account {
                 if let Err(error) = self.conclude(&domain, &evidence).await {
                     tracing::warn!(%domain, %error, "what DNS says of a domain cannot be written; trying again later");
                 }
+                if let Err(error) = self.tend_keys(&domain).await {
+                    tracing::warn!(%domain, %error, "the signing keys of a domain cannot be looked after; trying again later");
+                }
             })
             .await;
         due.len()
@@ -87,7 +90,10 @@ impl Account {
         // Who only claims a domain is not to make us search for primes.
         let dkim = match before.state() {
             DomainState::Claimed => None,
-            _ => Some(self.dkim_record(name).await?),
+            _ => {
+                self.tend_keys(name).await?;
+                Some(self.dkim_records(name).await?)
+            }
         };
         let (look, findings) = self.delegation.examine(name, &before, dkim.as_deref()).await;
         self.conclude(name, &look.evidence(&self.delegation.expected)).await?;

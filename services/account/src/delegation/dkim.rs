@@ -1,5 +1,9 @@
-//! The key that mail of a domain is to be signed with: made here when it is first needed, and never shown but for its public
-//! half, as a TXT record (RFC 6376 section 3.6.1).
+//! The keys that mail of a domain is signed with: made here, changed here, and shown by their public halves only, as TXT
+//! records (RFC 6376 section 3.6.1).
+//!
+//! A change takes its time, since the record may have to be set by the owner: when the key in use is old enough a new one is
+//! made and shown as wanted; once DNS shows it, mail is signed with it; the old one is shown for some days more, for mail that
+//! is still under way, and then forgotten.
 
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der},
@@ -7,20 +11,57 @@ use aws_lc_rs::{
     signature::KeyPair as _,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hickory_resolver::proto::rr::RecordType;
 use postern_mail::DomainName;
+use postern_mesh::identity::{Caller, Role};
+use tokio::time::Instant;
 
-use crate::{Account, error::AccountError, store::checks};
+use super::LOOK_TIMEOUT;
+use crate::{
+    Account,
+    error::{AccountError, Doing as _},
+    store::{
+        mail_keys::{self, NewKey, ShownKey, Stage},
+        versions,
+    },
+};
 
-/// Selector of the platform's keys.
-const SELECTOR: &str = "postern1";
+/// Selectors of the platform's keys are this and a number.
+const SELECTOR_WORD: &str = "postern";
 
-/// Where a domain's key stands.
-pub(crate) fn record_name(domain: &DomainName) -> String {
-    format!("{SELECTOR}._domainkey.{domain}")
+/// How keys change.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyChange {
+    /// A key in use that is so old gets a successor, days; `None`: never.
+    pub(crate) after_days: Option<f64>,
+    /// A key that ended is shown so long, days.
+    pub(crate) overlap_days: f64,
 }
 
-/// The record that shows a key.
-pub(crate) fn record_text(public_spki: &[u8]) -> String {
+/// A record that a domain should have.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyRecord {
+    /// Where it stands.
+    pub(crate) name: String,
+    pub(crate) text: String,
+    pub(crate) stage: Stage,
+}
+
+impl KeyRecord {
+    fn of(domain: &DomainName, key: &ShownKey) -> Self {
+        Self {
+            name: record_name(domain, &key.selector),
+            text: record_text(&key.public_spki),
+            stage: key.stage,
+        }
+    }
+}
+
+fn record_name(domain: &DomainName, selector: &str) -> String {
+    format!("{selector}._domainkey.{domain}")
+}
+
+fn record_text(public_spki: &[u8]) -> String {
     format!("v=DKIM1; k=rsa; p={}", STANDARD.encode(public_spki))
 }
 
@@ -40,21 +81,89 @@ pub(crate) fn key_of(text: &str) -> Option<String> {
 }
 
 impl Account {
-    /// The record that a domain's key needs; the key is made when there is none.
-    pub(super) async fn dkim_record(&self, domain: &DomainName) -> Result<String, AccountError> {
-        if let Some(public) = checks::public_key(self.store.pool(), domain, SELECTOR).await? {
-            return Ok(record_text(&public));
+    /// The records that a domain's keys need, the one in use first; a key is made when there is none.
+    pub(super) async fn dkim_records(&self, domain: &DomainName) -> Result<Vec<KeyRecord>, AccountError> {
+        self.have_signing_key(domain).await?;
+        let keys = mail_keys::of_domain(self.store.pool(), domain).await?;
+        Ok(keys.iter().map(|key| KeyRecord::of(domain, key)).collect())
+    }
+
+    /// Makes the first key of a domain, unless it has one.
+    pub(crate) async fn have_signing_key(&self, domain: &DomainName) -> Result<(), AccountError> {
+        if mail_keys::in_use(self.store.pool(), domain).await?.is_some() {
+            return Ok(());
         }
-        // Off the async threads: primes are searched for.
-        let made = tokio::task::spawn_blocking(new_key).await;
-        let (private, public) = made.ok().flatten().ok_or(AccountError::KeyGeneration)?;
-        let public = checks::keep_key(self.store.pool(), domain, SELECTOR, &private, &public).await?;
-        Ok(record_text(&public))
+        let key = new_key(next_selector(&[])).await?;
+        mail_keys::keep(self.store.pool(), domain, &key, true).await
+    }
+
+    /// Goes one step on with the keys of a domain that has any: a successor for the old one, from one to the other, and the
+    /// end of what is not needed any more.
+    pub(super) async fn tend_keys(&self, domain: &DomainName) -> Result<(), AccountError> {
+        let keys = mail_keys::of_domain(self.store.pool(), domain).await?;
+        let change = self.delegation.key_change;
+        for key in &keys {
+            match key.stage {
+                Stage::Ended if key.age_days > change.overlap_days => {
+                    mail_keys::forget(self.store.pool(), domain, &key.selector).await?;
+                    tracing::info!(%domain, selector = key.selector, "a signing key is forgotten");
+                }
+                Stage::Waiting if self.is_shown(domain, key).await => {
+                    self.begin_key(domain, &key.selector).await?;
+                }
+                Stage::InUse
+                    if change.after_days.is_some_and(|days| key.age_days > days)
+                        && !keys.iter().any(|other| other.stage == Stage::Waiting) =>
+                {
+                    let successor = new_key(next_selector(&keys)).await?;
+                    mail_keys::keep(self.store.pool(), domain, &successor, false).await?;
+                    tracing::info!(%domain, selector = successor.selector, "a new signing key waits for its record");
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn is_shown(&self, domain: &DomainName, key: &ShownKey) -> bool {
+        let record = KeyRecord::of(domain, key);
+        // Somebody may wait for all of the check.
+        let until = Instant::now() + LOOK_TIMEOUT / 4;
+        let answer = self.delegation.dns.ask(&record.name, RecordType::TXT, until).await;
+        let wanted = key_of(&record.text);
+        answer.texts().is_some_and(|texts| texts.iter().any(|text| key_of(text) == wanted))
+    }
+
+    /// A new version of the domain tells those who keep the old key.
+    async fn begin_key(&self, domain: &DomainName, selector: &str) -> Result<(), AccountError> {
+        let mut tx = self.store.begin(&Caller::new("account", Role::Service)).await?;
+        let Some(change) = versions::try_enter(&mut tx, domain.as_str()).await? else { return Ok(()) };
+        if !mail_keys::begin(&mut tx, domain.as_str(), selector).await? {
+            return Ok(());
+        }
+        change.announce(&mut tx, &[]).await?;
+        tx.commit().await.doing("commit a change of a signing key")?;
+        tracing::info!(%domain, selector, "mail is signed with a new key");
+        Ok(())
     }
 }
 
+/// The number behind the greatest one that there is.
+fn next_selector(keys: &[ShownKey]) -> String {
+    let number = |key: &ShownKey| key.selector.strip_prefix(SELECTOR_WORD)?.parse::<u32>().ok();
+    let greatest = keys.iter().filter_map(number).max().unwrap_or_default();
+    format!("{SELECTOR_WORD}{}", greatest.saturating_add(1))
+}
+
+/// Off the async threads: primes are searched for.
+async fn new_key(selector: String) -> Result<NewKey, AccountError> {
+    let made = tokio::task::spawn_blocking(new_pair).await;
+    let (private_pkcs8, public_spki) = made.ok().flatten().ok_or(AccountError::KeyGeneration)?;
+    Ok(NewKey { selector, private_pkcs8, public_spki })
+}
+
 /// An RSA-2048 key: PKCS#8 and SubjectPublicKeyInfo, both DER.
-fn new_key() -> Option<(Vec<u8>, Vec<u8>)> {
+fn new_pair() -> Option<(Vec<u8>, Vec<u8>)> {
     let pair = KeyPair::generate(KeySize::Rsa2048).ok()?;
     let private = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).ok()?;
     let public = AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key()).ok()?;
@@ -67,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_new_key_is_a_pair_and_its_record_reads_back() {
-        let (private, public) = new_key().expect("a key");
+        let (private, public) = new_pair().expect("a key");
         let read = KeyPair::from_pkcs8(&private).expect("PKCS#8");
         assert_eq!(read.public_modulus_len(), 256);
         let shown = AsDer::<PublicKeyX509Der<'_>>::as_der(read.public_key()).expect("DER");
@@ -89,5 +198,17 @@ mod tests {
         ] {
             assert_eq!(key_of(text).as_deref(), key, "{text}");
         }
+    }
+
+    #[test]
+    fn selectors_go_up() {
+        let key = |selector: &str| ShownKey {
+            selector: selector.to_owned(),
+            public_spki: Vec::new(),
+            stage: Stage::Ended,
+            age_days: 0.0,
+        };
+        assert_eq!(next_selector(&[]), "postern1");
+        assert_eq!(next_selector(&[key("postern9"), key("postern10"), key("other77")]), "postern11");
     }
 }

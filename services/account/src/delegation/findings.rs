@@ -1,28 +1,31 @@
 //! What a person must know of each record: what the world sees, what it should see, and what to do.
 
+use futures_util::future::join_all;
 use hickory_resolver::proto::rr::{RData, RecordType};
 use postern_mail::DomainName;
 use postern_proto::account::v1::{DnsFinding, DnsPurpose, DnsVerdict, Domain, DomainState};
 use tokio::time::Instant;
 
 use super::{
-    Delegation, LOOK_TIMEOUT, Look, dkim,
+    Delegation, LOOK_TIMEOUT, Look,
+    dkim::{self, KeyRecord},
     dns::Answer,
     settings::Expected,
     spf::{self, NoAnswer},
 };
+use crate::store::mail_keys::Stage;
 
 /// Octets of one string of a TXT record (RFC 1035 section 3.3).
 const TXT_STRING_MAX_BYTES: usize = 255;
 
 impl Delegation {
-    /// Asks for everything that a domain should have. `dkim`: the text of its key record; without it, and for a claim,
+    /// Asks for everything that a domain should have. `dkim`: the records of its keys; without them, and for a claim,
     /// only what decides about the claim.
     pub(super) async fn examine(
         &self,
         name: &DomainName,
         domain: &Domain,
-        dkim: Option<&str>,
+        dkim: Option<&[KeyRecord]>,
     ) -> (Look, Vec<DnsFinding>) {
         let until = Instant::now() + LOOK_TIMEOUT;
         let is_claim = domain.state() == DomainState::Claimed;
@@ -38,16 +41,22 @@ impl Delegation {
         (look, findings)
     }
 
-    async fn ask_for_the_rest(&self, name: &DomainName, dkim: &str, until: Instant) -> Vec<DnsFinding> {
+    async fn ask_for_the_rest(
+        &self,
+        name: &DomainName,
+        dkim: &[KeyRecord],
+        until: Instant,
+    ) -> Vec<DnsFinding> {
         let host = format!("mail.{name}");
-        let (key_name, policy_name) = (dkim::record_name(name), format!("_dmarc.{name}"));
-        let (four, six, own_four, own_six, texts, key, policy) = tokio::join!(
+        let policy_name = format!("_dmarc.{name}");
+        let keys = join_all(dkim.iter().map(|key| self.dns.ask(&key.name, RecordType::TXT, until)));
+        let (four, six, own_four, own_six, texts, keys, policy) = tokio::join!(
             self.dns.ask(&host, RecordType::A, until),
             self.dns.ask(&host, RecordType::AAAA, until),
             self.own_addresses(RecordType::A, until),
             self.own_addresses(RecordType::AAAA, until),
             self.dns.ask(name.as_str(), RecordType::TXT, until),
-            self.dns.ask(&key_name, RecordType::TXT, until),
+            keys,
             self.dns.ask(&policy_name, RecordType::TXT, until),
         );
         let mut findings = Vec::new();
@@ -55,7 +64,7 @@ impl Delegation {
         findings.extend(mail_host(&host, "AAAA", &six, own_six.as_ref()));
         let own = own_four.zip(own_six).map(|(four, six)| [four, six].concat());
         findings.push(self.sender_policy(name, &texts, own.as_deref(), until).await);
-        findings.push(signing_key(&key_name, &key, dkim));
+        findings.extend(dkim.iter().zip(&keys).map(|(key, answer)| signing_key(key, answer)));
         findings.push(dmarc(&policy_name, &policy));
         findings
     }
@@ -231,21 +240,29 @@ fn mail_host(
     })
 }
 
-fn signing_key(name: &str, answer: &Answer, wanted: &str) -> DnsFinding {
+fn signing_key(record: &KeyRecord, answer: &Answer) -> DnsFinding {
+    let (name, wanted) = (&record.name, &record.text);
     let key = dkim::key_of(wanted);
+    let advice = match record.stage {
+        Stage::InUse => {
+            format!("add this TXT record at {name}: it shows the key that the domain's mail is signed with")
+        }
+        Stage::Waiting => format!(
+            "add this TXT record at {name} and leave the other one: it shows the next key; mail is signed with it once DNS shows it"
+        ),
+        Stage::Ended => format!(
+            "leave this TXT record at {name} for some days more: mail that was signed with this key is still under way"
+        ),
+    };
     let is_good = answer.texts().map(|texts| texts.iter().any(|text| dkim::key_of(text) == key));
     DnsFinding {
         purpose: DnsPurpose::Dkim.into(),
-        name: name.to_owned(),
+        name: name.clone(),
         record_type: "TXT".to_owned(),
         found: shown(answer),
         expected: vec![quoted(wanted)],
         needed: false,
-        ..judged(
-            answer,
-            is_good,
-            format!("add this TXT record at {name}: it shows the key that the domain's mail is signed with"),
-        )
+        ..judged(answer, is_good, advice)
     }
 }
 

@@ -6,6 +6,8 @@ use clap::Args;
 use postern_mail::DomainName;
 use postern_mesh::StartError;
 
+use super::dkim::KeyChange;
+
 /// How domains come into service.
 #[derive(Args, Clone, Debug)]
 pub struct DelegationSettings {
@@ -44,6 +46,36 @@ pub struct DelegationSettings {
     /// Seconds that a live domain which no longer points here is served on, until it is lost
     #[arg(long, env = "POSTERN_DOMAIN_GRACE_SECONDS", value_name = "SECONDS", default_value_t = 259_200)]
     pub domain_grace_seconds: u64,
+
+    /// Days after which the key that a domain's mail is signed with gets a successor (0 = never)
+    #[arg(
+        long,
+        env = "POSTERN_DKIM_ROTATE_DAYS",
+        value_name = "DAYS",
+        default_value_t = 180,
+        value_parser = clap::value_parser!(u16).range(0..=3650)
+    )]
+    pub dkim_rotate_days: u16,
+
+    /// Days for which the record of a key that is not signed with any more is still wanted, 1 to 365
+    #[arg(
+        long,
+        env = "POSTERN_DKIM_OVERLAP_DAYS",
+        value_name = "DAYS",
+        default_value_t = 14,
+        value_parser = clap::value_parser!(u16).range(1..=365)
+    )]
+    pub dkim_overlap_days: u16,
+}
+
+impl DelegationSettings {
+    /// How signing keys change.
+    pub(super) fn key_change(&self) -> KeyChange {
+        KeyChange {
+            after_days: (self.dkim_rotate_days > 0).then(|| f64::from(self.dkim_rotate_days)),
+            overlap_days: f64::from(self.dkim_overlap_days),
+        }
+    }
 }
 
 impl Default for DelegationSettings {
@@ -55,6 +87,8 @@ impl Default for DelegationSettings {
             mail_host_addresses: Vec::new(),
             domain_check_seconds: 0,
             domain_grace_seconds: 259_200,
+            dkim_rotate_days: 180,
+            dkim_overlap_days: 14,
         }
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use postern_mesh::identity::Caller;
 use postern_proto::account::v1::{
-    CreateDomainRequest, CreateDomainResponse, DeleteDomainRequest, DeleteDomainResponse, Domain,
-    DomainState, GetDomainRequest, GetDomainResponse, ListDomainsRequest, ListDomainsResponse, SenderPolicy,
-    UpdateDomainRequest, UpdateDomainResponse, VerifyDomainRequest, VerifyDomainResponse,
+    CreateDomainRequest, CreateDomainResponse, DeleteDomainRequest, DeleteDomainResponse, DmarcHandling,
+    Domain, DomainState, GetDomainRequest, GetDomainResponse, ListDomainsRequest, ListDomainsResponse,
+    SenderPolicy, UpdateDomainRequest, UpdateDomainResponse, VerifyDomainRequest, VerifyDomainResponse,
     domain_service_server::DomainService,
 };
 use tonic::{Request, Response, Status};
@@ -22,8 +22,15 @@ use crate::{
 };
 
 /// What UpdateDomain can change.
-const PATHS: [&str; 6] =
-    ["state", "grant_ttl_seconds", "auth_only", "sender_policy", "allowed_senders", "plaintext_login"];
+const PATHS: [&str; 7] = [
+    "state",
+    "grant_ttl_seconds",
+    "auth_only",
+    "sender_policy",
+    "allowed_senders",
+    "plaintext_login",
+    "dmarc_handling",
+];
 
 pub(super) struct Domains(pub(super) Arc<Account>);
 
@@ -138,6 +145,12 @@ fn update(caller: &Caller, domain: Domain, paths: &[&str]) -> Result<DomainUpdat
     }
     if paths.contains(&"plaintext_login") {
         update.plaintext_login = Some(domain.plaintext_login);
+    }
+    if paths.contains(&"dmarc_handling") {
+        update.dmarc_handling = match DmarcHandling::try_from(domain.dmarc_handling) {
+            Ok(handling) if handling != DmarcHandling::Unspecified => Some(handling.into()),
+            _ => return invalid("domain.dmarc_handling", "must be NOTE or FOLLOW"),
+        };
     }
     if paths.contains(&"allowed_senders") {
         update.allowed_senders = Some(allowed_senders(&domain.allowed_senders)?);

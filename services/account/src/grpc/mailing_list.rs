@@ -6,11 +6,13 @@ use postern_mail::EmailAddress;
 use postern_proto::account::v1::{
     AddListMembersRequest, AddListMembersResponse, ConfirmListChangeRequest, ConfirmListChangeResponse,
     CreateMailingListRequest, CreateMailingListResponse, DeleteMailingListRequest, DeleteMailingListResponse,
-    GetMailingListRequest, GetMailingListResponse, ListChange, ListListMembersRequest,
-    ListListMembersResponse, ListMailingListsRequest, ListMailingListsResponse, ListPosting, ListReplies,
-    LookupMailingListRequest, LookupMailingListResponse, MailingList, MemberLineOutcome,
-    RemoveListMembersRequest, RemoveListMembersResponse, RequestListChangeRequest, RequestListChangeResponse,
-    UpdateMailingListRequest, UpdateMailingListResponse, mailing_list_service_server::MailingListService,
+    EndListSubscriptionRequest, EndListSubscriptionResponse, GetMailingListRequest, GetMailingListResponse,
+    ListChange, ListListMembersRequest, ListListMembersResponse, ListMailingListsRequest,
+    ListMailingListsResponse, ListPosting, ListReplies, LookupListSubscriptionRequest,
+    LookupListSubscriptionResponse, LookupMailingListRequest, LookupMailingListResponse, MailingList,
+    MemberLineOutcome, RemoveListMembersRequest, RemoveListMembersResponse, ReportListCopiesRequest,
+    ReportListCopiesResponse, RequestListChangeRequest, RequestListChangeResponse, UpdateMailingListRequest,
+    UpdateMailingListResponse, mailing_list_service_server::MailingListService,
 };
 use tonic::{Request, Response, Status};
 
@@ -28,6 +30,8 @@ use crate::{
 const MEMBERS_MAX: usize = 10_000;
 /// Members of one page.
 const PAGE_MAX_ROWS: i32 = 10_000;
+/// Names of each kind in one report.
+const REPORT_MAX: usize = 1000;
 
 pub(super) struct MailingLists(pub(super) Arc<Account>);
 
@@ -143,6 +147,7 @@ impl MailingListService for MailingLists {
                 list: Some(found.list),
                 customer: found.customer,
                 is_member: found.is_member,
+                unsubscribe_key: found.unsubscribe_key.into(),
             }
         })))
     }
@@ -173,6 +178,43 @@ impl MailingListService for MailingLists {
                 change: confirmed.change.into(),
                 list: confirmed.list,
             }
+        })))
+    }
+
+    async fn report_list_copies(
+        &self,
+        request: Request<ReportListCopiesRequest>,
+    ) -> Result<Response<ReportListCopiesResponse>, Status> {
+        let (caller, request) = opened(request)?;
+        for (field, named) in [
+            ("bounced", &request.bounced),
+            ("delivered", &request.delivered),
+            ("bounced_probes", &request.bounced_probes),
+        ] {
+            if named.len() > REPORT_MAX {
+                invalid(field, format_args!("at most {REPORT_MAX}"))?;
+            }
+        }
+        let probes = self.0.report_list_copies(&caller, &request).await?;
+        Ok(Response::new(ReportListCopiesResponse { probes }))
+    }
+
+    async fn lookup_list_subscription(
+        &self,
+        request: Request<LookupListSubscriptionRequest>,
+    ) -> Result<Response<LookupListSubscriptionResponse>, Status> {
+        let found = self.0.list_subscription(&request.into_inner().token).await?;
+        Ok(Response::new(found.unwrap_or_default()))
+    }
+
+    async fn end_list_subscription(
+        &self,
+        request: Request<EndListSubscriptionRequest>,
+    ) -> Result<Response<EndListSubscriptionResponse>, Status> {
+        let (caller, request) = opened(request)?;
+        let ended = self.0.end_list_subscription(&caller, &request.token).await?;
+        Ok(Response::new(ended.map_or_else(EndListSubscriptionResponse::default, |(list, member)| {
+            EndListSubscriptionResponse { list, address: member.to_string() }
         })))
     }
 }

@@ -11,12 +11,18 @@ fn hosted(state: DomainState, default_rule: DefaultRule) -> DomainRow {
     DomainRow { version: 5, hosted: Some(hosted) }
 }
 
+fn sender_key() -> SenderKey {
+    SenderKey::new(&[7; 32])
+}
+
 fn house(default_rule: DefaultRule) -> Snapshot {
     let forward = |targets: &[&str], keep_copy| ForwardRow {
         targets: targets.iter().map(|t| (*t).to_owned()).collect(),
         keep_copy,
     };
     Snapshot {
+        sender_keys: vec![sender_key()],
+        today: 20_000,
         mailboxes: HashMap::from([
             ("user@x.test".into(), 1),
             ("kept@x.test".into(), 2),
@@ -250,5 +256,28 @@ proptest! {
     ) {
         let snapshot = table_of(&settings);
         prop_assert_eq!(shown(&format!("{local}@x.test"), &snapshot), model(&settings, local));
+    }
+}
+
+#[test]
+fn f_01_a_rewritten_sender_leads_back_before_all_else_or_nowhere() {
+    let rewritten = |day| {
+        let sender = "Anna.B@far.test".parse().expect("an address");
+        let domain = "x.test".parse().expect("a domain");
+        postern_mail::rewritten_sender::rewrite(&sender, &domain, &sender_key(), day).expect("it fits")
+    };
+    for rule in [DefaultRule::Box, DefaultRule::Discard] {
+        let house = house(rule);
+        let outcome = |address: &EmailAddress| resolve(&Question::new(address), &house).outcome;
+        match outcome(&rewritten(20_000)) {
+            Some(Outcome::Local(local)) => {
+                assert_eq!(local.forward_targets, ["Anna.B@far.test"]);
+                assert_eq!(local.r#match(), MatchKind::RewrittenSender);
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(outcome(&rewritten(19_992)), Some(Outcome::Unknown(_))), "too old");
+        let forged = rewritten(20_000).to_string().replace("Anna", "Bert").parse().expect("an address");
+        assert!(matches!(outcome(&forged), Some(Outcome::Unknown(_))), "forged");
     }
 }

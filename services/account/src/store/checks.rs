@@ -1,12 +1,11 @@
-//! What DNS said of a domain and when it is to be asked again; and the keys that its records show.
+//! What DNS said of a domain and when it is to be asked again.
 
 use std::time::Duration;
 
-use postern_mail::DomainName;
 use postern_proto::account::v1::DomainState;
 use sqlx::{PgPool, Row as _, postgres::PgRow};
 
-use super::{Tx, customers::small, number, read};
+use super::{Tx, customers::small, number};
 use crate::error::{AccountError, Doing as _};
 
 /// Where the owner of a domain stands with DNS.
@@ -116,40 +115,4 @@ pub(crate) async fn set_state(
     .await
     .doing("set the state of a domain")
     .map(drop)
-}
-
-/// The public half of a domain's key (DER, SubjectPublicKeyInfo), if it was made.
-pub(crate) async fn public_key(
-    pool: &PgPool,
-    domain: &DomainName,
-    selector: &str,
-) -> Result<Option<Vec<u8>>, AccountError> {
-    read!(
-        sqlx::query_scalar("select public_spki from dkim_keys where domain = $1 and selector = $2")
-            .bind(domain.as_str())
-            .bind(selector)
-            .fetch_optional(pool)
-    )
-    .doing("read a DKIM key")
-}
-
-/// Keeps a new key, unless somebody was first; returns the public half of the one that stays.
-pub(crate) async fn keep_key(
-    pool: &PgPool,
-    domain: &DomainName,
-    selector: &str,
-    private_pkcs8: &[u8],
-    public_spki: &[u8],
-) -> Result<Vec<u8>, AccountError> {
-    sqlx::query_scalar(
-        "insert into dkim_keys as k (domain, selector, private_pkcs8, public_spki) values ($1, $2, $3, $4) \
-         on conflict (domain, selector) do update set selector = k.selector returning public_spki",
-    )
-    .bind(domain.as_str())
-    .bind(selector)
-    .bind(private_pkcs8)
-    .bind(public_spki)
-    .fetch_one(pool)
-    .await
-    .doing("keep a DKIM key")
 }

@@ -1,15 +1,21 @@
 //! What the mail path reads: each question is one statement, so that rows and version are of one moment.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use postern_mail::DomainName;
+use postern_mail::{
+    DomainName,
+    rewritten_sender::{SenderKey, day_of},
+};
 use postern_proto::account::v1::{
     ActivityState, AppPasswordHash, DomainIdentity, DomainState, LoginIdentity, MailboxIdentity,
 };
 use sqlx::{PgConnection, PgPool, Row as _, postgres::PgRow};
 
-use super::{Tx, domains::read_rule, number, read};
+use super::{Tx, domains::read_rule, mail_keys, number, read};
 use crate::{
     error::{AccountError, Doing as _},
     resolver::{AutoresponderRow, DomainRow, ForwardRow, HostedDomain, ListRow, Question, Snapshot},
@@ -49,11 +55,25 @@ pub(crate) async fn snapshot(pool: &PgPool, questions: &[Question]) -> Result<Sn
     loop {
         let Keys { names, domains, lists } = Keys::of(&asked);
         let rows = read!(sqlx::query(SNAPSHOT).bind(&names).bind(&domains).bind(&lists).fetch_all(pool));
-        let snapshot = assemble(&rows.doing("resolve an address")?)?;
+        let mut snapshot = assemble(&rows.doing("resolve an address")?)?;
         if !ask_at_home(&mut asked, questions, &snapshot) {
+            if questions.iter().any(|question| question.rewritten.is_some()) {
+                snapshot.sender_keys = marks(pool).await?;
+                snapshot.today = today();
+            }
             return Ok(snapshot);
         }
     }
+}
+
+/// The keys that rewritten senders are checked with. They are asked for with bounces only.
+async fn marks(pool: &PgPool) -> Result<Vec<SenderKey>, AccountError> {
+    let keys = mail_keys::sender_keys(pool).await?;
+    Ok(keys.iter().map(|key| SenderKey::new(&key.secret)).collect())
+}
+
+fn today() -> u64 {
+    day_of(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
 /// The same within a write.
@@ -288,7 +308,8 @@ pub(crate) async fn domain(pool: &PgPool, name: &DomainName) -> Result<Option<Do
     read!(
         sqlx::query(
             "select d.domain, v.version, c.login as customer, d.state, d.sender_policy, d.allowed_senders, \
-             coalesce(d.alias_of, '') as alias_of, coalesce(t.plaintext_login, d.plaintext_login) as plaintext_login \
+             coalesce(d.alias_of, '') as alias_of, coalesce(t.plaintext_login, d.plaintext_login) as plaintext_login, \
+             coalesce(t.dmarc_handling, d.dmarc_handling) as dmarc_handling \
              from domains d join versions v on v.domain = d.domain join customers c on c.customer_id = d.customer_id \
              left join domains t on t.domain = d.alias_of \
              where d.domain = $1",
@@ -304,6 +325,7 @@ pub(crate) async fn domain(pool: &PgPool, name: &DomainName) -> Result<Option<Do
                 allowed_senders: row.try_get("allowed_senders")?,
                 plaintext_login: row.try_get("plaintext_login")?,
                 alias_of: row.try_get("alias_of")?,
+                dmarc_handling: number(&row, "dmarc_handling")?,
             })
         })
         .fetch_optional(pool)

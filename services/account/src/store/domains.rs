@@ -16,7 +16,7 @@ macro_rules! select_domains {
         concat!(
             "select d.domain, c.login as customer, d.state, coalesce(d.login, '') as login, \
              coalesce(d.default_mailbox_id, 0) as default_mailbox_id, d.grant_ttl_seconds, d.auth_only, d.sender_policy, \
-             d.allowed_senders, coalesce(d.alias_of, '') as alias_of, d.plaintext_login, d.live_without_dns, d.revision, \
+             d.allowed_senders, coalesce(d.alias_of, '') as alias_of, d.plaintext_login, d.live_without_dns, d.dmarc_handling, d.revision, \
              (extract(epoch from d.create_time) * 1000000)::bigint as create_micros, \
              (extract(epoch from d.update_time) * 1000000)::bigint as update_micros, \
              (extract(epoch from d.check_time) * 1000000)::bigint as check_micros, \
@@ -39,6 +39,7 @@ pub(crate) struct DomainUpdate {
     pub(crate) sender_policy: Option<i32>,
     pub(crate) allowed_senders: Option<Vec<String>>,
     pub(crate) plaintext_login: Option<bool>,
+    pub(crate) dmarc_handling: Option<i32>,
 }
 
 /// A domain that is to be hosted.
@@ -178,6 +179,7 @@ pub(crate) async fn update(
 ) -> Result<(), AccountError> {
     sqlx::query(
         "update domains set state = coalesce($2, state), plaintext_login = coalesce($9, plaintext_login), \
+         dmarc_handling = coalesce($10, dmarc_handling), \
          live_without_dns = case when $2 is null then live_without_dns else $2 = 2 end, \
          grace_end_time = case when $2 is null then grace_end_time end, \
          grant_ttl_seconds = case when $3 then $4 else grant_ttl_seconds end, \
@@ -193,6 +195,7 @@ pub(crate) async fn update(
     .bind(update.allowed_senders.as_deref())
     .bind(revision)
     .bind(update.plaintext_login)
+    .bind(update.dmarc_handling.map(small))
     .execute(&mut **tx)
     .await
     .doing("change a domain")
@@ -293,6 +296,7 @@ fn domain(row: &PgRow) -> Result<Domain, sqlx::Error> {
         alias_of: row.try_get("alias_of")?,
         plaintext_login: row.try_get("plaintext_login")?,
         live_without_dns: row.try_get("live_without_dns")?,
+        dmarc_handling: number(row, "dmarc_handling")?,
         check_time: optional_timestamp(row, "check_micros")?,
         grace_end_time: optional_timestamp(row, "grace_micros")?,
         name,

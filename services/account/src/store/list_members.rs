@@ -6,7 +6,7 @@ use postern_mail::EmailAddress;
 use postern_proto::account::v1::{ListMember, MemberOrigin};
 use sqlx::{PgPool, Row as _, postgres::PgRow};
 
-use super::{Tx, customers::small, number, read, timestamp};
+use super::{Tx, customers::small, list_bounces::FORGIVE_DAYS, number, optional_timestamp, read, timestamp};
 use crate::{
     error::{AccountError, Doing as _},
     paging::Page,
@@ -21,12 +21,15 @@ pub(crate) async fn page(
     let from = page.from();
     read!(
         sqlx::query(
-            "select member, address, origin, (extract(epoch from create_time) * 1000000)::bigint as create_micros \
+            "select member, address, origin, (extract(epoch from create_time) * 1000000)::bigint as create_micros, \
+             (extract(epoch from suspend_time) * 1000000)::bigint as suspend_micros, \
+             case when delivered_time < now() - make_interval(days => $4) then 0 else bounce_count end as bounce_count \
              from list_members where list_id = $1 and member >= $2 order by list_id, member limit $3",
         )
         .bind(list_id)
         .bind(&from)
         .bind(page.limit())
+        .bind(FORGIVE_DAYS)
         .try_map(|row: PgRow| Ok((row.try_get("member")?, member(&row)?)))
         .fetch_all(pool)
     )
@@ -116,5 +119,7 @@ fn member(row: &PgRow) -> Result<ListMember, sqlx::Error> {
         address: row.try_get("address")?,
         origin: number(row, "origin")?,
         create_time: timestamp(row, "create_micros")?,
+        bounce_count: row.try_get("bounce_count")?,
+        suspend_time: optional_timestamp(row, "suspend_micros")?,
     })
 }

@@ -49,6 +49,8 @@ pub(crate) struct FoundList {
     /// Login of the owner of its domain.
     pub(crate) customer: String,
     pub(crate) is_member: bool,
+    /// Of the tokens in List-Unsubscribe.
+    pub(crate) unsubscribe_key: Vec<u8>,
 }
 
 pub(crate) async fn get(pool: &PgPool, address: &EmailAddress) -> Result<MailingList, AccountError> {
@@ -132,7 +134,8 @@ pub(crate) async fn look_up(
             .bind(member)
             .try_map(|row: PgRow| {
                 let (customer, is_member) = (row.try_get("customer")?, row.try_get("is_member")?);
-                Ok(FoundList { list: list(&row)?, customer, is_member })
+                let unsubscribe_key = row.try_get("unsubscribe_key")?;
+                Ok(FoundList { list: list(&row)?, customer, is_member, unsubscribe_key })
             })
             .fetch_optional(pool)
     );

@@ -1,6 +1,6 @@
 //! What stands at an address, of all kinds: one address is one thing.
 
-use postern_mail::EmailAddress;
+use postern_mail::{EmailAddress, rewritten_sender::is_rewritten};
 use sqlx::Row as _;
 
 use super::Tx;
@@ -57,6 +57,11 @@ pub(crate) async fn refuse_taken(
     address: &EmailAddress,
     newcomer: Newcomer,
 ) -> Result<(), AccountError> {
+    if is_rewritten(address.local()) {
+        return Err(AccountError::Precondition(format!(
+            "{address} has the form of a rewritten sender (SRS): mail to it is led back to who sent it"
+        )));
+    }
     for (kind, name) in standing(tx, &[address.to_string()]).await? {
         if !newcomer.stands_beside(kind) {
             return Err(AccountError::AlreadyExists(format!("{name} is {} already", shown(kind))));

@@ -21,9 +21,9 @@ use postern_proto::account::v1::{
     customer_service_client::CustomerServiceClient,
     default_address_service_client::DefaultAddressServiceClient,
     directory_service_client::DirectoryServiceClient, domain_service_client::DomainServiceClient,
-    forward_service_client::ForwardServiceClient, mailbox_service_client::MailboxServiceClient,
-    mailing_list_service_client::MailingListServiceClient, new_password::Secret,
-    storage_service_client::StorageServiceClient,
+    forward_service_client::ForwardServiceClient, mail_key_service_client::MailKeyServiceClient,
+    mailbox_service_client::MailboxServiceClient, mailing_list_service_client::MailingListServiceClient,
+    new_password::Secret, storage_service_client::StorageServiceClient,
 };
 use tempfile::TempDir;
 
@@ -232,6 +232,10 @@ impl Replica {
     }
     pub(crate) fn storage(&self) -> StorageServiceClient<MeshChannel> {
         StorageServiceClient::new(self.service.clone())
+    }
+    /// As delivery calls.
+    pub(crate) fn mail_keys(&self) -> MailKeyServiceClient<MeshChannel> {
+        MailKeyServiceClient::new(self.service.clone())
     }
     pub(crate) fn directory(&self) -> DirectoryServiceClient<MeshChannel> {
         DirectoryServiceClient::new(self.service.clone())

@@ -128,6 +128,9 @@ fn taken_by(resolution: &Resolution) -> String {
         Some(MatchKind::Exact) => "an address of exactly this name",
         Some(MatchKind::SubAddress) => "the address before the +",
         Some(MatchKind::Role) => "the rule for postmaster and abuse: the default box",
+        Some(MatchKind::RewrittenSender) => {
+            "a sender that was rewritten when a forward left: it leads back to the original one"
+        }
         Some(MatchKind::ListCommand) => "a mailing list, of which it is a command address",
         Some(MatchKind::Default | MatchKind::Unspecified) | None => "the default address of the domain",
     };

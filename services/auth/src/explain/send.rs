@@ -13,6 +13,7 @@ use postern_smtp::reply::Reply;
 use super::{Explainer, sight::Sight, way::Way};
 use crate::{
     authenticate::temporary_reason,
+    grant::unix_now,
     relay::{Decision, Judgement, RelayError, RelayQuestion, Submitter},
     sightings::{self, Seen},
 };
@@ -298,9 +299,11 @@ fn refused_recipient(way: &mut Way, question: &SendQuestion, reason: Reason) {
 }
 
 fn refused_budget(way: &mut Way, error: &RelayError) {
-    way.smtp("RCPT", &error.reason().into());
+    let detail = matches!(error, RelayError::BudgetExhausted(_))
+        .then(|| Reason::budget_frees(unix_now().div_euclid(1000)));
+    way.smtp("RCPT", &Reply::failure(error.reason(), detail.as_deref()));
     match error {
-        RelayError::BudgetExhausted => way.stopped(
+        RelayError::BudgetExhausted(_) => way.stopped(
             "budget-left",
             "as many recipients as are allowed in an hour were written to",
             Verdict::Later,

@@ -22,7 +22,7 @@ const SESSION_ID_MAX: usize = 64;
 
 pub(crate) struct LoginFace {
     pub(crate) logins: Arc<Authenticator>,
-    pub(crate) tokens: Tokens,
+    pub(crate) tokens: Arc<Tokens>,
 }
 
 #[tonic::async_trait]
@@ -48,18 +48,21 @@ impl LoginService for LoginFace {
                 assertion,
                 expires_in_seconds: i32::try_from(ASSERTION_SECONDS).unwrap_or(0),
             })),
-            Err(error) => {
-                tracing::warn!("token refused: {error}");
-                let reason = match &error {
-                    ExchangeError::Refused(TokenError::Wrong) => Reason::CallerUnknown,
-                    ExchangeError::Refused(TokenError::TooManyWrong) => Reason::LoginThrottled,
-                    ExchangeError::Account(status) => return Err(failure::status(temporary_reason(status))),
-                    ExchangeError::Store(_) => return Err(failure::status(Reason::Unavailable)),
-                };
-                Err(failure::status_with(reason, error.to_string()))
-            }
+            Err(error) => Err(token_refused(&error)),
         }
     }
+}
+
+/// What the bearer of a token hears that opened nothing.
+pub(super) fn token_refused(error: &ExchangeError) -> Status {
+    tracing::warn!("token refused: {error}");
+    let reason = match error {
+        ExchangeError::Refused(TokenError::Wrong) => Reason::CallerUnknown,
+        ExchangeError::Refused(TokenError::TooManyWrong) => Reason::LoginThrottled,
+        ExchangeError::Account(status) => return failure::status(temporary_reason(status)),
+        ExchangeError::Store(_) => return failure::status(Reason::Unavailable),
+    };
+    failure::status_with(reason, error.to_string())
 }
 
 fn attempt(request: AuthenticateRequest) -> Result<LoginAttempt, Status> {

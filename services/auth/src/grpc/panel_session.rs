@@ -13,16 +13,18 @@ use postern_proto::auth::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{invalid, peer_ip};
+use super::{invalid, login::token_refused, peer_ip};
 use crate::{
     authenticate::{Authenticator, LoginAttempt, Password},
     panel_session::PanelSessions,
     redis_store::StoreError,
+    tokens::Tokens,
 };
 
 pub(crate) struct PanelSessionFace {
     pub(crate) logins: Arc<Authenticator>,
     pub(crate) sessions: PanelSessions,
+    pub(crate) tokens: Arc<Tokens>,
 }
 
 #[tonic::async_trait]
@@ -33,6 +35,11 @@ impl PanelSessionService for PanelSessionFace {
     ) -> Result<Response<CreatePanelSessionResponse>, Status> {
         let peer = client_of(&request)?;
         let request = request.into_inner();
+        if !request.token.is_empty() {
+            let opened = self.tokens.open_session(&request.token, Some(peer.ip())).await;
+            let (token, session) = opened.map_err(|error| token_refused(&error))?;
+            return Ok(Response::new(CreatePanelSessionResponse { token, session: Some(session) }));
+        }
         let attempt = LoginAttempt {
             login: request.login,
             password: Password(request.password),

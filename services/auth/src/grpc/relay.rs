@@ -23,8 +23,9 @@ use tonic::{Request, Response, Status};
 use super::{invalid, peer_ip};
 use crate::{
     authenticate::temporary_reason,
+    grant::unix_now,
     grant_list::{GrantList, GrantListError},
-    relay::{RelayDesk, RelayError, RelayQuestion, Submitter},
+    relay::{Exhausted, RelayDesk, RelayError, RelayQuestion, Submitter},
     revocation::Revocations,
 };
 
@@ -44,6 +45,42 @@ pub(crate) struct RelayFace {
 }
 
 impl RelayFace {
+    /// Once in an hour: the owner reads in the audit that a budget of its sending is used up. The client was answered by the
+    /// counting alone: what goes wrong here changes nothing.
+    async fn tell_owner(&self, question: &RelayQuestion, exhausted: &Exhausted) {
+        let Exhausted { budget, mailbox_id, address, customer } = exhausted;
+        metrics::counter!("postern_auth_budgets_exhausted_total", "budget" => budget.name()).increment(1);
+        match self.desk.store.claim_budget_notice(*mailbox_id, *budget, unix_now()).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "an owner is not told of a budget");
+                return;
+            }
+        }
+        tracing::info!(peer = %question.peer, address, customer, budget = budget.name(), "sending limit reached");
+        let frees = Reason::budget_frees(unix_now().div_euclid(1000));
+        let entry = AuditEntry {
+            actor_role: "service".to_owned(),
+            actor: "postern-auth".to_owned(),
+            peer_ip: question.peer.to_string(),
+            customer: customer.clone(),
+            kind: "sending-limit".to_owned(),
+            name: address.clone(),
+            action: "reached".to_owned(),
+            after_json: serde_json::json!({ "budget": budget.name(), "frees": frees }).to_string(),
+            ..AuditEntry::default()
+        };
+        let request = RecordAuditEntryRequest { entry: Some(entry), mailbox_id: 0 };
+        let mut audit = self.audit.clone();
+        // RCPT does not wait for it.
+        self.shutdown.spawn(async move {
+            if let Err(status) = audit.record_audit_entry(request).await {
+                tracing::warn!(error = status.message(), "a used up budget is not in the audit");
+            }
+        });
+    }
+
     /// Writes a revocation into the audit in its doer's name. It is done already: when the audit is away, the log has it.
     async fn record(&self, caller: &Caller, revoked: &RevokeGrantRequest, mailbox_id: Option<i64>) {
         let name = if revoked.login.is_empty() { &revoked.peer_ip } else { &revoked.login };
@@ -93,7 +130,12 @@ impl RelayService for RelayFace {
                 customer: permission.mailbox.customer.clone(),
                 authenticated: permission.authenticated,
             })),
-            Err(error) => Err(failure::status(error.reason())),
+            Err(error) => {
+                if let RelayError::BudgetExhausted(exhausted) = &error {
+                    self.tell_owner(&question, exhausted).await;
+                }
+                Err(failure::status(error.reason()))
+            }
         }
     }
 
@@ -197,10 +239,7 @@ fn question(request: CheckRelayRequest) -> Result<RelayQuestion, Status> {
 fn count_result(question: &RelayQuestion, result: &Result<(), &RelayError>) {
     let outcome = match result {
         Ok(()) => "permitted",
-        Err(error) if error.reason() == Reason::BudgetExhausted => {
-            tracing::info!(peer = %question.peer, "sending limit reached");
-            "over_budget"
-        }
+        Err(error) if error.reason() == Reason::BudgetExhausted => "over_budget",
         // The gateway logs refusals with its session.
         Err(error) if error.reason().verdict() == Verdict::Permanent => "refused",
         Err(error) => {

@@ -200,6 +200,7 @@ impl Committer {
             Ok(Ok(outcomes)) => {
                 self.connection = Some(connection);
                 self.store.changed().note(boxes_of(jobs));
+                self.store.traffic().count(fresh_units(jobs, &outcomes));
                 Attempt::Done(outcomes)
             }
             Ok(Err(error)) => {
@@ -241,6 +242,18 @@ fn fail_all(jobs: Vec<Job>, error: &AcceptError) {
 
 fn boxes_of(jobs: &[Job]) -> impl Iterator<Item = i64> {
     jobs.iter().flat_map(|job| &job.units).flat_map(|unit| &unit.entries).map(|entry| entry.mailbox_id)
+}
+
+/// Units that this commit stored; a repeated one was counted when it was stored.
+fn fresh_units<'a>(
+    jobs: &'a [Job],
+    outcomes: &'a [Vec<Committed>],
+) -> impl Iterator<Item = &'a super::AcceptUnit> {
+    jobs.iter()
+        .zip(outcomes)
+        .flat_map(|(job, committed)| job.units.iter().zip(committed))
+        .filter(|(_, committed)| !committed.repeated)
+        .map(|(unit, _)| unit)
 }
 
 fn ids_of(jobs: &[Job]) -> Vec<String> {

@@ -22,7 +22,7 @@ use std::{sync::Arc, time::Duration};
 
 pub(crate) use prefix::hop_field;
 pub use prefix::{delivery_prefix, missing_fields, received_field};
-pub(crate) use write::write_units;
+pub(crate) use write::{return_code, write_units};
 
 pub use unit::{AcceptUnit, Committed, MessageFlags, NewMessage, NewQueueRow, QueueClass, StoredContent};
 

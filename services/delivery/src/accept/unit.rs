@@ -6,8 +6,12 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use postern_mail::{EmailAddress, MessageId, ReversePath};
+use postern_smtp::dsn::{MessageDsn, RecipientDsn};
 
-use crate::route::{PlannedEntry, PlannedErrand, PlannedRemote};
+use crate::{
+    route::{PlannedEntry, PlannedErrand, PlannedRemote},
+    trace::Story,
+};
 
 /// Everything that becomes durable together.
 #[derive(Clone, Debug)]
@@ -20,6 +24,8 @@ pub struct AcceptUnit {
     pub queue: Vec<NewQueueRow>,
     /// Queue rows (of other messages) that are removed in the same transaction: those that a bounce answers.
     pub finished_queue_ids: Vec<i64>,
+    /// What becomes of it, as far as it is known now, and why those rows ended.
+    pub story: Story,
 }
 
 /// A message about to be stored.
@@ -45,6 +51,8 @@ pub struct NewMessage {
     pub login: Option<String>,
     /// Client that submitted it.
     pub peer_ip: Option<IpAddr>,
+    /// What its sender wants to hear of it.
+    pub dsn: MessageDsn,
 }
 
 /// Where content is.
@@ -70,6 +78,8 @@ pub struct MessageFlags {
     pub authenticated: bool,
     /// A bounce that we made.
     pub bounce: bool,
+    /// It was checked, and neither SPF nor a signature showed that its sender sent it.
+    pub unproven: bool,
 }
 
 impl MessageFlags {
@@ -80,6 +90,7 @@ impl MessageFlags {
             | i16::from(self.smtp_utf8) << 1
             | i16::from(self.authenticated) << 2
             | i16::from(self.bounce) << 3
+            | i16::from(self.unproven) << 4
     }
 
     /// From `messages.flags`.
@@ -90,6 +101,7 @@ impl MessageFlags {
             smtp_utf8: bits & 2 != 0,
             authenticated: bits & 4 != 0,
             bounce: bits & 8 != 0,
+            unproven: bits & 16 != 0,
         }
     }
 }
@@ -183,21 +195,29 @@ pub struct NewQueueRow {
     pub subject_id: Option<i64>,
     /// What else an errand needs (the token of a request).
     pub note: Option<String>,
+    /// What the sender wants to hear of this recipient.
+    pub dsn: RecipientDsn,
 }
 
 impl NewQueueRow {
+    /// A row with nothing but the address that it is for.
+    #[must_use]
+    pub fn to(recipient: EmailAddress, class: QueueClass) -> Self {
+        Self { recipient, via: None, class, subject_id: None, note: None, dsn: RecipientDsn::default() }
+    }
+
     /// A copy that leaves.
     #[must_use]
     pub fn leaving(remote: PlannedRemote, class: QueueClass) -> Self {
         let PlannedRemote { recipient, via } = remote;
-        Self { recipient, via, class, subject_id: None, note: None }
+        Self { via, ..Self::to(recipient, class) }
     }
 }
 
 impl From<PlannedErrand> for NewQueueRow {
     fn from(errand: PlannedErrand) -> Self {
         let PlannedErrand { class, recipient, subject_id, note } = errand;
-        Self { recipient, via: None, class, subject_id: Some(subject_id), note }
+        Self { subject_id: Some(subject_id), note, ..Self::to(recipient, class) }
     }
 }
 
@@ -217,7 +237,8 @@ impl AcceptUnit {
             StoredContent::Inline(content) => content.len(),
             StoredContent::Blob { .. } => 0,
         };
-        content + self.message.prefix.len() + 256 * (1 + self.entries.len() + self.queue.len())
+        let rows = 1 + self.entries.len() + self.queue.len() + self.story.lines.len();
+        content + self.message.prefix.len() + 256 * rows
     }
 
     /// What holds on to the message: entries and queue rows.

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use postern_mail::MessageId;
+use postern_smtp::dsn::ReturnContent;
 use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
@@ -17,12 +18,14 @@ macro_rules! insert_sql {
         concat!(
             "WITH new_messages AS (
                 INSERT INTO messages (id, sender, prefix, content, blob_key, content_bytes, checksum,
-                    references_count, flags, customer, login, peer_ip)
+                    references_count, flags, customer, login, peer_ip, envelope_id, return_content)
                 SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bytea[], $5::text[], $6::bigint[],
-                    $7::int[], $8::int[], $9::smallint[], $10::text[], $11::text[], $12::text[]) AS m (id)
+                    $7::int[], $8::int[], $9::smallint[], $10::text[], $11::text[], $12::text[], $27::text[],
+                    $28::smallint[]) AS m (id)
                 ORDER BY id
                 ON CONFLICT (id) DO NOTHING
-                RETURNING id
+                RETURNING id, sender, customer, login, peer_ip,
+                    content_bytes + octet_length(prefix) AS size_bytes
             ), new_entries AS (
                 INSERT INTO entries (mailbox_id, size_bytes, message_id, prefix)
                 SELECT e.mailbox_id, e.size_bytes, e.message_id, e.prefix
@@ -41,16 +44,26 @@ macro_rules! insert_sql {
                 RETURNING 1
             ), new_queue AS (
                 INSERT INTO queue (message_id, recipient, recipient_domain, via, class, customer, subject_id,
-                    note, state, lease_owner, lease_until)
+                    note, notify, original_recipient, state, lease_owner, lease_until)
                 SELECT q.message_id, q.recipient, q.recipient_domain, q.via, q.class, q.customer, q.subject_id,
-                    q.note, 2, $23, now() + $24 * interval '1 second'
+                    q.note, q.notify, q.original_recipient, 2, $23, now() + $24 * interval '1 second'
                 FROM unnest($17::uuid[], $18::text[], $19::text[], $20::text[], $21::smallint[], $22::text[],
-                    $25::bigint[], $26::text[])
+                    $25::bigint[], $26::text[], $29::smallint[], $30::text[])
                     WITH ORDINALITY AS q (message_id, recipient, recipient_domain, via, class, customer,
-                        subject_id, note, position)
+                        subject_id, note, notify, original_recipient, position)
                 JOIN new_messages n ON n.id = q.message_id
                 ORDER BY q.position
                 RETURNING id, message_id
+            ), story AS (
+                INSERT INTO trace (message_id, recipient, via, sender, customer, mailbox_id, submit_customer,
+                    submit_mailbox_id, login, peer_ip, size_bytes, state, outcome, outcome_time)
+                SELECT t.message_id, t.recipient, t.via, n.sender, t.customer, t.mailbox_id, n.customer,
+                    t.submit_mailbox_id, n.login, n.peer_ip, n.size_bytes, t.state, t.outcome,
+                    CASE WHEN t.outcome <> '' THEN now() END
+                FROM unnest($31::uuid[], $32::text[], $33::text[], $34::text[], $35::bigint[], $36::bigint[],
+                    $37::smallint[], $38::text[])
+                    AS t (message_id, recipient, via, customer, mailbox_id, submit_mailbox_id, state, outcome)
+                JOIN new_messages n ON n.id = t.message_id
             )",
             $finish,
             "SELECT id AS message_id, NULL::bigint AS queue_id FROM new_messages
@@ -64,7 +77,11 @@ const INSERT: &str = insert_sql!(" ");
 /// The same, and the queue rows that a bounce answers end with it.
 const INSERT_AND_FINISH: &str = insert_sql!(
     ", finished AS (
-        DELETE FROM queue WHERE id = ANY ($27) RETURNING message_id
+        DELETE FROM queue WHERE id = ANY ($39) RETURNING id, message_id, recipient
+    ), ended AS (
+        UPDATE trace t SET state = 4, outcome = e.outcome, outcome_time = now()
+        FROM finished f JOIN unnest($40::bigint[], $41::text[]) AS e (id, outcome) ON e.id = f.id
+        WHERE t.message_id = f.message_id AND t.recipient = f.recipient
     ), freed AS (
         SELECT message_id, count(*)::int AS rows FROM finished GROUP BY message_id
     ), held AS (
@@ -103,6 +120,7 @@ pub(crate) async fn write_units(
     let queue = QueueColumns::of(units);
     let finished: Vec<i64> = units.iter().flat_map(|unit| &unit.finished_queue_ids).copied().collect();
     let statement = if finished.is_empty() { INSERT } else { INSERT_AND_FINISH };
+    let lines = StoryColumns::of(units);
     let mut query = sqlx::query(statement)
         .bind(&messages.ids)
         .bind(&messages.senders)
@@ -129,9 +147,26 @@ pub(crate) async fn write_units(
         .bind(lease_owner)
         .bind(BIRTH_LEASE.as_secs_f64())
         .bind(&queue.subject_ids)
-        .bind(&queue.notes);
+        .bind(&queue.notes)
+        .bind(&messages.envelope_ids)
+        .bind(&messages.return_contents)
+        .bind(&queue.notifies)
+        .bind(&queue.original_recipients)
+        .bind(&lines.message_ids)
+        .bind(&lines.recipients)
+        .bind(&lines.vias)
+        .bind(&lines.customers)
+        .bind(&lines.mailbox_ids)
+        .bind(&lines.submit_mailbox_ids)
+        .bind(&lines.states)
+        .bind(&lines.outcomes);
     if !finished.is_empty() {
-        query = query.bind(finished);
+        let (ids, outcomes): (Vec<i64>, Vec<&str>) = units
+            .iter()
+            .flat_map(|unit| &unit.story.endings)
+            .map(|(id, outcome)| (*id, outcome.as_str()))
+            .unzip();
+        query = query.bind(finished).bind(ids).bind(outcomes);
     }
     let rows = query.fetch_all(connection).await?;
 
@@ -177,6 +212,14 @@ pub(super) async fn look_up(pool: &PgPool, jobs: &[Job]) -> Result<Vec<Option<Ve
         .collect())
 }
 
+/// As `messages.return_content` holds it.
+pub(crate) fn return_code(content: ReturnContent) -> i16 {
+    match content {
+        ReturnContent::Full => 1,
+        ReturnContent::Headers => 2,
+    }
+}
+
 #[derive(Default)]
 struct MessageColumns<'a> {
     ids: Vec<Uuid>,
@@ -191,6 +234,8 @@ struct MessageColumns<'a> {
     customers: Vec<Option<&'a str>>,
     logins: Vec<Option<&'a str>>,
     peers: Vec<Option<String>>,
+    envelope_ids: Vec<Option<&'a str>>,
+    return_contents: Vec<Option<i16>>,
 }
 
 impl<'a> MessageColumns<'a> {
@@ -214,6 +259,8 @@ impl<'a> MessageColumns<'a> {
             columns.customers.push(message.customer.as_deref());
             columns.logins.push(message.login.as_deref());
             columns.peers.push(message.peer_ip.map(|ip| ip.to_string()));
+            columns.envelope_ids.push(message.dsn.envelope_id.as_deref());
+            columns.return_contents.push(message.dsn.return_content.map(return_code));
         }
         columns
     }
@@ -255,6 +302,8 @@ struct QueueColumns<'a> {
     customers: Vec<Option<&'a str>>,
     subject_ids: Vec<Option<i64>>,
     notes: Vec<Option<&'a str>>,
+    notifies: Vec<Option<i16>>,
+    original_recipients: Vec<Option<&'a str>>,
 }
 
 impl<'a> QueueColumns<'a> {
@@ -270,6 +319,39 @@ impl<'a> QueueColumns<'a> {
                 columns.customers.push(unit.message.customer.as_deref());
                 columns.subject_ids.push(row.subject_id);
                 columns.notes.push(row.note.as_deref());
+                columns.notifies.push(row.dsn.notify.map(|notify| i16::from(notify.bits())));
+                columns.original_recipients.push(row.dsn.original_recipient.as_deref());
+            }
+        }
+        columns
+    }
+}
+
+#[derive(Default)]
+struct StoryColumns<'a> {
+    message_ids: Vec<Uuid>,
+    recipients: Vec<&'a str>,
+    vias: Vec<Option<&'a str>>,
+    customers: Vec<Option<&'a str>>,
+    mailbox_ids: Vec<Option<i64>>,
+    submit_mailbox_ids: Vec<Option<i64>>,
+    states: Vec<i16>,
+    outcomes: Vec<&'a str>,
+}
+
+impl<'a> StoryColumns<'a> {
+    fn of(units: &[&'a AcceptUnit]) -> Self {
+        let mut columns = Self::default();
+        for unit in units {
+            for line in &unit.story.lines {
+                columns.message_ids.push(unit.message.id.as_uuid());
+                columns.recipients.push(&line.recipient);
+                columns.vias.push(line.via.as_deref());
+                columns.customers.push(line.customer.as_deref());
+                columns.mailbox_ids.push(line.mailbox_id);
+                columns.submit_mailbox_ids.push(unit.story.submit_mailbox_id);
+                columns.states.push(line.state.code());
+                columns.outcomes.push(&line.outcome);
             }
         }
         columns

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use postern_mail::{EmailAddress, ReversePath};
 use postern_mesh::directory::Directory;
 use postern_proto::delivery::v1::Submitter;
+use postern_smtp::dsn::MessageDsn;
 use sqlx::{PgConnection, Row as _};
 
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
         AcceptUnit, MessageFlags, NewMessage, NewQueueRow, QueueClass, StoredContent, hop_field, write_units,
     },
     queue::{ErrandOutcome, LeasedRow, QueueHandle, QueueStore, born},
-    route,
+    route, trace,
 };
 
 pub(crate) use automatic::answerable;
@@ -82,7 +83,14 @@ impl Answers {
         if plan.entries.is_empty() && plan.queue.is_empty() {
             return ErrandOutcome::Finished("the sender cannot be reached");
         }
-        let unit = self.unit(row, letter, customer, plan);
+        let mut unit = self.unit(row, letter, customer, plan);
+        let routed = trace::Routed {
+            recipients: to,
+            entries: &unit.entries,
+            queue: &unit.queue,
+            ..trace::Routed::default()
+        };
+        unit.story = trace::begin(&self.directory, routed).await;
         match self.commit(&unit, letter.to, claim).await {
             Ok(Some(queue_ids)) => {
                 metrics::counter!("postern_answers_total").increment(1);
@@ -111,6 +119,7 @@ impl Answers {
             customer: Some(customer.to_owned()).filter(|customer| !customer.is_empty()),
             login: None,
             peer_ip: None,
+            dsn: MessageDsn::default(),
         };
         let leaving = |remote| NewQueueRow::leaving(remote, QueueClass::Bounce);
         AcceptUnit {
@@ -118,6 +127,7 @@ impl Answers {
             entries: plan.entries,
             queue: plan.queue.into_iter().map(leaving).collect(),
             finished_queue_ids: vec![row.id],
+            story: trace::Story::default(),
         }
     }
 

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use jiff::{Timestamp, tz::TimeZone};
+use postern_smtp::dsn::decode_xtext;
 
-use super::{Failure, RETURNED_HEADER_MAX_BYTES, Undelivered};
+use super::{Action, Fate, Notice, RETURNED_MAX_BYTES};
 
 /// A built report.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,36 +19,56 @@ pub(super) struct Report {
 }
 
 /// Builds the report.
-pub(super) fn build(mail_host: &str, undelivered: &Undelivered<'_>, now: Timestamp) -> Report {
-    let header = returned_header(undelivered.beginning);
-    let failures = undelivered.failures;
-    let utf8 = !undelivered.sender.is_ascii() || failures.iter().any(|failure| !failure.recipient.is_ascii());
-    let boundary = format!("=_{}", undelivered.bounce_id);
-    let mut text = head(mail_host, undelivered, now, &boundary);
-    for part in [explanation(mail_host, undelivered), status(mail_host, undelivered, utf8)] {
+pub(super) fn build(mail_host: &str, notice: &Notice<'_>, now: Timestamp) -> Report {
+    let failed = notice.fates.iter().any(|fate| fate.action == Action::Failed);
+    // Only a failure is worth the whole message (RFC 3461 section 4.3).
+    let all = notice.give_back_all && failed;
+    let returned = if all { notice.beginning } else { returned_header(notice.beginning) };
+    let utf8 = !notice.sender.is_ascii() || notice.fates.iter().any(|fate| !fate.recipient.is_ascii());
+    let boundary = format!("=_{}", notice.report_id);
+    let mut text = head(mail_host, notice, now, &boundary);
+    for part in [explanation(mail_host, notice, all), status(mail_host, notice, utf8)] {
         let _ = write!(text, "--{boundary}\r\n{part}\r\n");
     }
-    let wide = !header.is_ascii();
-    let kind = if wide && utf8 { "message/global-headers" } else { "text/rfc822-headers" };
+    let wide = !returned.is_ascii();
+    let (kind, what) = match (all, wide && utf8) {
+        (true, false) => ("message/rfc822", "Your message"),
+        (true, true) => ("message/global", "Your message"),
+        (false, false) => ("text/rfc822-headers", "Header of your message"),
+        (false, true) => ("message/global-headers", "Header of your message"),
+    };
     let coding = if wide { "8bit" } else { "7bit" };
     let _ = write!(
         text,
-        "--{boundary}\r\nContent-Description: Header of the message that was not delivered\r\n\
+        "--{boundary}\r\nContent-Description: {what}\r\n\
          Content-Type: {kind}\r\nContent-Transfer-Encoding: {coding}\r\n\r\n"
     );
     let mut octets = text.into_bytes();
-    octets.extend_from_slice(header);
+    octets.extend_from_slice(returned);
     octets.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
     let eight_bit = !octets.is_ascii();
     Report { octets, eight_bit, smtp_utf8: utf8 }
 }
 
-fn head(mail_host: &str, undelivered: &Undelivered<'_>, now: Timestamp, boundary: &str) -> String {
+fn subject(fates: &[Fate]) -> &'static str {
+    let any = |wanted: fn(&Action) -> bool| fates.iter().any(|fate| wanted(&fate.action));
+    if any(|action| *action == Action::Failed) {
+        "Your message was not delivered"
+    } else if any(|action| matches!(action, Action::Delayed { .. })) {
+        "Your message is delayed"
+    } else if any(|action| *action == Action::Delivered) {
+        "Your message was delivered"
+    } else {
+        "Your message was handed on"
+    }
+}
+
+fn head(mail_host: &str, notice: &Notice<'_>, now: Timestamp, boundary: &str) -> String {
     format!(
         "Date: {date}\r\n\
          From: Mail Delivery System <MAILER-DAEMON@{mail_host}>\r\n\
          To: {sender}\r\n\
-         Subject: Your message was not delivered\r\n\
+         Subject: {subject}\r\n\
          Message-ID: <{id}@{mail_host}>\r\n\
          Auto-Submitted: auto-replied\r\n\
          MIME-Version: 1.0\r\n\
@@ -56,25 +77,47 @@ fn head(mail_host: &str, undelivered: &Undelivered<'_>, now: Timestamp, boundary
          This is a report about a message in MIME format.\r\n\
          \r\n",
         date = date(now),
-        sender = undelivered.sender,
-        id = undelivered.bounce_id,
+        sender = notice.sender,
+        subject = subject(notice.fates),
+        id = notice.report_id,
     )
 }
 
 /// First part: for people.
-fn explanation(mail_host: &str, undelivered: &Undelivered<'_>) -> String {
-    let mut body = format!(
-        "This is the mail system of {mail_host}.\r\n\r\n\
-         Your message could not be delivered to:\r\n\r\n"
+fn explanation(mail_host: &str, notice: &Notice<'_>, all: bool) -> String {
+    let mut body = format!("This is the mail system of {mail_host}.\r\n");
+    paragraph(&mut body, notice, "Your message could not be delivered to:", |action| {
+        *action == Action::Failed
+    });
+    paragraph(
+        &mut body,
+        notice,
+        "Your message could not be delivered yet, and will be tried again, to:",
+        |action| matches!(action, Action::Delayed { .. }),
     );
-    for Failure { recipient, text, .. } in undelivered.failures {
-        let _ = write!(body, "  <{recipient}>\r\n    {}\r\n\r\n", line(text));
-    }
+    paragraph(&mut body, notice, "Your message was delivered to:", |action| *action == Action::Delivered);
+    paragraph(
+        &mut body,
+        notice,
+        "Your message was handed on, and no more is known of it here, to:",
+        |action| matches!(action, Action::Relayed | Action::Expanded),
+    );
+    let delayed = notice.fates.iter().find_map(|fate| match fate.action {
+        Action::Delayed { until } => Some(until),
+        _ => None,
+    });
+    let last = match delayed {
+        Some(until) => format!("It is tried until {}. You need not send it again.", date(until)),
+        None if notice.fates.iter().any(|fate| fate.action == Action::Failed) => {
+            "No further attempt will be made for those who did not get it.".to_owned()
+        }
+        None => "You asked to be told.".to_owned(),
+    };
+    let what = if all { "Your message" } else { "The header of your message" };
     let _ = write!(
         body,
-        "No further attempt will be made. The header of your message is attached.\r\n\
-         If you ask for help, please give this number: {}\r\n",
-        undelivered.message_id
+        "\r\n{last} {what} is attached.\r\nIf you ask for help, please give this number: {}\r\n",
+        notice.message_id
     );
     let coding = if body.is_ascii() { "7bit" } else { "8bit" };
     format!(
@@ -83,30 +126,35 @@ fn explanation(mail_host: &str, undelivered: &Undelivered<'_>) -> String {
     )
 }
 
+fn paragraph(body: &mut String, notice: &Notice<'_>, title: &str, belongs: impl Fn(&Action) -> bool) {
+    let mut fates = notice.fates.iter().filter(|fate| belongs(&fate.action)).peekable();
+    if fates.peek().is_none() {
+        return;
+    }
+    let _ = write!(body, "\r\n{title}\r\n");
+    for Fate { recipient, text, .. } in fates {
+        let _ = write!(body, "\r\n  <{recipient}>\r\n");
+        if !text.is_empty() {
+            let _ = write!(body, "    {}\r\n", line(text));
+        }
+    }
+}
+
 /// Second part: for programs (RFC 3464 section 2).
-fn status(mail_host: &str, undelivered: &Undelivered<'_>, utf8: bool) -> String {
-    let mut body = format!(
+fn status(mail_host: &str, notice: &Notice<'_>, utf8: bool) -> String {
+    let mut body = String::new();
+    if let Some(id) = notice.envelope_id.and_then(decode_xtext) {
+        let _ = write!(body, "Original-Envelope-ID: {}\r\n", line(&id));
+    }
+    let _ = write!(
+        body,
         "Reporting-MTA: dns; {mail_host}\r\nX-Postern-Queue-ID: {}\r\nArrival-Date: {}\r\n",
-        undelivered.message_id,
-        date(undelivered.arrival)
+        notice.message_id,
+        date(notice.arrival)
     );
-    for failure in undelivered.failures {
-        let (class, subject, detail) = failure.code;
-        // RFC 6533 section 3: an address that ASCII cannot hold has its own type.
-        let kind = if failure.recipient.is_ascii() { "rfc822" } else { "utf-8" };
-        let _ = write!(
-            body,
-            "\r\nFinal-Recipient: {kind}; {}\r\nAction: failed\r\nStatus: {class}.{subject}.{detail}\r\n",
-            failure.recipient
-        );
-        if let Some(host) = &failure.remote_host {
-            let _ = write!(body, "Remote-MTA: dns; {}\r\n", line(host));
-        }
-        // Only what a host said is of type smtp (RFC 3464 section 2.3.6).
-        match &failure.remote_reply {
-            Some(reply) => drop(write!(body, "Diagnostic-Code: smtp; {}\r\n", ascii(reply))),
-            None => drop(write!(body, "Diagnostic-Code: X-Postern; {}\r\n", ascii(&failure.text))),
-        }
+    for fate in notice.fates {
+        body.push_str("\r\n");
+        fate_fields(&mut body, fate);
     }
     let (kind, coding) = match (utf8, body.is_ascii()) {
         (false, true) => ("message/delivery-status", "7bit"),
@@ -119,11 +167,47 @@ fn status(mail_host: &str, undelivered: &Undelivered<'_>, utf8: bool) -> String 
     )
 }
 
+/// RFC 3464 section 2.3.
+fn fate_fields(body: &mut String, fate: &Fate) {
+    if let Some((kind, address)) = fate.original_recipient.as_deref().and_then(|text| text.split_once(';'))
+        && let Some(address) = decode_xtext(address)
+    {
+        let _ = write!(body, "Original-Recipient: {kind}; {}\r\n", line(&address));
+    }
+    // RFC 6533 section 3: an address that ASCII cannot hold has its own type.
+    let kind = if fate.recipient.is_ascii() { "rfc822" } else { "utf-8" };
+    let action = match fate.action {
+        Action::Failed => "failed",
+        Action::Delayed { .. } => "delayed",
+        Action::Delivered => "delivered",
+        Action::Relayed => "relayed",
+        Action::Expanded => "expanded",
+    };
+    let (class, subject, detail) = fate.code;
+    let _ = write!(
+        body,
+        "Final-Recipient: {kind}; {}\r\nAction: {action}\r\nStatus: {class}.{subject}.{detail}\r\n",
+        fate.recipient
+    );
+    if let Some(host) = &fate.remote_host {
+        let _ = write!(body, "Remote-MTA: dns; {}\r\n", line(host));
+    }
+    // Only what a host said is of type smtp (RFC 3464 section 2.3.6).
+    match &fate.remote_reply {
+        Some(reply) => drop(write!(body, "Diagnostic-Code: smtp; {}\r\n", ascii(reply))),
+        None if fate.text.is_empty() => {}
+        None => drop(write!(body, "Diagnostic-Code: X-Postern; {}\r\n", ascii(&fate.text))),
+    }
+    if let Action::Delayed { until } = fate.action {
+        let _ = write!(body, "Will-Retry-Until: {}\r\n", date(until));
+    }
+}
+
 /// The header of the original up to the empty line, whole lines, bounded.
 fn returned_header(beginning: &[u8]) -> &[u8] {
     let end =
         beginning.windows(4).position(|window| window == b"\r\n\r\n").map_or(beginning.len(), |end| end + 2);
-    let header = beginning.get(..end.min(RETURNED_HEADER_MAX_BYTES)).unwrap_or(beginning);
+    let header = beginning.get(..end.min(RETURNED_MAX_BYTES)).unwrap_or(beginning);
     let whole_lines = header.windows(2).rposition(|window| window == b"\r\n").map_or(0, |end| end + 2);
     header.get(..whole_lines).unwrap_or_default()
 }
@@ -153,9 +237,11 @@ mod tests {
         text.parse().expect(text)
     }
 
-    fn failure(recipient: &str, reply: Option<&str>) -> Failure {
-        Failure {
+    fn failure(recipient: &str, reply: Option<&str>) -> Fate {
+        Fate {
             recipient: address(recipient),
+            original_recipient: None,
+            action: Action::Failed,
             code: (5, 1, 1),
             text: "mx.far.test [203.0.113.9] said: 550 5.1.1 no such user".into(),
             remote_host: reply.map(|_| "mx.far.test".into()),
@@ -163,18 +249,24 @@ mod tests {
         }
     }
 
-    fn report(failures: &[Failure], beginning: &[u8]) -> Report {
+    fn report(fates: &[Fate], beginning: &[u8]) -> Report {
+        report_with(fates, beginning, None, false)
+    }
+
+    fn report_with(fates: &[Fate], beginning: &[u8], envelope_id: Option<&str>, all: bool) -> Report {
         let sender = address("a@homepage.test");
         let id = |n: u8| MessageId::try_from(&[n; 16][..]).expect("id");
-        let undelivered = Undelivered {
-            bounce_id: id(2),
+        let notice = Notice {
+            report_id: id(2),
             message_id: id(1),
             sender: &sender,
             arrival: Timestamp::UNIX_EPOCH,
+            envelope_id,
             beginning,
-            failures,
+            give_back_all: all,
+            fates,
         };
-        build("mail.postern.test", &undelivered, Timestamp::UNIX_EPOCH)
+        build("mail.postern.test", &notice, Timestamp::UNIX_EPOCH)
     }
 
     /// The parts as (header, body).
@@ -232,6 +324,48 @@ mod tests {
     }
 
     #[test]
+    fn s_92_what_the_sender_gave_comes_back() {
+        let original = b"Subject: hello\r\n\r\nthe body\r\n";
+        let fate =
+            Fate { original_recipient: Some("rfc822;B+2Bx@far.test".into()), ..failure("b@far.test", None) };
+        let (_, parts) = parts(&report_with(&[fate], original, Some("id+2B7"), true));
+        assert!(parts[1].1.starts_with("Original-Envelope-ID: id+7\r\nReporting-MTA: "), "{}", parts[1].1);
+        assert!(parts[1].1.contains("Original-Recipient: rfc822; B+x@far.test\r\nFinal-Recipient: "));
+        assert!(parts[2].0.contains("message/rfc822"));
+        assert_eq!(parts[2].1.as_bytes(), original);
+    }
+
+    #[test]
+    fn b_04_other_fates_have_their_own_words() {
+        let until = Timestamp::UNIX_EPOCH;
+        let fate = |action, code| Fate { action, code, text: String::new(), ..failure("b@far.test", None) };
+        let original = b"Subject: hello\r\n\r\nthe body\r\n";
+        for (fate, subject, fields) in [
+            (
+                fate(Action::Delayed { until }, (4, 4, 7)),
+                "Your message is delayed",
+                "Action: delayed\r\nStatus: 4.4.7\r\nWill-Retry-Until: Thu, 01 Jan 1970 00:00:00 +0000\r\n",
+            ),
+            (
+                fate(Action::Delivered, (2, 0, 0)),
+                "Your message was delivered",
+                "Action: delivered\r\nStatus: 2.0.0\r\n",
+            ),
+            (
+                fate(Action::Relayed, (2, 0, 0)),
+                "Your message was handed on",
+                "Action: relayed\r\nStatus: 2.0.0\r\n",
+            ),
+        ] {
+            // Only a failure gives the body back.
+            let (head, parts) = parts(&report_with(&[fate], original, None, true));
+            assert!(head.contains(subject), "{head}");
+            assert!(parts[1].1.contains(fields), "{}", parts[1].1);
+            assert_eq!(parts[2].1, "Subject: hello\r\n");
+        }
+    }
+
+    #[test]
     fn wide_characters_are_declared() {
         let named = report(&[failure("\u{fc}ser@far.test", None)], b"Subject: x\r\n\r\n");
         assert!(named.eight_bit && named.smtp_utf8);
@@ -245,7 +379,7 @@ mod tests {
     #[test]
     fn b_03_the_returned_header_is_bounded_and_whole_lines() {
         let endless = b"X: y\r\n".repeat(20_000);
-        assert!(returned_header(&endless).len() <= RETURNED_HEADER_MAX_BYTES);
+        assert!(returned_header(&endless).len() <= RETURNED_MAX_BYTES);
         assert!(returned_header(&endless).ends_with(b"X: y\r\n"));
         assert_eq!(returned_header(b"no line end"), b"");
         assert_eq!(returned_header(b""), b"");

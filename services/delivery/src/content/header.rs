@@ -1,6 +1,6 @@
 //! The header block of a stored message, read again: its fields as they came, and what people wrote into them.
 //!
-//! For errands only, which need more of it than the one look while it streamed in (`scan`).
+//! For errands and signatures, which need more of it than the one look while it streamed in (`scan`).
 
 use futures_util::StreamExt as _;
 use mail_parser::MessageParser;
@@ -31,6 +31,11 @@ impl<'a> Field<'a> {
 
     pub(crate) fn begins_with(&self, prefix: &str) -> bool {
         self.name.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix.as_bytes()))
+    }
+
+    /// As it was written, without the colon.
+    pub(crate) fn name(&self) -> &'a [u8] {
+        self.name
     }
 
     /// Behind the colon, without white space around it, folded as it came.
@@ -80,6 +85,11 @@ impl Header {
         (Self { octets: octets[..at].to_vec(), fields }, at)
     }
 
+    /// The block without its empty line.
+    pub(crate) fn octets(&self) -> &[u8] {
+        &self.octets
+    }
+
     pub(crate) fn fields(&self) -> impl Iterator<Item = Field<'_>> {
         self.fields.iter().map(|(begin, colon, end)| Field {
             name: self.octets[*begin..*colon].trim_ascii_end(),
@@ -102,6 +112,22 @@ impl Header {
         let parsed = MessageParser::default().parse_headers(&block);
         let text = parsed.as_ref().and_then(|message| message.subject()).unwrap_or_default();
         text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().to_owned()
+    }
+
+    /// The one author: a name for people, which may be empty, and the address. `None`: there are none or several.
+    pub(crate) fn author(&self) -> Option<(String, EmailAddress)> {
+        let mut block = b"From:".to_vec();
+        let mut fields = self.fields().filter(|field| field.is("from"));
+        block.extend_from_slice(fields.next()?.value);
+        block.extend_from_slice(b"\r\n\r\n");
+        let parsed = MessageParser::default().parse_headers(&block)?;
+        let mut list = parsed.from()?.iter();
+        let (one, another) = (list.next()?, list.next());
+        if another.is_some() || fields.next().is_some() {
+            return None;
+        }
+        let name = one.name.as_deref().unwrap_or_default();
+        Some((name.trim().to_owned(), one.address.as_ref()?.parse().ok()?))
     }
 
     /// Addresses of all fields of these names; what is none is left out.

@@ -83,6 +83,8 @@ pub struct Ingested {
     pub content_bytes: u64,
     /// CRC-32C of it.
     pub checksum: u32,
+    /// It has octets over 127, whatever its sender declared.
+    pub eight_bit: bool,
     /// What its header told.
     pub found: Found,
     /// Its first octets, for a bounce; all of it when it is small.
@@ -112,6 +114,7 @@ pub struct Ingest {
     held: Vec<OwnedSemaphorePermit>,
     content_bytes: u64,
     checksum: u32,
+    eight_bit: bool,
     last: [u8; 2],
 }
 
@@ -131,14 +134,23 @@ impl Ingest {
             held: Vec::new(),
             content_bytes: 0,
             checksum: 0,
+            eight_bit: false,
             last: [0; 2],
         }
     }
 
-    /// Begins a message that a mail program submits.
+    /// The same of what a mail program submits: Bcc is taken out too.
     #[must_use]
-    pub fn submitted(id: MessageId, blobs: &Blobs, budget: &Budget, limits: IngestLimits) -> Self {
-        Self { scan: Some(HeaderScan::of_submission()), ..Self::begin(id, blobs, budget, limits) }
+    pub fn of_submission(mut self) -> Self {
+        self.scan = self.scan.map(HeaderScan::of_submission);
+        self
+    }
+
+    /// Takes Authentication-Results out of its header that say to be ours.
+    #[must_use]
+    pub fn without_results_of(mut self, own_name: &str) -> Self {
+        self.scan = self.scan.map(|scan| scan.without_results_of(own_name));
+        self
     }
 
     /// Begins a message that was received elsewhere, or long ago: its header is not looked at, nothing is taken out.
@@ -180,8 +192,8 @@ impl Ingest {
             Sink::Memory => StoredContent::Inline(beginning.clone()),
             Sink::Blob(writer) => StoredContent::Blob { key: writer.finish().await? },
         };
-        let Self { content_bytes, checksum, held, .. } = self;
-        Ok(Ingested { content, content_bytes, checksum, found, beginning, held })
+        let Self { content_bytes, checksum, eight_bit, held, .. } = self;
+        Ok(Ingested { content, content_bytes, checksum, eight_bit, found, beginning, held })
     }
 
     async fn keep(&mut self, pieces: Vec<Bytes>) -> Result<(), IngestError> {
@@ -209,6 +221,7 @@ impl Ingest {
             return Err(IngestError::Message(Reason::MessageTooLarge));
         }
         self.checksum = crc32c::crc32c_append(self.checksum, piece);
+        self.eight_bit |= !piece.is_ascii();
         match piece {
             [] => {}
             [only] => self.last = [self.last[1], *only],

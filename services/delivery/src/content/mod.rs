@@ -8,6 +8,6 @@ mod ingest;
 mod scan;
 
 pub use blobs::{BlobError, BlobWriter, Blobs, OpenBlob, message_of_key};
-pub(crate) use header::{Header, open_header};
+pub(crate) use header::{Field, Header, open_header};
 pub use ingest::{Budget, Ingest, IngestError, IngestLimits, Ingested};
 pub use scan::{Found, HeaderScan};

@@ -1,8 +1,8 @@
 //! Reads the header block of a message as it streams in, however it is cut into pieces.
 //!
-//! Pure: pieces go in, the pieces to keep come out. Incoming Return-Path fields are taken out (RFC 5321 section 4.4), of a
-//! submission also Bcc (RFC 5322 section 3.6.3). Received fields are counted and Delivered-To addresses collected, both to find
-//! loops (RFC 5321 section 6.3).
+//! Pure: pieces go in, the pieces to keep come out. Incoming Return-Path fields are taken out (RFC 5321 section 4.4), and so
+//! are Authentication-Results in our name, which only we may write (RFC 8601 section 5), and Bcc of a submission (RFC 5322
+//! section 3.6.3). Received fields are counted and Delivered-To addresses collected, both to find loops (RFC 5321 section 6.3).
 
 use bytes::Bytes;
 use postern_mail::{EmailAddress, Reason, limits};
@@ -11,6 +11,8 @@ use postern_mail::{EmailAddress, Reason, limits};
 const DELIVERED_TO_MAX: usize = 100;
 /// Octets of a Delivered-To field that are looked at.
 const DELIVERED_TO_MAX_BYTES: usize = 1024;
+/// An Authentication-Results field that is longer is taken out whoever wrote it, octets.
+const RESULTS_MAX_BYTES: usize = 16 * 1024;
 /// A name longer than this is none that matters here.
 const NAME_MAX_BYTES: usize = 64;
 
@@ -23,17 +25,20 @@ enum Field {
     Bcc,
     Date,
     MessageId,
+    /// Authentication-Results: withheld until it is known whose.
+    Results,
     Other,
 }
 
 /// Names that mean something here.
-const NAMES: [(&[u8], Field); 6] = [
+const NAMES: [(&[u8], Field); 7] = [
     (b"return-path", Field::ReturnPath),
     (b"received", Field::Received),
     (b"delivered-to", Field::DeliveredTo),
     (b"bcc", Field::Bcc),
     (b"date", Field::Date),
     (b"message-id", Field::MessageId),
+    (b"authentication-results", Field::Results),
 ];
 
 impl Field {
@@ -85,6 +90,10 @@ pub struct HeaderScan {
     found: Found,
     /// A mail program sent it: whom it hides from the others stays hidden.
     drops_bcc: bool,
+    /// The Authentication-Results field being read, whole.
+    withheld: Vec<u8>,
+    /// Our name in such fields; empty: they are all kept.
+    own_name: Box<str>,
 }
 
 impl Default for HeaderScan {
@@ -97,6 +106,8 @@ impl Default for HeaderScan {
             header_bytes: 0,
             found: Found::default(),
             drops_bcc: false,
+            withheld: Vec::new(),
+            own_name: Box::default(),
         }
     }
 }
@@ -132,10 +143,16 @@ fn keep(kept: &mut Vec<Bytes>, octets: Bytes) {
 }
 
 impl HeaderScan {
-    /// The scanner of what a mail program submits.
+    /// The same for what a mail program submits: Bcc is taken out.
     #[must_use]
-    pub fn of_submission() -> Self {
-        Self { drops_bcc: true, ..Self::default() }
+    pub fn of_submission(self) -> Self {
+        Self { drops_bcc: true, ..self }
+    }
+
+    /// The same, and Authentication-Results of this name are taken out.
+    #[must_use]
+    pub fn without_results_of(self, own_name: &str) -> Self {
+        Self { own_name: own_name.into(), ..self }
     }
 
     fn drops(&self, field: Field) -> bool {
@@ -151,7 +168,8 @@ impl HeaderScan {
             keep(kept, octets);
             return Ok(());
         }
-        let undecided = self.at == At::Name || self.field.is_some_and(|field| self.drops(field));
+        let held_back = |field| field == Field::Results || self.drops(field);
+        let undecided = self.at == At::Name || self.field.is_some_and(held_back);
         let run = if undecided { None } else { Some(0) };
         let mut piece = Piece { octets, position: 0, run, line: 0, kept };
         while piece.position < piece.octets.len() && self.at != At::Body {
@@ -183,7 +201,7 @@ impl HeaderScan {
         if self.at == At::Name {
             keep(kept, Bytes::from(std::mem::take(&mut self.held)));
         }
-        self.end_field()?;
+        self.end_field(kept)?;
         Ok(self.found)
     }
 
@@ -200,8 +218,9 @@ impl HeaderScan {
                 piece.line = piece.position;
             }
         }
+        self.end_field(piece.kept)?;
         piece.begin_run(piece.position);
-        self.end_field()
+        Ok(())
     }
 
     fn name(&mut self, piece: &mut Piece<'_>) -> Result<(), Reason> {
@@ -227,6 +246,7 @@ impl HeaderScan {
         } else {
             Field::named(&[&self.held[..], name].concat())
         };
+        let field = if field == Field::Results && self.own_name.is_empty() { Field::Other } else { field };
         match field {
             Field::Received => {
                 self.found.received_count += 1;
@@ -236,7 +256,7 @@ impl HeaderScan {
             }
             Field::Date => self.found.has_date = true,
             Field::MessageId => self.found.has_message_id = true,
-            Field::ReturnPath | Field::DeliveredTo | Field::Bcc | Field::Other => {}
+            Field::ReturnPath | Field::DeliveredTo | Field::Bcc | Field::Results | Field::Other => {}
         }
         piece.position = end + 1;
         self.decide(field, piece);
@@ -250,6 +270,9 @@ impl HeaderScan {
         let held = Bytes::from(std::mem::take(&mut self.held));
         if self.drops(field) {
             piece.keep_until(piece.line);
+        } else if field == Field::Results {
+            piece.keep_until(piece.line);
+            self.withheld = [&held[..], &piece.octets[piece.line..piece.position]].concat();
         } else {
             keep(piece.kept, held);
             piece.begin_run(0);
@@ -264,14 +287,24 @@ impl HeaderScan {
             let room = DELIVERED_TO_MAX_BYTES.saturating_sub(self.value.len());
             self.value.extend(piece.octets[begin..end].iter().take(room));
         }
+        if field == Field::Results && self.withheld.len() <= RESULTS_MAX_BYTES {
+            self.withheld.extend_from_slice(&piece.octets[begin..end]);
+        }
         piece.position = end;
         if line_end.is_some() {
             self.at = At::LineStart;
         }
     }
 
-    fn end_field(&mut self) -> Result<(), Reason> {
-        if self.field.take() != Some(Field::DeliveredTo) {
+    fn end_field(&mut self, kept: &mut Vec<Bytes>) -> Result<(), Reason> {
+        let field = self.field.take();
+        if field == Some(Field::Results) {
+            let withheld = std::mem::take(&mut self.withheld);
+            if withheld.len() <= RESULTS_MAX_BYTES && !is_of(&withheld, &self.own_name) {
+                keep(kept, Bytes::from(withheld));
+            }
+        }
+        if field != Some(Field::DeliveredTo) {
             return Ok(());
         }
         let value = std::mem::take(&mut self.value);
@@ -285,6 +318,36 @@ impl HeaderScan {
         }
         Ok(())
     }
+}
+
+/// True for results that say to be of `name`, as everybody reads it: behind white space and comments, in quotes or not.
+fn is_of(field: &[u8], name: &str) -> bool {
+    let text = String::from_utf8_lossy(field);
+    let value = text.split_once(':').map_or("", |(_, value)| value);
+    let (mut depth, mut escaped, mut quoted) = (0usize, false, false);
+    let mut id = String::new();
+    for c in value.chars() {
+        match c {
+            _ if std::mem::take(&mut escaped) => {
+                if depth == 0 {
+                    id.push(c);
+                }
+            }
+            '\\' if depth > 0 || quoted => escaped = true,
+            '"' if depth == 0 => quoted = !quoted,
+            '(' if !quoted => depth += 1,
+            ')' if !quoted => depth = depth.saturating_sub(1),
+            _ if depth > 0 => {}
+            ';' if !quoted => break,
+            _ if c.is_whitespace() && !quoted => {
+                if !id.is_empty() {
+                    break;
+                }
+            }
+            _ => id.push(c),
+        }
+    }
+    id.eq_ignore_ascii_case(name)
 }
 
 #[cfg(test)]
@@ -342,13 +405,44 @@ mod tests {
         let found = Found { has_date: true, ..Found::default() };
         for size in [1, 3, 1000] {
             let pieces: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
-            let submitted = scan_with(HeaderScan::of_submission(), &pieces).expect("scanned");
+            let submitted = scan_with(HeaderScan::default().of_submission(), &pieces).expect("scanned");
             assert_eq!((String::from_utf8_lossy(&submitted.0).as_ref(), &submitted.1), (kept, &found));
             let relayed = scan(&pieces).expect("scanned");
             assert_eq!(String::from_utf8_lossy(&relayed.0), text, "of others nothing is taken out");
         }
         let found = scan(&[b"message-id : <1@x>\r\n\r\n"]).expect("scanned").1;
         assert!(found.has_message_id && !found.has_date);
+    }
+
+    #[test]
+    fn results_in_our_name_go_however_they_are_written_and_cut() {
+        let own = |pieces: &[&[u8]]| {
+            let (mut scan, mut kept) = (HeaderScan::default().without_results_of("mail.x.test"), Vec::new());
+            for piece in pieces {
+                scan.push(Bytes::copy_from_slice(piece), &mut kept).expect("good");
+            }
+            scan.finish(&mut kept).expect("good");
+            String::from_utf8(kept.concat()).expect("text")
+        };
+        for (field, stays) in [
+            ("Authentication-Results: mail.x.test; spf=pass\r\n", false),
+            ("authentication-results : MAIL.X.TEST 1; spf=pass\r\n", false),
+            ("Authentication-Results:\r\n\t(a (b) \\) c) \"mail.x.test\";\r\n spf=pass\r\n", false),
+            ("Authentication-Results: mail.x.test\r\n", false),
+            ("Authentication-Results: mail.x.test.evil.test; spf=pass\r\n", true),
+            ("Authentication-Results: other.test;\r\n spf=pass (mail.x.test)\r\n", true),
+            ("Authentication-Results-X: mail.x.test; spf=pass\r\n", true),
+            ("ARC-Authentication-Results: i=1; mail.x.test; spf=pass\r\n", true),
+        ] {
+            let text = format!("A: 1\r\n{field}B: 2\r\n\r\nAuthentication-Results: mail.x.test; body\r\n");
+            let wanted = if stays { text.clone() } else { text.replacen(field, "", 1) };
+            assert_eq!(own(&[text.as_bytes()]), wanted, "{field:?}");
+            let octets: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+            assert_eq!(own(&octets), wanted, "octet by octet: {field:?}");
+            assert_eq!(own(&[field.as_bytes()]), if stays { field } else { "" }, "alone: {field:?}");
+        }
+        let long = format!("Authentication-Results: y; {}\r\nB: 2\r\n\r\n", "x".repeat(RESULTS_MAX_BYTES));
+        assert_eq!(own(&[long.as_bytes()]), "B: 2\r\n\r\n");
     }
 
     #[test]

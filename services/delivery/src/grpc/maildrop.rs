@@ -85,7 +85,7 @@ impl MaildropService for MaildropDoor {
             return Err(failure::status_with(Reason::InvalidArgument, why));
         }
         let uids: Vec<i64> = uids.into_iter().map(u64::cast_signed).collect();
-        let reader = self.maildrops.reader(mailbox_id);
+        let reader = self.maildrops.reader_for_owner(mailbox_id);
         let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
         tokio::spawn(async move { reader.run(&uids, &frames).await });
         Ok(Response::new(

@@ -6,3 +6,4 @@ pub(crate) mod maildrop;
 pub(crate) mod queue;
 pub(crate) mod rights;
 pub(crate) mod submission;
+pub(crate) mod trace;

@@ -15,26 +15,59 @@ use postern_proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::rights::opened;
+use super::rights::{Rights, opened};
 use crate::{
-    bounce::Failure,
-    queue::{EntryFilter, EntryRow, FailedRow, LeasedRow, Queue},
+    bounce::{Action, Fate},
+    queue::{Ended, EntryFilter, EntryRow, FatedRow, LeasedRow, Queue},
+    trace::TraceState,
 };
 
 const PAGE_SIZE_DEFAULT: i32 = 100;
 const PAGE_SIZE_MAX: i32 = 1000;
 /// Entries that one call acts on.
 const SELECTION_MAX: usize = 10_000;
+/// Entries that one line of the audit names; it counts all.
+const AUDITED_MAX: usize = 20;
 
 /// QueueService over the queue of this replica and the common store.
 #[derive(Clone)]
 pub(crate) struct QueueDoor {
     queue: Arc<Queue>,
+    rights: Rights,
 }
 
 impl QueueDoor {
-    pub(crate) fn new(queue: Arc<Queue>) -> Self {
-        Self { queue }
+    pub(crate) fn new(queue: Arc<Queue>, rights: Rights) -> Self {
+        Self { queue, rights }
+    }
+
+    /// Writes what was done to these rows into the audit, a line for each customer whose mail it was.
+    async fn record(&self, caller: &Caller, action: &'static str, deeds: &[EntryRow]) {
+        let mut by_customer: BTreeMap<&str, Vec<&EntryRow>> = BTreeMap::new();
+        for row in deeds {
+            by_customer.entry(row.customer.as_deref().unwrap_or_default()).or_default().push(row);
+        }
+        for (customer, rows) in by_customer {
+            let shown: Vec<_> = rows
+                .iter()
+                .take(AUDITED_MAX)
+                .map(|row| {
+                    serde_json::json!({
+                        "entryId": row.id.to_string(),
+                        "queueId": row.message_id.simple().to_string(),
+                        "recipient": row.recipient,
+                    })
+                })
+                .collect();
+            let before = serde_json::json!({ "count": rows.len(), "entries": shown });
+            let name = rows.first().map(|row| row.message_id.simple().to_string()).unwrap_or_default();
+            self.rights.record_for(caller, "queue-entry", action, customer, &name, before.to_string()).await;
+        }
+    }
+
+    /// The rows as they are now, for the audit.
+    async fn rows(&self, ids: &[i64]) -> Result<Vec<EntryRow>, Status> {
+        self.queue.store.entries(ids).await.map_err(unavailable)
     }
 
     /// The ids that a selection names; those that do not exist are left out.
@@ -59,7 +92,8 @@ impl QueueDoor {
         let undecided = self.queue.handle.stop(&ids);
         let ids: Vec<i64> = ids.into_iter().filter(|id| !undecided.contains(id)).collect();
         if silent {
-            self.queue.store.finish(&ids).await.map_err(unavailable)?;
+            let removed: Vec<Ended> = ids.iter().copied().map(removed).collect();
+            self.queue.store.finish(&removed).await.map_err(unavailable)?;
             return Ok(ids.len());
         }
         let rows = self.queue.store.seize(&ids).await.map_err(unavailable)?;
@@ -67,15 +101,15 @@ impl QueueDoor {
         for row in rows {
             by_message.entry(row.message_id).or_default().push(row);
         }
-        let mut removed = 0;
+        let mut given_up_count = 0;
         for (id, rows) in by_message {
             let message = self.queue.store.message(id).await.map_err(unavailable)?;
             let count = rows.len();
             let Some(message) = message else {
                 // Nothing is left that a bounce could be about.
-                let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-                self.queue.store.finish(&ids).await.map_err(unavailable)?;
-                removed += count;
+                let gone: Vec<Ended> = rows.iter().map(|row| removed(row.id)).collect();
+                self.queue.store.finish(&gone).await.map_err(unavailable)?;
+                given_up_count += count;
                 continue;
             };
             let failed = rows.into_iter().map(given_up).collect();
@@ -85,9 +119,9 @@ impl QueueDoor {
                     format!("the bounce for {id} cannot be made now"),
                 ));
             }
-            removed += count;
+            given_up_count += count;
         }
-        Ok(removed)
+        Ok(given_up_count)
     }
 }
 
@@ -140,8 +174,11 @@ impl QueueService for QueueDoor {
         &self,
         request: Request<RetryQueueEntriesRequest>,
     ) -> Result<Response<RetryQueueEntriesResponse>, Status> {
-        let ids = self.selected(request.into_inner().selection).await?;
+        let (caller, request) = opened(request)?;
+        let ids = self.selected(request.selection).await?;
+        let rows = self.rows(&ids).await?;
         let count = self.queue.store.retry(&ids).await.map_err(unavailable)?;
+        self.record(&caller, "retry", &rows).await;
         // Other replicas look within five seconds.
         self.queue.handle.wake();
         Ok(Response::new(RetryQueueEntriesResponse { entry_count: clamped(count) }))
@@ -151,10 +188,13 @@ impl QueueService for QueueDoor {
         &self,
         request: Request<HoldQueueEntriesRequest>,
     ) -> Result<Response<HoldQueueEntriesResponse>, Status> {
-        let ids = self.selected(request.into_inner().selection).await?;
+        let (caller, request) = opened(request)?;
+        let ids = self.selected(request.selection).await?;
         let undecided = self.queue.handle.stop(&ids);
         let ids: Vec<i64> = ids.into_iter().filter(|id| !undecided.contains(id)).collect();
+        let rows = self.rows(&ids).await?;
         let count = self.queue.store.hold(&ids).await.map_err(unavailable)?;
+        self.record(&caller, "hold", &rows).await;
         Ok(Response::new(HoldQueueEntriesResponse { entry_count: clamped(count) }))
     }
 
@@ -162,9 +202,11 @@ impl QueueService for QueueDoor {
         &self,
         request: Request<RemoveQueueEntriesRequest>,
     ) -> Result<Response<RemoveQueueEntriesResponse>, Status> {
-        let request = request.into_inner();
+        let (caller, request) = opened(request)?;
         let ids = self.selected(request.selection).await?;
+        let rows = self.rows(&ids).await?;
         let count = self.remove(ids, request.silent).await?;
+        self.record(&caller, if request.silent { "remove-silently" } else { "remove" }, &rows).await;
         Ok(Response::new(RemoveQueueEntriesResponse { entry_count: clamped(count as u64) }))
     }
 }
@@ -201,11 +243,15 @@ fn is_own(caller: &Caller, row: &EntryRow) -> bool {
     caller.is_staff() || row.customer.as_deref().is_some_and(|customer| caller.may_act_for(customer))
 }
 
-fn given_up(row: LeasedRow) -> FailedRow {
+fn removed(id: i64) -> Ended {
+    let outcome = "an administrator removed it from the queue".to_owned();
+    Ended { id, state: Some(TraceState::Removed), outcome }
+}
+
+fn given_up(row: LeasedRow) -> FatedRow {
     let text = "an administrator removed it from the queue".to_owned();
-    let failure =
-        Failure { recipient: row.recipient, code: (5, 7, 0), text, remote_host: None, remote_reply: None };
-    FailedRow { id: row.id, class: row.class, failure }
+    let fate = Fate::here(row.recipient, &row.dsn, Action::Failed, (5, 7, 0), text);
+    FatedRow { id: row.id, class: row.class, dsn: row.dsn, fate }
 }
 
 fn shown(row: EntryRow) -> QueueEntry {

@@ -66,21 +66,44 @@ impl Rights {
     /// Writes a deed into the audit in its doer's name. It is done already: when the audit is away, the log has it.
     pub(crate) async fn record(&self, caller: &Caller, deed: Deed) {
         let Deed { mailbox_id, kind, action, before_json, after_json } = deed;
-        let entry = AuditEntry {
-            actor_role: caller.role.as_str().to_owned(),
-            actor: caller.subject.clone(),
-            peer_ip: caller.peer.map(|peer| peer.to_string()).unwrap_or_default(),
-            kind: kind.to_owned(),
-            action: action.to_owned(),
-            before_json,
-            after_json,
-            ..AuditEntry::default()
-        };
-        let request = RecordAuditEntryRequest { entry: Some(entry), mailbox_id };
+        let entry = AuditEntry { before_json, after_json, ..entry_of(caller, kind, action) };
+        self.send(RecordAuditEntryRequest { entry: Some(entry), mailbox_id }).await;
+    }
+
+    /// The same for what is no box: on behalf of a customer (empty: nobody's) and under a name.
+    pub(crate) async fn record_for(
+        &self,
+        caller: &Caller,
+        kind: &str,
+        action: &str,
+        customer: &str,
+        name: &str,
+        before_json: String,
+    ) {
+        let (customer, name) = (customer.to_owned(), name.to_owned());
+        let entry = AuditEntry { customer, name, before_json, ..entry_of(caller, kind, action) };
+        self.send(RecordAuditEntryRequest { entry: Some(entry), mailbox_id: 0 }).await;
+    }
+
+    async fn send(&self, request: RecordAuditEntryRequest) {
+        let told = request.entry.clone().unwrap_or_default();
+        let mailbox_id = request.mailbox_id;
         if let Err(status) = self.audit.clone().record_audit_entry(request).await {
-            let (actor, error) = (&caller.subject, status.message());
-            tracing::error!(actor, mailbox_id, kind, action, error, "a deed is not in the audit");
+            let AuditEntry { actor, kind, action, name, .. } = told;
+            let error = status.message();
+            tracing::error!(actor, mailbox_id, kind, action, name, error, "a deed is not in the audit");
         }
+    }
+}
+
+fn entry_of(caller: &Caller, kind: &str, action: &str) -> AuditEntry {
+    AuditEntry {
+        actor_role: caller.role.as_str().to_owned(),
+        actor: caller.subject.clone(),
+        peer_ip: caller.peer.map(|peer| peer.to_string()).unwrap_or_default(),
+        kind: kind.to_owned(),
+        action: action.to_owned(),
+        ..AuditEntry::default()
     }
 }
 

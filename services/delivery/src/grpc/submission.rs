@@ -1,34 +1,40 @@
 //! `SubmissionService`: takes a message in and answers when it is committed.
 //!
-//! The walk: envelope -> `content` while it streams -> `route` -> `lists` (may it be posted?) -> `bounce` for those it
-//! cannot reach -> `accept` -> the workers of `queue` are told.
+//! The walk: envelope -> `content` while it streams -> `route` -> `lists` (may it be posted?) -> `authenticity` (is it what it
+//! says?) -> `bounce` for those it cannot reach -> `accept` -> the workers of `queue` are told.
 
+mod checked;
 mod envelope;
+mod wishes;
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
-use postern_mail::{MessageId, Reason};
+use postern_mail::{MessageId, Reason, ReversePath};
 use postern_mesh::{directory::Directory, failure};
 use postern_proto::delivery::v1::{
     SubmitMessageRequest, SubmitMessageResponse, submission_service_server::SubmissionService,
 };
+use postern_smtp::dsn::ReturnContent;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     accept::{
-        AcceptUnit, Acceptor, Committed, NewMessage, NewQueueRow, QueueClass, bounce_id_of, missing_fields,
+        AcceptUnit, Acceptor, Committed, MessageFlags, NewMessage, NewQueueRow, bounce_id_of, missing_fields,
         received_field,
     },
-    bounce::{self, Failure, Undelivered},
+    authenticity::Checks,
+    bounce::{self, Action, Fate, Notice},
     content::{Blobs, Budget, Ingest, IngestError, IngestLimits, Ingested},
-    lists::{self, ListDirectory},
-    queue::{self, QueueHandle},
-    route::{self, FailedRecipient, ListBounce, Plan},
+    lists::{self, CopyFates, ListDirectory},
+    queue::{self, ContentSource, QueueHandle},
+    route::{self, ListBounce, Plan},
+    trace,
 };
 use envelope::Submission;
+use wishes::RecipientWishes;
 
 /// Content of one frame, octets.
 const FRAME_CONTENT_MAX_BYTES: usize = 256 * 1024;
@@ -45,6 +51,9 @@ pub(crate) struct SubmissionDoor {
     pub(crate) limits: IngestLimits,
     pub(crate) queue: QueueHandle,
     pub(crate) mail_host: Arc<str>,
+    pub(crate) checks: Checks,
+    pub(crate) fates: CopyFates,
+    pub(crate) contents: Arc<dyn ContentSource>,
 }
 
 /// A message that came in whole.
@@ -78,8 +87,11 @@ impl SubmissionDoor {
         {
             return Err(failure::status(Reason::MessageTooLarge));
         }
-        let begin = if submission.envelope.submitter.is_some() { Ingest::submitted } else { Ingest::begin };
-        let mut ingest = begin(submission.id, &self.blobs, &self.budget, self.limits);
+        let mut ingest = Ingest::begin(submission.id, &self.blobs, &self.budget, self.limits)
+            .without_results_of(&self.mail_host);
+        if submission.envelope.submitter.is_some() {
+            ingest = ingest.of_submission();
+        }
         loop {
             if frame.content.len() > FRAME_CONTENT_MAX_BYTES {
                 return Err(invalid("content: at most 256 KiB in one frame"));
@@ -103,7 +115,7 @@ impl SubmissionDoor {
 
     /// Finds out where it goes and makes that durable.
     async fn settle(&self, received: Received) -> Result<(), Status> {
-        let Received { submission, content, answer_by } = received;
+        let Received { mut submission, content, answer_by } = received;
         let mut plan = route::plan(
             &self.directory,
             &submission.recipients,
@@ -118,23 +130,41 @@ impl SubmissionDoor {
             return Err(refusal);
         }
         let arrival = Timestamp::now();
-        let mut prefix = received_field(&submission.envelope, submission.id, submission.peer, arrival);
+        let mut prefix = self.checked(&mut submission, &content).await?;
+        prefix.push_str(&received_field(&submission.envelope, submission.id, submission.peer, arrival));
         if submission.envelope.submitter.is_some() {
             prefix.push_str(&missing_fields(&content.found, submission.id, &self.mail_host, arrival));
         }
         for ListBounce { list_id, member } in &plan.list_bounces {
             metrics::counter!("postern_list_bounces_total").increment(1);
             tracing::info!(queue_id = %submission.id, list_id, member, "a member's copy came back");
+            if submission.sender == ReversePath::Null && lists::is_failure(&content.beginning) {
+                self.fates.of_report(*list_id, member);
+            }
         }
         let Plan { entries, queue, failed, errands, discarded, .. } = plan;
-        let bounce = self.bounce(&submission, &prefix, &content.beginning, &failed, arrival).await?;
+        let dsn = RecipientWishes::of(&submission);
         let queue: Vec<NewQueueRow> = queue
             .into_iter()
-            .map(|remote| NewQueueRow::leaving(remote, QueueClass::Mail))
+            .map(|remote| dsn.leaving(remote))
             .chain(errands.into_iter().map(NewQueueRow::from))
             .collect();
+        let mut fates = dsn.fates(&failed, &entries, &queue);
+        if submission.flags.unproven {
+            fates.retain(|fate| may_be_told(&submission, fate));
+        }
+        let report = self.report(&submission, &prefix, &content, &fates, arrival).await?;
+        let routed = trace::Routed {
+            recipients: &submission.recipients,
+            entries: &entries,
+            queue: &queue,
+            failed: &failed,
+            submit_mailbox_id: submission.envelope.submitter.as_ref().map(|submitter| submitter.mailbox_id),
+        };
+        let story = trace::begin(&self.directory, routed).await;
         let recipients = entries.len() + queue.len();
-        let (unit, _held) = unit_of(&submission, content, prefix, entries, queue);
+        let (mut unit, _held) = unit_of(&submission, content, prefix, entries, queue);
+        unit.story = story;
         tracing::info!(
             queue_id = %submission.id,
             peer = submission.envelope.peer_ip,
@@ -151,7 +181,7 @@ impl SubmissionDoor {
         if recipients > 0 {
             units.push(unit);
         }
-        units.extend(bounce);
+        units.extend(report);
         self.commit(units, answer_by).await
     }
 
@@ -179,39 +209,42 @@ impl SubmissionDoor {
         Ok(())
     }
 
-    /// The bounce for those that cannot be reached while others can.
-    async fn bounce(
+    /// The report about those that cannot be reached while others can, and those whose arrival the sender asked to hear of.
+    async fn report(
         &self,
         submission: &Submission,
         prefix: &str,
-        beginning: &Bytes,
-        failed: &[FailedRecipient],
+        content: &Ingested,
+        fates: &[Fate],
         arrival: Timestamp,
     ) -> Result<Option<AcceptUnit>, Status> {
-        if failed.is_empty() {
+        if fates.is_empty() {
             return Ok(None);
         }
         let Some(sender) = submission.sender.address() else {
-            tracing::info!(queue_id = %submission.id, ?failed, "no bounce to the null sender");
+            tracing::info!(queue_id = %submission.id, ?fates, "no report to the null sender");
             return Ok(None);
         };
-        let failures: Vec<Failure> = failed.iter().map(Failure::of_routing).collect();
-        let mut whole = BytesMut::with_capacity(prefix.len() + beginning.len());
+        let mut whole = BytesMut::with_capacity(prefix.len() + content.beginning.len());
         whole.extend_from_slice(prefix.as_bytes());
-        whole.extend_from_slice(beginning);
-        let undelivered = Undelivered {
-            bounce_id: bounce_id_of(submission.id),
+        whole.extend_from_slice(&content.beginning);
+        let is_all = content.beginning.len() as u64 == content.content_bytes
+            && whole.len() <= bounce::RETURNED_MAX_BYTES;
+        let notice = Notice {
+            report_id: bounce_id_of(submission.id),
             message_id: submission.id,
             sender,
             arrival,
+            envelope_id: submission.dsn.envelope_id.as_deref(),
             beginning: &whole,
-            failures: &failures,
+            give_back_all: is_all && submission.dsn.return_content == Some(ReturnContent::Full),
+            fates,
         };
-        let bounce = bounce::compose(&self.directory, &self.mail_host, &undelivered).await?;
-        if bounce.is_none() {
-            tracing::info!(queue_id = %submission.id, ?failed, "the sender cannot be told either");
+        let report = bounce::compose(&self.directory, &self.mail_host, &notice).await?;
+        if report.is_none() {
+            tracing::info!(queue_id = %submission.id, ?fates, "the sender cannot be told either");
         }
-        Ok(bounce)
+        Ok(report)
     }
 }
 
@@ -231,12 +264,30 @@ fn unit_of(
         content: content.content,
         content_bytes: content.content_bytes,
         checksum: content.checksum,
-        flags: submission.flags,
+        flags: MessageFlags { eight_bit: content.eight_bit, ..submission.flags },
         customer: submitter.and_then(|submitter| named(&submitter.customer)),
         login: submitter.and_then(|submitter| named(&submitter.login)),
         peer_ip: submission.peer.map(|peer| peer.ip()),
+        dsn: submission.dsn.clone(),
     };
-    (AcceptUnit { message, entries, queue, finished_queue_ids: Vec::new() }, content.held)
+    let unit = AcceptUnit {
+        message,
+        entries,
+        queue,
+        finished_queue_ids: Vec::new(),
+        story: trace::Story::default(),
+    };
+    (unit, content.held)
+}
+
+/// Behind a forward a failure told to a sender that is most likely somebody else would be backscatter (F-06).
+fn may_be_told(submission: &Submission, fate: &Fate) -> bool {
+    let told = fate.action != Action::Failed || submission.recipients.contains(&fate.recipient);
+    if !told {
+        metrics::counter!("postern_bounces_without_sender_total", "why" => "unproven_sender").increment(1);
+        tracing::info!(queue_id = %submission.id, ?fate, "no bounce to a sender that nothing proves");
+    }
+    told
 }
 
 /// Nothing is stored when every recipient failed: the sender is told at once, by the first one's reason.

@@ -91,8 +91,13 @@ mod tests {
                 message_max_bytes: 1000,
                 ..MailingList::default()
             };
-            let found =
-                FoundList { list, address: address("staff@x.test"), customer: String::new(), is_member };
+            let found = FoundList {
+                list,
+                address: address("staff@x.test"),
+                customer: String::new(),
+                is_member,
+                unsubscribe_key: Vec::new(),
+            };
             let sender = sender.map(address);
             let refused = refusal(&found, sender.as_ref(), 1000);
             assert_eq!(refused, (!taken).then_some(Reason::PostingNotPermitted), "{posting:?} {sender:?}");

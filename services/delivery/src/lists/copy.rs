@@ -45,15 +45,25 @@ pub(super) fn unwanted(header: &Header, list: &EmailAddress) -> Option<&'static 
     (lists_passed >= EXPANSION_DEPTH_MAX).then_some("loop: it passed too many lists")
 }
 
-/// The header block of the copy, with its empty line.
-pub(super) fn header_of(original: &Header, list: &MailingList, address: &EmailAddress) -> Vec<u8> {
+/// The header block of the copy, with its empty line. `from_list`: it says that it is from the list, since the author's domain
+/// would not let it pass as the author's own; replies still find the author.
+pub(super) fn header_of(
+    original: &Header,
+    list: &MailingList,
+    address: &EmailAddress,
+    from_list: bool,
+) -> Vec<u8> {
     let mut block = own_fields(list, address).into_bytes();
     let replies_to_list = list.replies() == ListReplies::List;
+    if from_list {
+        block.extend_from_slice(&from_list_fields(original, address, replies_to_list));
+    }
     let mut has_subject = false;
     for field in original.fields() {
         let is_replaced = REPLACED.iter().any(|name| field.is(name))
             || field.begins_with("list-")
-            || (replies_to_list && field.is("reply-to"));
+            || (replies_to_list && field.is("reply-to"))
+            || (from_list && field.is("from"));
         if is_replaced {
             continue;
         }
@@ -82,6 +92,31 @@ pub(super) fn header_of(original: &Header, list: &MailingList, address: &EmailAd
     block
 }
 
+/// From the list in the author's name, and the author where replies or readers look (RFC 9057).
+fn from_list_fields(original: &Header, address: &EmailAddress, replies_to_list: bool) -> Vec<u8> {
+    let (name, author) =
+        original.author().map_or((String::new(), None), |(name, author)| (name, Some(author)));
+    let name = match (name.as_str(), &author) {
+        ("", Some(author)) => author.local().to_owned(),
+        _ => name,
+    };
+    let shown = phrase(&format!("{name} via {}", address.local()));
+    let mut block = format!("From: {shown}<{address}>\r\n").into_bytes();
+    let Some(from) = original.field("from") else { return block };
+    let mut add = |name: &str| {
+        block.extend_from_slice(format!("{name}: ").as_bytes());
+        block.extend_from_slice(from.value());
+        block.extend_from_slice(b"\r\n");
+    };
+    if !replies_to_list && original.field("reply-to").is_none() {
+        add("Reply-To");
+    }
+    if original.field("author").is_none() {
+        add("Author");
+    }
+    block
+}
+
 fn own_fields(list: &MailingList, address: &EmailAddress) -> String {
     let request = mailto(&command_address(address, "request"));
     let post = match list.posting() {
@@ -92,9 +127,8 @@ fn own_fields(list: &MailingList, address: &EmailAddress) -> String {
     // X-Loop stays in copies of copies: by it a list knows what it had before.
     let mut fields = format!(
         "List-Id: {phrase}<{id}>\r\nList-Post: {post}\r\nList-Help: <{request}?subject=help>\r\n\
-         List-Unsubscribe: <{unsubscribe}>\r\nList-Owner: <{owner}>\r\nPrecedence: list\r\nX-Loop: {address}\r\n",
+         List-Owner: <{owner}>\r\nPrecedence: list\r\nX-Loop: {address}\r\n",
         id = list_id(address),
-        unsubscribe = mailto(&command_address(address, "unsubscribe")),
         owner = mailto(&command_address(address, "owner")),
     );
     if list.replies() == ListReplies::List {
@@ -149,7 +183,8 @@ mod tests {
 
     fn copy(list: &MailingList, original: &str) -> String {
         let address = list.address.parse().expect("an address");
-        String::from_utf8(header_of(&Header::read(original.as_bytes()).0, list, &address)).expect("text")
+        String::from_utf8(header_of(&Header::read(original.as_bytes()).0, list, &address, false))
+            .expect("text")
     }
 
     #[test]
@@ -161,7 +196,7 @@ mod tests {
             copy(&list(), original),
             "List-Id: \"All of us\"\r\n <staff.x.test>\r\nList-Post: <mailto:staff@x.test>\r\n\
              List-Help: <mailto:staff-request@x.test?subject=help>\r\n\
-             List-Unsubscribe: <mailto:staff-unsubscribe@x.test>\r\nList-Owner: <mailto:staff-owner@x.test>\r\n\
+             List-Owner: <mailto:staff-owner@x.test>\r\n\
              Precedence: list\r\nX-Loop: staff@x.test\r\nFrom: a@b.test\r\nReply-To: a@c.test\r\n\
              Subject: [staff] hello\r\nX-Loop: other@y.test\r\n\r\n"
         );
@@ -175,6 +210,34 @@ mod tests {
         assert!(text.contains("List-Id: <staff.x.test>\r\n") && text.contains("List-Post: NO\r\n"), "{text}");
         assert_eq!(text.matches("Reply-To:").count(), 1);
         assert!(text.contains("Reply-To: staff@x.test\r\n"));
+    }
+
+    #[test]
+    fn the_author_of_a_strict_domain_is_found_all_the_same() {
+        let from_list = |list: &MailingList, original: &str| {
+            let address = list.address.parse().expect("an address");
+            let block = header_of(&Header::read(original.as_bytes()).0, list, &address, true);
+            String::from_utf8(block).expect("text")
+        };
+        let text = from_list(&list(), "From: Anna B. <anna@strict.test>\r\nSubject: s\r\n\r\n");
+        assert!(text.contains("From: \"Anna B. via staff\"\r\n <staff@x.test>\r\n"), "{text}");
+        assert!(
+            text.contains("Reply-To: Anna B. <anna@strict.test>\r\nAuthor: Anna B. <anna@strict.test>\r\n")
+        );
+        assert_eq!(text.matches("From:").count(), 1);
+        let text = from_list(&list(), "From: anna@strict.test\r\nReply-To: other@strict.test\r\n\r\n");
+        assert!(text.contains("From: \"anna via staff\"\r\n <staff@x.test>\r\n"), "{text}");
+        assert!(text.contains("Reply-To: other@strict.test\r\n") && text.matches("Reply-To:").count() == 1);
+        let to_list = MailingList { replies: ListReplies::List.into(), ..list() };
+        let text = from_list(&to_list, "From: =?utf-8?Q?J=C3=B6rg?= <j@strict.test>\r\n\r\n");
+        assert!(
+            text.contains("Reply-To: staff@x.test\r\n") && text.matches("Reply-To:").count() == 1,
+            "{text}"
+        );
+        assert!(text.contains("Author: =?utf-8?Q?J=C3=B6rg?= <j@strict.test>\r\n"), "{text}");
+        assert!(
+            Header::read(text.as_bytes()).0.author().is_some_and(|(name, _)| name == "J\u{f6}rg via staff")
+        );
     }
 
     #[test]

@@ -7,19 +7,21 @@ use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use postern_mail::{EmailAddress, MessageId, Reason, ReversePath};
 use postern_mesh::failure;
-use postern_proto::account::v1::ListListMembersRequest;
+use postern_proto::account::v1::{ListListMembersRequest, ListMember};
+use postern_smtp::dsn::MessageDsn;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     FoundList, Lists, copy,
-    names::command_address,
+    names::{command_address, unsubscribe_fields},
     store::{self, Batch, CopyMessage, Target},
 };
 use crate::{
     accept::{AcceptUnit, MessageFlags, NewMessage, QueueClass, hop_field},
-    content::{Ingest, IngestError, IngestLimits, Ingested, open_header},
+    content::{Header, Ingest, IngestError, IngestLimits, Ingested, open_header},
     queue::{ErrandOutcome, LeasedRow, QueueHandle, QueuedMessage},
     route,
+    trace::Story,
 };
 
 /// Members of one batch: short transactions, so that others' mail does not wait for locks or for the disk.
@@ -94,7 +96,16 @@ impl Lists {
                 return Err(Obstacle::Stopped);
             }
             let (next, targets) = self.next_batch(&found, &cursor).await?;
-            let batch = Batch { row_id: row.id, copy: &copy, from: &cursor, to: next.as_deref(), targets };
+            let own_fields =
+                |member: &EmailAddress| unsubscribe_fields(&self.unsubscribe_url, &found, member);
+            let batch = Batch {
+                row_id: row.id,
+                copy: &copy,
+                from: &cursor,
+                to: next.as_deref(),
+                targets,
+                own_fields: &own_fields,
+            };
             let written = store::write(&self.answers.store, &batch).await?.ok_or(Obstacle::Stopped)?;
             metrics::counter!("postern_list_copies_total")
                 .increment((written.entries + written.queue) as u64);
@@ -138,9 +149,16 @@ impl Lists {
             customer: copy.customer.clone(),
             login: None,
             peer_ip: None,
+            // What the poster wants to hear is not the members' affair.
+            dsn: MessageDsn::default(),
         };
-        let unit =
-            AcceptUnit { message, entries: Vec::new(), queue: Vec::new(), finished_queue_ids: Vec::new() };
+        let unit = AcceptUnit {
+            message,
+            entries: Vec::new(),
+            queue: Vec::new(),
+            finished_queue_ids: Vec::new(),
+            story: Story::default(),
+        };
         let list_id = found.list.list_id;
         let begun = store::begin(&self.answers.store, row.id, list_id, original.id, &unit).await?;
         if !begun {
@@ -166,13 +184,32 @@ impl Lists {
         }
         let limits = IngestLimits { inline_max_bytes: self.inline_max_bytes, message_max_bytes: None };
         let mut ingest = Ingest::begin(id, &self.blobs, &self.budget, limits);
-        let header = copy::header_of(&opened.header, &found.list, &found.address);
+        let from_list = self.must_be_from_list(original, &opened.header, found).await?;
+        let header = copy::header_of(&opened.header, &found.list, &found.address, from_list);
         ingest.push(Bytes::from(header)).await.map_err(not_kept)?;
         ingest.push(opened.begun).await.map_err(not_kept)?;
         while let Some(piece) = opened.rest.next().await {
             ingest.push(piece.map_err(unreadable)?).await.map_err(not_kept)?;
         }
         ingest.finish().await.map_err(not_kept)
+    }
+
+    /// Whether the copy has to say that it is from the list: others would refuse it in the author's name, or it would bear the
+    /// signature of a domain of ours whose author it is not from.
+    async fn must_be_from_list(
+        &self,
+        original: &QueuedMessage,
+        header: &Header,
+        found: &FoundList,
+    ) -> Result<bool, Obstacle> {
+        let Some((_, author)) = header.author() else { return Ok(false) };
+        let domain = author.domain();
+        if self.departures.is_live(domain).await? {
+            let list_owner = Some(found.customer.as_str());
+            return Ok(!(self.departures.may_write_as(domain, original.customer.as_deref()).await?
+                && self.departures.may_write_as(domain, list_owner).await?));
+        }
+        Ok(self.checks.policy_is_strict(domain).await)
     }
 
     /// The next page of members and where it leads; the cursor behind it unless it is the last one.
@@ -189,8 +226,12 @@ impl Lists {
                 page_token: cursor.to_owned(),
             };
             let page = self.directory.account.clone().list_list_members(request).await?.into_inner();
-            let members: Vec<EmailAddress> =
-                page.members.iter().filter_map(|member| member.address.parse().ok()).collect();
+            let members: Vec<EmailAddress> = page
+                .members
+                .iter()
+                .filter(gets_posts)
+                .filter_map(|member| member.address.parse().ok())
+                .collect();
             match self.targets(found, &members).await {
                 Ok(targets) => {
                     return Ok((Some(page.next_page_token).filter(|token| !token.is_empty()), targets));
@@ -251,11 +292,17 @@ impl Lists {
     }
 }
 
+/// Whose copies bounced for too long gets none.
+fn gets_posts(member: &&ListMember) -> bool {
+    member.suspend_time.is_none()
+}
+
 fn copy_message(id: MessageId, found: &FoundList, size_bytes: u64) -> CopyMessage {
     CopyMessage {
         id,
         bounces: command_address(&found.address, "bounces"),
         size_bytes,
+        list_id: found.list.list_id,
         customer: Some(found.customer.clone()).filter(|customer| !customer.is_empty()),
     }
 }

@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
-use postern_mail::{EmailAddress, limits::LOCAL_PART_MAX_BYTES};
+use postern_mail::{EmailAddress, limits::LOCAL_PART_MAX_BYTES, unsubscribe_token};
 use ring::digest;
+
+use super::FoundList;
 
 /// Hex digits that name a member whose address does not fit.
 const DIGEST_MAX_CHARS: usize = 20;
@@ -35,6 +37,38 @@ pub(crate) fn copy_sender(bounces: &EmailAddress, member: &EmailAddress) -> Emai
     let room = LOCAL_PART_MAX_BYTES.saturating_sub(bounces.local().len() + "+h".len());
     let digits = hex.get(..room.min(DIGEST_MAX_CHARS)).unwrap_or_default();
     with_local(bounces, &format!("{}+h{digits}", bounces.local())).unwrap_or_else(|| bounces.clone())
+}
+
+/// Begins the note of a row that is a probe.
+const PROBE_WORD: &str = "probe ";
+/// Begins the tag of a probe's sender; no address of a member looks like it.
+pub(super) const PROBE_TAG: &str = "probe-";
+
+/// The note of a probe's row.
+pub(crate) fn probe_note(token: &str) -> String {
+    format!("{PROBE_WORD}{token}")
+}
+
+/// The token of the probe that a row with this note is; `None`: it is none.
+pub(crate) fn probe_of(note: Option<&str>) -> Option<&str> {
+    note?.strip_prefix(PROBE_WORD)
+}
+
+/// Envelope sender of a probe: who has only seen copies cannot make it.
+pub(crate) fn probe_sender(bounces: &EmailAddress, token: &str) -> EmailAddress {
+    let local = format!("{}+{PROBE_TAG}{token}", bounces.local());
+    with_local(bounces, &local).unwrap_or_else(|| bounces.clone())
+}
+
+/// How a member leaves a list by one click or by mail (RFC 2369 section 3.2, RFC 8058 section 3.1). `url`: what stands before
+/// the token.
+pub(crate) fn unsubscribe_fields(url: &str, list: &FoundList, member: &EmailAddress) -> String {
+    let token = unsubscribe_token(&list.unsubscribe_key, list.list.list_id, member);
+    let url = url.replace("{domain}", list.address.domain().as_str());
+    let mail = mailto(&command_address(&list.address, "unsubscribe"));
+    format!(
+        "List-Unsubscribe: <{url}{token}>,\r\n <{mail}>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
+    )
 }
 
 /// The address in a `mailto:` URI (RFC 6068 section 2).

@@ -55,6 +55,8 @@ pub(super) struct CopyMessage {
     pub(super) bounces: EmailAddress,
     /// Prefix and content, octets.
     pub(super) size_bytes: u64,
+    /// Number of the list.
+    pub(super) list_id: i64,
     /// Login of the list's owner.
     pub(super) customer: Option<String>,
 }
@@ -69,6 +71,8 @@ pub(super) struct Batch<'a> {
     pub(super) to: Option<&'a str>,
     /// By their keys.
     pub(super) targets: BTreeMap<String, Target>,
+    /// The fields of a member's own copy, each ending with CRLF.
+    pub(super) own_fields: &'a (dyn Fn(&EmailAddress) -> String + Send + Sync),
 }
 
 /// What a batch wrote.
@@ -126,7 +130,7 @@ pub(super) async fn write(store: &QueueStore, batch: &Batch<'_>) -> Result<Optio
     let fresh = fresh(&mut transaction, parent, &keys).await?;
     let targets: Vec<&Target> = fresh.iter().filter_map(|key| batch.targets.get(key)).collect();
     let written = Written {
-        entries: add_entries(&mut transaction, batch.copy, &targets).await?,
+        entries: add_entries(&mut transaction, batch, &targets).await?,
         queue: add_rows(&mut transaction, batch.copy, parent, &targets).await?,
     };
     let mut references = i32::try_from(written.entries + written.queue).unwrap_or(i32::MAX);
@@ -190,14 +194,16 @@ async fn refer(connection: &mut PgConnection, message: MessageId, by: i32) -> Re
 
 async fn add_entries(
     connection: &mut PgConnection,
-    copy: &CopyMessage,
+    batch: &Batch<'_>,
     targets: &[&Target],
 ) -> Result<usize, sqlx::Error> {
+    let copy = batch.copy;
     let (mut ids, mut sizes, mut prefixes) = (Vec::new(), Vec::new(), Vec::new());
     for target in targets {
         let Target::Box { entry, member } = target else { continue };
         let sender = ReversePath::Address(copy_sender(&copy.bounces, member));
-        let prefix = delivery_prefix(&sender, &entry.delivered_to).into_bytes();
+        let prefix = delivery_prefix(&sender, &entry.delivered_to) + &(batch.own_fields)(member);
+        let prefix = prefix.into_bytes();
         ids.push(entry.mailbox_id);
         sizes.push((copy.size_bytes + prefix.len() as u64).cast_signed());
         prefixes.push(prefix);
@@ -217,7 +223,8 @@ async fn add_entries(
         SELECT mailbox_id, sum(size_bytes)::bigint, count(*) FROM new_entries
         GROUP BY mailbox_id ORDER BY mailbox_id
         ON CONFLICT (mailbox_id) DO UPDATE SET used_bytes = m.used_bytes + excluded.used_bytes,
-            message_count = m.message_count + excluded.message_count",
+            message_count = m.message_count + excluded.message_count,
+            usage_version = m.usage_version + 1",
     )
     .bind(copy.id.as_uuid())
     .bind(&ids)
@@ -244,7 +251,7 @@ async fn add_rows(
             Target::Remote { remote, member } => {
                 vias.push(remote.via.as_ref().map(ToString::to_string));
                 classes.push(QueueClass::ListCopy.code());
-                subjects.push(None);
+                subjects.push(Some(copy.list_id));
                 notes.push((*member != remote.recipient).then(|| member.to_string()));
                 parents.push(None);
                 &remote.recipient

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sqlx::Row as _;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::{
     references::release_gone,
@@ -38,7 +39,8 @@ const DELETE: &str = concat!(
     ), ",
     release_gone!(),
     "SELECT EXISTS (SELECT FROM guard) AS guarded, (SELECT messages FROM total) AS deleted,
-        ARRAY (SELECT blob_key FROM removed WHERE blob_key IS NOT NULL) AS blob_keys"
+        ARRAY (SELECT blob_key FROM removed WHERE blob_key IS NOT NULL) AS blob_keys,
+        ARRAY (SELECT message_id FROM gone) AS message_ids"
 );
 
 /// What a deletion did.
@@ -47,6 +49,8 @@ pub(super) struct Deleted {
     pub(super) count: u64,
     /// Blobs that nobody refers to any more.
     pub(super) blob_keys: Vec<String>,
+    /// What was deleted, as far as this attempt did it.
+    pub(super) message_ids: Vec<Uuid>,
 }
 
 /// Deletes, and learns the outcome also when the connection is lost meanwhile.
@@ -96,7 +100,8 @@ async fn attempt(
     let row = sqlx::query(DELETE).bind(mailbox_id).bind(token).bind(uids).fetch_one(store.pool()).await?;
     if row.try_get::<bool, _>("guarded")? {
         let count = row.try_get::<i64, _>("deleted")?.max(0).cast_unsigned();
-        return Ok(Some(Deleted { count, blob_keys: row.try_get("blob_keys")? }));
+        let (blob_keys, message_ids) = (row.try_get("blob_keys")?, row.try_get("message_ids")?);
+        return Ok(Some(Deleted { count, blob_keys, message_ids }));
     }
     let known: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM mailboxes WHERE mailbox_id = $1)")
         .bind(mailbox_id)

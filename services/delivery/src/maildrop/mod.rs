@@ -160,12 +160,19 @@ impl Maildrops {
         }
         let deleted = delete::delete(&self.store, mailbox_id, token, uids).await?;
         self.store.changed().note([mailbox_id]);
+        self.store.notes().deleted(mailbox_id, &deleted.message_ids);
         if !deleted.blob_keys.is_empty() {
             // What fails here is found by the sweep.
             let blobs = self.blobs.clone();
             tokio::spawn(async move { references::remove_blobs(&blobs, deleted.blob_keys).await });
         }
         Ok(deleted.count)
+    }
+
+    /// Reads messages of a box for its owner's mail program: its story says so.
+    #[must_use]
+    pub fn reader_for_owner(&self, mailbox_id: i64) -> MessageReader {
+        MessageReader::new(self.store.clone(), self.blobs.clone(), mailbox_id).noting_reads()
     }
 
     /// Reads messages of a box.

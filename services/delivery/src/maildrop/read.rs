@@ -55,6 +55,7 @@ pub struct MessageReader {
     store: Store,
     blobs: Blobs,
     mailbox_id: i64,
+    notes_reads: bool,
 }
 
 /// An entry with its message.
@@ -66,6 +67,7 @@ struct Stored {
 }
 
 struct StoredMessage {
+    id: Uuid,
     prefix: Vec<u8>,
     content: Option<Vec<u8>>,
     blob_key: Option<String>,
@@ -82,7 +84,12 @@ const SIZES: &str = "SELECT uid, size_bytes FROM entries WHERE mailbox_id = $1 A
 
 impl MessageReader {
     pub(super) fn new(store: Store, blobs: Blobs, mailbox_id: i64) -> Self {
-        Self { store, blobs, mailbox_id }
+        Self { store, blobs, mailbox_id, notes_reads: false }
+    }
+
+    /// What is read to its end counts as fetched by the owner of the box.
+    pub(super) fn noting_reads(self) -> Self {
+        Self { notes_reads: true, ..self }
     }
 
     /// Sends the frames of all these messages, in order; ends early when nobody takes them any more.
@@ -183,7 +190,7 @@ impl MessageReader {
                 }
                 begin(frames, index, stored).await?;
                 send_inline(frames, index, [&stored.prefix, &message.prefix, content]).await?;
-                give(frames, index, Frame::End).await
+                self.end(index, message, frames).await
             }
             (None, Some(key)) => self.send_blob(index, stored, message, key, frames).await,
             (None, None) => self.damaged(index, "it has no content", frames).await,
@@ -224,11 +231,19 @@ impl MessageReader {
             }
         }
         if checksum == message.checksum && bytes == message.content_bytes.cast_unsigned() {
-            give(frames, index, Frame::End).await
+            self.end(index, message, frames).await
         } else {
             // Its octets are out already: the gateway closes without the final dot (P-46).
             self.damaged(index, "the checksum of its blob differs", frames).await
         }
+    }
+
+    async fn end(&self, index: u32, message: &StoredMessage, frames: &FrameSender) -> Result<(), Gone> {
+        give(frames, index, Frame::End).await?;
+        if self.notes_reads {
+            self.store.notes().read(self.mailbox_id, &[message.id]);
+        }
+        Ok(())
     }
 
     async fn damaged(&self, index: u32, what: &'static str, frames: &FrameSender) -> Result<(), Gone> {
@@ -277,7 +292,8 @@ fn unreadable(error: &sqlx::Error) -> Reason {
 fn stored(row: &PgRow) -> Result<(i64, Stored), sqlx::Error> {
     let message = match row.try_get::<Option<Uuid>, _>("id")? {
         None => None,
-        Some(_) => Some(StoredMessage {
+        Some(id) => Some(StoredMessage {
+            id,
             prefix: row.try_get("prefix")?,
             content: row.try_get("content")?,
             blob_key: row.try_get("blob_key")?,

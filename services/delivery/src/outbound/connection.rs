@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{hosts::Host, transit::Transit};
+use super::{TlsPolicy, hosts::Host, transit::Transit};
 
 /// Time to reach a host.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -55,6 +55,8 @@ pub(super) struct Connection {
     buffer: Box<[u8; READ_BYTES]>,
     block_timeout: Duration,
     host: Host,
+    /// What was demanded of it, and holds.
+    proof: TlsPolicy,
 }
 
 /// How a mail ended, and whether the connection may take another.
@@ -70,6 +72,7 @@ impl Connection {
         settings: &Settings,
         tls: &Arc<rustls::ClientConfig>,
         allow_own: bool,
+        demanded: TlsPolicy,
     ) -> Result<Self, OpenError> {
         let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(host.address));
         let stream = match connecting.await {
@@ -92,6 +95,7 @@ impl Connection {
             buffer: Box::new([0; READ_BYTES]),
             block_timeout: settings.timeouts.block,
             host: host.clone(),
+            proof: demanded,
         };
         connection.greet(tls).await.map_err(OpenError::Ended)?;
         Ok(connection)
@@ -100,6 +104,16 @@ impl Connection {
     /// The host at the other end.
     pub(super) fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// How sure it is that this is the host, and that nobody reads along.
+    pub(super) fn proof(&self) -> TlsPolicy {
+        self.proof
+    }
+
+    /// True when the host takes the parameters of RFC 3461.
+    pub(super) fn offers_dsn(&self) -> bool {
+        self.client.offers().dsn
     }
 
     /// True when the idle host neither said nor closed anything.

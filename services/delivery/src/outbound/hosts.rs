@@ -26,6 +26,8 @@ use rand::seq::SliceRandom as _;
 const HOSTS_MAX: usize = 10;
 /// Addresses of one domain that are tried in one attempt.
 const ADDRESSES_MAX: usize = 10;
+/// Time for one DNS server.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for all DNS questions of one domain.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -72,22 +74,7 @@ impl HostFinder {
         own_name: &str,
         allowed: Vec<IpNet>,
     ) -> Result<Self, StartError> {
-        let mut builder = if resolvers.is_empty() {
-            TokioResolver::builder_tokio().map_err(|e| {
-                StartError::setting("POSTERN_RESOLVER", format!("no resolver in this system: {e}"))
-            })?
-        } else {
-            let servers = resolvers.iter().copied().map(name_server).collect();
-            let config = ResolverConfig::from_name_servers(servers);
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-        };
-        let options = builder.options_mut();
-        options.timeout = Duration::from_secs(5);
-        options.attempts = 2;
-        options.cache_size = 4096;
-        let resolver = builder.build().map_err(|e| {
-            StartError::setting("POSTERN_RESOLVER", format!("the resolver cannot be used: {e}"))
-        })?;
+        let resolver = resolver(resolvers, SERVER_TIMEOUT)?;
         Ok(Self { resolver, port, own_name: own_name.to_ascii_lowercase(), allowed })
     }
 
@@ -200,6 +187,34 @@ impl HostFinder {
         }
     }
 
+    /// The TXT records of a name, each as one text.
+    pub(super) async fn text(&self, name: &str) -> TextRecord {
+        let records = match self.ask(name, RecordType::TXT).await {
+            Ok(records) => records,
+            Err(Missing::NoSuchName | Missing::NoSuchRecord) => return TextRecord::Missing,
+            Err(Missing::Unknown(why)) => return TextRecord::Unknown(why),
+        };
+        let texts = records.iter().filter_map(|record| match record {
+            RData::TXT(txt) => Some(
+                txt.txt_data
+                    .iter()
+                    .map(|part| String::from_utf8_lossy(part).into_owned())
+                    .collect::<String>(),
+            ),
+            _ => None,
+        });
+        TextRecord::Found(texts.collect())
+    }
+
+    /// Addresses of a name that we may call.
+    pub(super) async fn public_addresses(&self, name: &str) -> Result<Vec<IpAddr>, String> {
+        match self.addresses(name).await {
+            Ok(addresses) => Ok(addresses.into_iter().filter(|ip| self.is_allowed(*ip)).collect()),
+            Err(Missing::NoSuchName | Missing::NoSuchRecord) => Err(format!("{name} has no address")),
+            Err(Missing::Unknown(why)) => Err(format!("DNS cannot tell the address of {name} now: {why}")),
+        }
+    }
+
     async fn ask(&self, name: &str, kind: RecordType) -> Result<Vec<RData>, Missing> {
         // The root dot: search lists of the system must not turn one domain into another.
         let mut name = Name::from_ascii(name).map_err(|e| Missing::Unknown(e.to_string()))?;
@@ -220,6 +235,17 @@ impl HostFinder {
         let ip = ip.to_canonical();
         self.allowed.iter().any(|network| network.contains(&ip)) || is_public(ip)
     }
+}
+
+/// What DNS says about the TXT records of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum TextRecord {
+    /// These.
+    Found(Vec<String>),
+    /// None.
+    Missing,
+    /// It could not be asked now.
+    Unknown(String),
 }
 
 /// Why a question has no records.
@@ -251,6 +277,32 @@ impl Obstacles {
             }
         }
     }
+}
+
+/// A resolver with a cache that asks these servers, or whatever the system asks, each for so long.
+///
+/// # Errors
+/// The system's resolver configuration cannot be read.
+pub(crate) fn resolver(
+    servers: &[SocketAddr],
+    server_timeout: Duration,
+) -> Result<TokioResolver, StartError> {
+    let mut builder = if servers.is_empty() {
+        TokioResolver::builder_tokio().map_err(|e| {
+            StartError::setting("POSTERN_RESOLVER", format!("no resolver in this system: {e}"))
+        })?
+    } else {
+        let servers = servers.iter().copied().map(name_server).collect();
+        let config = ResolverConfig::from_name_servers(servers);
+        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+    };
+    let options = builder.options_mut();
+    options.timeout = server_timeout;
+    options.attempts = 2;
+    options.cache_size = 4096;
+    builder
+        .build()
+        .map_err(|e| StartError::setting("POSTERN_RESOLVER", format!("the resolver cannot be used: {e}")))
 }
 
 fn name_server(address: SocketAddr) -> NameServerConfig {

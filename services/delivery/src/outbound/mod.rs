@@ -3,12 +3,16 @@
 //! The walk: `queue::worker` -> here -> `hosts` (DNS) -> `connection` (socket and clock) -> the pure SMTP client.
 
 mod connection;
+mod demand;
 mod hosts;
 mod idle;
+mod round;
+mod smarthost;
+mod sts;
 mod tls;
 mod transit;
 
-use std::{collections::BTreeMap, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -16,14 +20,21 @@ use ipnet::IpNet;
 use moka::sync::Cache;
 use postern_mail::{DomainName, EmailAddress, ReversePath};
 use postern_mesh::StartError;
-use postern_smtp::client::{
-    Cause, Ending, Mail, Outcome, Refusal, RemoteReply, Settings as ClientSettings, Timeouts,
+use postern_smtp::{
+    client::{Ending, Settings as ClientSettings, Timeouts},
+    dsn::{MessageDsn, RecipientDsn},
 };
 
 pub use connection::ContentError;
 use connection::{Connection, Delivery, OpenError};
+use demand::Demand;
+pub use demand::{TlsPolicies, TlsPolicy};
+pub(crate) use hosts::resolver;
 use hosts::{Host, HostFinder, NoRoute};
 use idle::IdleConnections;
+use round::{Round, describe, refused_by};
+pub use smarthost::Smarthost;
+use sts::PolicyFinder;
 pub use transit::Transit;
 
 /// Recipients of one transaction: what every host must take (RFC 5321 section 4.5.3.1.8).
@@ -49,30 +60,12 @@ pub struct OutboundSettings {
     pub mail_host: String,
     /// Waiting times.
     pub timeouts: Timeouts,
-}
-
-/// `host:port` that takes all outside mail.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Smarthost {
-    /// Name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-}
-
-impl std::str::FromStr for Smarthost {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || format!("`{text}` is not host:port");
-        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        if host.is_empty() || host.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(wrong());
-        }
-        Ok(Self { host: host.to_owned(), port })
-    }
+    /// What the operator demands of destinations.
+    pub tls_policies: TlsPolicies,
+    /// A file with authorities besides the public ones, PEM.
+    pub authorities: Option<PathBuf>,
+    /// Port where domains serve their MTA-STS policies; `None`: they are not asked for.
+    pub sts_port: Option<u16>,
 }
 
 /// Where mails go together over one connection.
@@ -105,6 +98,10 @@ pub struct Outgoing<'a> {
     pub eight_bit: bool,
     /// It may leave with SMTPUTF8 only.
     pub smtp_utf8: bool,
+    /// What the sender wants to hear of it.
+    pub dsn: &'a MessageDsn,
+    /// The same of each recipient, in their order.
+    pub recipient_dsn: &'a [RecipientDsn],
     /// Opens the content anew; each host that is tried reads it once.
     pub content: &'a (dyn Fn() -> BoxStream<'static, Result<Bytes, ContentError>> + Send + Sync),
 }
@@ -112,12 +109,25 @@ pub struct Outgoing<'a> {
 /// How it went for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attempt {
-    /// A host took it: host and reply.
-    Delivered(String),
+    /// A host took it.
+    Delivered(Taken),
     /// Try again later: what happened.
     Deferred(String),
     /// It will never be taken.
     Refused(Refused),
+}
+
+/// A host's yes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Who has it now.
+    pub host: String,
+    /// Its reply as it came, one line.
+    pub reply: String,
+    /// Both, for people.
+    pub text: String,
+    /// It was told what the sender wants to hear, and tells it by itself (RFC 3461 section 5.2.2).
+    pub tells_sender: bool,
 }
 
 /// A final no.
@@ -138,7 +148,11 @@ pub struct Outbound {
     settings: OutboundSettings,
     client: ClientSettings,
     finder: HostFinder,
+    /// Takes any certificate.
     tls: Arc<rustls::ClientConfig>,
+    /// Judges certificates.
+    proving: Arc<rustls::ClientConfig>,
+    sts: Option<PolicyFinder>,
     idle: Arc<IdleConnections>,
     /// Hosts that let a connection attempt run into its timeout, for a while.
     silent: Cache<SocketAddr, ()>,
@@ -158,13 +172,17 @@ impl Outbound {
         )?;
         let tls = tls::opportunistic()
             .map_err(|error| StartError::Tls { what: "outbound connections", source: Box::new(error) })?;
+        let proving = tls::proving(settings.authorities.as_deref())
+            .map_err(|error| StartError::setting("POSTERN_OUTBOUND_CA_FILE", error.to_string()))?;
+        let sts = settings.sts_port.map(|port| PolicyFinder::new(finder.clone(), Arc::clone(&proving), port));
         let client = ClientSettings {
             hello_name: settings.mail_host.clone(),
             use_tls: true,
+            require_tls: false,
             timeouts: settings.timeouts,
         };
         let silent = Cache::builder().max_capacity(SILENT_HOSTS_MAX).time_to_live(SILENT_FOR).build();
-        Ok(Self { settings, client, finder, tls, idle: Arc::default(), silent })
+        Ok(Self { settings, client, finder, tls, proving, sts, idle: Arc::default(), silent })
     }
 
     /// Where mail for `domain` goes.
@@ -185,8 +203,9 @@ impl Outbound {
         transit: &Transit,
     ) -> Vec<Attempt> {
         let mut round = Round::new(mail);
+        let demand = self.demand(destination).await;
         while let Some(mut connection) = self.idle.take(destination) {
-            if !connection.is_quiet() {
+            if !connection.is_quiet() || connection.proof() < demand.tls {
                 continue;
             }
             self.try_connection(destination, connection, &mut round, transit).await;
@@ -196,7 +215,7 @@ impl Outbound {
             return round.finish();
         }
         match self.hosts(destination).await {
-            Ok(hosts) => self.try_hosts(destination, &hosts, &mut round, transit).await,
+            Ok(hosts) => self.try_hosts(destination, &hosts, &demand, &mut round, transit).await,
             Err(NoRoute::Temporary(text)) => round.give_up(&Attempt::Deferred(text)),
             Err(NoRoute::Permanent { code: (subject, detail), text }) => {
                 let code = (5, subject, detail);
@@ -213,10 +232,20 @@ impl Outbound {
         }
     }
 
+    /// The operator's word comes first, for it knows both sides.
+    async fn demand(&self, destination: &Destination) -> Demand {
+        let Destination::Domain(domain) = destination else { return Demand::default() };
+        match (self.settings.tls_policies.of(domain), &self.sts) {
+            (Some(tls), _) => Demand { tls, policy: None },
+            (None, Some(sts)) => Demand::of_policy(sts.find(domain).await),
+            (None, None) => Demand::default(),
+        }
+    }
+
     async fn hosts(&self, destination: &Destination) -> Result<Vec<Host>, NoRoute> {
         match (destination, &self.settings.smarthost) {
             (Destination::Domain(domain), _) => self.finder.find(domain).await,
-            (Destination::Smarthost, Some(smarthost)) => look_up(smarthost).await,
+            (Destination::Smarthost, Some(smarthost)) => smarthost::look_up(smarthost).await,
             (Destination::Smarthost, None) => {
                 Err(NoRoute::Temporary("the smarthost is not set any more".to_owned()))
             }
@@ -227,6 +256,7 @@ impl Outbound {
         &self,
         destination: &Destination,
         hosts: &[Host],
+        demand: &Demand,
         round: &mut Round<'_>,
         transit: &Transit,
     ) {
@@ -234,7 +264,12 @@ impl Outbound {
         let mut takes_no_mail = None;
         let mut seen_temporary = false;
         for host in hosts {
-            match self.open_unless_silent(host, is_smarthost).await {
+            if !demand.allows(&host.name) {
+                seen_temporary = true;
+                round.note(format!("{} is not named by the domain's MTA-STS policy", host.name));
+                continue;
+            }
+            match self.open_unless_silent(host, is_smarthost, demand.tls).await {
                 Ok(connection) => {
                     seen_temporary = true;
                     self.try_connection(destination, connection, round, transit).await;
@@ -263,24 +298,34 @@ impl Outbound {
     }
 
     /// Opens a connection, unless the host let us wait in vain a moment ago.
-    async fn open_unless_silent(&self, host: &Host, is_smarthost: bool) -> Result<Connection, OpenError> {
+    async fn open_unless_silent(
+        &self,
+        host: &Host,
+        is_smarthost: bool,
+        demanded: TlsPolicy,
+    ) -> Result<Connection, OpenError> {
         if !is_smarthost && self.silent.contains_key(&host.address) {
             return Err(OpenError::Unreachable(io::Error::other("it did not answer a minute ago")));
         }
-        let opened = self.open(host, is_smarthost || self.is_listed(host.address.ip())).await;
+        let allow_own = is_smarthost || self.is_listed(host.address.ip());
+        let opened = self.open(host, allow_own, demanded).await;
         if matches!(&opened, Err(OpenError::Unreachable(error)) if error.kind() == io::ErrorKind::TimedOut) {
             self.silent.insert(host.address, ());
         }
         opened
     }
 
-    /// Opens a connection; a host whose TLS is broken gets a second chance without (RFC 7435 section 3).
-    async fn open(&self, host: &Host, allow_own: bool) -> Result<Connection, OpenError> {
-        match Connection::open(host, &self.client, &self.tls, allow_own).await {
-            Err(OpenError::Ended(Ending::TlsBroken)) => {
+    /// Opens a connection; where TLS is not demanded, a host whose TLS is broken gets a second chance without (RFC 7435
+    /// section 3).
+    async fn open(&self, host: &Host, allow_own: bool, demanded: TlsPolicy) -> Result<Connection, OpenError> {
+        let require_tls = demanded != TlsPolicy::May;
+        let settings = ClientSettings { require_tls, ..self.client.clone() };
+        let tls = if demanded == TlsPolicy::Verify { &self.proving } else { &self.tls };
+        match Connection::open(host, &settings, tls, allow_own, demanded).await {
+            Err(OpenError::Ended(Ending::TlsBroken)) if !require_tls => {
                 tracing::info!(host = %host.name, address = %host.address, "TLS is broken there, trying without");
-                let plain = ClientSettings { use_tls: false, ..self.client.clone() };
-                Connection::open(host, &plain, &self.tls, allow_own).await
+                let plain = ClientSettings { use_tls: false, ..settings };
+                Connection::open(host, &plain, tls, allow_own, demanded).await
             }
             other => other,
         }
@@ -297,133 +342,12 @@ impl Outbound {
         transit.begin();
         let content = (round.mail.content)();
         let Delivery { outcomes, reusable } = connection.deliver(mail, content, transit).await;
+        let tells_sender = connection.offers_dsn();
         for (index, outcome) in indexes.into_iter().zip(outcomes) {
-            round.settle(index, connection.host(), outcome);
+            round.settle(index, connection.host(), tells_sender, outcome);
         }
         if reusable {
             self.idle.put(destination.clone(), connection);
-        }
-    }
-}
-
-/// One attempt over all hosts.
-struct Round<'a> {
-    mail: &'a Outgoing<'a>,
-    attempts: BTreeMap<usize, Attempt>,
-    /// The last thing that kept a host from taking it.
-    obstacle: Option<String>,
-}
-
-impl<'a> Round<'a> {
-    fn new(mail: &'a Outgoing<'a>) -> Self {
-        Self { mail, attempts: BTreeMap::new(), obstacle: None }
-    }
-
-    fn is_over(&self) -> bool {
-        self.attempts.len() >= self.mail.recipients.len()
-    }
-
-    /// What is still to be tried.
-    fn rest(&self) -> (Vec<usize>, Mail) {
-        let open = |index: &usize| !self.attempts.contains_key(index);
-        let indexes: Vec<_> = (0..self.mail.recipients.len()).filter(open).collect();
-        let recipients =
-            indexes.iter().filter_map(|index| self.mail.recipients.get(*index).cloned()).collect();
-        let mail = Mail {
-            sender: self.mail.sender.clone(),
-            recipients,
-            size_bytes: self.mail.size_bytes,
-            eight_bit: self.mail.eight_bit,
-            smtp_utf8: self.mail.smtp_utf8,
-        };
-        (indexes, mail)
-    }
-
-    fn note(&mut self, obstacle: String) {
-        self.obstacle = Some(obstacle);
-    }
-
-    fn settle(&mut self, index: usize, host: &Host, outcome: Outcome) {
-        let attempt = match outcome {
-            Outcome::Delivered(reply) => Attempt::Delivered(said(host, &reply)),
-            // Another host may take it at once.
-            Outcome::Deferred(cause) if cause.is_of_the_connection() => {
-                return self.note(format!("{} {cause}", at(host)));
-            }
-            Outcome::Deferred(cause) => Attempt::Deferred(format!("{} {cause}", at(host))),
-            Outcome::Refused(refusal) => Attempt::Refused(refused(host, refusal)),
-        };
-        self.attempts.insert(index, attempt);
-    }
-
-    fn give_up(&mut self, attempt: &Attempt) {
-        for index in 0..self.mail.recipients.len() {
-            self.attempts.entry(index).or_insert_with(|| attempt.clone());
-        }
-    }
-
-    fn give_up_for_now(&mut self) {
-        let text = self.obstacle.take().unwrap_or_else(|| "no host could be reached".to_owned());
-        self.give_up(&Attempt::Deferred(text));
-    }
-
-    fn finish(mut self) -> Vec<Attempt> {
-        self.give_up_for_now();
-        self.attempts.into_values().collect()
-    }
-}
-
-fn at(host: &Host) -> String {
-    format!("{} [{}]", host.name, host.address.ip())
-}
-
-fn said(host: &Host, reply: &RemoteReply) -> String {
-    format!("{} said: {reply}", at(host))
-}
-
-fn refused_by(host: &Host, reply: &RemoteReply) -> Refused {
-    // Without an enhanced code of the host nothing more precise is known (RFC 3463 section 3.1).
-    let code = reply.enhanced.filter(|(class, ..)| *class == 5).unwrap_or((5, 0, 0));
-    Refused { code, host: Some(host.name.clone()), reply: Some(reply.one_line()), text: said(host, reply) }
-}
-
-fn refused(host: &Host, refusal: Refusal) -> Refused {
-    let own = |code, text: String| Refused { code, host: Some(host.name.clone()), reply: None, text };
-    match refusal {
-        Refusal::Reply(reply) => refused_by(host, &reply),
-        Refusal::TooLarge(limit) => own(
-            (5, 3, 4),
-            format!("{} takes messages up to {limit} octets only; this one is larger", at(host)),
-        ),
-        Refusal::NeedsUtf8 => {
-            own((5, 6, 7), format!("{} cannot take internationalized addresses (SMTPUTF8)", at(host)))
-        }
-    }
-}
-
-fn describe(host: &Host, error: &OpenError) -> String {
-    match error {
-        OpenError::Unreachable(error) => format!("{} cannot be reached: {error}", at(host)),
-        OpenError::OwnAddress => format!("{} is this machine", at(host)),
-        OpenError::Ended(Ending::Unwilling(cause)) => format!("{} {cause}", at(host)),
-        OpenError::Ended(Ending::TlsBroken) => format!("{} failed in TLS", at(host)),
-        OpenError::Ended(Ending::TakesNoMail(reply)) => said(host, reply),
-        OpenError::Ended(Ending::Quit) => format!("{} {}", at(host), Cause::OwnContent),
-    }
-}
-
-/// The smarthost is the operator's word: no MX, no rule about networks.
-async fn look_up(smarthost: &Smarthost) -> Result<Vec<Host>, NoRoute> {
-    let temporary =
-        |why: String| NoRoute::Temporary(format!("the smarthost {} cannot be found: {why}", smarthost.host));
-    let looking = tokio::net::lookup_host((smarthost.host.as_str(), smarthost.port));
-    match tokio::time::timeout(Duration::from_secs(10), looking).await {
-        Err(_) => Err(temporary("no answer in time".to_owned())),
-        Ok(Err(error)) => Err(temporary(error.to_string())),
-        Ok(Ok(addresses)) => {
-            let host = |address| Host { name: smarthost.host.clone(), address };
-            let hosts: Vec<_> = addresses.map(host).collect();
-            if hosts.is_empty() { Err(temporary("it has no address".to_owned())) } else { Ok(hosts) }
         }
     }
 }

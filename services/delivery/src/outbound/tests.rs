@@ -2,6 +2,7 @@
 
 mod dns;
 pub(crate) mod host;
+mod sts;
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -34,6 +35,9 @@ fn settings() -> OutboundSettings {
             dot: short,
             farewell: short,
         },
+        tls_policies: TlsPolicies::default(),
+        authorities: None,
+        sts_port: None,
     }
 }
 
@@ -57,6 +61,8 @@ async fn send(
         size_bytes: content.len() as u64,
         eight_bit: false,
         smtp_utf8: false,
+        dsn: &MessageDsn::default(),
+        recipient_dsn: &[],
         content: &open,
     };
     outbound.send(destination, &mail, &Transit::default()).await
@@ -175,6 +181,8 @@ async fn content_that_breaks_never_ends() {
         size_bytes: 1,
         eight_bit: false,
         smtp_utf8: false,
+        dsn: &MessageDsn::default(),
+        recipient_dsn: &[],
         content: &open,
     };
     let transit = Transit::default();

@@ -1,20 +1,23 @@
-//! Ends rows that will never be delivered: one bounce for all of them, committed together with their end.
+//! Tells senders what became of their message: one report for all rows that failed together, committed together with their
+//! end; and, where they asked for it or it takes long, one that it was handed on or is delayed (RFC 3461).
 
 use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
-use postern_mail::{MessageId, ReversePath};
+use postern_mail::{EmailAddress, MessageId, ReversePath};
 use postern_mesh::directory::Directory;
+use postern_smtp::dsn::{RecipientDsn, ReturnContent};
 use tokio::time::Instant;
 
 use super::{
-    ContentSource, QueueHandle, QueuedMessage, born,
+    ContentSource, QueueHandle, QueueStore, QueuedMessage, born,
     record::{Note, Recorder},
-    store::Deferral,
+    store::{Deferral, Ended},
 };
 use crate::{
-    accept::{Acceptor, QueueClass},
-    bounce::{self, Failure, RETURNED_HEADER_MAX_BYTES, Undelivered},
+    accept::{AcceptError, AcceptUnit, Acceptor, QueueClass},
+    bounce::{self, Fate, Notice, RETURNED_MAX_BYTES},
+    trace::TraceState,
 };
 
 /// Time for the commit of a bounce.
@@ -22,16 +25,24 @@ const COMMIT_TIME: Duration = Duration::from_secs(30);
 /// Pause before rows whose bounce could not be made are looked at again.
 const REPEAT_PAUSE: Duration = Duration::from_secs(60);
 
-/// A row that failed for good.
+/// A row and what is to be said of it.
 #[derive(Clone, Debug)]
-pub(crate) struct FailedRow {
+pub(crate) struct FatedRow {
     pub(crate) id: i64,
     pub(crate) class: QueueClass,
-    pub(crate) failure: Failure,
+    pub(crate) dsn: RecipientDsn,
+    pub(crate) fate: Fate,
 }
 
-/// Makes bounces.
+impl FatedRow {
+    pub(super) fn failed(&self) -> Ended {
+        Ended { id: self.id, state: Some(TraceState::Failed), outcome: self.fate.text.clone() }
+    }
+}
+
+/// Makes reports.
 pub(crate) struct Bounces {
+    pub(super) store: QueueStore,
     pub(super) acceptor: Acceptor,
     pub(super) directory: Directory,
     pub(super) mail_host: String,
@@ -43,14 +54,14 @@ pub(crate) struct Bounces {
 impl Bounces {
     /// Ends failed rows of one message. Whatever goes wrong, they stay in the queue and are looked at again.
     /// True when they are ended, or surely will be.
-    pub(crate) async fn end(&self, message: &QueuedMessage, failed: Vec<FailedRow>) -> bool {
-        for FailedRow { class, failure, .. } in &failed {
-            tracing::info!(queue_id = %message.id, ?class, recipient = %failure.recipient, why = failure.text, "not delivered");
+    pub(crate) async fn end(&self, message: &QueuedMessage, failed: Vec<FatedRow>) -> bool {
+        for FatedRow { class, fate, .. } in &failed {
+            tracing::info!(queue_id = %message.id, ?class, recipient = %fate.recipient, why = fate.text, "not delivered");
         }
-        let (told, untold): (Vec<_>, Vec<_>) = failed.into_iter().partition(|row| row.class.is_told());
+        let (told, untold): (Vec<_>, Vec<_>) =
+            failed.into_iter().partition(|row| row.class.is_told() && row.dsn.wants_failure());
         if !untold.is_empty() {
-            let ids = untold.into_iter().map(|row| row.id).collect();
-            self.end_silently(message.id, ids, "not_to_be_told").await;
+            self.end_silently(message.id, &untold, "not_to_be_told").await;
         }
         if told.is_empty() {
             return true;
@@ -58,67 +69,123 @@ impl Bounces {
         self.tell(message, told).await
     }
 
-    async fn tell(&self, message: &QueuedMessage, failed: Vec<FailedRow>) -> bool {
-        let ids: Vec<i64> = failed.iter().map(|row| row.id).collect();
-        let failures: Vec<Failure> = failed.into_iter().map(|row| row.failure).collect();
+    async fn tell(&self, message: &QueuedMessage, failed: Vec<FatedRow>) -> bool {
         let ReversePath::Address(sender) = &message.sender else {
             // Never a bounce for a bounce (RFC 5321 section 6.1).
-            return self.end_silently(message.id, ids, "null_sender").await;
+            return self.end_silently(message.id, &failed, "null_sender").await;
         };
-        let beginning = self.beginning(message).await;
-        let undelivered = Undelivered {
-            bounce_id: MessageId::new(),
-            message_id: message.id,
-            sender,
-            arrival: message.accept_time,
-            beginning: &beginning,
-            failures: &failures,
-        };
-        let unit = match bounce::compose(&self.directory, &self.mail_host, &undelivered).await {
+        let mut unit = match self.compose(message, sender, &failed).await {
             Ok(Some(unit)) => unit,
-            Ok(None) => return self.end_silently(message.id, ids, "sender_unknown").await,
-            Err(status) => return self.postpone(ids, &failures, status.message()).await,
+            Ok(None) => return self.end_silently(message.id, &failed, "sender_unknown").await,
+            Err(status) => return self.postpone(&failed, status.message()).await,
         };
-        let unit = crate::accept::AcceptUnit { finished_queue_ids: ids.clone(), ..unit };
-        let (bounce, rows) = (unit.message.clone(), unit.queue.clone());
-        match self.acceptor.commit(unit, Instant::now() + COMMIT_TIME).await {
-            Ok(committed) => {
+        unit.finished_queue_ids = failed.iter().map(|row| row.id).collect();
+        unit.story.endings = failed.iter().map(|row| (row.id, row.fate.text.clone())).collect();
+        match self.commit(message.id, unit).await {
+            Ok(()) => {
                 metrics::counter!("postern_bounces_total").increment(1);
-                tracing::info!(queue_id = %message.id, bounce = %bounce.id, "the sender was told");
-                self.handle.leases.end(ids);
-                self.handle.offer(born(&bounce, &rows, &committed.queue_ids));
+                self.handle.leases.end(failed.iter().map(|row| row.id));
                 true
             }
-            Err(error) => self.postpone(ids, &failures, &error.to_string()).await,
+            Err(error) => self.postpone(&failed, &error.to_string()).await,
         }
     }
 
-    async fn end_silently(&self, queue_id: MessageId, ids: Vec<i64>, why: &'static str) -> bool {
+    /// Tells that rows were handed on, as the sender asked (RFC 3461 section 4.1). They are ended: what cannot be told now is not
+    /// told, for sending them again would be worse.
+    pub(super) async fn tell_success(&self, message: &QueuedMessage, rows: Vec<FatedRow>) {
+        self.tell_once(message, &rows, "success").await;
+    }
+
+    /// Tells that rows wait for long, once in their life (B-04).
+    pub(super) async fn tell_delay(&self, message: &QueuedMessage, mut rows: Vec<FatedRow>) {
+        rows.retain(|row| row.class.is_told() && row.dsn.wants_delay());
+        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        match self.store.claim_delay_notices(&ids).await {
+            Ok(claimed) => rows.retain(|row| claimed.contains(&row.id)),
+            Err(error) => {
+                tracing::warn!(%error, queue_id = %message.id, "that it takes long is told with the next attempt");
+                return;
+            }
+        }
+        self.tell_once(message, &rows, "delay").await;
+    }
+
+    async fn tell_once(&self, message: &QueuedMessage, rows: &[FatedRow], what: &'static str) {
+        let ReversePath::Address(sender) = &message.sender else { return };
+        if rows.is_empty() {
+            return;
+        }
+        let why = match self.compose(message, sender, rows).await {
+            Ok(Some(unit)) => match self.commit(message.id, unit).await {
+                Ok(()) => {
+                    return metrics::counter!("postern_notices_total", "what" => what).increment(1);
+                }
+                Err(error) => error.to_string(),
+            },
+            Ok(None) => "the sender cannot be reached".to_owned(),
+            Err(status) => status.message().to_owned(),
+        };
+        tracing::warn!(queue_id = %message.id, what, why, "the sender was not told");
+    }
+
+    async fn compose(
+        &self,
+        message: &QueuedMessage,
+        sender: &EmailAddress,
+        rows: &[FatedRow],
+    ) -> Result<Option<AcceptUnit>, tonic::Status> {
+        let beginning = self.beginning(message).await;
+        let whole_bytes = message.prefix.len() as u64 + message.content_bytes;
+        let fates: Vec<Fate> = rows.iter().map(|row| row.fate.clone()).collect();
+        let notice = Notice {
+            report_id: MessageId::new(),
+            message_id: message.id,
+            sender,
+            arrival: message.accept_time,
+            envelope_id: message.dsn.envelope_id.as_deref(),
+            beginning: &beginning,
+            give_back_all: message.dsn.return_content == Some(ReturnContent::Full)
+                && beginning.len() as u64 == whole_bytes,
+            fates: &fates,
+        };
+        bounce::compose(&self.directory, &self.mail_host, &notice).await
+    }
+
+    async fn commit(&self, queue_id: MessageId, unit: AcceptUnit) -> Result<(), AcceptError> {
+        let (report, rows) = (unit.message.clone(), unit.queue.clone());
+        let committed = self.acceptor.commit(unit, Instant::now() + COMMIT_TIME).await?;
+        tracing::info!(%queue_id, report = %report.id, "the sender was told");
+        self.handle.offer(born(&report, &rows, &committed.queue_ids));
+        Ok(())
+    }
+
+    async fn end_silently(&self, queue_id: MessageId, rows: &[FatedRow], why: &'static str) -> bool {
         tracing::warn!(%queue_id, why, "a message failed and there is nobody to tell");
         metrics::counter!("postern_bounces_without_sender_total", "why" => why).increment(1);
-        for id in ids {
-            self.recorder.note(Note::Finished(id)).await;
+        for row in rows {
+            self.recorder.note(Note::Finished(row.failed())).await;
         }
         true
     }
 
-    async fn postpone(&self, ids: Vec<i64>, failures: &[Failure], why: &str) -> bool {
+    async fn postpone(&self, failed: &[FatedRow], why: &str) -> bool {
         tracing::warn!(why, "a bounce cannot be made now");
-        for (id, failure) in ids.into_iter().zip(failures) {
-            let outcome = failure.text.clone();
-            self.recorder.note(Note::Deferred(Deferral { id, pause: REPEAT_PAUSE, outcome })).await;
+        for row in failed {
+            let outcome = row.fate.text.clone();
+            self.recorder.note(Note::Deferred(Deferral { id: row.id, pause: REPEAT_PAUSE, outcome })).await;
         }
         false
     }
 
-    /// As much of the message as can hold the header that is given back.
+    /// As much of the message as is given back at most.
     async fn beginning(&self, message: &QueuedMessage) -> Vec<u8> {
         let mut beginning = message.prefix.to_vec();
         let mut content = self.contents.open(message);
-        while beginning.len() < RETURNED_HEADER_MAX_BYTES {
+        while beginning.len() < RETURNED_MAX_BYTES {
             match content.next().await {
                 Some(Ok(piece)) => beginning.extend_from_slice(&piece),
-                // The sender is told all the same, with less of the header.
+                // The sender is told all the same, with less of the message.
                 Some(Err(_)) | None => break,
             }
         }

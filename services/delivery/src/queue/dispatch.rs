@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     Bounces, LeasedRow, QueuedMessage,
-    bounces::FailedRow,
+    bounces::FatedRow,
     lanes::{Lane, Lanes, fits},
     leases::JobControl,
     store::Wanted,
@@ -53,6 +53,7 @@ enum Happened {
 /// What is known of a task from outside, should it die.
 struct Task {
     lane: Lane,
+    customer: String,
     message_id: MessageId,
     row_ids: Vec<i64>,
 }
@@ -62,7 +63,7 @@ struct Task {
 struct OpenMessage {
     jobs: usize,
     message: Option<Arc<QueuedMessage>>,
-    failed: Vec<FailedRow>,
+    failed: Vec<FatedRow>,
 }
 
 struct Loop {
@@ -100,12 +101,14 @@ impl Dispatcher {
         loop {
             state.start_jobs();
             state.start_poll();
+            let release = state.lanes.next_release(Instant::now());
             tokio::select! {
                 () = shutdown.triggered() => break,
                 Some(rows) = offered.recv() => state.take_up(rows),
                 Some(ended) = state.tasks.join_next_with_id() => state.task_ended(ended),
                 () = wake.notified() => state.poll_now(),
                 () = sleep_until(state.poll.next), if state.may_poll() => {}
+                () = sleep_until(release.unwrap_or_else(Instant::now)), if release.is_some() => {}
                 _ = renewal.tick() => state.renew(),
                 _ = closing.tick() => state.close_idle(),
             }
@@ -135,7 +138,8 @@ impl Loop {
     fn take_up(&mut self, rows: Vec<LeasedRow>) {
         let mut jobs: Vec<Job> = Vec::new();
         for mut row in rows {
-            if self.lanes.is_full() || !self.parts.worker.leases.begin(row.id) {
+            let customer = row.customer.clone().unwrap_or_default();
+            if self.lanes.is_full_for(&customer) || !self.parts.worker.leases.begin(row.id) {
                 continue;
             }
             let outbound = &self.parts.worker.outbound;
@@ -145,6 +149,7 @@ impl Loop {
                 Some(job) => job.rows.push(row),
                 None => jobs.push(Job {
                     lane,
+                    customer,
                     message_id: row.message_id,
                     message: message.filter(|_| self.lanes.keeps_messages()),
                     via: row.via.clone(),
@@ -164,7 +169,7 @@ impl Loop {
 
     /// Starts what the limits allow.
     fn start_jobs(&mut self) {
-        while let Some(job) = self.lanes.next() {
+        while let Some(job) = self.lanes.next(Instant::now()) {
             self.start_job(job);
         }
     }
@@ -174,7 +179,12 @@ impl Loop {
         let worker = Arc::clone(&self.parts.worker);
         let row_ids: Vec<i64> = job.rows.iter().map(|row| row.id).collect();
         worker.leases.set_control(row_ids.iter().copied(), &control);
-        let task = Task { lane: job.lane.clone(), message_id: job.message_id, row_ids };
+        let task = Task {
+            lane: job.lane.clone(),
+            customer: job.customer.clone(),
+            message_id: job.message_id,
+            row_ids,
+        };
         let handle = self.tasks.spawn(async move { Happened::Worked(worker.work(job, &control).await) });
         self.jobs.insert(handle.id(), task);
     }
@@ -188,7 +198,8 @@ impl Loop {
             rows: self.lanes.room().min(POLL_ROWS_MAX),
             copies: self.lanes.copies_room().min(POLL_ROWS_MAX),
             errands: self.lanes.errands_room(),
-            busy_domains: self.lanes.busy_domains(),
+            busy_domains: self.lanes.busy_domains(Instant::now()),
+            busy_customers: self.lanes.busy_customers(),
         };
         let held_too = Instant::now() >= self.poll.held_next;
         if held_too {
@@ -233,8 +244,9 @@ impl Loop {
         self.poll.next = Instant::now() + self.poll.pause;
     }
 
-    fn job_ended(&mut self, task: &Task, report: JobReport) {
-        self.lanes.ended(&task.lane);
+    fn job_ended(&mut self, task: &Task, mut report: JobReport) {
+        self.lanes.ended(&task.lane, &task.customer, report.manners, Instant::now());
+        self.tell_of(&mut report);
         if task.lane == Lane::Errand {
             return self.tell(report.message, report.failed);
         }
@@ -251,11 +263,27 @@ impl Loop {
         }
     }
 
-    fn tell(&mut self, message: Option<Arc<QueuedMessage>>, failed: Vec<FailedRow>) {
+    fn tell(&mut self, message: Option<Arc<QueuedMessage>>, failed: Vec<FatedRow>) {
         let Some(message) = message.filter(|_| !failed.is_empty()) else { return };
         let bounces = Arc::clone(&self.parts.bounces);
         self.tasks.spawn(async move {
             bounces.end(&message, failed).await;
+            Happened::Nothing
+        });
+    }
+
+    /// What is told at once: of successes and delays a sender need not hear together with failures.
+    fn tell_of(&mut self, report: &mut JobReport) {
+        let (handed_on, delayed) =
+            (std::mem::take(&mut report.handed_on), std::mem::take(&mut report.delayed));
+        let Some(message) = &report.message else { return };
+        if handed_on.is_empty() && delayed.is_empty() {
+            return;
+        }
+        let (bounces, message) = (Arc::clone(&self.parts.bounces), Arc::clone(message));
+        self.tasks.spawn(async move {
+            bounces.tell_success(&message, handed_on).await;
+            bounces.tell_delay(&message, delayed).await;
             Happened::Nothing
         });
     }
@@ -321,7 +349,7 @@ async fn poll(worker: &Worker, wanted: &Wanted, held_too: bool) -> Happened {
         // Copies of lists have what mail left over.
         let copies = wanted.copies.min(wanted.rows.saturating_sub(mail));
         if copies > 0 {
-            let due = worker.store.take_due_copies(copies, &wanted.busy_domains).await?;
+            let due = worker.store.take_due_copies(copies, wanted).await?;
             full |= due.len() >= copies;
             rows.extend(due);
         }

@@ -54,25 +54,46 @@ impl QueueStore {
         row.as_ref().map(entry_row).transpose()
     }
 
-    /// Up to `count` rows, oldest first.
-    pub(crate) async fn list(&self, filter: &EntryFilter, count: i64) -> Result<Vec<EntryRow>, sqlx::Error> {
-        let statement = format!(
-            "{COLUMNS} WHERE q.id > $2 AND ($3::text IS NULL OR q.customer = $3)
-                AND ($4::text IS NULL OR q.recipient_domain = $4) AND ($5::uuid IS NULL OR q.message_id = $5)
-                AND ($6::smallint IS NULL
-                    OR CASE WHEN q.state = 2 AND q.lease_until < now() THEN 1 ELSE q.state END = $6)
-            ORDER BY q.id LIMIT $7"
-        );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
+    /// Those of these rows that exist.
+    pub(crate) async fn entries(&self, ids: &[i64]) -> Result<Vec<EntryRow>, sqlx::Error> {
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE q.id = ANY($2) ORDER BY q.id")))
             .bind(self.lifetime_seconds())
-            .bind(filter.after)
-            .bind(&filter.customer)
-            .bind(&filter.domain)
-            .bind(filter.message)
-            .bind(filter.state)
-            .bind(count)
+            .bind(ids)
             .fetch_all(self.pool())
             .await?;
+        rows.iter().map(entry_row).collect()
+    }
+
+    /// Up to `count` rows, oldest first. Only filters that are given stand in the statement, so that each has its index.
+    pub(crate) async fn list(&self, filter: &EntryFilter, count: i64) -> Result<Vec<EntryRow>, sqlx::Error> {
+        let mut query = sqlx::QueryBuilder::new(COLUMNS.replace("$1", &self.lifetime_seconds().to_string()));
+        // Rows at work are few, and the walk along the ids would pass all the others.
+        if filter.state == Some(2) {
+            query.push(
+                " JOIN (SELECT id FROM queue WHERE state = 2 AND lease_until >= now() OFFSET 0) s ON s.id = q.id",
+            );
+        }
+        query.push(" WHERE q.id > ").push_bind(filter.after);
+        match filter.state {
+            Some(1) => {
+                query.push(" AND (q.state = 1 OR (q.state = 2 AND q.lease_until < now()))");
+            }
+            Some(3) => {
+                query.push(" AND q.state = 3");
+            }
+            _ => {}
+        }
+        if let Some(customer) = &filter.customer {
+            query.push(" AND q.customer = ").push_bind(customer);
+        }
+        if let Some(domain) = &filter.domain {
+            query.push(" AND q.recipient_domain = ").push_bind(domain);
+        }
+        if let Some(message) = filter.message {
+            query.push(" AND q.message_id = ").push_bind(message);
+        }
+        query.push(" ORDER BY q.id LIMIT ").push_bind(count);
+        let rows = query.build().fetch_all(self.pool()).await?;
         rows.iter().map(entry_row).collect()
     }
 

@@ -12,10 +12,12 @@ mod errand;
 mod lanes;
 mod leases;
 mod listing;
+mod pace;
 mod record;
 mod schedule;
 mod settings;
 mod store;
+mod turns;
 mod worker;
 
 use std::sync::Arc;
@@ -25,14 +27,17 @@ use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use postern_mail::{EmailAddress, MessageId, ReversePath};
 use postern_mesh::{StartError, directory::Directory, shutdown::Shutdown};
+use postern_smtp::dsn::{MessageDsn, RecipientDsn};
 use tokio::sync::{Notify, mpsc};
 
 use crate::{
     accept::{Acceptor, MessageFlags, NewMessage, NewQueueRow, QueueClass, StoredContent},
+    departure::Departures,
+    lists::CopyFates,
     outbound::{ContentError, Outbound, OutboundSettings},
 };
 
-pub(crate) use bounces::{Bounces, FailedRow};
+pub(crate) use bounces::{Bounces, FatedRow};
 pub use contents::StoredContents;
 use dispatch::Dispatcher;
 pub use errand::{ErrandOutcome, ErrandRunner};
@@ -40,6 +45,7 @@ use leases::Leases;
 pub(crate) use listing::{EntryFilter, EntryRow};
 pub use schedule::Schedule;
 pub use settings::QueueSettings;
+pub(crate) use store::Ended;
 pub use store::QueueStore;
 use worker::Worker;
 
@@ -65,6 +71,10 @@ pub struct QueuedMessage {
     pub flags: MessageFlags,
     /// When we took it.
     pub accept_time: Timestamp,
+    /// What its sender wants to hear of it.
+    pub dsn: MessageDsn,
+    /// Customer on whose behalf it was submitted.
+    pub customer: Option<String>,
 }
 
 impl From<&NewMessage> for QueuedMessage {
@@ -78,6 +88,8 @@ impl From<&NewMessage> for QueuedMessage {
             checksum: message.checksum,
             flags: message.flags,
             accept_time: Timestamp::now(),
+            dsn: message.dsn.clone(),
+            customer: message.customer.clone(),
         }
     }
 }
@@ -105,6 +117,12 @@ pub struct LeasedRow {
     pub expired: bool,
     /// An operator stopped it: it is not to be tried, only ended.
     pub held: bool,
+    /// On whose behalf it leaves.
+    pub customer: Option<String>,
+    /// What the sender wants to hear of this recipient.
+    pub dsn: RecipientDsn,
+    /// It is so old that the sender is to be told, and was not told yet.
+    pub delay_due: bool,
     /// What the last attempt met.
     pub last_outcome: String,
     /// The message, when it is at hand; else it is read when its turn comes.
@@ -126,6 +144,9 @@ pub fn born(message: &NewMessage, rows: &[NewQueueRow], ids: &[i64]) -> Vec<Leas
         attempts: 0,
         expired: false,
         held: false,
+        customer: message.customer.clone(),
+        dsn: row.dsn.clone(),
+        delay_due: false,
         last_outcome: String::new(),
         message: Some(Arc::clone(&shared)),
     };
@@ -144,6 +165,10 @@ pub struct QueueParts {
     pub contents: Arc<dyn ContentSource>,
     /// Who does errands.
     pub errands: Arc<dyn ErrandRunner>,
+    /// What stands in front of what leaves.
+    pub departures: Departures,
+    /// Where it is told how copies of lists fare.
+    pub(crate) fates: CopyFates,
 }
 
 /// Gives stored content back.
@@ -199,7 +224,7 @@ impl QueueHandle {
 /// let outbound = settings.queue.outbound(settings.smarthost.as_deref(), &settings.mail_host)?;
 /// let rows = QueueStore::new(store.pool().clone(), replica, settings.queue.lifetime());
 /// let contents = Arc::new(StoredContents::new(blobs));
-/// let queue = queue::start(QueueParts { store: rows, acceptor, directory, contents, errands }, &settings.queue, outbound, shutdown)?;
+/// let queue = queue::start(QueueParts { store: rows, acceptor, directory, contents, errands, departures }, &settings.queue, outbound, shutdown)?;
 /// // after a commit: queue.handle.offer(queue::born(&message, &unit_queue, &committed.queue_ids));
 /// // the door: QueueServiceServer::new(grpc::queue::QueueDoor::new(Arc::new(queue)))
 /// ```
@@ -222,6 +247,7 @@ pub fn start(
     let outbound = Arc::new(Outbound::new(outbound)?);
     let recorder = record::start(parts.store.clone(), Arc::clone(&leases));
     let bounces = Arc::new(Bounces {
+        store: parts.store.clone(),
         acceptor: parts.acceptor,
         directory: parts.directory,
         mail_host,
@@ -239,6 +265,8 @@ pub fn start(
             schedule: settings.schedule(),
             leases,
             errands: parts.errands,
+            departures: parts.departures,
+            fates: parts.fates,
             handle: queue.handle.clone(),
         }),
         bounces,

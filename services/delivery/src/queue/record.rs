@@ -7,7 +7,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Leases, QueueStore, store::Deferral};
+use super::{
+    Leases, QueueStore,
+    store::{Deferral, Ended},
+};
 
 /// Notes that wait to be written; more make the workers wait.
 const NOTES_MAX: usize = 4096;
@@ -20,7 +23,7 @@ const REPEAT_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) enum Note {
     /// It is done with: delivered, or nobody is to be told.
-    Finished(i64),
+    Finished(Ended),
     /// Again later.
     Deferred(Deferral),
     /// Tells when everything before it is written.
@@ -66,7 +69,7 @@ async fn write_all(store: QueueStore, leases: Arc<Leases>, mut noted: mpsc::Rece
         let mut waiting = Vec::new();
         for note in batch.drain(..) {
             match note {
-                Note::Finished(id) => finished.push(id),
+                Note::Finished(ended) => finished.push(ended),
                 Note::Deferred(deferral) => deferred.push(deferral),
                 Note::Flush(written) => waiting.push(written),
             }
@@ -83,7 +86,8 @@ async fn write_all(store: QueueStore, leases: Arc<Leases>, mut noted: mpsc::Rece
                 Err(error) => pause("deferred", &error).await,
             }
         }
-        leases.end(finished.into_iter().chain(deferred.into_iter().map(|deferral| deferral.id)));
+        let finished = finished.into_iter().map(|ended| ended.id);
+        leases.end(finished.chain(deferred.into_iter().map(|deferral| deferral.id)));
         for written in waiting {
             // Whoever waited may have gone.
             let _ = written.send(());

@@ -1,6 +1,6 @@
 //! Settings of the queue and of what leaves.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 use ipnet::IpNet;
@@ -8,7 +8,7 @@ use postern_mesh::StartError;
 use postern_smtp::client::Timeouts;
 
 use super::Schedule;
-use crate::outbound::{OutboundSettings, Smarthost};
+use crate::outbound::{OutboundSettings, Smarthost, TlsPolicies};
 
 /// When the limit is off; a file descriptor each is what remains as a bound.
 const CONNECTIONS_CEILING: usize = 10_000;
@@ -29,6 +29,15 @@ pub struct QueueSettings {
     /// Mail that could not leave for so long is returned to its sender, seconds
     #[arg(long, env = "POSTERN_QUEUE_LIFETIME_SECONDS", value_name = "SECONDS", default_value_t = 432_000)]
     pub queue_lifetime_seconds: u64,
+
+    /// Its sender is told once that mail takes long when it is so old, seconds; 0 = never
+    #[arg(
+        long,
+        env = "POSTERN_QUEUE_DELAY_NOTICE_SECONDS",
+        value_name = "SECONDS",
+        default_value_t = 14_400
+    )]
+    pub queue_delay_notice_seconds: u64,
 
     /// Outbound connections at once; 0 = no limit
     #[arg(long, env = "POSTERN_LIMIT_OUTBOUND_CONNECTIONS", value_name = "COUNT", default_value_t = 100)]
@@ -65,6 +74,22 @@ pub struct QueueSettings {
         value_delimiter = ','
     )]
     pub outbound_allowed_networks: Vec<IpNet>,
+
+    /// What is demanded of the hosts of a domain, in place of what it says by MTA-STS: may, encrypt or verify
+    #[arg(long, env = "POSTERN_OUTBOUND_TLS", value_name = "DOMAIN=POLICY,...", value_delimiter = ',')]
+    pub outbound_tls: Vec<String>,
+
+    /// File with authorities that hosts may be proven by, besides the public ones, PEM
+    #[arg(long, env = "POSTERN_OUTBOUND_CA_FILE", value_name = "FILE")]
+    pub outbound_ca_file: Option<PathBuf>,
+
+    /// Obey the MTA-STS policies of destinations (RFC 8461)
+    #[arg(long, env = "POSTERN_MTA_STS", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub mta_sts: bool,
+
+    /// Port where destinations serve their MTA-STS policies
+    #[arg(long, env = "POSTERN_MTA_STS_PORT", value_name = "PORT", default_value_t = 443)]
+    pub mta_sts_port: u16,
 }
 
 impl QueueSettings {
@@ -82,6 +107,9 @@ impl QueueSettings {
         if self.queue_lifetime_seconds == 0 || i32::try_from(self.queue_lifetime_seconds).is_err() {
             return Err(StartError::setting("POSTERN_QUEUE_LIFETIME_SECONDS", "1 to 2147483647"));
         }
+        if i32::try_from(self.queue_delay_notice_seconds).is_err() {
+            return Err(StartError::setting("POSTERN_QUEUE_DELAY_NOTICE_SECONDS", "0 to 2147483647"));
+        }
         if self.outbound_port == 0 {
             return Err(StartError::setting("POSTERN_OUTBOUND_PORT", "1 to 65535"));
         }
@@ -97,6 +125,10 @@ impl QueueSettings {
             allowed_networks: self.outbound_allowed_networks.clone(),
             mail_host: mail_host.to_owned(),
             timeouts: Timeouts::default(),
+            tls_policies: TlsPolicies::parse(&self.outbound_tls)
+                .map_err(|why| StartError::setting("POSTERN_OUTBOUND_TLS", why))?,
+            authorities: self.outbound_ca_file.clone(),
+            sts_port: self.mta_sts.then_some(self.mta_sts_port),
         })
     }
 
@@ -110,6 +142,12 @@ impl QueueSettings {
     #[must_use]
     pub fn lifetime(&self) -> Duration {
         Duration::from_secs(self.queue_lifetime_seconds)
+    }
+
+    /// Age at which the sender is told that it takes long; `None`: never.
+    #[must_use]
+    pub fn delay_notice(&self) -> Option<Duration> {
+        Some(self.queue_delay_notice_seconds).filter(|age| *age > 0).map(Duration::from_secs)
     }
 
     /// Jobs at once, and at once for one domain.

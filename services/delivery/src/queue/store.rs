@@ -3,24 +3,42 @@
 //! States of a row: 1 waits, 2 leased to a replica until `lease_until`, 3 held. A row leaves the table only when its
 //! message was taken by a host, was bounced, or was removed by an operator.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use postern_mail::{EmailAddress, MessageId};
+use postern_smtp::dsn::{MessageDsn, Notify, RecipientDsn, ReturnContent};
 use sqlx::{PgPool, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
-use super::{LeasedRow, QueuedMessage};
-use crate::accept::{MessageFlags, QueueClass, StoredContent};
+use super::{LeasedRow, QueuedMessage, turns::Cursors};
+use crate::{
+    accept::{MessageFlags, QueueClass, StoredContent, return_code},
+    trace::TraceState,
+};
 
 /// Life of a lease, seconds; renewed while the work goes on.
 pub(super) const LEASE_SECONDS: f64 = 60.0;
 /// Rows that one statement frees.
 const REAP_MAX: i64 = 1000;
 
-const LEASED_COLUMNS: &str = "q.id, q.message_id, q.recipient, q.via, q.attempts, q.last_outcome, \
-     q.class, q.subject_id, q.note, q.create_time + make_interval(secs => $2) <= now() AS expired";
+/// A row that is done with, and what its story says at the end.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended {
+    pub(crate) id: i64,
+    /// `None`: it has no end of its own in the story (an errand).
+    pub(crate) state: Option<TraceState>,
+    /// The last word: host and reply, or why not.
+    pub(crate) outcome: String,
+}
+
+impl Ended {
+    /// Done with, and nothing is to be said.
+    pub(crate) fn quietly(id: i64) -> Self {
+        Self { id, state: None, outcome: String::new() }
+    }
+}
 
 /// What a worker writes about a row that is to be tried again.
 #[derive(Clone, Debug)]
@@ -40,6 +58,8 @@ pub(super) struct Wanted {
     pub(super) errands: usize,
     /// None to these.
     pub(super) busy_domains: Vec<String>,
+    /// None of these.
+    pub(super) busy_customers: Vec<String>,
 }
 
 /// The queue of this replica.
@@ -48,13 +68,47 @@ pub struct QueueStore {
     pool: PgPool,
     replica: Uuid,
     lifetime_seconds: f64,
+    /// Age at which the sender is told that it takes long.
+    delay_notice_seconds: Option<f64>,
+    pub(super) mail_cursors: Arc<Cursors>,
+    pub(super) copies_cursors: Arc<Cursors>,
 }
 
 impl QueueStore {
     /// The queue as the workers of `replica` see it; rows older than `lifetime` are given up.
     #[must_use]
     pub fn new(pool: PgPool, replica: Uuid, lifetime: Duration) -> Self {
-        Self { pool, replica, lifetime_seconds: lifetime.as_secs_f64() }
+        Self {
+            pool,
+            replica,
+            lifetime_seconds: lifetime.as_secs_f64(),
+            delay_notice_seconds: None,
+            mail_cursors: Arc::default(),
+            copies_cursors: Arc::default(),
+        }
+    }
+
+    /// The same, where the sender of a row that is older than `age` is told once that it takes long.
+    #[must_use]
+    pub fn telling_delays(self, age: Option<Duration>) -> Self {
+        Self { delay_notice_seconds: age.map(|age| age.as_secs_f64()), ..self }
+    }
+
+    /// Of a row called `q`; $2 is its lifetime.
+    pub(super) fn leased_columns(&self) -> String {
+        let delay_due = self.delay_notice_seconds.map_or_else(
+            || "false".to_owned(),
+            |age| {
+                format!(
+                    "q.delay_notice_time IS NULL AND q.create_time + make_interval(secs => {age}) <= now()"
+                )
+            },
+        );
+        format!(
+            "q.id, q.message_id, q.recipient, q.via, q.attempts, q.last_outcome, q.class, q.subject_id, q.note, \
+             q.customer, q.notify, q.original_recipient, {delay_due} AS delay_due, \
+             q.create_time + make_interval(secs => $2) <= now() AS expired"
+        )
     }
 
     pub(crate) fn pool(&self) -> &PgPool {
@@ -66,59 +120,39 @@ impl QueueStore {
         self.replica
     }
 
+    /// How long a row is tried.
+    pub(super) fn lifetime(&self) -> Duration {
+        Duration::from_secs_f64(self.lifetime_seconds)
+    }
+
     pub(super) fn lifetime_seconds(&self) -> f64 {
         self.lifetime_seconds
     }
 
-    /// Leases rows that are due: mail (but none for busy domains) and errands, no copies of lists.
+    /// Leases rows that are due: mail (but none of who is busy) and errands, no copies of lists.
     pub(super) async fn take_due(&self, wanted: &Wanted) -> Result<Vec<LeasedRow>, sqlx::Error> {
-        let statement = format!(
-            "WITH mail AS MATERIALIZED (
-                SELECT id FROM queue
-                WHERE state = 1 AND class <> 2 AND class < 3 AND next_attempt_time <= now()
-                    AND recipient_domain <> ALL($4)
-                ORDER BY next_attempt_time, id LIMIT $5 FOR UPDATE SKIP LOCKED),
-            errands AS MATERIALIZED (
-                SELECT id FROM queue
-                WHERE state = 1 AND class <> 2 AND class > 2 AND next_attempt_time <= now()
-                ORDER BY next_attempt_time, id LIMIT $6 FOR UPDATE SKIP LOCKED),
-            due AS (SELECT id FROM mail UNION ALL SELECT id FROM errands)
-            UPDATE queue q SET state = 2, lease_owner = $1, lease_until = now() + make_interval(secs => $3),
-                expire_time = q.create_time + make_interval(secs => $2)
-            FROM due WHERE q.id = due.id RETURNING {LEASED_COLUMNS}, false AS held"
-        );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
-            .bind(self.replica)
-            .bind(self.lifetime_seconds)
-            .bind(LEASE_SECONDS)
-            .bind(&wanted.busy_domains)
-            .bind(i64::try_from(wanted.rows).unwrap_or(i64::MAX))
-            .bind(i64::try_from(wanted.errands).unwrap_or(i64::MAX))
-            .fetch_all(&self.pool)
-            .await?;
-        Ok(rows.iter().filter_map(leased_row).collect())
+        let mut taken = if wanted.rows > 0 { self.take_due_mail(wanted).await? } else { Vec::new() };
+        if wanted.errands > 0 {
+            taken.extend(self.take_due_errands(wanted.errands).await?);
+        }
+        Ok(taken)
     }
 
-    /// Leases copies of lists that are due.
-    pub(super) async fn take_due_copies(
-        &self,
-        count: usize,
-        busy: &[String],
-    ) -> Result<Vec<LeasedRow>, sqlx::Error> {
+    async fn take_due_errands(&self, count: usize) -> Result<Vec<LeasedRow>, sqlx::Error> {
         let statement = format!(
             "WITH due AS MATERIALIZED (
                 SELECT id FROM queue
-                WHERE state = 1 AND class = 2 AND next_attempt_time <= now() AND recipient_domain <> ALL($4)
-                ORDER BY next_attempt_time, id LIMIT $5 FOR UPDATE SKIP LOCKED)
+                WHERE state = 1 AND class <> 2 AND class > 2 AND next_attempt_time <= now()
+                ORDER BY next_attempt_time, id LIMIT $4 FOR UPDATE SKIP LOCKED)
             UPDATE queue q SET state = 2, lease_owner = $1, lease_until = now() + make_interval(secs => $3),
                 expire_time = q.create_time + make_interval(secs => $2)
-            FROM due WHERE q.id = due.id RETURNING {LEASED_COLUMNS}, false AS held"
+            FROM due WHERE q.id = due.id RETURNING {}, false AS held",
+            self.leased_columns()
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
             .bind(self.replica)
             .bind(self.lifetime_seconds)
             .bind(LEASE_SECONDS)
-            .bind(busy)
             .bind(i64::try_from(count).unwrap_or(i64::MAX))
             .fetch_all(&self.pool)
             .await?;
@@ -146,7 +180,8 @@ impl QueueStore {
                 SELECT id FROM queue WHERE state = 3 AND create_time + make_interval(secs => $2) <= now()
                 LIMIT $4 FOR UPDATE SKIP LOCKED)
             UPDATE queue q SET state = 2, lease_owner = $1, lease_until = now() + make_interval(secs => $3)
-            FROM old WHERE q.id = old.id RETURNING {LEASED_COLUMNS}, true AS held"
+            FROM old WHERE q.id = old.id RETURNING {}, true AS held",
+            self.leased_columns()
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
             .bind(self.replica)
@@ -162,7 +197,8 @@ impl QueueStore {
     pub(crate) async fn seize(&self, ids: &[i64]) -> Result<Vec<LeasedRow>, sqlx::Error> {
         let statement = format!(
             "UPDATE queue q SET state = 2, lease_owner = $1, lease_until = now() + make_interval(secs => $3)
-            WHERE q.id = ANY($4) RETURNING {LEASED_COLUMNS}, true AS held"
+            WHERE q.id = ANY($4) RETURNING {}, true AS held",
+            self.leased_columns()
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
             .bind(self.replica)
@@ -200,12 +236,29 @@ impl QueueStore {
         .map(drop)
     }
 
-    /// Ends rows: their messages are done with as far as these recipients go. Whoever did it before did it for all.
-    pub(crate) async fn finish(&self, ids: &[i64]) -> Result<(), sqlx::Error> {
+    /// Ends rows: their messages are done with as far as these recipients go. Whoever did it before did it for all. The copies
+    /// of a list get their line in the story only here: they would be looked for among thousands.
+    pub(crate) async fn finish(&self, ended: &[Ended]) -> Result<(), sqlx::Error> {
+        let ids: Vec<i64> = ended.iter().map(|ended| ended.id).collect();
+        let states: Vec<Option<i16>> = ended.iter().map(|ended| ended.state.map(TraceState::code)).collect();
+        let outcomes: Vec<&str> = ended.iter().map(|ended| ended.outcome.as_str()).collect();
         // Messages are locked in one order, so that two replicas cannot stand in each other's way. A large content's
         // blob has no owner afterwards; the sweep takes it.
         sqlx::query(
-            "WITH gone AS (DELETE FROM queue WHERE id = ANY($1) RETURNING message_id),
+            "WITH gone AS (
+                DELETE FROM queue q USING unnest($1::bigint[], $2::smallint[], $3::text[]) AS e (id, state, outcome)
+                WHERE q.id = e.id
+                RETURNING q.message_id, q.recipient, q.via, q.class, q.customer, e.state, e.outcome),
+            told AS (
+                UPDATE trace t SET state = g.state, outcome = g.outcome, outcome_time = now() FROM gone g
+                WHERE g.state IS NOT NULL AND g.class <> 2
+                    AND t.message_id = g.message_id AND t.recipient = g.recipient),
+            copies AS (
+                INSERT INTO trace (message_id, recipient, via, sender, submit_customer, size_bytes, state, outcome,
+                    outcome_time)
+                SELECT g.message_id, g.recipient, g.via, m.sender, g.customer,
+                    m.content_bytes + octet_length(m.prefix), g.state, g.outcome, now()
+                FROM gone g JOIN messages m ON m.id = g.message_id WHERE g.state IS NOT NULL AND g.class = 2),
             counted AS (SELECT message_id, count(*)::integer AS ended FROM gone GROUP BY message_id),
             held AS MATERIALIZED (
                 SELECT m.id, m.references_count, c.ended FROM messages m JOIN counted c ON c.message_id = m.id
@@ -216,9 +269,22 @@ impl QueueStore {
             DELETE FROM messages m USING held h WHERE m.id = h.id AND h.references_count <= h.ended",
         )
         .bind(ids)
+        .bind(states)
+        .bind(outcomes)
         .execute(&self.pool)
         .await
         .map(drop)
+    }
+
+    /// Those of these rows whose sender was not told yet that it takes long; from now on it was.
+    pub(super) async fn claim_delay_notices(&self, ids: &[i64]) -> Result<Vec<i64>, sqlx::Error> {
+        sqlx::query_scalar(
+            "UPDATE queue SET delay_notice_time = now() WHERE id = ANY($1) AND delay_notice_time IS NULL
+            RETURNING id",
+        )
+        .bind(ids)
+        .fetch_all(&self.pool)
+        .await
     }
 
     /// Writes down attempts that failed for now.
@@ -228,12 +294,16 @@ impl QueueStore {
         let outcomes: Vec<&str> = deferrals.iter().map(|d| d.outcome.as_str()).collect();
         // An operator may have held it meanwhile: then only the outcome is noted.
         sqlx::query(
-            "UPDATE queue q SET attempts = q.attempts + 1, last_outcome = d.outcome,
-                next_attempt_time = now() + make_interval(secs => d.pause),
-                state = CASE WHEN q.state = 2 THEN 1 ELSE q.state END,
-                lease_owner = NULL, lease_until = NULL
-            FROM unnest($2::bigint[], $3::double precision[], $4::text[]) AS d(id, pause, outcome)
-            WHERE q.id = d.id AND ((q.state = 2 AND q.lease_owner = $1) OR q.state = 3)",
+            "WITH deferred AS (
+                UPDATE queue q SET attempts = q.attempts + 1, last_outcome = d.outcome,
+                    next_attempt_time = now() + make_interval(secs => d.pause),
+                    state = CASE WHEN q.state = 2 THEN 1 ELSE q.state END,
+                    lease_owner = NULL, lease_until = NULL
+                FROM unnest($2::bigint[], $3::double precision[], $4::text[]) AS d(id, pause, outcome)
+                WHERE q.id = d.id AND ((q.state = 2 AND q.lease_owner = $1) OR q.state = 3)
+                RETURNING q.message_id, q.recipient, d.outcome)
+            INSERT INTO trace_attempts (message_id, recipient, outcome)
+            SELECT message_id, recipient, outcome FROM deferred",
         )
         .bind(self.replica)
         .bind(ids)
@@ -247,7 +317,7 @@ impl QueueStore {
     /// Reads a message that is to leave; `None` when it is not there.
     pub(crate) async fn message(&self, id: MessageId) -> Result<Option<QueuedMessage>, sqlx::Error> {
         let row = sqlx::query(
-            "SELECT sender, prefix, flags, content_bytes, checksum, content, blob_key,
+            "SELECT sender, prefix, flags, customer, content_bytes, checksum, content, blob_key, envelope_id, return_content,
                 (extract(epoch FROM accept_time) * 1000)::bigint AS accept_millis
             FROM messages WHERE id = $1",
         )
@@ -258,7 +328,7 @@ impl QueueStore {
     }
 }
 
-fn leased_row(row: &PgRow) -> Option<LeasedRow> {
+pub(super) fn leased_row(row: &PgRow) -> Option<LeasedRow> {
     match try_leased_row(row) {
         Ok(row) => Some(row),
         Err(error) => {
@@ -284,6 +354,14 @@ fn try_leased_row(row: &PgRow) -> Result<LeasedRow, sqlx::Error> {
         attempts: row.try_get::<i32, _>("attempts")?.try_into().unwrap_or_default(),
         expired: row.try_get("expired")?,
         held: row.try_get("held")?,
+        customer: row.try_get("customer")?,
+        dsn: RecipientDsn {
+            notify: row
+                .try_get::<Option<i16>, _>("notify")?
+                .and_then(|bits| Notify::from_bits(u8::try_from(bits).ok()?)),
+            original_recipient: row.try_get("original_recipient")?,
+        },
+        delay_due: row.try_get("delay_due")?,
         last_outcome: row.try_get("last_outcome")?,
         message: None,
     })
@@ -308,6 +386,15 @@ fn queued_message(id: MessageId, row: &PgRow) -> Result<QueuedMessage, sqlx::Err
         checksum: row.try_get::<i32, _>("checksum")?.cast_unsigned(),
         flags: MessageFlags::from_bits(row.try_get("flags")?),
         accept_time: Timestamp::from_millisecond(millis).map_err(decode)?,
+        dsn: MessageDsn {
+            return_content: match row.try_get::<Option<i16>, _>("return_content")? {
+                Some(code) if code == return_code(ReturnContent::Full) => Some(ReturnContent::Full),
+                Some(_) => Some(ReturnContent::Headers),
+                None => None,
+            },
+            envelope_id: row.try_get("envelope_id")?,
+        },
+        customer: row.try_get("customer")?,
     })
 }
 

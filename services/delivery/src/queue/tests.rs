@@ -1,5 +1,6 @@
 //! The queue on a real Postgres: leases, the schedule, and rows from their birth to their end.
 
+mod backlog;
 mod directory;
 mod postgres;
 
@@ -16,7 +17,10 @@ use sqlx::Row as _;
 use tonic::{Request, Response};
 use uuid::Uuid;
 
-use self::{directory::fake_directory, postgres::Postgres};
+use self::{
+    directory::{fake_account, fake_departures, fake_directory},
+    postgres::Postgres,
+};
 use super::{
     store::{Deferral, Wanted},
     *,
@@ -24,18 +28,24 @@ use super::{
 use crate::{
     accept::{AcceptUnit, QueueClass},
     content::Blobs,
-    grpc::queue::QueueDoor,
+    grpc::{queue::QueueDoor, rights::Rights},
+    lists::CopyFates,
     outbound::{
         Smarthost,
         tests::host::{Host, Script},
     },
     store::Store,
+    trace::Story,
 };
 
 const DAYS: Duration = Duration::from_secs(432_000);
 
 fn queue_of(store: &Store, lifetime: Duration) -> QueueStore {
     QueueStore::new(store.pool().clone(), Uuid::new_v4(), lifetime)
+}
+
+fn ended(ids: &[i64]) -> Vec<Ended> {
+    ids.iter().copied().map(Ended::quietly).collect()
 }
 
 fn wanted(rows: usize) -> Wanted {
@@ -171,10 +181,10 @@ async fn rows_wait_as_long_as_they_were_told_and_end_with_their_message() {
 
     let all: Vec<i64> =
         sqlx::query_scalar("SELECT id FROM queue ORDER BY id").fetch_all(store.pool()).await.expect("ids");
-    queue.finish(&all[..1]).await.expect("finish");
+    queue.finish(&ended(&all[..1])).await.expect("finish");
     assert_eq!((count(&store, "messages").await, count(&store, "queue").await), (1, 1));
-    queue.finish(&all).await.expect("finish");
-    queue.finish(&all).await.expect("again");
+    queue.finish(&ended(&all)).await.expect("finish");
+    queue.finish(&ended(&all)).await.expect("again");
     assert_eq!((count(&store, "messages").await, count(&store, "queue").await), (0, 0));
 }
 
@@ -199,11 +209,16 @@ impl House {
         let settings = QueueSettings {
             queue_retry_seconds: vec![retry_seconds],
             queue_lifetime_seconds: lifetime_seconds,
+            queue_delay_notice_seconds: 14_400,
             limit_outbound_connections: 10,
             limit_outbound_connections_per_domain: 5,
             resolver: Vec::new(),
             outbound_port: 25,
             outbound_allowed_networks: Vec::new(),
+            outbound_tls: Vec::new(),
+            outbound_ca_file: None,
+            mta_sts: false,
+            mta_sts_port: 443,
         };
         let outbound = OutboundSettings {
             smarthost: Some(Smarthost { host: host.address.ip().to_string(), port: host.address.port() }),
@@ -220,6 +235,8 @@ impl House {
             directory: fake_directory(&shutdown),
             contents: Arc::new(StoredContents::new(blobs)),
             errands: Arc::new(NoErrands),
+            departures: fake_departures(&shutdown),
+            fates: CopyFates::new().0,
         };
         let queue = super::start(parts, &settings, outbound, &shutdown).expect("queue");
         Self { store, acceptor, queue, shutdown, _blobs: folder, _postgres: postgres }
@@ -229,11 +246,8 @@ impl House {
     async fn submit(&self, sender: &str, recipients: &[(&str, Option<&str>)]) {
         let content = Bytes::from_static(b"Subject: hello\r\n\r\n.body\r\n");
         let queue_row = |(recipient, via): &(&str, Option<&str>)| NewQueueRow {
-            recipient: recipient.parse().expect("recipient"),
             via: via.map(|via| via.parse().expect("via")),
-            class: QueueClass::Mail,
-            subject_id: None,
-            note: None,
+            ..NewQueueRow::to(recipient.parse().expect("recipient"), QueueClass::Mail)
         };
         let rows: Vec<NewQueueRow> = recipients.iter().map(queue_row).collect();
         let message = NewMessage {
@@ -247,12 +261,14 @@ impl House {
             customer: None,
             login: None,
             peer_ip: None,
+            dsn: MessageDsn::default(),
         };
         let unit = AcceptUnit {
             message: message.clone(),
             entries: Vec::new(),
             queue: rows.clone(),
             finished_queue_ids: Vec::new(),
+            story: Story::default(),
         };
         let by = tokio::time::Instant::now() + Duration::from_secs(10);
         let committed = self.acceptor.commit(unit, by).await.expect("commit");
@@ -344,9 +360,10 @@ async fn mail_goes_before_the_copies_of_lists() {
     let mut names: Vec<String> = taken.iter().map(|row| row.recipient.to_string()).collect();
     names.sort();
     assert_eq!(names, ["c@far.test", "list@here.test"]);
-    assert_eq!(queue.take_due_copies(1, &[]).await.expect("take").len(), 1);
-    assert!(queue.take_due_copies(9, &["far.test".to_owned()]).await.expect("take").is_empty());
-    assert_eq!(queue.take_due_copies(9, &[]).await.expect("take").len(), 1);
+    let busy = Wanted { busy_domains: vec!["far.test".to_owned()], ..wanted(10) };
+    assert_eq!(queue.take_due_copies(1, &wanted(10)).await.expect("take").len(), 1);
+    assert!(queue.take_due_copies(9, &busy).await.expect("take").is_empty());
+    assert_eq!(queue.take_due_copies(9, &wanted(10)).await.expect("take").len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -416,7 +433,8 @@ async fn rows_of_a_dead_replica_are_found() {
 async fn operators_see_hold_retry_and_remove() {
     let host = Host::start(Script::default()).await;
     let House { store, queue, shutdown, _blobs, _postgres, .. } = House::open(&host, 300, 432_000).await;
-    let door = QueueDoor::new(Arc::new(queue));
+    let rights = Rights::new(fake_directory(&shutdown), fake_account());
+    let door = QueueDoor::new(Arc::new(queue), rights);
     // Not due yet, so that no worker takes them.
     for recipients in [&["b@far.test", "c@away.test"][..], &["d@far.test"]] {
         due_message_later(&store, recipients).await;
@@ -449,24 +467,24 @@ async fn operators_see_hold_retry_and_remove() {
     let entry = first.entries[0].clone();
     let one = Some(QueueSelection { entry_ids: vec![entry.entry_id], queue_id: String::new() });
     let hold = HoldQueueEntriesRequest { selection: one.clone() };
-    assert_eq!(door.hold_queue_entries(Request::new(hold)).await.expect("hold").into_inner().entry_count, 1);
+    assert_eq!(door.hold_queue_entries(by_operator(hold)).await.expect("hold").into_inner().entry_count, 1);
     let held = ListQueueEntriesRequest { state: QueueState::Held.into(), ..Default::default() };
     assert_eq!(list(held).await.expect("held").entries[0].entry_id, entry.entry_id);
     let retry = RetryQueueEntriesRequest { selection: one.clone() };
-    door.retry_queue_entries(Request::new(retry)).await.expect("retry");
+    door.retry_queue_entries(by_operator(retry)).await.expect("retry");
     until(|| async { host.seen().mails.len() == 1 && count(&store, "queue").await == 2 }).await;
 
     // The rest of the first message comes back, the second message goes without a word.
     let both = Some(QueueSelection { entry_ids: Vec::new(), queue_id: entry.queue_id });
     let remove = RemoveQueueEntriesRequest { selection: both.clone(), silent: false };
-    door.remove_queue_entries(Request::new(remove)).await.expect("remove");
+    door.remove_queue_entries(by_operator(remove)).await.expect("remove");
     assert_eq!((count(&store, "queue").await, count(&store, "entries").await), (1, 1));
     let last = Some(QueueSelection { entry_ids: vec![second.entries[0].entry_id], queue_id: String::new() });
     let remove = RemoveQueueEntriesRequest { selection: last, silent: true };
-    door.remove_queue_entries(Request::new(remove)).await.expect("remove");
+    door.remove_queue_entries(by_operator(remove)).await.expect("remove");
     assert_eq!((count(&store, "queue").await, count(&store, "entries").await), (0, 1));
     let again = RemoveQueueEntriesRequest { selection: both, silent: true };
-    let gone = door.remove_queue_entries(Request::new(again)).await.expect_err("gone");
+    let gone = door.remove_queue_entries(by_operator(again)).await.expect_err("gone");
     assert_eq!(gone.code(), tonic::Code::NotFound);
     assert!(shutdown.finish(Duration::from_secs(5)).await);
 }

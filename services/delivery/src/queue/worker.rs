@@ -4,23 +4,26 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
-use postern_mail::{EmailAddress, MessageId, ReversePath};
+use postern_mail::{EmailAddress, MessageId};
+use postern_smtp::dsn::RecipientDsn;
 
 use super::{
     ContentSource, ErrandOutcome, ErrandRunner, LeasedRow, Leases, QueueHandle, QueueStore, QueuedMessage,
     Schedule,
-    bounces::FailedRow,
+    bounces::FatedRow,
     errand,
     lanes::Lane,
     leases::JobControl,
+    pace::Manners,
     record::{Note, Recorder},
-    store::Deferral,
+    store::{Deferral, Ended},
 };
 use crate::{
-    accept::QueueClass,
-    bounce::Failure,
-    lists::copy_sender,
+    bounce::Fate,
+    departure::{Departure, Departures, Leaving},
+    lists::CopyFates,
     outbound::{Attempt, ContentError, Destination, Outbound, Outgoing},
+    trace::TraceState,
 };
 
 /// Octets of an outcome that are kept in its row.
@@ -30,6 +33,8 @@ const OUTCOME_MAX_CHARS: usize = 700;
 #[derive(Clone, Debug)]
 pub(super) struct Job {
     pub(super) lane: Lane,
+    /// On whose behalf; empty: nobody's.
+    pub(super) customer: String,
     pub(super) message_id: MessageId,
     pub(super) message: Option<Arc<QueuedMessage>>,
     pub(super) via: Option<EmailAddress>,
@@ -42,7 +47,13 @@ pub(super) struct Job {
 #[derive(Debug, Default)]
 pub(super) struct JobReport {
     pub(super) message: Option<Arc<QueuedMessage>>,
-    pub(super) failed: Vec<FailedRow>,
+    pub(super) failed: Vec<FatedRow>,
+    /// Whose senders want to hear that they were handed on.
+    pub(super) handed_on: Vec<FatedRow>,
+    /// Whose senders are to hear that it takes long.
+    pub(super) delayed: Vec<FatedRow>,
+    /// How the destination behaved; `None`: nothing was sent.
+    pub(super) manners: Option<Manners>,
 }
 
 /// What every job needs.
@@ -54,6 +65,8 @@ pub(super) struct Worker {
     pub(super) schedule: Schedule,
     pub(super) leases: Arc<Leases>,
     pub(super) errands: Arc<dyn ErrandRunner>,
+    pub(super) departures: Departures,
+    pub(super) fates: CopyFates,
     /// For what errands bring about.
     pub(super) handle: QueueHandle,
 }
@@ -64,7 +77,7 @@ impl Worker {
         let Some(message) = self.message(&job).await else { return JobReport::default() };
         if job.held {
             let failed = job.rows.into_iter().map(expired).collect();
-            return JobReport { message: Some(message), failed };
+            return JobReport { message: Some(message), failed, ..JobReport::default() };
         }
         match job.lane.clone() {
             Lane::Errand => self.run_errands(job, message, control).await,
@@ -80,7 +93,7 @@ impl Worker {
             let outcome = self.errands.run(&row, &message, &self.handle, &control.stopped).await;
             failed.extend(self.settle_errand(&message, row, outcome).await);
         }
-        JobReport { message: Some(message), failed }
+        JobReport { message: Some(message), failed, ..JobReport::default() }
     }
 
     async fn settle_errand(
@@ -88,13 +101,13 @@ impl Worker {
         message: &QueuedMessage,
         row: LeasedRow,
         outcome: ErrandOutcome,
-    ) -> Option<FailedRow> {
+    ) -> Option<FatedRow> {
         let (queue_id, class) = (message.id, row.class);
         match outcome {
             ErrandOutcome::Ended => self.leases.end([row.id]),
             ErrandOutcome::Finished(why) => {
                 tracing::info!(%queue_id, ?class, recipient = %row.recipient, why, "nothing to do");
-                self.recorder.note(Note::Finished(row.id)).await;
+                self.recorder.note(Note::Finished(Ended::quietly(row.id))).await;
             }
             ErrandOutcome::Stopped => {
                 self.leases.end([row.id]);
@@ -122,15 +135,22 @@ impl Worker {
         control: &JobControl,
     ) -> JobReport {
         let recipients: Vec<EmailAddress> = job.rows.iter().map(|row| row.recipient.clone()).collect();
-        let front = front(job.via.as_ref(), &message);
+        let leaving = Leaving { rows: &job.rows, via: job.via.as_ref(), message: &message };
+        let prepared = self.departures.prepare(leaving, &*self.contents).await;
+        let Departure { sender, front } = match prepared {
+            Ok(departure) => departure,
+            Err(why) => return self.wait(job.rows, message, &why).await,
+        };
         let open = || self.content(&front, &message);
-        let sender = sender(&job.rows, &message);
+        let dsn: Vec<RecipientDsn> = job.rows.iter().map(|row| row.dsn.clone()).collect();
         let outgoing = Outgoing {
             sender: &sender,
             recipients: &recipients,
             size_bytes: front.len() as u64 + message.content_bytes,
             eight_bit: message.flags.eight_bit,
             smtp_utf8: message.flags.smtp_utf8,
+            dsn: &message.dsn,
+            recipient_dsn: &dsn,
             content: &open,
         };
         let attempts = tokio::select! {
@@ -141,11 +161,41 @@ impl Worker {
                 return JobReport::default();
             }
         };
-        let mut failed = Vec::new();
+        let mut report = JobReport { manners: Some(Manners::of(&attempts)), ..JobReport::default() };
         for (row, attempt) in job.rows.into_iter().zip(attempts) {
-            failed.extend(self.settle(&message, row, attempt).await);
+            self.settle(&message, row, attempt, &mut report).await;
         }
-        JobReport { message: Some(message), failed }
+        report.message = Some(message);
+        report
+    }
+
+    /// It cannot be made ready to leave now. A part of ours that is away is mostly back soon, as with errands.
+    async fn wait(&self, rows: Vec<LeasedRow>, message: Arc<QueuedMessage>, why: &str) -> JobReport {
+        tracing::warn!(queue_id = %message.id, why, "cannot leave now");
+        let mut failed = Vec::new();
+        for row in rows {
+            if row.expired && self.schedule.may_expire(row.attempts + 1) {
+                let is_forward = row.via.is_some();
+                let row = expired(LeasedRow { last_outcome: why.to_owned(), ..row });
+                failed.extend(self.told(&message, row, is_forward).await);
+            } else {
+                self.defer_by(&errand::schedule(), &row, why.to_owned()).await;
+            }
+        }
+        JobReport { message: Some(message), failed, ..JobReport::default() }
+    }
+
+    /// What failed for good, unless nobody is to be told: a bounce for what a forward sent on would reach whoever was named as
+    /// its sender (F-06).
+    async fn told(&self, message: &QueuedMessage, failed: FatedRow, is_forward: bool) -> Option<FatedRow> {
+        if !message.flags.unproven || !is_forward {
+            return Some(failed);
+        }
+        let (queue_id, Fate { recipient, text, .. }) = (message.id, &failed.fate);
+        tracing::info!(%queue_id, %recipient, why = text, "a forward failed, and nothing proves its sender: dropped");
+        metrics::counter!("postern_bounces_without_sender_total", "why" => "unproven_sender").increment(1);
+        self.recorder.note(Note::Finished(failed.failed())).await;
+        None
     }
 
     async fn message(&self, job: &Job) -> Option<Arc<QueuedMessage>> {
@@ -178,31 +228,51 @@ impl Worker {
         stream::iter([Ok(front.clone())]).chain(self.contents.open(message)).boxed()
     }
 
-    async fn settle(&self, message: &QueuedMessage, row: LeasedRow, attempt: Attempt) -> Option<FailedRow> {
+    async fn settle(
+        &self,
+        message: &QueuedMessage,
+        row: LeasedRow,
+        attempt: Attempt,
+        report: &mut JobReport,
+    ) {
         let queue_id = message.id;
         match attempt {
-            Attempt::Delivered(said) => {
+            Attempt::Delivered(taken) => {
                 metrics::counter!("postern_outbound_total", "outcome" => "delivered").increment(1);
-                tracing::info!(%queue_id, recipient = %row.recipient, said, "left");
-                self.recorder.note(Note::Finished(row.id)).await;
-                None
+                tracing::info!(%queue_id, recipient = %row.recipient, said = taken.text, "left");
+                self.fates.of_row(&row, true);
+                let outcome = shortened(&taken.text);
+                let ended = Ended { id: row.id, state: Some(TraceState::Sent), outcome };
+                self.recorder.note(Note::Finished(ended)).await;
+                // A host that was told what the sender wants to hear tells it by itself.
+                if row.dsn.wants_success() && !taken.tells_sender {
+                    report
+                        .handed_on
+                        .push(fated(&row, Fate::of_relay(row.recipient.clone(), &row.dsn, taken)));
+                }
             }
             Attempt::Deferred(why) => {
                 metrics::counter!("postern_outbound_total", "outcome" => "deferred").increment(1);
                 tracing::info!(%queue_id, recipient = %row.recipient, why, attempts = row.attempts + 1, "deferred");
                 if row.expired && self.schedule.may_expire(row.attempts + 1) {
-                    return Some(expired(LeasedRow { last_outcome: why, ..row }));
+                    let is_forward = row.via.is_some();
+                    let failed = expired(LeasedRow { last_outcome: why, ..row });
+                    report.failed.extend(self.told(message, failed, is_forward).await);
+                    return;
+                }
+                if row.delay_due {
+                    let until = message.accept_time + self.store.lifetime();
+                    report
+                        .delayed
+                        .push(fated(&row, Fate::of_delay(row.recipient.clone(), &row.dsn, &why, until)));
                 }
                 self.defer(&row, why).await;
-                None
             }
             Attempt::Refused(refused) => {
                 metrics::counter!("postern_outbound_total", "outcome" => "refused").increment(1);
-                Some(FailedRow {
-                    id: row.id,
-                    class: row.class,
-                    failure: Failure::of_refusal(row.recipient, refused),
-                })
+                self.fates.of_row(&row, false);
+                let failed = fated(&row, Fate::of_refusal(row.recipient.clone(), &row.dsn, refused));
+                report.failed.extend(self.told(message, failed, row.via.is_some()).await);
             }
         }
     }
@@ -213,35 +283,20 @@ impl Worker {
 
     async fn defer_by(&self, schedule: &Schedule, row: &LeasedRow, why: String) {
         let pause = schedule.pause_after(row.attempts + 1, rand::random());
-        let outcome = why.chars().take(OUTCOME_MAX_CHARS).collect();
+        let outcome = shortened(&why);
         self.recorder.note(Note::Deferred(Deferral { id: row.id, pause, outcome })).await;
     }
 }
 
-fn expired(row: LeasedRow) -> FailedRow {
-    FailedRow { id: row.id, class: row.class, failure: Failure::of_expiry(row.recipient, &row.last_outcome) }
+fn expired(row: LeasedRow) -> FatedRow {
+    let fate = Fate::of_expiry(row.recipient.clone(), &row.dsn, &row.last_outcome);
+    fated(&row, fate)
 }
 
-/// Each member's copy of a list has a sender that tells whose it was when it comes back.
-fn sender(rows: &[LeasedRow], message: &QueuedMessage) -> ReversePath {
-    match (rows, &message.sender) {
-        ([row], ReversePath::Address(bounces)) if row.class == QueueClass::ListCopy => {
-            let member = row.note.as_deref().and_then(|note| note.parse().ok());
-            ReversePath::Address(copy_sender(bounces, member.as_ref().unwrap_or(&row.recipient)))
-        }
-        (_, sender) => sender.clone(),
-    }
+fn fated(row: &LeasedRow, fate: Fate) -> FatedRow {
+    FatedRow { id: row.id, class: row.class, dsn: row.dsn.clone(), fate }
 }
 
-/// What stands before the content of a copy that leaves: no Return-Path (RFC 5321 section 4.4), but the mark of the
-/// forward that sends it, by which a loop is known when it comes back.
-fn front(via: Option<&EmailAddress>, message: &QueuedMessage) -> Bytes {
-    match via {
-        None => message.prefix.clone(),
-        Some(via) => {
-            let mut front = format!("Delivered-To: {via}\r\n").into_bytes();
-            front.extend_from_slice(&message.prefix);
-            Bytes::from(front)
-        }
-    }
+fn shortened(outcome: &str) -> String {
+    outcome.chars().take(OUTCOME_MAX_CHARS).collect()
 }

@@ -91,12 +91,9 @@ async fn no_commit_begins_after_answer_by() {
 #[tokio::test]
 async fn queue_rows_are_born_leased_and_end_with_their_bounce() {
     let house = House::new().await;
-    let row = |name: &str| NewQueueRow {
-        recipient: format!("{name}@remote.test").parse().expect("an address"),
-        via: None,
-        class: QueueClass::Mail,
-        subject_id: None,
-        note: None,
+    let row = |name: &str| {
+        let address = format!("{name}@remote.test");
+        NewQueueRow::to(address.parse().expect("an address"), QueueClass::Mail)
     };
     let mut outgoing = unit(b"A: b\r\n", &[]);
     outgoing.queue = ["z", "a", "m"].map(row).to_vec();

@@ -9,6 +9,7 @@ use postern_mail::Reason;
 use postern_mesh::failure;
 use postern_proto::account::v1::{
     autoresponder_service_server::{AutoresponderService, AutoresponderServiceServer},
+    mail_key_service_server::{MailKeyService, MailKeyServiceServer},
     mailing_list_service_server::{MailingListService, MailingListServiceServer},
     *,
 };
@@ -30,6 +31,10 @@ pub(crate) struct State {
     tokens: HashMap<String, (i64, String, ListChange)>,
     /// Calls that made a token.
     pub(crate) requests: usize,
+    /// How copies fared, as it was told.
+    pub(crate) reports: Vec<ReportListCopiesRequest>,
+    /// Whom the next report's answer asks to probe.
+    pub(crate) probes: Vec<ListProbe>,
 }
 
 /// The fake. Clones are the same one.
@@ -51,6 +56,7 @@ impl FakeAccount {
         routes
             .add_service(MailingListServiceServer::new(self.clone()))
             .add_service(AutoresponderServiceServer::new(self.clone()))
+            .add_service(MailKeyServiceServer::new(self.clone()))
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -206,8 +212,34 @@ impl MailingListService for FakeAccount {
                 is_member: found.members.contains(&member),
                 list: Some(found.list),
                 customer: found.customer,
+                unsubscribe_key: vec![7; 32].into(),
             },
         }))
+    }
+
+    async fn report_list_copies(
+        &self,
+        request: Request<ReportListCopiesRequest>,
+    ) -> Result<Response<ReportListCopiesResponse>, Status> {
+        let report = request.into_inner();
+        let mut state = self.state();
+        let probes = std::mem::take(&mut state.probes);
+        state.reports.push(report);
+        Ok(Response::new(ReportListCopiesResponse { probes }))
+    }
+
+    async fn lookup_list_subscription(
+        &self,
+        _: Request<LookupListSubscriptionRequest>,
+    ) -> Result<Response<LookupListSubscriptionResponse>, Status> {
+        not_here()
+    }
+
+    async fn end_list_subscription(
+        &self,
+        _: Request<EndListSubscriptionRequest>,
+    ) -> Result<Response<EndListSubscriptionResponse>, Status> {
+        not_here()
     }
 
     async fn request_list_change(
@@ -245,6 +277,24 @@ impl MailingListService for FakeAccount {
         }
         let list = found.list.address.clone();
         Ok(Response::new(ConfirmListChangeResponse { address, change: change.into(), list }))
+    }
+}
+
+#[tonic::async_trait]
+impl MailKeyService for FakeAccount {
+    async fn lookup_signing_key(
+        &self,
+        _: Request<LookupSigningKeyRequest>,
+    ) -> Result<Response<LookupSigningKeyResponse>, Status> {
+        Ok(Response::new(LookupSigningKeyResponse::default()))
+    }
+
+    async fn list_sender_keys(
+        &self,
+        _: Request<ListSenderKeysRequest>,
+    ) -> Result<Response<ListSenderKeysResponse>, Status> {
+        let key = SenderKey { secret: vec![7; 32].into(), create_time: None };
+        Ok(Response::new(ListSenderKeysResponse { keys: vec![key] }))
     }
 }
 

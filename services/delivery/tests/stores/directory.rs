@@ -134,9 +134,17 @@ impl DirectoryService for FakeDirectory {
 
     async fn lookup_domain(
         &self,
-        _request: Request<LookupDomainRequest>,
+        request: Request<LookupDomainRequest>,
     ) -> Result<Response<LookupDomainResponse>, Status> {
-        Ok(Response::new(LookupDomainResponse { domain: None }))
+        let identity = DomainIdentity {
+            name: "local.test".to_owned(),
+            domain_version: 1,
+            customer: "me".to_owned(),
+            state: DomainState::Live.into(),
+            ..DomainIdentity::default()
+        };
+        let domain = Some(identity).filter(|identity| identity.name == request.get_ref().name);
+        Ok(Response::new(LookupDomainResponse { domain }))
     }
 
     type WatchChangesStream = Pin<Box<dyn Stream<Item = Result<WatchChangesResponse, Status>> + Send>>;

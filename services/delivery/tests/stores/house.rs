@@ -19,12 +19,14 @@ use postern_delivery::{
     maildrop::Maildrops,
     route::PlannedEntry,
     store::Store,
+    trace::{Story, TraceLine, TraceState},
     vault::Vault,
 };
 use postern_mail::{MessageId, ReversePath};
 use postern_mesh::{
     client::MeshChannel, directory::Directory, identity::MeshKey, settings::MeshSettings, shutdown::Shutdown,
 };
+use postern_smtp::dsn::MessageDsn;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -239,10 +241,25 @@ fn unit_with(stored: StoredContent, content: &[u8], boxes: &[i64]) -> AcceptUnit
             customer: None,
             login: None,
             peer_ip: None,
+            dsn: MessageDsn::default(),
         },
         entries: boxes.iter().map(entry).collect(),
         queue: Vec::new(),
         finished_queue_ids: Vec::new(),
+        story: Story {
+            lines: boxes
+                .iter()
+                .map(|id| TraceLine {
+                    recipient: format!("box{id}@local.test"),
+                    via: None,
+                    customer: Some("me".to_owned()),
+                    mailbox_id: Some(*id),
+                    state: TraceState::Delivered,
+                    outcome: String::new(),
+                })
+                .collect(),
+            ..Story::default()
+        },
     }
 }
 

@@ -85,7 +85,9 @@ async fn l_01_the_copy_of_a_member() {
     for (field, count) in [
         ("\nList-Id: <staff.local.test>\r", 1),
         ("\nList-Post: <mailto:staff@local.test>\r", 1),
-        ("\nList-Unsubscribe: <mailto:staff-unsubscribe@local.test>\r", 1),
+        ("\nList-Unsubscribe: <https://mail.local.test/unsubscribe/", 1),
+        ("\r\n <mailto:staff-unsubscribe@local.test>\r", 1),
+        ("\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r", 1),
         ("\nList-Help: ", 1),
         ("\nList-Owner: <mailto:staff-owner@local.test>\r", 1),
         ("\nPrecedence: list\r", 1),

@@ -13,6 +13,7 @@ mod measure;
 mod reading;
 mod service;
 mod sweep;
+mod trace;
 mod transfer;
 mod usage;
 mod vault;

@@ -37,8 +37,11 @@ async fn accept_rate_and_cpu() {
     let house = House::new().await;
     let boxes: Vec<i64> = (0..1000).map(|_| new_box()).collect();
     let mut stored = 0;
-    for (size, senders, count) in
+    // With and without the lines of their stories, in turns.
+    for (told, (size, senders, count)) in
         [(1000, 1, 1000), (1000, 10, 10_000), (1000, 100, 20_000), (50_000, 100, 5_000)]
+            .into_iter()
+            .flat_map(|shape| [false, true, false, true].map(|told| (told, shape)))
     {
         let content = vec![b'x'; size];
         let (begin, before) = (Instant::now(), cpu_seconds());
@@ -46,7 +49,11 @@ async fn accept_rate_and_cpu() {
             let (house, boxes, content) = (&house, &boxes, &content);
             async move {
                 for n in 0..count / senders {
-                    house.commit(unit(content, &[boxes[(sender * 7919 + n) % boxes.len()]])).await;
+                    let mut unit = unit(content, &[boxes[(sender * 7919 + n) % boxes.len()]]);
+                    if !told {
+                        unit.story = Default::default();
+                    }
+                    house.commit(unit).await;
                 }
             }
         }))
@@ -59,7 +66,7 @@ async fn accept_rate_and_cpu() {
             "a rate of what is really stored"
         );
         report(&format!(
-            "accept {size} octets, {senders} senders: {:.0}/s, CPU per 1000: ours {:.2} s, Postgres {:.2} s",
+            "accept {size} octets, {senders} senders, story {told}: {:.0}/s, CPU per 1000: ours {:.3} s, Postgres {:.3} s",
             count as f64 / spent,
             (after.0 - before.0) * 1000.0 / count as f64,
             (after.1 - before.1) * 1000.0 / count as f64,

@@ -8,7 +8,10 @@ use std::{fmt, str::FromStr};
 use thiserror::Error;
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::limits::{ADDRESS_MAX_BYTES, DOMAIN_MAX_BYTES, LOCAL_PART_MAX_BYTES};
+use crate::{
+    limits::{ADDRESS_MAX_BYTES, DOMAIN_MAX_BYTES, LOCAL_PART_MAX_BYTES},
+    rewritten_sender::is_rewritten,
+};
 
 /// Why a string is no address or domain.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +132,13 @@ impl EmailAddress {
         Self { local: local.into_boxed_str(), domain: self.domain.clone() }
     }
 
+    /// What the directory is asked by: the canonical form; but a rewritten sender as it is, since it leads back to somebody
+    /// whose host may tell cases apart.
+    #[must_use]
+    pub fn lookup_form(&self) -> Self {
+        if is_rewritten(&self.local) { self.clone() } else { self.canonical() }
+    }
+
     /// `user@domain` for `user+tag@domain` (RFC 5233); `None` without a tag.
     #[must_use]
     pub fn without_tag(&self) -> Option<Self> {
@@ -155,7 +165,8 @@ impl FromStr for EmailAddress {
         }
         let at = text.rfind('@').ok_or(AddressError::NotAnAddress)?;
         let local = unquoted_local(&text[..at])?;
-        if local.len() > LOCAL_PART_MAX_BYTES {
+        // A rewritten sender holds another address. RFC 5321 section 4.5.3.1 asks for no limits where none are needed.
+        if local.len() > LOCAL_PART_MAX_BYTES && !is_rewritten(&local) {
             return Err(AddressError::TooLong);
         }
         let domain: DomainName = text[at + 1..].parse()?;

@@ -181,6 +181,8 @@ failure_table! {
     MailLoop, "MAIL_LOOP", 554, (4, 6), None, "mail loop detected";
     /// Bare CR, bare LF or NUL in the content (RFC 5321 section 2.3.8).
     BadContent, "BAD_CONTENT", 550, (6, 0), None, "message has a bare CR, a bare LF or a NUL";
+    /// The author's domain asks to refuse what it did not send (RFC 7489 section 10.3, RFC 7372: X.7.26).
+    FailsAuthentication, "FAILS_AUTHENTICATION", 550, (7, 26), None, "message fails the policy of its author's domain (DMARC)";
     /// A line of content over the limit.
     ContentLineTooLong, "CONTENT_LINE_TOO_LONG", 554, (6, 0), None, "message has a line that is too long";
     /// The header block is over the limit.
@@ -341,6 +343,13 @@ impl Reason {
         let peer = peer.map(|peer| format!(" from {peer}"));
         let (since, peer) = (since.unwrap_or_default(), peer.unwrap_or_default());
         format!("in use{since}{peer}; it frees itself within 60 s of that session ending")
+    }
+
+    /// The detail of [`Self::BudgetExhausted`]: budgets are by the hour, so each frees with the next one (shown in UTC).
+    #[must_use]
+    pub fn budget_frees(now_seconds: i64) -> String {
+        let next_hour = (now_seconds.rem_euclid(86_400) / 3600 + 1) % 24;
+        format!("it frees at {next_hour:02}:00 UTC")
     }
 
     /// The detail of [`Self::RelayProhibited`] and [`Self::AuthenticationRequired`]: what to do, at which host.

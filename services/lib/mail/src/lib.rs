@@ -6,10 +6,13 @@ mod address;
 mod failure;
 mod message_id;
 mod peer_ip;
+mod unsubscribe_token;
 
 pub mod limits;
+pub mod rewritten_sender;
 
 pub use address::{AddressError, DomainName, EmailAddress, ReversePath};
 pub use failure::{Pop3Code, Reason, SmtpReply, Verdict};
 pub use message_id::{MessageId, MessageIdError};
 pub use peer_ip::{ClientKey, PeerIp, PeerIpError};
+pub use unsubscribe_token::{UnsubscribeToken, unsubscribe_token};

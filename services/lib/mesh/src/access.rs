@@ -64,6 +64,8 @@ pub enum Area {
     Grants,
     /// What still has to leave.
     Queue,
+    /// What became of mail.
+    Traces,
     /// Where addresses lead, and what changes.
     Directory,
     /// Why something happens.
@@ -74,7 +76,7 @@ pub enum Area {
 
 impl Area {
     /// All that a scope can name.
-    pub const SCOPED: [Self; 15] = [
+    pub const SCOPED: [Self; 16] = [
         Self::Customers,
         Self::Domains,
         Self::Mailboxes,
@@ -88,6 +90,7 @@ impl Area {
         Self::Locks,
         Self::Grants,
         Self::Queue,
+        Self::Traces,
         Self::Directory,
         Self::Explain,
     ];
@@ -109,6 +112,7 @@ impl Area {
             Self::Locks => "locks",
             Self::Grants => "grants",
             Self::Queue => "queue",
+            Self::Traces => "traces",
             Self::Directory => "directory",
             Self::Explain => "explain",
             Self::Mesh => "mesh",
@@ -191,7 +195,7 @@ const fn row(path: &'static str, callers: Callers, area: Area, shape: Shape) -> 
 
 use Area::{
     Audit, Autoresponders, Boxes, Customers, Directory, Domains, Explain, Forwards, Grants, Limits, Lists,
-    Locks, Mailboxes, Mesh, Queue, Tokens,
+    Locks, Mailboxes, Mesh, Queue, Tokens, Traces,
 };
 use Shape::{Download, Read, Upload, Watch, Write};
 
@@ -251,6 +255,12 @@ const TABLE: &[Method] = &[
     row("/postern.account.v1.MailingListService/LookupMailingList", SERVICE, Mesh, Read),
     row("/postern.account.v1.MailingListService/RequestListChange", SERVICE, Mesh, Write),
     row("/postern.account.v1.MailingListService/ConfirmListChange", SERVICE, Mesh, Write),
+    row("/postern.account.v1.MailingListService/ReportListCopies", SERVICE, Mesh, Write),
+    row("/postern.account.v1.MailingListService/LookupListSubscription", SERVICE, Mesh, Read),
+    row("/postern.account.v1.MailingListService/EndListSubscription", SERVICE, Mesh, Write),
+
+    row("/postern.account.v1.MailKeyService/LookupSigningKey", SERVICE, Mesh, Read),
+    row("/postern.account.v1.MailKeyService/ListSenderKeys", SERVICE, Mesh, Read),
 
     row("/postern.account.v1.AutoresponderService/GetAutoresponder", USER_READ, Autoresponders, Read),
     row("/postern.account.v1.AutoresponderService/ListAutoresponders", OWN_READ, Autoresponders, Read),
@@ -316,6 +326,10 @@ const TABLE: &[Method] = &[
     row("/postern.delivery.v1.QueueService/RemoveQueueEntries", OPERATOR, Queue, Write),
 
     row("/postern.delivery.v1.SubmissionService/SubmitMessage", SERVICE, Mesh, Upload),
+
+    row("/postern.delivery.v1.TraceService/GetTrace", USER_READ, Traces, Read),
+    row("/postern.delivery.v1.TraceService/ListTraces", USER_READ, Traces, Read),
+    row("/postern.delivery.v1.TraceService/GetTraffic", OWN_READ, Traces, Read),
 
     row("/grpc.health.v1.Health/Check", ANYBODY, Mesh, Read),
     row("/grpc.health.v1.Health/List", ANYBODY, Mesh, Read),

@@ -102,7 +102,7 @@ impl Directory {
     /// # Errors
     /// The status of the directory, or `UNAVAILABLE`.
     pub async fn resolve(&self, address: &EmailAddress) -> Result<Arc<Resolution>, Status> {
-        let key = address.canonical();
+        let key = address.lookup_form();
         if let Some(resolution) = self.inner.kept(&self.inner.resolutions, &key) {
             return Ok(resolution);
         }
@@ -122,7 +122,7 @@ impl Directory {
         let mut found: Vec<Option<Arc<Resolution>>> = Vec::with_capacity(addresses.len());
         let mut missing = Vec::new();
         for (index, address) in addresses.iter().enumerate() {
-            let key = address.canonical();
+            let key = address.lookup_form();
             let kept = self.inner.kept(&self.inner.resolutions, &key);
             if kept.is_none() {
                 missing.push((index, key));

@@ -102,6 +102,7 @@ fn code_of(reason: Reason) -> Code {
         | Reason::CallerNotPermitted
         | Reason::AccountSuspended
         | Reason::PostingNotPermitted
+        | Reason::FailsAuthentication
         | Reason::EncryptionRequired => Code::PermissionDenied,
         Reason::LoginThrottled
         | Reason::BudgetExhausted

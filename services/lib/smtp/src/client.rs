@@ -60,6 +60,8 @@ pub struct Settings {
     pub hello_name: String,
     /// Take STARTTLS when it is offered (RFC 7435: opportunistic).
     pub use_tls: bool,
+    /// No mail without TLS.
+    pub require_tls: bool,
     /// Waiting times.
     pub timeouts: Timeouts,
 }
@@ -125,8 +127,10 @@ pub enum Ending {
     Unwilling(Cause),
     /// It takes no mail at all (RFC 7504 section 4: 521 and 556).
     TakesNoMail(RemoteReply),
-    /// TLS was offered and does not work: try again without (RFC 7435 section 3).
+    /// TLS was offered and does not work: where it is not demanded, try again without (RFC 7435 section 3).
     TlsBroken,
+    /// TLS is demanded, and was not offered or not given.
+    TlsMissing,
 }
 
 /// What the host offered in its answer to EHLO.
@@ -142,6 +146,8 @@ pub struct Offers {
     pub smtp_utf8: bool,
     /// RFC 3207
     pub start_tls: bool,
+    /// RFC 3461
+    pub dsn: bool,
 }
 
 impl Offers {
@@ -157,6 +163,7 @@ impl Offers {
                 "8BITMIME" => offers.eight_bit = true,
                 "SMTPUTF8" => offers.smtp_utf8 = true,
                 "STARTTLS" => offers.start_tls = true,
+                "DSN" => offers.dsn = true,
                 _ => {}
             }
         }
@@ -327,6 +334,9 @@ impl Client {
     }
 
     fn ready(&mut self, clean: bool) -> Action {
+        if self.settings.require_tls && !self.tls_is_on {
+            return self.end(Ending::TlsMissing);
+        }
         self.state = State::Ready { clean };
         Action::Ready
     }

@@ -6,10 +6,17 @@ mod path;
 
 use postern_mail::{EmailAddress, Reason, ReversePath};
 
-use crate::sasl::{self, Mechanism};
+use crate::{
+    dsn::{self, MessageDsn, Notify, RecipientDsn, ReturnContent},
+    sasl::{self, Mechanism},
+};
 
 /// HELO and EHLO argument, octets (S-02).
 const CLIENT_NAME_MAX_BYTES: usize = 255;
+/// ENVID, octets (RFC 3461 section 4.4).
+const ENVELOPE_ID_MAX_BYTES: usize = 100;
+/// ORCPT, octets (RFC 3461 section 4.2).
+const ORIGINAL_RECIPIENT_MAX_BYTES: usize = 500;
 
 /// Extensions that the server offers right now and that change the grammar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,7 +37,7 @@ pub enum Command {
     /// MAIL FROM.
     Mail(MailCommand),
     /// RCPT TO.
-    Rcpt(RcptPath),
+    Rcpt(RcptCommand),
     /// DATA.
     Data,
     /// RSET.
@@ -47,8 +54,17 @@ pub enum Command {
     StartTls,
     /// AUTH with the decoded initial response, if any (RFC 4954).
     Auth(Mechanism, Option<Vec<u8>>),
-    /// BDAT is not offered, and the octets that follow it are no commands: the session must end (RFC 3030).
-    Bdat,
+    /// BDAT (RFC 3030); `None`: nobody can say how many octets follow that are no commands, so the session must end.
+    Bdat(Option<Chunk>),
+}
+
+/// What BDAT announces: so many octets of content follow its line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Octets, as they are: not dot-stuffed.
+    pub size_bytes: u64,
+    /// The message ends with them.
+    pub last: bool,
 }
 
 /// What the client calls itself; safe to write into a header.
@@ -74,6 +90,17 @@ pub struct MailCommand {
     pub eight_bit: bool,
     /// SMTPUTF8 (RFC 6531).
     pub smtp_utf8: bool,
+    /// RET and ENVID (RFC 3461).
+    pub dsn: MessageDsn,
+}
+
+/// RCPT with its parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RcptCommand {
+    /// Whom it names.
+    pub path: RcptPath,
+    /// NOTIFY and ORCPT (RFC 3461).
+    pub dsn: RecipientDsn,
 }
 
 /// Whom RCPT names.
@@ -136,7 +163,7 @@ pub fn parse(line: &[u8], offers: Offers) -> Result<Command, Refused> {
         "VRFY" if rest.is_empty() => Err(Reason::BadArguments.into()),
         "VRFY" => Ok(Command::Vrfy),
         "AUTH" if offers.auth => auth(rest),
-        "BDAT" => Ok(Command::Bdat),
+        "BDAT" => Ok(Command::Bdat(chunk(rest))),
         "AUTH" | "EXPN" | "TURN" | "ETRN" | "SEND" | "SOML" | "SAML" | "BURL" => {
             Err(Reason::NotImplemented.into())
         }
@@ -194,6 +221,7 @@ fn mail(rest: &str, offers: Offers) -> Result<Command, Refused> {
         declared_size_bytes: None,
         eight_bit: false,
         smtp_utf8: false,
+        dsn: MessageDsn::default(),
     };
     for (name, value) in path::parameters(parameters)? {
         match (name.as_str(), value) {
@@ -204,6 +232,16 @@ fn mail(rest: &str, offers: Offers) -> Result<Command, Refused> {
             // RFC 4954 section 5: read, and not trusted.
             ("AUTH", value) if offers.auth => path::check_xtext(value)?,
             ("SMTPUTF8", None) if offers.smtp_utf8 => command.smtp_utf8 = true,
+            ("RET", value) => {
+                let content = value.and_then(ReturnContent::parse);
+                let refused = || Refused::because(Reason::BadArguments, "RET is FULL or HDRS");
+                command.dsn.return_content = Some(content.ok_or_else(refused)?);
+            }
+            ("ENVID", value) => {
+                let id = value.filter(|id| id.len() <= ENVELOPE_ID_MAX_BYTES && dsn::is_xtext(id));
+                let refused = || Refused::because(Reason::BadArguments, "ENVID is xtext");
+                command.dsn.envelope_id = Some(id.ok_or_else(refused)?.to_owned());
+            }
             _ => return Err(Refused::because(Reason::UnknownParameter, name)),
         }
     }
@@ -218,24 +256,62 @@ fn mail(rest: &str, offers: Offers) -> Result<Command, Refused> {
 fn rcpt(rest: &str, offers: Offers) -> Result<Command, Refused> {
     let (path, parameters) = path::split(after_keyword(rest, "TO:")?)
         .ok_or_else(|| Refused::because(Reason::BadRecipientAddress, "an address in <> is needed"))?;
-    if let Some((name, _)) = path::parameters(parameters)?.into_iter().next() {
-        return Err(Refused::because(Reason::UnknownParameter, name));
-    }
+    let dsn = recipient_dsn(path::parameters(parameters)?)?;
     if path.eq_ignore_ascii_case("postmaster") {
-        return Ok(Command::Rcpt(RcptPath::Postmaster));
+        return Ok(Command::Rcpt(RcptCommand { path: RcptPath::Postmaster, dsn }));
     }
     // Whether this transaction said SMTPUTF8 is the session's knowledge.
     let address =
         path::address(path, offers.smtp_utf8).map_err(|e| e.refused(Reason::BadRecipientAddress))?;
-    Ok(Command::Rcpt(RcptPath::Address(address)))
+    Ok(Command::Rcpt(RcptCommand { path: RcptPath::Address(address), dsn }))
+}
+
+/// RFC 3461 section 4.1 and 4.2.
+fn recipient_dsn(parameters: Vec<(String, Option<&str>)>) -> Result<RecipientDsn, Refused> {
+    let mut dsn = RecipientDsn::default();
+    for (name, value) in parameters {
+        match name.as_str() {
+            "NOTIFY" => {
+                let refused = || {
+                    Refused::because(
+                        Reason::BadArguments,
+                        "NOTIFY is NEVER, or some of SUCCESS,FAILURE,DELAY",
+                    )
+                };
+                dsn.notify = Some(value.and_then(Notify::parse).ok_or_else(refused)?);
+            }
+            "ORCPT" => {
+                let original = value.filter(|text| {
+                    text.len() <= ORIGINAL_RECIPIENT_MAX_BYTES && dsn::is_original_recipient(text)
+                });
+                let refused = || Refused::because(Reason::BadArguments, "ORCPT is a type, `;` and xtext");
+                dsn.original_recipient = Some(original.ok_or_else(refused)?.to_owned());
+            }
+            _ => return Err(Refused::because(Reason::UnknownParameter, name)),
+        }
+    }
+    Ok(dsn)
+}
+
+/// RFC 3030 section 2: `size [LAST]`.
+fn chunk(rest: &str) -> Option<Chunk> {
+    let (size, last) = match rest.split_once(' ') {
+        Some((size, word)) if word.eq_ignore_ascii_case("LAST") => (size, true),
+        Some(_) => return None,
+        None => (rest, false),
+    };
+    Some(Chunk { size_bytes: size_of(size)?, last })
 }
 
 /// RFC 1870 section 3: up to 20 digits; what does not fit 64 bits is no size.
 fn size(value: Option<&str>) -> Result<u64, Refused> {
-    let digits = value.filter(|v| (1..=20).contains(&v.len()) && v.bytes().all(|c| c.is_ascii_digit()));
-    let size =
-        digits.and_then(|digits| digits.parse::<u64>().ok()).filter(|size| i64::try_from(*size).is_ok());
+    let size = value.and_then(size_of);
     size.ok_or_else(|| Refused::because(Reason::BadArguments, "SIZE is a number of octets"))
+}
+
+fn size_of(digits: &str) -> Option<u64> {
+    let plain = (1..=20).contains(&digits.len()) && digits.bytes().all(|c| c.is_ascii_digit());
+    digits.parse::<u64>().ok().filter(|size| plain && i64::try_from(*size).is_ok())
 }
 
 #[cfg(test)]

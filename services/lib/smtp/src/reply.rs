@@ -80,6 +80,12 @@ impl Reply {
         Self::new(354, None, "start mail input, end with <CRLF>.<CRLF>")
     }
 
+    /// 250 to a chunk that is not the last (RFC 3030 section 2).
+    #[must_use]
+    pub fn chunk_ok(size_bytes: u64) -> Self {
+        Self::new(250, Some((0, 0)), format!("{size_bytes} octets received"))
+    }
+
     /// 250 after the final dot: the message is ours now.
     #[must_use]
     pub fn queued(id: MessageId) -> Self {

@@ -98,7 +98,7 @@ impl Which {
 }
 
 /// `7d` ago, or a moment by its name (RFC 3339).
-fn moment(text: &str) -> Result<Timestamp, String> {
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     if let Ok(moment) = text.parse() {
         return Ok(moment);
     }

@@ -8,7 +8,7 @@ mod reading;
 
 use std::io::Read as _;
 
-use postern_proto::account::v1::{DefaultAction, ListPosting, ListReplies, SenderPolicy};
+use postern_proto::account::v1::{DefaultAction, DmarcHandling, ListPosting, ListReplies, SenderPolicy};
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::{check::key, reading::read};
@@ -42,6 +42,8 @@ pub(super) struct DomainSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) plaintext_login: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) dmarc: Option<Dmarc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) senders: Option<Senders>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) allowed_senders: Option<Vec<String>>,
@@ -56,6 +58,27 @@ pub(super) struct DomainSettings {
     pub(super) lists: Vec<ListSettings>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) autoresponders: Vec<AutoresponderSettings>,
+}
+
+/// What becomes of mail that fails DMARC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Dmarc {
+    Note,
+    Follow,
+}
+
+impl Dmarc {
+    pub(super) fn handling(self) -> DmarcHandling {
+        match self {
+            Self::Note => DmarcHandling::Note,
+            Self::Follow => DmarcHandling::Follow,
+        }
+    }
+
+    fn of(handling: DmarcHandling) -> Self {
+        if handling == DmarcHandling::Follow { Self::Follow } else { Self::Note }
+    }
 }
 
 /// Who may send as the domain.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use postern_proto::{
     account::v1::{
-        CreateDomainRequest, DeleteDomainRequest, DnsFinding, DnsVerdict, Domain, DomainState,
+        CreateDomainRequest, DeleteDomainRequest, DmarcHandling, DnsFinding, DnsVerdict, Domain, DomainState,
         GetDomainRequest, ListDomainsRequest, ListDomainsResponse, SenderPolicy, UpdateDomainRequest,
         VerifyDomainRequest, VerifyDomainResponse, domain_service_client::DomainServiceClient,
     },
@@ -63,6 +63,7 @@ pub enum DomainCommand {
     #[command(
         after_help = "Examples:\n  postern domain set homepage.test --auth-only true --plaintext-login true\n  \
                             postern domain set homepage.test --senders named --allow shop --allow news\n  \
+                            postern domain set homepage.test --dmarc follow\n  \
                             postern domain set homepage.test --state live"
     )]
     Set {
@@ -99,6 +100,9 @@ pub struct Switches {
     /// With `--senders named`: login of a customer who may, too (again for each); the list is replaced
     #[arg(long = "allow", value_name = "LOGIN")]
     allow: Vec<String>,
+    /// What becomes of mail from strangers that fails its author's DMARC policy
+    #[arg(long, value_name = "HOW")]
+    dmarc: Option<Dmarc>,
     /// True: take passwords in clear text from old mail programs, where the site leaves that to domains
     #[arg(long, value_name = "BOOL")]
     plaintext_login: Option<bool>,
@@ -121,6 +125,15 @@ enum Senders {
     Named,
     /// Any customer
     Anyone,
+}
+
+/// What becomes of mail that fails DMARC.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Dmarc {
+    /// It is delivered with a note in its header
+    Note,
+    /// Done as the author's domain wants: refused, or delivered with a verdict in its header
+    Follow,
 }
 
 impl Switches {
@@ -154,6 +167,13 @@ impl Switches {
         if !self.allow.is_empty() {
             domain.allowed_senders = self.allow;
             paths.push("allowed_senders");
+        }
+        if let Some(dmarc) = self.dmarc {
+            domain.set_dmarc_handling(match dmarc {
+                Dmarc::Note => DmarcHandling::Note,
+                Dmarc::Follow => DmarcHandling::Follow,
+            });
+            paths.push("dmarc_handling");
         }
         if let Some(plaintext_login) = self.plaintext_login {
             domain.plaintext_login = plaintext_login;
@@ -306,10 +326,18 @@ fn fields(domain: &Domain) -> Fields {
         "" => fields
             .add("default box", &domain.login)
             .add("grant life", grant)
-            .add("passwords in clear text", clear),
+            .add("passwords in clear text", clear)
+            .add("mail that fails DMARC", dmarc(domain)),
         target => fields.add("second name of", target),
     };
     fields.add("created", time(domain.create_time.as_ref())).add("changed", time(domain.update_time.as_ref()))
+}
+
+fn dmarc(domain: &Domain) -> &'static str {
+    match domain.dmarc_handling() {
+        DmarcHandling::Follow => "the author's policy is followed",
+        _ => "noted in the header",
+    }
 }
 
 fn state_name(state: i32) -> String {

@@ -13,7 +13,7 @@ use postern_proto::{
 
 use super::{
     Failure,
-    list_member::MemberCommand,
+    list_member::{MemberCommand, members, posts},
     operator::{Operator, PAGE_SIZE, all_pages, request_id},
     table::{Fields, Table, time},
 };
@@ -174,8 +174,16 @@ impl ListCommand {
                 operator.show(&answer, |a| fields(&a.list.clone().unwrap_or_default()))
             }
             Self::Show { address } => {
-                let answer = client.get_mailing_list(GetMailingListRequest { address }).await?.into_inner();
-                operator.show(&answer, |a| fields(&a.list.clone().unwrap_or_default()))
+                let request = GetMailingListRequest { address: address.clone() };
+                let answer = client.get_mailing_list(request).await?.into_inner();
+                let bouncing = members(&mut client, &address).await?.members;
+                operator.show(&answer, |a| {
+                    let fields = fields(&a.list.clone().unwrap_or_default());
+                    let bouncing = bouncing.iter().filter(|m| m.bounce_count > 0 || m.suspend_time.is_some());
+                    bouncing.fold(fields, |fields, m| {
+                        fields.add("not reached", format!("{}: {}", m.address, posts(m)))
+                    })
+                })
             }
             Self::List { domain } => {
                 let mut all = ListMailingListsResponse::default();

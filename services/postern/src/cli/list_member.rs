@@ -5,7 +5,7 @@ use std::{fs, io::Read as _};
 use clap::Subcommand;
 use postern_proto::account::v1::{
     AddListMembersRequest, AddListMembersResponse, ListListMembersRequest, ListListMembersResponse,
-    MemberLineOutcome, MemberOrigin, RemoveListMembersRequest, RemoveListMembersResponse,
+    ListMember, MemberLineOutcome, MemberOrigin, RemoveListMembersRequest, RemoveListMembersResponse,
 };
 
 use super::{
@@ -76,18 +76,7 @@ impl MemberCommand {
                 }
                 operator.show(&all, report)
             }
-            Self::List { address } => {
-                let mut all = ListListMembersResponse::default();
-                all_pages(async |page_token| {
-                    let request =
-                        ListListMembersRequest { list: address.clone(), page_size: PAGE_SIZE, page_token };
-                    let page = client.list_list_members(request).await?.into_inner();
-                    all.members.extend(page.members);
-                    Ok(page.next_page_token)
-                })
-                .await?;
-                operator.show(&all, table)
-            }
+            Self::List { address } => operator.show(&members(&mut client, &address).await?, table),
             Self::Remove { address, members } => {
                 let mut all = RemoveListMembersResponse::default();
                 for addresses in members.chunks(LINES_AT_ONCE) {
@@ -130,15 +119,38 @@ fn report(answer: &AddListMembersResponse) -> Table {
     table
 }
 
+/// Whether a member gets posts.
+pub(super) fn posts(member: &ListMember) -> String {
+    match (&member.suspend_time, member.bounce_count) {
+        (Some(since), _) => format!("none since {}: they bounce", time(Some(since))),
+        (None, 0) => "arrive".to_owned(),
+        (None, count) => format!("bounced {count} times in a row"),
+    }
+}
+
+/// All members of a list.
+pub(super) async fn members(client: &mut Client, address: &str) -> Result<ListListMembersResponse, Failure> {
+    let mut all = ListListMembersResponse::default();
+    all_pages(async |page_token| {
+        let request = ListListMembersRequest { list: address.to_owned(), page_size: PAGE_SIZE, page_token };
+        let page = client.list_list_members(request).await?.into_inner();
+        all.members.extend(page.members);
+        Ok(page.next_page_token)
+    })
+    .await?;
+    Ok(all)
+}
+
 fn table(answer: &ListListMembersResponse) -> Table {
-    let mut table = Table::new(["ADDRESS", "ORIGIN", "SINCE"], "no members");
+    let mut table = Table::new(["ADDRESS", "ORIGIN", "SINCE", "POSTS"], "no members");
     for member in &answer.members {
         let origin = match member.origin() {
             MemberOrigin::Added => "added",
             MemberOrigin::Subscribed => "subscribed",
             MemberOrigin::Unspecified => "unknown",
         };
-        table.row([member.address.clone(), origin.to_owned(), time(member.create_time.as_ref())]);
+        let since = time(member.create_time.as_ref());
+        table.row([member.address.clone(), origin.to_owned(), since, posts(member)]);
     }
     table
 }

@@ -146,7 +146,7 @@ impl Reach {
         let request = CreatePanelSessionRequest {
             login: login.clone(),
             password: self.own_password(login)?.into_bytes().into(),
-            peer_ip: String::new(),
+            ..CreatePanelSessionRequest::default()
         };
         let answer = PanelSessionServiceClient::new(auth.clone()).create_panel_session(request).await?;
         Ok(Some(answer.into_inner().token))

@@ -84,7 +84,7 @@ impl Session<'_> {
         let host = &self.world.settings.host;
         let reply = match command {
             Command::Mail(mail) if self.sender.is_none() => return self.mail(mail.sender.to_string()).await,
-            Command::Rcpt(path) if self.sender.is_some() => return self.rcpt(path).await,
+            Command::Rcpt(rcpt) if self.sender.is_some() => return self.rcpt(rcpt.path).await,
             Command::Data if !self.recipients.is_empty() => return self.data().await,
             Command::Data if self.sender.is_some() => Reply::failure(Reason::NoValidRecipients, None),
             Command::Mail(_) | Command::Rcpt(_) | Command::Data => Reply::failure(Reason::BadSequence, None),
@@ -99,7 +99,7 @@ impl Session<'_> {
             Command::Noop => Reply::done(),
             Command::Help => Reply::help(),
             Command::Vrfy => Reply::cannot_verify(),
-            Command::StartTls | Command::Auth(..) | Command::Bdat => {
+            Command::StartTls | Command::Auth(..) | Command::Bdat(_) => {
                 Reply::failure(Reason::NotImplemented, None)
             }
         };

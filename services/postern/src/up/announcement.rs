@@ -53,6 +53,8 @@ fn demo_text(profile: &Profile, home: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     writeln!(text, "\nLogins\n  {mailbox:<20}{password}    its box")?;
     writeln!(text, "  {customer:<20}{password}    all other names of {}", demo::DOMAIN)?;
+    let panel = profile.address("POSTERN_PANEL_LISTEN")?;
+    writeln!(text, "  both open the control panel, too: http://{panel}/controlpanel")?;
     for (address, target) in demo::FORWARDS {
         writeln!(text, "  {address} leads to {target}")?;
     }

@@ -123,7 +123,12 @@ impl House {
             delivery: to_delivery("smtp-gateway"),
         };
         postern_smtp_gateway::open(&settings.smtp, smtp, front).await.context("smtp-gateway")?;
-        postern_control_panel::open(&settings.panel, front).await.context("control-panel")?;
+        let panel = postern_control_panel::Upstreams {
+            account: to_account("control-panel"),
+            auth: to_auth("control-panel"),
+            delivery: to_delivery("control-panel"),
+        };
+        postern_control_panel::open(&settings.panel, mesh, panel, front).await.context("control-panel")?;
 
         for (service, address, routes) in [
             ("account", settings.account.account_listen, account.clone()),

@@ -5,7 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::{Buf as _, BytesMut};
 use postern_mail::Reason;
 use postern_proto::{delivery::v1 as wire, google::Timestamp};
-use postern_smtp::data::DataReader;
+use postern_smtp::{
+    data::DataReader,
+    dsn::{RecipientDsn, ReturnContent},
+};
 use tokio::{
     io::AsyncReadExt as _,
     time::{Instant, timeout},
@@ -32,7 +35,7 @@ impl Connection {
         let mut way = Way::new(self.house.upstream.submission(self.wire_envelope(&envelope)));
         let mut pace = Pace::default();
         loop {
-            let progress = reader.feed(&self.input, |content| way.frame.extend_from_slice(content));
+            let progress = reader.feed(&self.input, |content| way.push(content));
             self.input.advance(progress.consumed);
             if let Some(flaw) = reader.flaw() {
                 way.give_up(flaw);
@@ -41,22 +44,8 @@ impl Connection {
                 break;
             }
             way.send_ahead().await;
-            self.input.reserve(CONTENT_READ_BYTES);
-            let before = Instant::now();
-            tokio::select! {
-                biased;
-                revocation = hear(&mut self.revocations, &self.session) => return Ok(Event::Revoked(revocation)),
-                read = timeout(self.house.idle, self.stream.read_buf(&mut self.input)) => {
-                    let Ok(read) = read else { return Ok(Event::Idle) };
-                    let count = read?;
-                    if count == 0 {
-                        // No end, no message (RFC 5321 section 4.1.1.4): what was sent ahead is dropped (S-20).
-                        return Err(Gone);
-                    }
-                    if pace.is_too_slow(count, before.elapsed()) {
-                        return Ok(Event::Idle);
-                    }
-                }
+            if let Some(event) = self.more_content(&mut pace).await? {
+                return Ok(event);
             }
         }
         let answer = way.finish(&self.session_id).await;
@@ -64,8 +53,27 @@ impl Connection {
         Ok(Event::ContentAnswered(answer))
     }
 
+    /// Reads on within content; an event when that ends the session.
+    pub(super) async fn more_content(&mut self, pace: &mut Pace) -> Result<Option<Event>, Gone> {
+        self.input.reserve(CONTENT_READ_BYTES);
+        let before = Instant::now();
+        tokio::select! {
+            biased;
+            revocation = hear(&mut self.revocations, &self.session) => Ok(Some(Event::Revoked(revocation))),
+            read = timeout(self.house.idle, self.stream.read_buf(&mut self.input)) => {
+                let Ok(read) = read else { return Ok(Some(Event::Idle)) };
+                let count = read?;
+                if count == 0 {
+                    // No end, no message (RFC 5321 section 4.1.1.4): what was sent ahead is dropped (S-20).
+                    return Err(Gone);
+                }
+                Ok(pace.is_too_slow(count, before.elapsed()).then_some(Event::Idle))
+            }
+        }
+    }
+
     /// One line for each message.
-    fn log(&self, envelope: &Envelope, size_bytes: u64, answer: Result<(), Reason>) {
+    pub(super) fn log(&self, envelope: &Envelope, size_bytes: u64, answer: Result<(), Reason>) {
         let outcome = match answer {
             Ok(()) => "accepted",
             Err(reason) => reason.name(),
@@ -85,7 +93,7 @@ impl Connection {
         );
     }
 
-    fn wire_envelope(&self, envelope: &Envelope) -> wire::Envelope {
+    pub(super) fn wire_envelope(&self, envelope: &Envelope) -> wire::Envelope {
         wire::Envelope {
             message_id: envelope.stamp.message_id.as_bytes().to_vec().into(),
             sender: envelope.mail.sender.to_string(),
@@ -105,31 +113,51 @@ impl Connection {
             declared_size_bytes: envelope.mail.declared_size_bytes.and_then(|size| i64::try_from(size).ok()),
             by_host: self.house.upstream.mail_host().to_owned(),
             receive_time: Some(timestamp(envelope.stamp.time)),
+            return_content: match envelope.mail.dsn.return_content {
+                None => wire::ReturnContent::Unspecified,
+                Some(ReturnContent::Full) => wire::ReturnContent::Full,
+                Some(ReturnContent::Headers) => wire::ReturnContent::Headers,
+            }
+            .into(),
+            envelope_id: envelope.mail.dsn.envelope_id.clone().unwrap_or_default(),
+            notifications: notifications(&envelope.recipient_dsn),
         }
     }
 }
 
+/// Nothing when the client said nothing: most do.
+fn notifications(wishes: &[RecipientDsn]) -> Vec<wire::RecipientNotification> {
+    if wishes.iter().all(|wish| *wish == RecipientDsn::default()) {
+        return Vec::new();
+    }
+    let one = |wish: &RecipientDsn| wire::RecipientNotification {
+        notify: wish.notify.map(|notify| notify.to_string()).unwrap_or_default(),
+        original_recipient: wish.original_recipient.clone().unwrap_or_default(),
+    };
+    wishes.iter().map(one).collect()
+}
+
 /// The way of one message to delivery, or why it has none any more.
-struct Way {
+pub(super) struct Way {
     submission: Result<Submission, Reason>,
     /// Content that was not sent yet: less than a frame and one read.
     frame: BytesMut,
 }
 
 impl Way {
-    fn new(submission: Submission) -> Self {
+    pub(super) fn new(submission: Submission) -> Self {
         Self { submission: Ok(submission), frame: BytesMut::new() }
     }
 
     /// Nothing of this message is to be kept. The first reason stays.
-    fn give_up(&mut self, reason: Reason) {
+    pub(super) fn give_up(&mut self, reason: Reason) {
         if self.submission.is_ok() {
             self.submission = Err(reason);
         }
         self.frame = BytesMut::new();
     }
 
-    async fn send_ahead(&mut self) {
+    pub(super) async fn send_ahead(&mut self) {
         if self.frame.len() < FRAME_BYTES {
             return;
         }
@@ -141,14 +169,18 @@ impl Way {
         }
     }
 
-    async fn finish(self, session_id: &str) -> Result<(), Reason> {
+    pub(super) async fn finish(self, session_id: &str) -> Result<(), Reason> {
         self.submission?.finish(self.frame.freeze(), session_id).await
+    }
+
+    pub(super) fn push(&mut self, content: &[u8]) {
+        self.frame.extend_from_slice(content);
     }
 }
 
 /// How fast content comes in, while we wait for it.
 #[derive(Debug, Default)]
-struct Pace {
+pub(super) struct Pace {
     waited: Duration,
     read_bytes: usize,
 }

@@ -32,7 +32,8 @@ async fn s_19_a_mail_to_a_box_is_committed_then_acknowledged() {
              S: 250-PIPELINING
              S: 250-SIZE 67108864
              S: 250-8BITMIME
-             S: 250 ENHANCEDSTATUSCODES
+             S: 250-ENHANCEDSTATUSCODES
+             S: 250 DSN
              C: MAIL FROM:<a@far.test> SIZE=20 BODY=8BITMIME
              S: 250 2.1.0
              C: RCPT TO:<User@HomePage.test>
@@ -236,7 +237,7 @@ async fn s_41_s_71_s_30_smuggled_commands_close_the_session() {
         "C: MAIL FROM:<>\nC: RCPT TO:<user@homepage.test>\nC: DATA\nC: x\nC: .\nS: 250\nS: 250\nS: 554 5.5.0\nE:",
         "C: STARTTLS\nC: NOOP\nS: 554 5.5.0\nE:",
         "C: MAIL FROM:<a@b.test>\\nRCPT TO:<c@d.test>\nS: 500 5.5.2\nE:",
-        "C: BDAT 10 LAST\nC: NOOP\nS: 502\nE:",
+        "C: BDAT ten LAST\nC: NOOP\nS: 501\nE:",
     ] {
         house.transcript(Door::Mx, &script(rest)).await;
     }
@@ -281,6 +282,7 @@ async fn s_80_auth_on_the_submission_door_lets_mail_out() {
              S: 250-SIZE
              S: 250-8BITMIME
              S: 250-ENHANCEDSTATUSCODES
+             S: 250-DSN
              S: 250 AUTH PLAIN LOGIN
              C: MAIL FROM:<user@homepage.test>
              S: 530 5.7.0 relaying prohibited: check your mail at mail.homepage.test first, then send again

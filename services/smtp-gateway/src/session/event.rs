@@ -4,7 +4,8 @@ use std::{fmt, time::SystemTime};
 
 use postern_mail::{EmailAddress, MessageId, PeerIp, Reason, ReversePath};
 use postern_smtp::{
-    command::{ClientName, Command, MailCommand, RcptPath, Refused},
+    command::{Chunk, ClientName, Command, MailCommand, RcptCommand, RcptPath, Refused},
+    dsn::RecipientDsn,
     reply::Reply,
     sasl::Credentials,
 };
@@ -27,7 +28,7 @@ pub enum Event {
     /// MAIL, with what only the outside knows.
     Mail(MailCommand, Stamp),
     /// RCPT commands that stood one behind the other, in their order; at least one.
-    Recipients(Vec<Result<RcptPath, Refused>>),
+    Recipients(Vec<Result<RcptCommand, Refused>>),
     /// A line that is no command.
     Refused(Refused),
     /// A line over the limit; it has ended.
@@ -42,6 +43,8 @@ pub enum Event {
     SenderAnswered(Result<RelayRight, Refused>),
     /// One answer for each recipient that was asked for, in their order.
     RecipientsAnswered(Vec<Result<Accepted, Refused>>),
+    /// A chunk that is not the last came in, so many octets, or the content is no good.
+    ChunkAnswered(Result<u64, Reason>),
     /// The content came to its true end, and delivery (or the reader) gave its word.
     ContentAnswered(Result<(), Reason>),
     /// The client spoke in plain text after STARTTLS.
@@ -143,6 +146,10 @@ pub enum Next {
     Ask(Question),
     /// Read the content, hand it to delivery, come back with its word.
     Content(Box<Envelope>),
+    /// Read a chunk of content; with the first one comes the envelope.
+    Chunk(Chunk, Option<Box<Envelope>>),
+    /// Read so many octets that nobody wants.
+    Discard(u64),
     /// Begin TLS.
     StartTls,
     /// Write the replies and close.
@@ -181,6 +188,8 @@ pub struct Envelope {
     pub mail: MailCommand,
     /// At least one.
     pub recipients: Vec<EmailAddress>,
+    /// What the client wants to hear of each of them, in their order.
+    pub recipient_dsn: Vec<RecipientDsn>,
     /// What lets it through, if it leaves or the client said who it is.
     pub right: Option<RelayRight>,
     /// What the client calls itself.

@@ -97,6 +97,13 @@ impl Talk {
             let event = answer(question);
             replies.extend(self.event(event));
         }
+        if let Next::Chunk(chunk, _) = &self.next {
+            let event = match chunk.last {
+                true => Event::ContentAnswered(Ok(())),
+                false => Event::ChunkAnswered(Ok(chunk.size_bytes)),
+            };
+            replies.extend(self.event(event));
+        }
         replies
     }
 
@@ -180,7 +187,16 @@ fn s_03_order_of_commands() {
         (&["EHLO c.test", "MAIL FROM:<>", "RCPT TO:<gone@x.test>"], "DATA", "554"),
         (&["EHLO c.test", "MAIL FROM:<>", "RCPT TO:<gone@x.test>", "DATA"], "RCPT TO:<box@x.test>", "250"),
         (&["EHLO c.test", "MAIL FROM:<>", "RCPT TO:<box@x.test>"], "DATA", "354"),
-        (&["EHLO c.test"], "BDAT 10 LAST", "502"),
+        (&["EHLO c.test"], "BDAT 10 LAST", "503"),
+        (&["EHLO c.test", "MAIL FROM:<>", "RCPT TO:<gone@x.test>"], "BDAT 10 LAST", "554"),
+        (&["EHLO c.test", "MAIL FROM:<>", "RCPT TO:<box@x.test>"], "BDAT 10", "250"),
+        (&["EHLO c.test", "MAIL FROM:<>", "RCPT TO:<box@x.test>"], "BDAT 0 last", "250"),
+        (&["EHLO c.test", "MAIL FROM:<>", "RCPT TO:<box@x.test>", "BDAT 10"], "DATA", "503"),
+        (&["EHLO c.test", "MAIL FROM:<>", "RCPT TO:<box@x.test>", "BDAT 10"], "MAIL FROM:<>", "503"),
+        (&["EHLO c.test", "MAIL FROM:<>", "RCPT TO:<box@x.test>", "BDAT 10"], "RCPT TO:<box@x.test>", "503"),
+        (&["EHLO c.test", "MAIL FROM:<>", "RCPT TO:<box@x.test>", "BDAT 10"], "STARTTLS", "503"),
+        (&["EHLO c.test", "MAIL FROM:<>", "RCPT TO:<box@x.test>", "BDAT 10 LAST"], "BDAT 1", "503"),
+        (&["EHLO c.test", "MAIL FROM:<>", "RCPT TO:<box@x.test>", "BDAT 10", "RSET"], "MAIL FROM:<>", "250"),
     ] {
         let mut talk = Talk::at(Door::Mx);
         for line in before {
@@ -188,6 +204,35 @@ fn s_03_order_of_commands() {
         }
         assert_eq!(talk.code(line), code, "{before:?} {line}");
     }
+}
+
+#[test]
+fn s_62_chunks_that_nobody_can_measure_end_the_session() {
+    for line in [
+        "BDAT",
+        "BDAT x",
+        "BDAT -1",
+        "BDAT 10 LST",
+        "BDAT 10 LAST x",
+        "BDAT 18446744073709551616",
+        "BDAT 4001",
+    ] {
+        let mut talk = Talk::greeted(Door::Mx);
+        talk.says("MAIL FROM:<>");
+        talk.says("RCPT TO:<box@x.test>");
+        let replies = talk.says(line);
+        assert_eq!(replies.len(), 1, "{line}: {replies:?}");
+        assert!(replies[0].starts_with('5') && talk.is_closed(), "{line}: {replies:?}");
+    }
+    // A chunk that is no good ends the mail, not the session.
+    let mut talk = Talk::greeted(Door::Mx);
+    talk.says("MAIL FROM:<>");
+    talk.says("RCPT TO:<box@x.test>");
+    talk.says("BDAT 5");
+    assert!(talk.session.is_between_chunks());
+    assert_eq!(talk.event(Event::ChunkAnswered(Err(Reason::BadContent)))[0][..9], *"550 5.6.0");
+    assert_eq!(talk.code("BDAT 5 LAST"), "503");
+    assert_eq!(talk.code("MAIL FROM:<>"), "250");
 }
 
 #[test]
@@ -205,7 +250,7 @@ fn s_04_keywords_by_door_and_state() {
         lines.iter().any(|line| line[4..].starts_with(word))
     };
     let mut mx = Talk::at(Door::Mx);
-    for word in ["PIPELINING", "SIZE 1000", "8BITMIME", "ENHANCEDSTATUSCODES", "STARTTLS"] {
+    for word in ["PIPELINING", "SIZE 1000", "8BITMIME", "ENHANCEDSTATUSCODES", "DSN", "STARTTLS"] {
         assert!(has(&mut mx, word), "{word}");
     }
     assert!(!has(&mut mx, "AUTH"));
@@ -240,7 +285,12 @@ fn s_13_s_42_recipients_are_answered_in_order() {
     let group = ["box@x.test", "gone@x.test", "away@x.test", "far@y.test", "open@y.test"];
     let paths = group
         .iter()
-        .map(|a| Ok(postern_smtp::command::RcptPath::Address(a.parse().expect("address"))))
+        .map(|a| {
+            Ok(postern_smtp::command::RcptCommand {
+                path: postern_smtp::command::RcptPath::Address(a.parse().expect("address")),
+                dsn: Default::default(),
+            })
+        })
         .collect();
     let mut replies = talk.event(Event::Recipients(paths));
     // Three fit into a transaction, five were named: two are not even asked for.
@@ -377,7 +427,7 @@ proptest! {
         Just("EHLO c.test"), Just("HELO c.test"), Just("MAIL FROM:<>"), Just("MAIL FROM:<granted@homepage.test>"),
         Just("RCPT TO:<box@x.test>"), Just("RCPT TO:<gone@x.test>"), Just("RCPT TO:<far@x.test>"), Just("RCPT TO:<bad"),
         Just("DATA"), Just("RSET"), Just("NOOP"), Just("STARTTLS"), Just("AUTH PLAIN AHUAcmlnaHQ="), Just("X"),
-        Just("BDAT 1"),
+        Just("BDAT 1"), Just("BDAT 1 LAST"),
     ], 0..60)) {
         let mut talk = Talk::at(Door::Submission);
         let (mut open, mut good) = (false, 0);
@@ -405,6 +455,7 @@ proptest! {
                 }
                 "STARTTLS" => { talk.event(Event::TlsEstablished("T".into())); open = false; }
                 "RSET" | "EHLO c.test" | "HELO c.test" => open = false,
+                "BDAT 1" | "BDAT 1 LAST" => { prop_assert!(open && good > 0); open = line == "BDAT 1"; }
                 _ => {}
             }
         }

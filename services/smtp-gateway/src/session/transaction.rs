@@ -2,7 +2,8 @@
 
 use postern_mail::{EmailAddress, Reason};
 use postern_smtp::{
-    command::{MailCommand, RcptPath, Refused},
+    command::{Chunk, MailCommand, RcptCommand, Refused},
+    dsn::RecipientDsn,
     reply::Reply,
 };
 
@@ -10,12 +11,17 @@ use super::{
     Accepted, Effects, Envelope, Hello, Next, Phase, Question, RelayRight, Session, Stamp, failure, reply,
 };
 
+/// A chunk of so many times the largest message is not read over: its client is broken or hostile.
+const ABSURD_TIMES: u64 = 4;
+
 /// A mail that is being named.
 #[derive(Debug)]
 pub(super) struct Transaction {
     stamp: Stamp,
     mail: MailCommand,
     recipients: Vec<EmailAddress>,
+    /// What the client wants to hear of each of them.
+    recipient_dsn: Vec<RecipientDsn>,
     /// At least one RCPT came, good or bad.
     tried: bool,
     /// What lets the mail out, or who the client said it is.
@@ -26,7 +32,7 @@ pub(super) struct Transaction {
 #[derive(Debug)]
 pub(super) enum Asked {
     /// Its answer is on the way.
-    Open,
+    Open(RecipientDsn),
     /// Already decided, and counted as an error.
     Refused(Refused),
     /// Over the limit of one transaction; no error of the client (RFC 5321 section 4.5.3.1.10).
@@ -47,7 +53,14 @@ impl Session {
         let sender = mail.sender.clone();
         let right = self.login.as_ref().map(super::Login::right);
         let known = right.is_some() || !self.profile.door.is_submission();
-        let transaction = Transaction { stamp, mail, recipients: Vec::new(), tried: false, right };
+        let transaction = Transaction {
+            stamp,
+            mail,
+            recipients: Vec::new(),
+            recipient_dsn: Vec::new(),
+            tried: false,
+            right,
+        };
         if known {
             self.phase = Phase::Open(transaction);
             return reply(Reply::sender_ok(), Next::Command);
@@ -75,7 +88,7 @@ impl Session {
         }
     }
 
-    pub(super) fn recipients(&mut self, group: Vec<Result<RcptPath, Refused>>) -> Effects {
+    pub(super) fn recipients(&mut self, group: Vec<Result<RcptCommand, Refused>>) -> Effects {
         let mut transaction = match std::mem::replace(&mut self.phase, Phase::Ready) {
             Phase::Open(transaction) => transaction,
             phase => {
@@ -92,9 +105,9 @@ impl Session {
                 Ok(_) if transaction.recipients.len() + paths.len() >= self.profile.recipients_max => {
                     Asked::OverLimit
                 }
-                Ok(path) => {
+                Ok(RcptCommand { path, dsn }) => {
                     paths.push(path);
-                    Asked::Open
+                    Asked::Open(dsn)
                 }
             });
         }
@@ -124,10 +137,10 @@ impl Session {
                     replies.push(Reason::TooManyRecipients.into());
                     Next::Command
                 }
-                Asked::Open => {
+                Asked::Open(dsn) => {
                     // An answer that is missing is a failure of ours (R0).
                     let answer = answers.next().unwrap_or_else(|| Err(Reason::Unavailable.into()));
-                    self.recipient_answered(&mut transaction, answer, &mut replies)
+                    self.recipient_answered(&mut transaction, answer, dsn, &mut replies)
                 }
             };
             if matches!(next, Next::Close) {
@@ -142,6 +155,7 @@ impl Session {
         &mut self,
         transaction: &mut Transaction,
         answer: Result<Accepted, Refused>,
+        dsn: RecipientDsn,
         replies: &mut Vec<Reply>,
     ) -> Next {
         match answer {
@@ -153,6 +167,7 @@ impl Session {
                 // The same twice is one copy (S-16).
                 if !transaction.recipients.contains(&accepted.address) {
                     transaction.recipients.push(accepted.address);
+                    transaction.recipient_dsn.push(dsn);
                 }
                 replies.push(Reply::recipient_ok());
                 Next::Command
@@ -184,31 +199,83 @@ impl Session {
     }
 
     pub(super) fn data(&mut self) -> Effects {
+        match self.envelope() {
+            Ok(envelope) => {
+                self.phase = Phase::Content(envelope.stamp);
+                reply(Reply::start_mail_input(), Next::Content(Box::new(envelope)))
+            }
+            Err(reason) => self.refuse(reason),
+        }
+    }
+
+    /// RFC 3030 section 2: the octets come in any case, also when nobody wants them.
+    pub(super) fn bdat(&mut self, chunk: Chunk) -> Effects {
+        if self
+            .profile
+            .message_max_bytes
+            .is_some_and(|max| chunk.size_bytes > max.saturating_mul(ABSURD_TIMES))
+        {
+            return self.close(Reason::MessageTooLarge);
+        }
+        let envelope = match self.phase {
+            Phase::Chunks(_) => None,
+            _ => match self.envelope() {
+                Ok(envelope) => Some(Box::new(envelope)),
+                Err(reason) => {
+                    let Effects { replies, next } = self.refuse(reason);
+                    let next = match next {
+                        Next::Command => Next::Discard(chunk.size_bytes),
+                        end => end,
+                    };
+                    return Effects { replies, next };
+                }
+            },
+        };
+        let stamp = match (&envelope, &self.phase) {
+            (Some(envelope), _) => envelope.stamp,
+            (None, Phase::Chunks(stamp)) => *stamp,
+            (None, _) => return self.refuse(Reason::BadSequence),
+        };
+        self.phase = if chunk.last { Phase::Content(stamp) } else { Phase::Chunks(stamp) };
+        Effects { replies: Vec::new(), next: Next::Chunk(chunk, envelope) }
+    }
+
+    /// What was named so far, when content may come now; else the transaction stays as it is.
+    fn envelope(&mut self) -> Result<Envelope, Reason> {
         let transaction = match std::mem::replace(&mut self.phase, Phase::Ready) {
             Phase::Open(transaction) => transaction,
             phase => {
                 self.phase = phase;
-                return self.refuse(Reason::BadSequence);
+                return Err(Reason::BadSequence);
             }
         };
         if transaction.recipients.is_empty() {
             // RFC 5321 section 3.3: 503 before RCPT, 554 when none was good. The transaction goes on.
             let reason = if transaction.tried { Reason::NoValidRecipients } else { Reason::BadSequence };
             self.phase = Phase::Open(transaction);
-            return self.refuse(reason);
+            return Err(reason);
         }
-        let Some(hello) = self.hello.clone() else { return self.refuse(Reason::BadSequence) };
-        self.phase = Phase::Content(transaction.stamp);
-        let envelope = Envelope {
+        let hello = self.hello.clone().ok_or(Reason::BadSequence)?;
+        Ok(Envelope {
             stamp: transaction.stamp,
             mail: transaction.mail,
             recipients: transaction.recipients,
+            recipient_dsn: transaction.recipient_dsn,
             right: transaction.right,
             with_protocol: self.with_protocol(&hello),
             client_name: hello.name,
             tls: self.tls.clone().unwrap_or_default(),
-        };
-        reply(Reply::start_mail_input(), Next::Content(Box::new(envelope)))
+        })
+    }
+
+    pub(super) fn chunk_answered(&mut self, answer: Result<u64, Reason>) -> Effects {
+        match answer {
+            Ok(size_bytes) => reply(Reply::chunk_ok(size_bytes), Next::Command),
+            Err(reason) => {
+                self.phase = Phase::Ready;
+                self.fail(&reason.into())
+            }
+        }
     }
 
     /// RFC 3848.

@@ -1,6 +1,8 @@
 //! RCPT: where does an address lead, and may mail go there. One question to account for a whole group, one to auth for
 //! each recipient that is not here, never kept (PROMISES.md, "The grant").
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use futures_util::{StreamExt as _, stream};
 use postern_mail::{EmailAddress, Reason, ReversePath};
 use postern_smtp::command::{RcptPath, Refused};
@@ -79,6 +81,11 @@ impl Upstream {
                     "relay refused"
                 );
                 Err(refused)
+            }
+            Err(Reason::BudgetExhausted) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+                let detail = Reason::budget_frees(now.cast_signed());
+                Err(Refused { reason: Reason::BudgetExhausted, detail: Some(detail) })
             }
             Err(reason) => Err(reason.into()),
         }

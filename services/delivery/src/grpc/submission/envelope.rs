@@ -2,7 +2,8 @@
 
 use postern_mail::{EmailAddress, MessageId, PeerIp, Reason, ReversePath, limits};
 use postern_mesh::failure;
-use postern_proto::delivery::v1::Envelope;
+use postern_proto::delivery::v1::{self as wire, Envelope};
+use postern_smtp::dsn::{MessageDsn, Notify, RecipientDsn, ReturnContent, is_original_recipient, is_xtext};
 use tonic::Status;
 
 use crate::accept::MessageFlags;
@@ -18,6 +19,10 @@ pub(super) struct Submission {
     pub(super) peer: Option<PeerIp>,
     pub(super) declared_bytes: Option<u64>,
     pub(super) flags: MessageFlags,
+    /// What its sender wants to hear of it.
+    pub(super) dsn: MessageDsn,
+    /// Empty, or one for each recipient.
+    pub(super) recipient_dsn: Vec<RecipientDsn>,
     /// The rest, for Received and for routing.
     pub(super) envelope: Envelope,
 }
@@ -48,10 +53,42 @@ impl Submission {
             eight_bit: envelope.eight_bit,
             smtp_utf8: envelope.smtp_utf8,
             authenticated: envelope.submitter.is_some(),
-            bounce: false,
+            ..MessageFlags::default()
         };
-        Ok(Self { id, sender, recipients, peer, declared_bytes, flags, envelope })
+        let (dsn, recipient_dsn) = wishes(&envelope).map_err(invalid)?;
+        Ok(Self { id, sender, recipients, peer, declared_bytes, flags, dsn, recipient_dsn, envelope })
     }
+}
+
+/// RFC 3461, as the gateway read it.
+fn wishes(envelope: &Envelope) -> Result<(MessageDsn, Vec<RecipientDsn>), String> {
+    let return_content = match envelope.return_content() {
+        wire::ReturnContent::Unspecified => None,
+        wire::ReturnContent::Full => Some(ReturnContent::Full),
+        wire::ReturnContent::Headers => Some(ReturnContent::Headers),
+    };
+    let envelope_id = Some(envelope.envelope_id.clone()).filter(|id| !id.is_empty());
+    if envelope_id.as_deref().is_some_and(|id| !is_xtext(id)) {
+        return Err("envelope_id: xtext".to_owned());
+    }
+    if !envelope.notifications.is_empty() && envelope.notifications.len() != envelope.recipients.len() {
+        return Err("notifications: none, or one for each recipient".to_owned());
+    }
+    let mut recipient_dsn = Vec::with_capacity(envelope.notifications.len());
+    for (position, asked) in envelope.notifications.iter().enumerate() {
+        let notify = match asked.notify.as_str() {
+            "" => None,
+            text => Some(
+                Notify::parse(text).ok_or_else(|| format!("notifications[{position}].notify: RFC 3461"))?,
+            ),
+        };
+        let original_recipient = Some(asked.original_recipient.clone()).filter(|text| !text.is_empty());
+        if original_recipient.as_deref().is_some_and(|text| !is_original_recipient(text)) {
+            return Err(format!("notifications[{position}].original_recipient: type;xtext"));
+        }
+        recipient_dsn.push(RecipientDsn { notify, original_recipient });
+    }
+    Ok((MessageDsn { return_content, envelope_id }, recipient_dsn))
 }
 
 #[cfg(test)]

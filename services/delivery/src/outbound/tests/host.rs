@@ -23,9 +23,38 @@ pub(crate) struct Script {
     /// One octet of the banner every tenth of a second.
     pub(crate) drip: bool,
     pub(crate) mails_per_connection: usize,
+    /// What it shows in TLS; `None`: something that it made itself.
+    pub(crate) identity: Option<Identity>,
     /// Verb (`.` for the end of data) to reply; the empty reply cuts the connection.
     pub(crate) answers: HashMap<&'static str, String>,
     pub(crate) refused: HashMap<&'static str, String>,
+}
+
+/// A certificate and its key.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    pub(crate) certificate: CertificateDer<'static>,
+    pub(crate) key: Arc<PrivateKeyDer<'static>>,
+}
+
+impl Identity {
+    fn self_made() -> Self {
+        let made = rcgen::generate_simple_self_signed(vec!["far.test".to_owned()]).expect("certificate");
+        Self {
+            certificate: CertificateDer::from(made.cert.der().to_vec()),
+            key: Arc::new(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()))),
+        }
+    }
+
+    pub(crate) fn server_config(&self) -> rustls::ServerConfig {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![self.certificate.clone()], self.key.clone_key())
+            .expect("config")
+    }
 }
 
 impl Default for Script {
@@ -37,6 +66,7 @@ impl Default for Script {
             tls_is_broken: false,
             drip: false,
             mails_per_connection: usize::MAX,
+            identity: None,
             answers: HashMap::new(),
             refused: HashMap::new(),
         }
@@ -226,16 +256,7 @@ impl Talk {
             let _ = plain.write_all(b"this is no handshake at all\r\n").await;
             return;
         }
-        let made = rcgen::generate_simple_self_signed(vec!["far.test".to_owned()]).expect("certificate");
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-        let chain = vec![CertificateDer::from(made.cert.der().to_vec())];
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .expect("config");
+        let config = self.script.identity.clone().unwrap_or_else(Identity::self_made).server_config();
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
         if let Ok(secured) = acceptor.accept(plain).await {
             self.over_tls = true;

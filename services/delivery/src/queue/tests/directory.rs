@@ -7,22 +7,60 @@ use postern_mesh::{
     client::MeshChannel, directory::Directory, identity::MeshKey, settings::MeshSettings, shutdown::Shutdown,
 };
 use postern_proto::account::v1::{
-    BatchResolveRecipientsRequest, BatchResolveRecipientsResponse, LocalMailbox, LocalOutcome,
-    LookupDomainRequest, LookupDomainResponse, LookupLoginRequest, LookupLoginResponse, LookupMailboxRequest,
-    LookupMailboxResponse, RemoteOutcome, Reset, Resolution, ResolveRecipientRequest,
-    ResolveRecipientResponse, UnknownOutcome, WatchChangesRequest, WatchChangesResponse,
+    BatchResolveRecipientsRequest, BatchResolveRecipientsResponse, ListSenderKeysRequest,
+    ListSenderKeysResponse, LocalMailbox, LocalOutcome, LookupDomainRequest, LookupDomainResponse,
+    LookupLoginRequest, LookupLoginResponse, LookupMailboxRequest, LookupMailboxResponse,
+    LookupSigningKeyRequest, LookupSigningKeyResponse, RemoteOutcome, Reset, Resolution,
+    ResolveRecipientRequest, ResolveRecipientResponse, SenderKey, UnknownOutcome, WatchChangesRequest,
+    WatchChangesResponse,
     directory_service_server::{DirectoryService, DirectoryServiceServer},
+    mail_key_service_server::{MailKeyService, MailKeyServiceServer},
     resolution::Outcome,
     watch_changes_response::Event,
 };
 use tonic::{Request, Response, Status, service::Routes};
 
+use crate::departure::Departures;
+
 struct FakeDirectory;
 
+/// Mail leaves as from a house without live domains.
+pub(super) fn fake_departures(shutdown: &Shutdown) -> Departures {
+    let routes = Routes::new(DirectoryServiceServer::new(FakeDirectory))
+        .add_service(MailKeyServiceServer::new(FakeDirectory));
+    let settings = MeshSettings::with_key(MeshKey::random());
+    let account = MeshChannel::local(routes, "postern-delivery", &settings);
+    let directory = Directory::new(account.clone(), shutdown);
+    Departures::new(&account, directory, "https://mail.{domain}/unsubscribe/")
+}
+
+#[tonic::async_trait]
+impl MailKeyService for FakeDirectory {
+    async fn lookup_signing_key(
+        &self,
+        _: Request<LookupSigningKeyRequest>,
+    ) -> Result<Response<LookupSigningKeyResponse>, Status> {
+        Ok(Response::new(LookupSigningKeyResponse::default()))
+    }
+
+    async fn list_sender_keys(
+        &self,
+        _: Request<ListSenderKeysRequest>,
+    ) -> Result<Response<ListSenderKeysResponse>, Status> {
+        let key = SenderKey { secret: vec![7; 32].into(), create_time: None };
+        Ok(Response::new(ListSenderKeysResponse { keys: vec![key] }))
+    }
+}
+
 pub(super) fn fake_directory(shutdown: &Shutdown) -> Directory {
+    Directory::new(fake_account(), shutdown)
+}
+
+/// Has a directory and nothing else.
+pub(super) fn fake_account() -> MeshChannel {
     let routes = Routes::new(DirectoryServiceServer::new(FakeDirectory));
     let settings = MeshSettings::with_key(MeshKey::random());
-    Directory::new(MeshChannel::local(routes, "postern-delivery", &settings), shutdown)
+    MeshChannel::local(routes, "postern-delivery", &settings)
 }
 
 fn resolve(address: &str) -> Resolution {

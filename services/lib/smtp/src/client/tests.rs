@@ -4,6 +4,7 @@ use postern_mail::ReversePath;
 use proptest::prelude::*;
 
 use super::*;
+use crate::dsn::{MessageDsn, Notify, RecipientDsn, ReturnContent};
 
 const PLAIN: &str = "250 mx.example\r\n";
 const FULL: &str = "250-mx.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n";
@@ -12,6 +13,7 @@ fn client() -> Client {
     Client::new(Settings {
         hello_name: "mail.postern.test".into(),
         use_tls: true,
+        require_tls: false,
         timeouts: Timeouts::default(),
     })
 }
@@ -21,8 +23,10 @@ fn mail(recipients: &[&str]) -> Mail {
         sender: "a@sender.test".parse().expect("address"),
         recipients: recipients.iter().map(|to| to.parse().expect("address")).collect(),
         size_bytes: 500,
-        eight_bit: true,
+        eight_bit: false,
         smtp_utf8: false,
+        dsn: MessageDsn::default(),
+        recipient_dsn: Vec::new(),
     }
 }
 
@@ -76,15 +80,58 @@ fn one_command_at_a_time_without_pipelining() {
 #[test]
 fn one_group_with_pipelining_and_its_parameters() {
     let mut client = greeted(FULL);
-    let group = said(client.step(Event::Deliver(mail(&["b@x.test", "c@x.test"]))));
+    let group = Mail { eight_bit: true, ..mail(&["b@x.test", "c@x.test"]) };
     assert_eq!(
-        group,
+        said(client.step(Event::Deliver(group))),
         "MAIL FROM:<a@sender.test> SIZE=500 BODY=8BITMIME\r\nRCPT TO:<b@x.test>\r\nRCPT TO:<c@x.test>\r\nDATA\r\n"
     );
     assert!(said(hear(&mut client, "250 ok\r\n250 ok\r\n45")).is_empty());
     assert!(matches!(hear(&mut client, "0 later\r\n354 go\r\n"), Action::SendContent));
     client.step(Event::ContentSent);
     assert_eq!(ended(hear(&mut client, "250 ok\r\n")), ("DT".into(), true));
+}
+
+#[test]
+fn s_92_wishes_go_on_to_hosts_that_know_them() {
+    let wish = RecipientDsn {
+        notify: Notify::parse("SUCCESS,DELAY"),
+        original_recipient: Some("rfc822;B+2Bx@x.test".to_owned()),
+    };
+    let asked = Mail {
+        dsn: MessageDsn { return_content: Some(ReturnContent::Headers), envelope_id: Some("id+2B7".into()) },
+        recipient_dsn: vec![wish, RecipientDsn::default()],
+        ..mail(&["b@x.test", "c@x.test"])
+    };
+    let mut client = greeted("250-mx.example\r\n250-PIPELINING\r\n250 DSN\r\n");
+    assert_eq!(
+        said(client.step(Event::Deliver(asked.clone()))),
+        "MAIL FROM:<a@sender.test> RET=HDRS ENVID=id+2B7\r\n\
+         RCPT TO:<b@x.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;B+2Bx@x.test\r\nRCPT TO:<c@x.test>\r\nDATA\r\n"
+    );
+    let mut client = greeted(PLAIN);
+    assert_eq!(said(client.step(Event::Deliver(asked))), "MAIL FROM:<a@sender.test>\r\n");
+}
+
+#[test]
+fn no_mail_without_tls_where_it_is_demanded() {
+    for (ehlo, more) in [(PLAIN, None), ("250-mx\r\n250 STARTTLS\r\n", Some("454 4.7.0 not now\r\n"))] {
+        let mut client = Client::new(Settings { require_tls: true, ..client().settings });
+        client.step(Event::Connected);
+        hear(&mut client, "220 mx\r\n");
+        let mut action = hear(&mut client, ehlo);
+        if let Some(reply) = more {
+            action = hear(&mut client, reply);
+        }
+        assert!(matches!(action, Action::Close(Ending::TlsMissing)), "{ehlo} {action:?}");
+    }
+}
+
+#[test]
+fn eight_bit_content_needs_a_host_that_takes_it() {
+    let eight_bit = Mail { eight_bit: true, ..mail(&["b@x.test"]) };
+    let mut client = greeted(PLAIN);
+    let Action::Done { outcomes, reusable } = client.step(Event::Deliver(eight_bit)) else { panic!("done") };
+    assert_eq!((outcomes, reusable), (vec![Outcome::Refused(Refusal::NeedsEightBit)], true));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::{collections::VecDeque, fmt};
 use postern_mail::{EmailAddress, ReversePath};
 
 use super::{Offers, RemoteReply};
+use crate::dsn::{MessageDsn, RecipientDsn};
 
 /// A mail to send.
 #[derive(Clone, Debug)]
@@ -22,6 +23,10 @@ pub struct Mail {
     pub eight_bit: bool,
     /// The mail came with SMTPUTF8 and may leave only so (RFC 6531 section 3.2).
     pub smtp_utf8: bool,
+    /// What the sender wants to hear of it: told to hosts that offer DSN.
+    pub dsn: MessageDsn,
+    /// The same of each recipient, in their order; whoever is missing said nothing.
+    pub recipient_dsn: Vec<RecipientDsn>,
 }
 
 /// Where in the talk something happened.
@@ -109,6 +114,8 @@ pub enum Refusal {
     TooLarge(u64),
     /// It needs SMTPUTF8 and the host does not know that (RFC 6531 section 3.2).
     NeedsUtf8,
+    /// It has octets over 127 and the host does not take them: nothing here converts (RFC 6152 section 3).
+    NeedsEightBit,
 }
 
 /// How it ended for one recipient.
@@ -353,9 +360,7 @@ impl Transaction {
         match verb {
             Verb::Reset => "RSET\r\n".to_owned(),
             Verb::Mail => self.mail_line(),
-            Verb::Recipient(index) => {
-                self.mail.recipients.get(index).map(|to| format!("RCPT TO:<{to}>\r\n")).unwrap_or_default()
-            }
+            Verb::Recipient(index) => self.recipient_line(index),
             Verb::Data => "DATA\r\n".to_owned(),
             Verb::Nothing | Verb::Dot => ".\r\n".to_owned(),
         }
@@ -371,6 +376,29 @@ impl Transaction {
         }
         if self.offers.smtp_utf8 && needs_utf8(&self.mail) {
             line.push_str(" SMTPUTF8");
+        }
+        if self.offers.dsn {
+            if let Some(content) = self.mail.dsn.return_content {
+                line.push_str(&format!(" RET={content}"));
+            }
+            if let Some(id) = &self.mail.dsn.envelope_id {
+                line.push_str(&format!(" ENVID={id}"));
+            }
+        }
+        line.push_str("\r\n");
+        line
+    }
+
+    fn recipient_line(&self, index: usize) -> String {
+        let Some(to) = self.mail.recipients.get(index) else { return String::new() };
+        let mut line = format!("RCPT TO:<{to}>");
+        if let Some(dsn) = self.mail.recipient_dsn.get(index).filter(|_| self.offers.dsn) {
+            if let Some(notify) = dsn.notify {
+                line.push_str(&format!(" NOTIFY={notify}"));
+            }
+            if let Some(original) = &dsn.original_recipient {
+                line.push_str(&format!(" ORCPT={original}"));
+            }
         }
         line.push_str("\r\n");
         line
@@ -415,6 +443,9 @@ fn refused_here(mail: &Mail, recipient: &EmailAddress, offers: Offers) -> Progre
     let sender_needs = mail.sender.address().is_some_and(|address| !address.is_ascii());
     if !offers.smtp_utf8 && (mail.smtp_utf8 || sender_needs || !recipient.is_ascii()) {
         return Progress::Decided(Outcome::Refused(Refusal::NeedsUtf8));
+    }
+    if mail.eight_bit && !offers.eight_bit {
+        return Progress::Decided(Outcome::Refused(Refusal::NeedsEightBit));
     }
     match offers.size {
         Some(Some(limit)) if mail.size_bytes > limit => {

@@ -3,6 +3,7 @@
 use postern_mail::{AddressError, EmailAddress, Reason};
 
 use super::Refused;
+use crate::dsn;
 
 /// Path with its brackets, octets (RFC 5321 section 4.5.3.1.3), and room for a source route that is thrown away.
 const PATH_MAX_BYTES: usize = 1024;
@@ -101,24 +102,6 @@ pub(super) fn parameters(text: &str) -> Result<Vec<(String, Option<&str>)>, Refu
 
 /// `<>` or xtext (RFC 4954 section 5, RFC 3461 section 4).
 pub(super) fn check_xtext(value: Option<&str>) -> Result<(), Refused> {
-    let text = value.ok_or(Reason::BadArguments)?.as_bytes();
-    if text == b"<>" {
-        return Ok(());
-    }
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_first() {
-        rest = match first {
-            b'+' => match after {
-                [a, b, tail @ ..] if is_upper_hex(*a) && is_upper_hex(*b) => tail,
-                _ => return Err(Reason::BadArguments.into()),
-            },
-            b'!'..=b'~' if *first != b'=' => after,
-            _ => return Err(Reason::BadArguments.into()),
-        };
-    }
-    Ok(())
-}
-
-fn is_upper_hex(octet: u8) -> bool {
-    matches!(octet, b'0'..=b'9' | b'A'..=b'F')
+    let text = value.ok_or(Reason::BadArguments)?;
+    if text == "<>" || dsn::is_xtext(text) { Ok(()) } else { Err(Reason::BadArguments.into()) }
 }

@@ -33,8 +33,14 @@ fn s_09_verbs_and_keywords_in_any_case() {
 #[test]
 fn s_10_null_sender_and_postmaster() {
     assert_eq!(sender("MAIL FROM:<>"), "");
-    assert_eq!(parse(b"RCPT TO:<postmaster>", PLAIN), Ok(Command::Rcpt(RcptPath::Postmaster)));
-    assert_eq!(parse(b"RCPT TO:<PostMaster>", PLAIN), Ok(Command::Rcpt(RcptPath::Postmaster)));
+    assert_eq!(
+        parse(b"RCPT TO:<postmaster>", PLAIN),
+        Ok(Command::Rcpt(RcptCommand { path: RcptPath::Postmaster, dsn: RecipientDsn::default() }))
+    );
+    assert_eq!(
+        parse(b"RCPT TO:<PostMaster>", PLAIN),
+        Ok(Command::Rcpt(RcptCommand { path: RcptPath::Postmaster, dsn: RecipientDsn::default() }))
+    );
     assert_eq!(reason("RCPT TO:<>", PLAIN), Some(Reason::BadRecipientAddress));
 }
 
@@ -100,7 +106,11 @@ fn refused_lines() {
         ("RCPT TO:a@b.test", Reason::BadRecipientAddress),
         ("RCPT FROM:<a@b.test>", Reason::BadArguments),
         ("RCPT TO:<a@\u{fc}.test>", Reason::NonAsciiAddress),
-        ("RCPT TO:<a@b.test> NOTIFY=NEVER", Reason::UnknownParameter),
+        ("RCPT TO:<a@b.test> SIZE=5", Reason::UnknownParameter),
+        ("RCPT TO:<a@b.test> NOTIFY=NEVER,FAILURE", Reason::BadArguments),
+        ("RCPT TO:<a@b.test> NOTIFY", Reason::BadArguments),
+        ("RCPT TO:<a@b.test> ORCPT=a@b.test", Reason::BadArguments),
+        ("RCPT TO:<a@b.test> ORCPT=rfc822;a+2b", Reason::BadArguments),
         ("RCPT TO:<a@b.test> NOTIFY=NEVER NOTIFY=NEVER", Reason::BadArguments),
         (&long_local, Reason::BadRecipientAddress),
     ] {
@@ -130,7 +140,10 @@ fn s_14_parameters() {
         ("MAIL FROM:<a@b.test> SMTPUTF8", None),
         ("MAIL FROM:<a@b.test> SMTPUTF8=1", Some(Reason::UnknownParameter)),
         ("MAIL FROM:<a@b.test> FOO=1", Some(Reason::UnknownParameter)),
-        ("MAIL FROM:<a@b.test> RET=FULL", Some(Reason::UnknownParameter)),
+        ("MAIL FROM:<a@b.test> RET=FULL ENVID=a+2B7", None),
+        ("MAIL FROM:<a@b.test> RET=BODY", Some(Reason::BadArguments)),
+        ("MAIL FROM:<a@b.test> RET", Some(Reason::BadArguments)),
+        ("MAIL FROM:<a@b.test> ENVID=a+2b", Some(Reason::BadArguments)),
         ("MAIL FROM:<a@b.test> REQUIRETLS", Some(Reason::UnknownParameter)),
         ("MAIL FROM:<a@b.test> SIZE=1 SIZE=1", Some(Reason::BadArguments)),
         ("MAIL FROM:<a@b.test> BODY=7BIT body=7bit", Some(Reason::BadArguments)),
@@ -160,6 +173,7 @@ fn s_50_size_is_kept() {
         declared_size_bytes: Some(12345),
         eight_bit: true,
         smtp_utf8: false,
+        dsn: MessageDsn::default(),
     };
     assert_eq!(parsed, Ok(Command::Mail(expected)));
 }

@@ -16,8 +16,8 @@ use postern_proto::{
 use super::deed::Deed;
 use crate::cli::{
     document::{
-        AutoresponderSettings, Document, DomainSettings, ForwardSettings, ListSettings, MailboxSettings,
-        Senders, default_rule, key,
+        AutoresponderSettings, Dmarc, Document, DomainSettings, ForwardSettings, ListSettings,
+        MailboxSettings, Senders, default_rule, key,
     },
     operator::request_id,
 };
@@ -245,6 +245,11 @@ fn switches(
         domain.plaintext_login = plain;
         paths.push("plaintext_login");
         what.push(format!("plaintext_login {plain}"));
+    }
+    if let Some(dmarc) = wanted.dmarc.filter(|d| was.dmarc.unwrap_or(Dmarc::Note) != *d) {
+        domain.dmarc_handling = dmarc.handling().into();
+        paths.push("dmarc_handling");
+        what.push(format!("dmarc {dmarc:?}").to_lowercase());
     }
     if let Some(senders) = wanted.senders.filter(|s| was.senders.unwrap_or(Senders::Owner) != *s) {
         domain.sender_policy = senders.policy().into();

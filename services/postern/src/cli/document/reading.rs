@@ -18,8 +18,8 @@ use postern_proto::{
 use tonic::Status;
 
 use super::{
-    AutoresponderSettings, Document, DomainSettings, ForwardSettings, ListSettings, MailboxSettings, Posting,
-    Replies, Senders, default_word,
+    AutoresponderSettings, Dmarc, Document, DomainSettings, ForwardSettings, ListSettings, MailboxSettings,
+    Posting, Replies, Senders, default_word,
 };
 use crate::cli::{
     Failure,
@@ -51,11 +51,14 @@ pub(crate) async fn read(
 
 async fn one(operator: &Operator, domain: Domain) -> Result<DomainSettings, Failure> {
     let senders = Some(Senders::of(domain.sender_policy()));
+    // Of a second name it is that of the domain it stands for.
+    let dmarc = domain.alias_of.is_empty().then(|| Dmarc::of(domain.dmarc_handling()));
     let mut settings = DomainSettings {
         alias_of: Some(domain.alias_of).filter(|name| !name.is_empty()),
         grant_seconds: Some(domain.grant_ttl_seconds.unwrap_or(0)),
         auth_only: Some(domain.auth_only),
         plaintext_login: Some(domain.plaintext_login),
+        dmarc,
         senders,
         allowed_senders: Some(domain.allowed_senders),
         name: domain.name,

@@ -104,3 +104,67 @@ async fn s_20_a_client_that_goes_away_before_the_dot_leaves_nothing() {
         assert!(house.world.taken.lock().expect("lock").is_empty());
     }
 }
+
+#[tokio::test]
+async fn s_61_chunks_make_one_message_as_it_is() {
+    let house = TestHouse::new();
+    let mut client = house.transcript(Door::Mx, START).await;
+    let begin = b"MAIL FROM:<a@far.test>\r\nRCPT TO:<user@homepage.test>\r\n";
+    // All in one write; a CRLF that is cut in two, a dot line that means nothing, an empty last chunk.
+    client.write(begin).await;
+    client.write(b"BDAT 5\r\na: b\rBDAT 12\r\n\n\r\n.\r\nBDAT\r\nBDAT 0 LAST\r\nNOOP\r\n").await;
+    for expected in ["250", "250", "250 2.0.0 5 ", "250 2.0.0 12 ", "250 2.0.0 queued as ", "250"] {
+        let line = client.line().await;
+        assert!(line.starts_with(expected), "{expected}: {line}");
+    }
+    let taken = house.world.taken.lock().expect("lock").clone();
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0].content, b"a: b\r\n\r\n.\r\nBDAT\r\n");
+}
+
+#[tokio::test]
+async fn s_61_octets_that_nobody_wants_are_no_commands() {
+    let house = TestHouse::new();
+    let mut client = house.transcript(Door::Mx, START).await;
+    client.write(b"BDAT 7 LAST\r\nQUIT\r\nxNOOP\r\n").await;
+    for expected in ["503 5.5.1", "250 2.0.0"] {
+        assert!(client.line().await.starts_with(expected), "{expected}");
+    }
+}
+
+#[tokio::test]
+async fn s_62_a_chunk_cut_short_and_rset_leave_nothing() {
+    let house = TestHouse::new();
+    let begin = b"MAIL FROM:<a@far.test>\r\nRCPT TO:<user@homepage.test>\r\nBDAT 3\r\na\r\n";
+    let mut client = house.transcript(Door::Mx, START).await;
+    client.write(begin).await;
+    client.write(b"RSET\r\nMAIL FROM:<>\r\nRCPT TO:<user@homepage.test>\r\nBDAT 3 LAST\r\nb\r\n").await;
+    for expected in ["250", "250", "250 2.0.0 3 ", "250", "250", "250", "250 2.0.0 queued"] {
+        let line = client.line().await;
+        assert!(line.starts_with(expected), "{expected}: {line}");
+    }
+    client.write(begin).await;
+    client.write(b"BDAT 100 LAST\r\nonly this").await;
+    drop(client);
+    let mut client = house.transcript(Door::Mx, START).await;
+    client.write(b"NOOP\r\n").await;
+    assert!(client.line().await.starts_with("250"));
+    let taken = house.world.taken.lock().expect("lock").clone();
+    assert_eq!(taken.iter().map(|mail| mail.content.as_slice()).collect::<Vec<_>>(), [b"b\r\n"]);
+}
+
+#[tokio::test]
+async fn large_chunks_stream_in_bounded_frames() {
+    let house = TestHouse::new();
+    let content = body(3_000_000);
+    let mut client = house.transcript(Door::Mx, START).await;
+    client.write(b"MAIL FROM:<a@far.test>\r\nRCPT TO:<user@homepage.test>\r\n").await;
+    client.write(format!("BDAT {} LAST\r\n", content.len()).as_bytes()).await;
+    client.write(&content).await;
+    for expected in ["250", "250", "250 2.0.0 queued"] {
+        assert!(client.line().await.starts_with(expected));
+    }
+    let taken = house.world.taken.lock().expect("lock").clone();
+    assert!(taken[0].content == content, "byte-exact");
+    assert!(taken[0].frames > 20, "{} frames", taken[0].frames);
+}

@@ -1,0 +1,126 @@
+//! The menus of a domain, one file each. A menu has a name in addresses, a title, a guide that says what it is for, and those
+//! it is for; its file has its pages.
+
+mod activity;
+mod autoresponders;
+mod default_address;
+mod domain;
+mod forwards;
+mod home;
+mod mailing_lists;
+mod pop_accounts;
+mod set_up;
+mod trouble;
+pub(crate) mod undo;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::{Router, response::Response};
+use http::StatusCode;
+use maud::{Markup, html};
+use postern_mesh::identity::Role;
+use postern_proto::account::v1::{Domain, DomainState};
+
+use crate::{
+    Panel,
+    layout::{self, Frame, Page, icon},
+    place::{Place, path_at},
+    router::FRONT,
+    session::Person,
+    visit::Visit,
+};
+
+/// A menu.
+pub(crate) struct Menu {
+    /// In addresses.
+    pub(crate) name: &'static str,
+    /// Key of its title.
+    pub(crate) title: &'static str,
+    pub(crate) icon: &'static str,
+    /// What each thing in it is for, with the values of the domain where the reader is.
+    pub(crate) guide: fn(&Place) -> Markup,
+    /// Whether the user of one mailbox has it, too: for the own box.
+    pub(crate) for_mailbox_users: bool,
+}
+
+impl Menu {
+    /// Whether this person has it.
+    pub(crate) fn is_for(&self, person: &Person) -> bool {
+        match person.caller.role {
+            Role::Mailbox => self.for_mailbox_users,
+            Role::Customer | Role::Operator | Role::Support => true,
+            Role::Service => false,
+        }
+    }
+
+    /// Whether it has something to show at this domain: a second name has nothing of its own, a claim has nothing yet.
+    pub(crate) fn is_at(&self, domain: &Domain) -> bool {
+        let own = domain.alias_of.is_empty() && domain.state() != DomainState::Claimed;
+        own || self.name == domain::MENU.name || self.name == activity::MENU.name
+    }
+}
+
+/// The address of the page that is shown instead of one of a menu that has nothing to show at this domain.
+pub(crate) fn instead(domain: &Domain, path: &str) -> Option<String> {
+    let below = path.strip_prefix(FRONT)?.strip_prefix('/')?.split_once('/')?.1;
+    let menu = ALL.iter().find(|menu| below.split('/').next() == Some(menu.name))?;
+    (!menu.is_at(domain)).then(|| path_at(&domain.name, &domain::MENU, &[]))
+}
+
+/// All of them, in the order of the side. The first is where one arrives.
+pub(crate) static ALL: [&Menu; 10] = [
+    &home::MENU,
+    &pop_accounts::MENU,
+    &forwards::MENU,
+    &mailing_lists::MENU,
+    &autoresponders::MENU,
+    &default_address::MENU,
+    &domain::MENU,
+    &set_up::MENU,
+    &trouble::MENU,
+    &activity::MENU,
+];
+
+/// What was typed before the `@`, or the whole address.
+pub(crate) fn whole_address(place: &Place, typed: &str) -> String {
+    if typed.contains('@') { typed.to_owned() } else { format!("{typed}@{}", place.name()) }
+}
+
+/// The pages of all menus.
+pub(crate) fn routes() -> Router<Arc<Panel>> {
+    Router::new()
+        .merge(home::routes())
+        .merge(pop_accounts::routes())
+        .merge(forwards::routes())
+        .merge(mailing_lists::routes())
+        .merge(autoresponders::routes())
+        .merge(default_address::routes())
+        .merge(domain::routes())
+        .merge(set_up::routes())
+        .merge(trouble::routes())
+        .merge(activity::routes())
+}
+
+/// The domains of a customer who has several, or none.
+pub(crate) fn domain_list(visit: &Visit, domains: &[Domain]) -> Response {
+    let body = html! {
+        @if domains.is_empty() {
+            (layout::empty(&visit.say("domains-none"), &visit.say("domains-none-text"), None))
+        } @else {
+            p.lead { (visit.say("domains-lead")) }
+            ul.tiles {
+                @for domain in domains {
+                    li { a.card href=(path_at(&domain.name, ALL[0], &[])) { (icon("domain")) strong { (domain.name) } } }
+                }
+            }
+        }
+    };
+    let title = visit.say("domains-title");
+    layout::page(
+        &Frame::Visit(visit),
+        Page { title, crumbs: Vec::new(), body, guide: None, status: StatusCode::OK },
+    )
+}

@@ -1,0 +1,217 @@
+//! Activity: who changed what, when and from where; what was removed comes back from here.
+
+mod difference;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    response::Response,
+    routing::{get, post},
+};
+use jiff::{ToSpan as _, civil::Date};
+use maud::{Markup, html};
+use postern_proto::{
+    account::v1::{AuditEntry, ListAuditEntriesRequest, RestoreAuditEntryRequest},
+    google::Timestamp as Moment,
+};
+
+use super::{Menu, pop_accounts};
+use crate::{
+    Panel,
+    call::Failure,
+    form::Field,
+    layout::{self, button, said::Said},
+    place::{Place, segment},
+};
+
+pub(crate) static MENU: Menu =
+    Menu { name: "activity", title: "activity-title", icon: "activity", guide, for_mailbox_users: false };
+
+/// Entries on one page.
+const PAGE_SIZE: i32 = 50;
+/// Kinds of things, as the audit names them, and their texts.
+const KINDS: [(&str, &str); 13] = [
+    ("customer", "activity-kind-customer"),
+    ("mailbox", "activity-kind-mailbox"),
+    ("forward", "activity-kind-forward"),
+    ("list", "activity-kind-list"),
+    ("list-member", "activity-kind-list-member"),
+    ("autoresponder", "activity-kind-autoresponder"),
+    ("default-address", "activity-kind-default-address"),
+    ("domain", "activity-kind-domain"),
+    ("app-password", "activity-kind-app-password"),
+    ("api-token", "activity-kind-api-token"),
+    ("lock", "activity-kind-lock"),
+    ("box", "activity-kind-box"),
+    ("grant", "activity-kind-grant"),
+];
+/// What was done, as the audit names it, and its text.
+const ACTIONS: [(&str, &str); 9] = [
+    ("create", "activity-action-create"),
+    ("update", "activity-action-update"),
+    ("delete", "activity-action-delete"),
+    ("restore", "activity-action-restore"),
+    ("set-password", "activity-action-set-password"),
+    ("verify", "activity-action-verify"),
+    ("release", "activity-action-release"),
+    ("clear", "activity-action-clear"),
+    ("revoke", "activity-action-revoke"),
+];
+
+pub(super) fn routes() -> Router<Arc<Panel>> {
+    Router::new()
+        .route("/controlpanel/{domain}/activity", get(page))
+        .route("/controlpanel/{domain}/activity/undo", post(undo))
+}
+
+async fn page(place: Place) -> Result<Response, Failure> {
+    let query = &place.visit.query;
+    let request = ListAuditEntriesRequest {
+        customer: place.domain.customer.clone(),
+        kind: query.get("kind").to_owned(),
+        name: query.trimmed("name").to_owned(),
+        action: query.get("action").to_owned(),
+        actor: query.trimmed("actor").to_owned(),
+        start_time: day(query.get("from")).and_then(|day| begin_of(&place, day)),
+        end_time: day(query.get("to")).and_then(|day| begin_of(&place, day.checked_add(1.day()).ok()?)),
+        page_size: PAGE_SIZE,
+        page_token: query.get("page").to_owned(),
+    };
+    let page = place.calls().audit().list_audit_entries(request).await?.into_inner();
+    let body = html! {
+        p.lead { (place.say("activity-lead")) }
+        (filters(&place))
+        @if page.entries.is_empty() {
+            (layout::empty(&place.say("activity-empty"), &place.say("activity-empty-text"), None))
+        } @else {
+            ol.events { @for entry in &page.entries { (event(&place, entry)) } }
+        }
+        (more(&place, &page.next_page_token))
+    };
+    Ok(place.page(&MENU, place.say(MENU.title), body))
+}
+
+fn day(typed: &str) -> Option<Date> {
+    typed.trim().parse().ok()
+}
+
+/// When a day begins where the reader is.
+fn begin_of(place: &Place, day: Date) -> Option<Moment> {
+    let time = place.visit.reader.zone.to_timestamp(day.at(0, 0, 0, 0)).ok()?;
+    Some(Moment { seconds: time.as_second(), nanos: 0 })
+}
+
+fn filters(place: &Place) -> Markup {
+    let query = &place.visit.query;
+    let any = || ("", place.say("activity-any"));
+    let texts = |table: &[(&'static str, &'static str)]| {
+        let known = table.iter().map(|(value, key)| (*value, place.say(key)));
+        std::iter::once(any()).chain(known).collect::<Vec<_>>()
+    };
+    html! {
+        form.card.filters method="get" action=(place.path(&MENU, &[])) {
+            div.fields {
+                (Field::new("kind", place.say("activity-kind")).value(query.get("kind")).select(&texts(&KINDS)))
+                (Field::new("action", place.say("activity-action")).value(query.get("action")).select(&texts(&ACTIONS)))
+                (Field::new("name", place.say("activity-name")).value(query.get("name")).text())
+                (Field::new("from", place.say("activity-from")).value(query.get("from")).day())
+                (Field::new("to", place.say("activity-to")).value(query.get("to")).day())
+            }
+            div.actions {
+                button type="submit" { (place.say("activity-filter")) }
+                a.button href=(place.path(&MENU, &[])) { (place.say("activity-all")) }
+            }
+        }
+    }
+}
+
+/// The next page keeps the filters.
+fn more(place: &Place, next: &str) -> Markup {
+    let query = &place.visit.query;
+    let kept: Vec<String> = ["kind", "action", "name", "actor", "from", "to"]
+        .iter()
+        .filter(|name| !query.get(name).is_empty())
+        .map(|name| format!("&{name}={}", segment(query.get(name))))
+        .collect();
+    html! {
+        @if !next.is_empty() {
+            nav.paging aria-label=(place.say("layout-paging")) {
+                a.button href={ (place.path(&MENU, &[])) "?page=" (segment(next)) (kept.concat()) } { (place.say("layout-next-page")) }
+            }
+        }
+    }
+}
+
+/// One deed.
+fn event(place: &Place, entry: &AuditEntry) -> Markup {
+    let changes = difference::between(&entry.before_json, &entry.after_json);
+    let from = if entry.peer_ip.is_empty() { String::new() } else { format!(" · {}", entry.peer_ip) };
+    html! {
+        li.event {
+            p {
+                span.badge { (named(place, &KINDS, &entry.kind)) } " "
+                strong { (entry.name) } " " (named(place, &ACTIONS, &entry.action))
+            }
+            p.soft {
+                (place.visit.reader.moment_or(entry.time.as_ref(), "–")) " · " (entry.actor) (from)
+            }
+            @if entry.action == "update" && !changes.is_empty() { (difference::shown(&changes)) }
+            (undo_button(place, entry))
+        }
+    }
+}
+
+/// One deed in short, for another page.
+pub(super) fn line(place: &Place, entry: &AuditEntry) -> Markup {
+    html! {
+        li.row {
+            span { strong { (entry.name) } " " (named(place, &ACTIONS, &entry.action)) }
+            span.soft { (place.visit.reader.moment_or(entry.time.as_ref(), "–")) }
+        }
+    }
+}
+
+/// The text of a word of the audit; one that has none is shown as it is.
+fn named(place: &Place, table: &[(&str, &str)], word: &str) -> String {
+    table.iter().find(|(known, _)| *known == word).map_or_else(|| word.to_owned(), |(_, key)| place.say(key))
+}
+
+/// Where a removal can be undone.
+fn undo_button(place: &Place, entry: &AuditEntry) -> Markup {
+    if entry.action != "delete" {
+        return html! {};
+    }
+    let text = place.say("layout-undo");
+    let id = entry.audit_id.to_string();
+    match entry.kind.as_str() {
+        "forward" | "list" | "autoresponder" => {
+            let fields = [("audit-id", id.as_str()), ("name", entry.name.as_str())];
+            button(&place.visit, &place.path(&MENU, &["undo"]), &text, "", &fields)
+        }
+        "mailbox" if entry.name.ends_with(&format!("@{}", place.name())) => {
+            let fields = [("address", entry.name.as_str()), ("mailbox-id", "0")];
+            button(&place.visit, &place.path(&pop_accounts::MENU, &["restore"]), &text, "", &fields)
+        }
+        _ => html! {},
+    }
+}
+
+async fn undo(place: Place) -> Result<Response, Failure> {
+    let audit_id = place.visit.form.get("audit-id").parse::<i64>().map_err(|_| Failure::BadForm)?;
+    place.calls().audit().restore_audit_entry(RestoreAuditEntryRequest { audit_id }).await?;
+    let said = Said::new("activity-undone").with("name", place.visit.form.get("name"));
+    Ok(place.visit.done(&place.path(&MENU, &[]), &said))
+}
+
+fn guide(place: &Place) -> Markup {
+    let visit = &place.visit;
+    html! {
+        p { (visit.name("activity-guide", place.name())) }
+        dl {
+            dt { (place.say("activity-guide-who")) } dd { (place.say("activity-guide-who-text")) }
+            dt { (place.say("layout-undo")) } dd { (place.say("activity-guide-undo-text")) }
+            dt { (place.say("activity-guide-secrets")) } dd { (place.say("activity-guide-secrets-text")) }
+        }
+    }
+}

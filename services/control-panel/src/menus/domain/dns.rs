@@ -1,0 +1,79 @@
+//! What DNS says of the domain, as the world sees it, and what it should say.
+
+use axum::response::Response;
+use maud::{Markup, html};
+use postern_proto::account::v1::{DnsFinding, DnsPurpose, DnsVerdict, VerifyDomainRequest};
+
+use super::show;
+use crate::{call::Failure, form::Problems, place::Place, wording};
+
+/// Asks now and shows what was found; the domain may come into service by it.
+pub(super) async fn verify(place: Place) -> Result<Response, Failure> {
+    let request = VerifyDomainRequest { name: place.name().to_owned() };
+    let answer = place.calls().domains().verify_domain(request).await.map_err(Failure::from);
+    match answer {
+        Ok(answer) => {
+            let answer = answer.into_inner();
+            let domain = answer.domain.unwrap_or_else(|| place.domain.clone());
+            Ok(show(&place, &domain, &findings(&place, &answer.findings), None, &Problems::none()))
+        }
+        Err(failure) => {
+            let problems = Problems::from_failure(&place.visit, failure, &[])?;
+            Ok(crate::layout::refused(show(&place, &place.domain, &html! {}, None, &problems)))
+        }
+    }
+}
+
+fn findings(place: &Place, findings: &[DnsFinding]) -> Markup {
+    html! {
+        section aria-labelledby="dns" {
+            h2 #dns { (place.say("dns-title")) }
+            div.cards.wide { @for finding in findings { (card(place, finding)) } }
+        }
+    }
+}
+
+fn card(place: &Place, finding: &DnsFinding) -> Markup {
+    let (class, verdict) = match finding.verdict() {
+        DnsVerdict::Good => ("badge good", "dns-good"),
+        DnsVerdict::Missing if finding.needed => ("badge bad", "dns-missing"),
+        DnsVerdict::Missing => ("badge warn", "dns-missing"),
+        DnsVerdict::Different if finding.needed => ("badge bad", "dns-different"),
+        DnsVerdict::Different => ("badge warn", "dns-different"),
+        DnsVerdict::NoAnswer | DnsVerdict::Unspecified => ("badge warn", "dns-no-answer"),
+    };
+    html! {
+        section.card {
+            h3 { (place.say(purpose(finding.purpose()))) " " span class=(class) { (place.say(verdict)) } }
+            p.soft { code { (finding.name) " " (finding.record_type) } }
+            dl.facts {
+                dt { (place.say("dns-found")) }
+                dd {
+                    @if finding.found.is_empty() { (place.say("dns-nothing")) }
+                    span.stack { @for found in &finding.found { code { (found) } } }
+                }
+                @if finding.verdict() != DnsVerdict::Good {
+                    dt { (place.say("dns-expected")) }
+                    dd { span.stack { @for expected in &finding.expected { code { (expected) } } } }
+                }
+            }
+            @if !finding.advice.is_empty() { p { (wording::spoken(place.visit.texts(), &finding.advice)) } }
+            @if let Some(seconds) = finding.ttl_seconds.filter(|_| finding.verdict() != DnsVerdict::Good) {
+                p.hint { (place.visit.reader.count("dns-ttl", i64::from(seconds.div_ceil(60)))) }
+            }
+        }
+    }
+}
+
+fn purpose(purpose: DnsPurpose) -> &'static str {
+    match purpose {
+        DnsPurpose::Delegation => "dns-delegation",
+        DnsPurpose::Mx => "dns-mx",
+        DnsPurpose::MailHost => "dns-mail-host",
+        DnsPurpose::Spf => "dns-spf",
+        DnsPurpose::Dkim => "dns-dkim",
+        DnsPurpose::Dmarc => "dns-dmarc",
+        DnsPurpose::Claim => "dns-claim",
+        DnsPurpose::Unspecified => "dns-other",
+    }
+}

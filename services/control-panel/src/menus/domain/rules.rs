@@ -1,0 +1,129 @@
+//! Who may send in the name of the domain, and how its mail programs show who they are.
+
+use axum::response::Response;
+use maud::{Markup, html};
+use postern_proto::{
+    account::v1::{Domain, GetDomainRequest, SenderPolicy, UpdateDomainRequest},
+    google::FieldMask,
+};
+
+use super::{MENU, show};
+use crate::{
+    call::Failure,
+    form::{Field, Form, Problems},
+    layout::{self, said::Said},
+    place::Place,
+};
+
+/// As account names the fields, and as the form does.
+const NAMES: [(&str, &str); 2] =
+    [("domain.allowed_senders", "senders"), ("domain.grant_ttl_seconds", "grant")];
+
+pub(super) async fn change(place: Place) -> Result<Response, Failure> {
+    let form = &place.visit.form;
+    let mut problems = Problems::none();
+    let (domain, paths) = typed(&place, form, &mut problems);
+    if problems.is_none() {
+        let paths = paths.iter().map(|path| (*path).to_owned()).collect();
+        let request = UpdateDomainRequest { domain: Some(domain), update_mask: Some(FieldMask { paths }) };
+        match place.calls().domains().update_domain(request).await {
+            Ok(_) => {
+                let said = Said::new("domain-changed").with("name", place.name());
+                return Ok(place.visit.done(&place.path(&MENU, &[]), &said));
+            }
+            Err(status) => problems = Problems::from_failure(&place.visit, status.into(), &NAMES)?,
+        }
+    }
+    // The etag of now: whoever has read what changed may save over it.
+    let request = GetDomainRequest { name: place.name().to_owned() };
+    let now = place.calls().domains().get_domain(request).await?.into_inner().domain;
+    let now = now.ok_or(Failure::NotFound)?;
+    Ok(layout::refused(show(&place, &now, &html! {}, Some(form), &problems)))
+}
+
+/// What was typed, and the paths of what changes: a second name has the sender rule only.
+fn typed(place: &Place, form: &Form, problems: &mut Problems) -> (Domain, Vec<&'static str>) {
+    let sender_policy = match form.get("policy") {
+        "named" => SenderPolicy::Named,
+        "anyone" => SenderPolicy::Anyone,
+        _ => SenderPolicy::Owner,
+    };
+    let grant_ttl_seconds = match form.trimmed("grant") {
+        "" => None,
+        typed => {
+            let seconds = typed.parse::<i32>().ok().and_then(|minutes| minutes.checked_mul(60));
+            if seconds.is_none() {
+                problems.at("grant", place.say("domain-grant-wrong"));
+            }
+            seconds
+        }
+    };
+    let mut paths = vec!["sender_policy", "allowed_senders"];
+    if place.domain.alias_of.is_empty() {
+        paths.extend(["auth_only", "grant_ttl_seconds", "plaintext_login"]);
+    }
+    let domain = Domain {
+        name: place.name().to_owned(),
+        etag: form.get("etag").to_owned(),
+        sender_policy: sender_policy.into(),
+        allowed_senders: form.lines("senders"),
+        auth_only: form.has("auth-only"),
+        plaintext_login: form.has("plaintext"),
+        grant_ttl_seconds,
+        ..Domain::default()
+    };
+    (domain, paths)
+}
+
+fn shown(domain: &Domain) -> Form {
+    let policy = match domain.sender_policy() {
+        SenderPolicy::Named => "named",
+        SenderPolicy::Anyone => "anyone",
+        SenderPolicy::Owner | SenderPolicy::Unspecified => "owner",
+    };
+    let mut fields = vec![
+        ("policy", policy.to_owned()),
+        ("senders", domain.allowed_senders.join("\n")),
+        ("grant", domain.grant_ttl_seconds.map(|seconds| (seconds / 60).to_string()).unwrap_or_default()),
+    ];
+    if domain.auth_only {
+        fields.push(("auth-only", "yes".to_owned()));
+    }
+    if domain.plaintext_login {
+        fields.push(("plaintext", "yes".to_owned()));
+    }
+    Form::of(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+/// The form of the rules.
+pub(super) fn card(place: &Place, domain: &Domain, typed: Option<&Form>, problems: &Problems) -> Markup {
+    let stored = shown(domain);
+    let form = typed.unwrap_or(&stored);
+    let choice = |value, text: &str, explanation: &str| (value, place.say(text), place.say(explanation));
+    let policies = [
+        choice("owner", "domain-senders-owner", "domain-senders-owner-text"),
+        choice("named", "domain-senders-named", "domain-senders-named-text"),
+        choice("anyone", "domain-senders-anyone", "domain-senders-anyone-text"),
+    ];
+    html! {
+        section.card {
+            h2 { (place.say("domain-rules")) }
+            form method="post" action={ (place.path(&MENU, &[])) "/rules" } {
+                (layout::form_token(&place.visit))
+                input type="hidden" name="etag" value=(domain.etag);
+                (Field::new("policy", place.say("domain-field-senders")).value(form.get("policy")).radio(&policies))
+                (Field::new("senders", place.say("domain-field-named")).hint(place.say("domain-field-named-hint"))
+                    .value(form.get("senders")).problem(problems).area(2))
+                @if domain.alias_of.is_empty() {
+                    (Field::new("grant", place.say("domain-field-grant")).hint(place.say("domain-field-grant-hint"))
+                        .value(form.get("grant")).suffix(place.say("domain-minutes")).problem(problems).number())
+                    (Field::new("auth-only", place.say("domain-field-auth-only"))
+                        .hint(place.say("domain-field-auth-only-hint")).tick(form.has("auth-only")))
+                    (Field::new("plaintext", place.say("domain-field-plaintext"))
+                        .hint(place.say("domain-field-plaintext-hint")).tick(form.has("plaintext")))
+                }
+                div.actions { button.primary type="submit" { (place.say("form-save")) } }
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! POP accounts: the boxes of a domain, how full they are, and a new one.
+
+mod account;
+mod changes;
+mod creation;
+mod removal;
+mod session;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    response::{IntoResponse, Redirect, Response},
+    routing::{get, post},
+};
+use maud::{Markup, html};
+use postern_proto::account::v1::{
+    ActivityState, ListMailboxesRequest, ListRemovedMailboxesRequest, Mailbox, RemovedMailbox,
+};
+
+use super::Menu;
+use crate::{Panel, call::Failure, layout, mail_program, place::Place};
+
+pub(crate) static MENU: Menu =
+    Menu { name: "pop-accounts", title: "pop-title", icon: "box", guide, for_mailbox_users: true };
+
+/// Boxes on one page.
+const PAGE_SIZE: i32 = 50;
+/// Removed boxes that are shown below the list.
+const REMOVED_SHOWN: i32 = 20;
+
+pub(super) fn routes() -> Router<Arc<Panel>> {
+    const BOX: &str = "/controlpanel/{domain}/pop-accounts/box/{name}";
+    let below = |path: &str| format!("{BOX}/{path}");
+    Router::new()
+        .route("/controlpanel/{domain}/pop-accounts", get(list))
+        .route("/controlpanel/{domain}/pop-accounts/new", get(creation::page).post(creation::create))
+        .route("/controlpanel/{domain}/pop-accounts/restore", post(removal::restore))
+        .route(BOX, get(account::page))
+        .route(&below("settings"), post(changes::settings))
+        .route(&below("password"), post(changes::password))
+        .route(&below("remove"), get(removal::page).post(removal::remove))
+        .route(&below("release"), post(session::release))
+        .route(&below("revoke"), post(session::revoke))
+        .route(&below("clear"), get(session::clear_page).post(session::clear))
+        .route(&below("bring-back"), post(session::bring_back))
+}
+
+async fn list(place: Place) -> Result<Response, Failure> {
+    if place.person.is_mailbox_user() {
+        // The user of one box has that one.
+        return Ok(Redirect::to(&box_path(&place, &place.person.caller.subject)).into_response());
+    }
+    let (mut boxes, mut removed) = (place.calls().mailboxes(), place.calls().mailboxes());
+    let (page, removed) = tokio::join!(
+        boxes.list_mailboxes(ListMailboxesRequest {
+            domain: place.name().to_owned(),
+            page_size: PAGE_SIZE,
+            page_token: place.visit.query.get("page").to_owned(),
+        }),
+        removed.list_removed_mailboxes(ListRemovedMailboxesRequest {
+            domain: place.name().to_owned(),
+            page_size: REMOVED_SHOWN,
+            ..ListRemovedMailboxesRequest::default()
+        }),
+    );
+    let (page, removed) = (page?.into_inner(), removed?.into_inner().mailboxes);
+    let own = page.mailboxes.iter().filter(|mailbox| !mailbox.default_box).count();
+    let first_page = place.visit.query.get("page").is_empty();
+    let new = place.path(&MENU, &["new"]);
+    let body = html! {
+        p.lead { (place.visit.name("pop-lead", place.name())) }
+        div.actions { a.button.primary href=(new) { (place.say("pop-new")) } }
+        (table(&place, &page.mailboxes))
+        @if own == 0 && first_page {
+            (layout::empty(&place.say("pop-empty"), &place.visit.name("pop-empty-text", place.name()), None))
+        }
+        (layout::paging(&place.visit, &place.path(&MENU, &[]), &page.next_page_token))
+        (removed_table(&place, &removed))
+    };
+    Ok(place.page(&MENU, place.say(MENU.title), body))
+}
+
+fn table(place: &Place, boxes: &[Mailbox]) -> Markup {
+    html! {
+        table.list {
+            thead {
+                tr {
+                    th scope="col" { (place.say("pop-column-login")) }
+                    th scope="col" { (place.say("pop-column-name")) }
+                    th scope="col" { (place.say("pop-column-use")) }
+                    th scope="col" { (place.say("pop-column-state")) }
+                }
+            }
+            tbody {
+                @for mailbox in boxes {
+                    tr {
+                        th scope="row" data-label=(place.say("pop-column-login")) {
+                            a href=(box_path(place, &mailbox.login)) { (layout::address(&mailbox.login)) }
+                        }
+                        td data-label=(place.say("pop-column-name")) {
+                            @if mailbox.default_box { (place.say("pop-default-box")) } @else { (mailbox.display_name) }
+                        }
+                        td data-label=(place.say("pop-column-use")) {
+                            (layout::meter(&place.visit, mailbox.used_bytes, mailbox.effective_quota_bytes))
+                        }
+                        td data-label=(place.say("pop-column-state")) { (state(place, mailbox)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn state(place: &Place, mailbox: &Mailbox) -> Markup {
+    html! {
+        @if mailbox.state() == ActivityState::Suspended {
+            span.badge.bad { (place.say("pop-state-suspended")) }
+        } @else if mailbox.full {
+            span.badge.bad { (place.say("pop-state-full")) }
+        } @else {
+            span.badge.good { (place.say("pop-state-active")) }
+        }
+    }
+}
+
+fn removed_table(place: &Place, removed: &[RemovedMailbox]) -> Markup {
+    let reader = &place.visit.reader;
+    html! {
+        @if !removed.is_empty() {
+            section {
+                h2 { (place.say("pop-removed")) }
+                p { (place.say("pop-removed-text")) }
+                table.list {
+                    thead {
+                        tr {
+                            th scope="col" { (place.say("pop-column-login")) }
+                            th scope="col" { (place.say("pop-column-removed")) }
+                            th scope="col" { (place.say("pop-column-until")) }
+                            th scope="col" { (place.say("layout-action")) }
+                        }
+                    }
+                    tbody {
+                        @for mailbox in removed {
+                            @let id = mailbox.mailbox_id.to_string();
+                            tr {
+                                th scope="row" data-label=(place.say("pop-column-login")) { (layout::address(&mailbox.address)) }
+                                td data-label=(place.say("pop-column-removed")) {
+                                    (reader.moment_or(mailbox.remove_time.as_ref(), "–"))
+                                }
+                                td data-label=(place.say("pop-column-until")) {
+                                    (reader.moment_or(mailbox.restorable_until_time.as_ref(), "–"))
+                                }
+                                td data-label=(place.say("layout-action")) {
+                                    (layout::button(
+                                        &place.visit, &place.path(&MENU, &["restore"]), &place.say("pop-restore"), "",
+                                        &[("address", &mailbox.address), ("mailbox-id", &id)],
+                                    ))
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Address of the page of one box.
+fn box_path(place: &Place, login: &str) -> String {
+    place.path(&MENU, &["box", login])
+}
+
+fn guide(place: &Place) -> Markup {
+    let visit = &place.visit;
+    let host = format!("mail.{}", place.name());
+    let time = mail_program::grant_time(visit);
+    html! {
+        p { (visit.name("pop-guide", place.name())) }
+        dl {
+            dt { (place.say("pop-guide-login")) } dd { (visit.name("pop-guide-login-text", place.name())) }
+            dt { (place.say("pop-guide-server")) } dd { (visit.name("pop-guide-server-text", &host)) }
+            dt { (place.say("pop-guide-send")) }
+            dd { (visit.texts().fill("pop-guide-send-text", &[("time", time.into())])) }
+            dt { (place.say("pop-guide-use")) } dd { (place.say("pop-guide-use-text")) }
+            dt { (place.say("pop-guide-remove")) } dd { (place.say("pop-guide-remove-text")) }
+        }
+    }
+}

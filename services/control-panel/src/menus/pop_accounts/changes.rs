@@ -1,0 +1,168 @@
+//! What can be changed of a box: its name, its quota, its password.
+
+use axum::response::Response;
+use maud::{Markup, html};
+use postern_proto::{
+    account::v1::{
+        Mailbox, NewPassword, SetMailboxPasswordRequest, UpdateMailboxRequest, new_password::Secret,
+    },
+    google::FieldMask,
+};
+
+use super::{account, box_path};
+use crate::{
+    call::Failure,
+    form::{Field, Form, Problems},
+    layout::{self, said::Said},
+    place::Place,
+};
+
+/// As account names the fields, and as the form does.
+const SETTINGS: [(&str, &str); 2] =
+    [("mailbox.display_name", "display-name"), ("mailbox.quota_bytes", "quota")];
+const PASSWORD: [(&str, &str); 1] = [("password", "password")];
+/// Octets of the unit in which quotas are typed.
+const MEGABYTE: i64 = 1_000_000;
+/// No bound of its own.
+const NO_QUOTA: i64 = -1;
+
+pub(super) async fn settings(place: Place) -> Result<Response, Failure> {
+    let form = &place.visit.form;
+    let name = place.param("name").to_owned();
+    let mut problems = Problems::none();
+    let quota_bytes = quota(&place, form, &mut problems);
+    if !problems.is_none() {
+        return account::show_again(&place, form, &problems).await;
+    }
+    let mailbox = Mailbox {
+        address: name.clone(),
+        display_name: form.get("display-name").to_owned(),
+        quota_bytes,
+        etag: form.get("etag").to_owned(),
+        ..Mailbox::default()
+    };
+    let paths = vec!["display_name".to_owned(), "quota_bytes".to_owned()];
+    let request = UpdateMailboxRequest { mailbox: Some(mailbox), update_mask: Some(FieldMask { paths }) };
+    match place.calls().mailboxes().update_mailbox(request).await {
+        Ok(_) => {
+            let said = Said::new("pop-changed").with("name", &name);
+            Ok(place.visit.done(&box_path(&place, &name), &said))
+        }
+        Err(status) => {
+            let problems = Problems::from_failure(&place.visit, status.into(), &SETTINGS)?;
+            account::show_again(&place, form, &problems).await
+        }
+    }
+}
+
+pub(super) async fn password(place: Place) -> Result<Response, Failure> {
+    let form = &place.visit.form;
+    let name = place.param("name").to_owned();
+    if form.get("password") != form.get("password-again") {
+        let mut problems = Problems::none();
+        problems.at("password-again", place.say("pop-password-differs"));
+        return account::show_again(&place, form, &problems).await;
+    }
+    let request = SetMailboxPasswordRequest {
+        address: name.clone(),
+        password: Some(NewPassword { secret: Some(Secret::Plain(form.get("password").to_owned())) }),
+    };
+    match place.calls().mailboxes().set_mailbox_password(request).await {
+        Ok(_) => {
+            let said = Said::new("pop-password-changed").with("name", &name);
+            Ok(place.visit.done(&box_path(&place, &name), &said))
+        }
+        Err(status) => {
+            let problems = Problems::from_failure(&place.visit, status.into(), &PASSWORD)?;
+            account::show_again(&place, form, &problems).await
+        }
+    }
+}
+
+/// A new password, twice.
+pub(super) fn password_fields(place: &Place, problems: &Problems) -> Markup {
+    html! {
+        (Field::new("password", place.say("pop-field-password")).hint(place.say("pop-field-password-hint"))
+            .problem(problems).required().autocomplete("new-password").password())
+        (Field::new("password-again", place.say("pop-field-password-again")).problem(problems).required()
+            .autocomplete("new-password").password())
+    }
+}
+
+/// The quota as it was read, or as it was typed.
+pub(super) fn quota_fields(place: &Place, kind: &str, megabytes: &str, problems: &Problems) -> Markup {
+    let kind = if kind.is_empty() { "plan" } else { kind };
+    let kinds = [
+        ("plan", place.say("pop-quota-plan")),
+        ("own", place.say("pop-quota-own")),
+        ("none", place.say("pop-quota-none")),
+    ];
+    html! {
+        div.pair {
+            (Field::new("quota-kind", place.say("pop-field-quota")).value(kind).select(&kinds))
+            (Field::new("quota", place.say("pop-field-megabytes")).hint(place.say("pop-field-megabytes-hint"))
+                .value(megabytes).suffix("MB".to_owned()).problem(problems).number())
+        }
+    }
+}
+
+/// Kind and megabytes of a quota, as the form shows it.
+pub(super) fn quota_typed(quota_bytes: Option<i64>) -> (&'static str, String) {
+    match quota_bytes {
+        None => ("plan", String::new()),
+        Some(NO_QUOTA) => ("none", String::new()),
+        Some(bytes) => ("own", (bytes / MEGABYTE).max(1).to_string()),
+    }
+}
+
+/// The quota that a form asks for.
+pub(super) fn quota(place: &Place, form: &Form, problems: &mut Problems) -> Option<i64> {
+    match form.get("quota-kind") {
+        "own" => {
+            let typed = form.trimmed("quota").parse::<i64>().ok();
+            let bytes = typed
+                .filter(|megabytes| *megabytes > 0)
+                .and_then(|megabytes| megabytes.checked_mul(MEGABYTE));
+            if bytes.is_none() {
+                problems.at("quota", place.say("pop-quota-wrong"));
+            }
+            bytes
+        }
+        "none" => Some(NO_QUOTA),
+        _ => None,
+    }
+}
+
+/// The forms of the page of a box: `typed` is what was sent and not taken.
+pub(super) fn forms(place: &Place, mailbox: &Mailbox, typed: Option<&Form>, problems: &Problems) -> Markup {
+    let settings_typed = typed.filter(|form| form.has("display-name"));
+    let (kind, megabytes) = quota_typed(mailbox.quota_bytes);
+    let text = |name: &str, stored: &str| settings_typed.map_or(stored, |form| form.get(name)).to_owned();
+    let (name, kind) = (text("display-name", &mailbox.display_name), text("quota-kind", kind));
+    let megabytes = text("quota", &megabytes);
+    html! {
+        @if !place.person.is_mailbox_user() {
+            section.card {
+                h2 { (place.say("pop-settings")) }
+                form method="post" action={ (box_path(place, &mailbox.login)) "/settings" } {
+                    (layout::form_token(&place.visit))
+                    input type="hidden" name="etag" value=(mailbox.etag);
+                    (Field::new("display-name", place.say("pop-field-name")).hint(place.say("pop-field-name-hint"))
+                        .value(name).problem(problems).text())
+                    (quota_fields(place, &kind, &megabytes, problems))
+                    div.actions { button.primary type="submit" { (place.say("form-save")) } }
+                }
+            }
+        }
+        @if !mailbox.default_box {
+            section.card {
+                h2 { (place.say("pop-password")) }
+                form method="post" action={ (box_path(place, &mailbox.login)) "/password" } {
+                    (layout::form_token(&place.visit))
+                    (password_fields(place, problems))
+                    div.actions { button.primary type="submit" { (place.say("pop-set-password")) } }
+                }
+            }
+        }
+    }
+}

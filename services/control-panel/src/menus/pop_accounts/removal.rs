@@ -1,0 +1,97 @@
+//! Removing a box, with what still points at it, and bringing it back.
+
+use axum::response::Response;
+use maud::html;
+use postern_proto::{
+    account::v1::{DeleteMailboxRequest, Reference, ReferenceKind, RestoreMailboxRequest},
+    delivery::v1::MoveMessagesRequest,
+};
+
+use super::{MENU, account, box_path};
+use crate::{
+    call::Failure,
+    layout::{self, said::Said},
+    place::Place,
+};
+
+/// Things that still point at a removed address, named on the next page.
+const NAMED_MAX: usize = 6;
+
+pub(super) async fn page(place: Place) -> Result<Response, Failure> {
+    let mailbox = account::mailbox(&place).await?;
+    let visit = &place.visit;
+    let body = html! {
+        div.card.danger {
+            p { (visit.name("pop-remove-ask", &mailbox.login)) }
+            dl.facts {
+                dt { (place.say("pop-column-use")) }
+                dd { (layout::meter(visit, mailbox.used_bytes, mailbox.effective_quota_bytes)) }
+            }
+            p { (place.say("pop-remove-hint")) }
+            form method="post" action={ (box_path(&place, &mailbox.login)) "/remove" } {
+                (layout::form_token(visit))
+                div.actions {
+                    button.danger type="submit" { (place.say("pop-remove-this")) }
+                    a.button href=(box_path(&place, &mailbox.login)) { (place.say("form-cancel")) }
+                }
+            }
+        }
+    };
+    let crumbs = vec![(mailbox.login.clone(), box_path(&place, &mailbox.login))];
+    Ok(place.page_below(&MENU, crumbs, place.say("pop-remove"), body))
+}
+
+pub(super) async fn remove(place: Place) -> Result<Response, Failure> {
+    let mailbox = account::mailbox(&place).await?;
+    let address = mailbox.address.clone();
+    let request = DeleteMailboxRequest { address: address.clone() };
+    let answer = place.calls().mailboxes().delete_mailbox(request).await?.into_inner();
+    let id = answer.mailbox_id.to_string();
+    let said = if answer.references.is_empty() {
+        Said::new("pop-removed-said").with("name", &address)
+    } else {
+        let named: Vec<String> =
+            answer.references.iter().take(NAMED_MAX).map(|reference| named(&place, reference)).collect();
+        let more = if answer.references.len() > NAMED_MAX { " …" } else { "" };
+        let names = format!("{}{more}", named.join(", "));
+        Said::new("pop-removed-said-referred").with("name", &address).with("names", &names)
+    };
+    let fields = [("address", address.as_str()), ("mailbox-id", id.as_str())];
+    let said = said.undo(place.path(&MENU, &["restore"]), &fields);
+    Ok(place.visit.done(&place.path(&MENU, &[]), &said))
+}
+
+fn named(place: &Place, reference: &Reference) -> String {
+    let key = match reference.kind() {
+        ReferenceKind::Forward => "reference-forward",
+        ReferenceKind::ListMember => "reference-list-member",
+        ReferenceKind::ListOwner => "reference-list-owner",
+        ReferenceKind::DefaultAddress => "reference-default-address",
+        ReferenceKind::Autoresponder => "reference-autoresponder",
+        ReferenceKind::Unspecified => "reference-other",
+    };
+    place.visit.name(key, &reference.name)
+}
+
+/// Brings a removed box back; where its address has a new box, its mail is added to that one.
+pub(super) async fn restore(place: Place) -> Result<Response, Failure> {
+    let form = &place.visit.form;
+    let address = form.get("address").to_owned();
+    // Only what was at this domain comes back from its page.
+    if !address.ends_with(&format!("@{}", place.name())) {
+        return Err(Failure::NotFound);
+    }
+    let mailbox_id = form.get("mailbox-id").parse().unwrap_or(0);
+    let request = RestoreMailboxRequest { address: address.clone(), mailbox_id };
+    let answer = place.calls().mailboxes().restore_mailbox(request).await?.into_inner();
+    let said = match answer.merge_from_mailbox_id {
+        0 => Said::new("pop-restored").with("name", &address),
+        from_mailbox_id => {
+            let to_mailbox_id = answer.mailbox.map_or(0, |mailbox| mailbox.mailbox_id);
+            let request = MoveMessagesRequest { from_mailbox_id, to_mailbox_id };
+            place.calls().boxes().move_messages(request).await?;
+            Said::new("pop-merged").with("name", &address)
+        }
+    };
+    Ok(place.visit.done(&box_path(&place, &address), &said))
+}

@@ -1,0 +1,97 @@
+//! Mail program set-up: a page for each box with the settings to copy, and the ways in which programs and phones set themselves up.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    response::{IntoResponse as _, Redirect, Response},
+    routing::get,
+};
+use maud::{Markup, html};
+use postern_proto::account::v1::{GetMailboxRequest, ListMailboxesRequest};
+
+use super::Menu;
+use crate::{Panel, call::Failure, layout, mail_program, place::Place, programs::page};
+
+pub(crate) static MENU: Menu =
+    Menu { name: "set-up", title: "setup-title", icon: "program", guide, for_mailbox_users: true };
+
+/// Boxes on one page.
+const PAGE_SIZE: i32 = 50;
+
+pub(super) fn routes() -> Router<Arc<Panel>> {
+    Router::new()
+        .route("/controlpanel/{domain}/set-up", get(list))
+        .route("/controlpanel/{domain}/set-up/box/{name}", get(one))
+}
+
+async fn list(place: Place) -> Result<Response, Failure> {
+    if place.person.is_mailbox_user() {
+        let own = place.path(&MENU, &["box", &place.person.caller.subject]);
+        return Ok(Redirect::to(&own).into_response());
+    }
+    let request = ListMailboxesRequest {
+        domain: place.name().to_owned(),
+        page_size: PAGE_SIZE,
+        page_token: place.visit.query.get("page").to_owned(),
+    };
+    let page = place.calls().mailboxes().list_mailboxes(request).await?.into_inner();
+    let body = html! {
+        p.lead { (place.visit.name("setup-lead", place.name())) }
+        (mail_program::cards(&place.visit, place.name(), None))
+        section {
+            h2 { (place.say("setup-boxes")) }
+            ul.tiles {
+                @for mailbox in &page.mailboxes {
+                    li {
+                        a.card href=(place.path(&MENU, &["box", &mailbox.login])) {
+                            (layout::icon("program")) strong { (mailbox.login) }
+                            @if !mailbox.display_name.is_empty() { small { (mailbox.display_name) } }
+                        }
+                    }
+                }
+            }
+            (layout::paging(&place.visit, &place.path(&MENU, &[]), &page.next_page_token))
+        }
+        (mail_program::rule(&place.visit))
+    };
+    Ok(place.page(&MENU, place.say(MENU.title), body))
+}
+
+async fn one(place: Place) -> Result<Response, Failure> {
+    let request = GetMailboxRequest { address: place.param("name").to_owned() };
+    let mailbox = match place.calls().mailboxes().get_mailbox(request).await.map_err(Failure::from) {
+        // What is no address in an address of a page does not exist.
+        Err(Failure::Field { .. }) => return Err(Failure::NotFound),
+        other => other?.into_inner().mailbox.filter(|mailbox| mailbox.domain == place.name()),
+    };
+    let login = mailbox.ok_or(Failure::NotFound)?.login;
+    let visit = &place.visit;
+    let body = html! {
+        p.lead { (visit.name("setup-box-lead", &login)) }
+        (mail_program::cards(visit, place.name(), Some(&login)))
+        // The files are for addresses; the default box has a login without one.
+        @if login.contains('@') {
+            (page::by_itself(visit, &login))
+            (page::for_phone(visit, place.name(), &login))
+        }
+        (mail_program::rule(visit))
+    };
+    Ok(place.page(&MENU, visit.name("setup-heading", &login), body))
+}
+
+fn guide(place: &Place) -> Markup {
+    let visit = &place.visit;
+    let host = format!("mail.{}", place.name());
+    html! {
+        p { (visit.name("setup-guide", place.name())) }
+        dl {
+            dt { (place.say("program-server")) } dd { (visit.name("setup-guide-server", &host)) }
+            dt { "Thunderbird" }
+            dd { (visit.name("setup-guide-thunderbird", &format!("autoconfig.{}", place.name()))) }
+            dt { "Outlook" } dd { (visit.name("setup-guide-outlook", &format!("autodiscover.{}", place.name()))) }
+            dt { "iPhone, iPad, Mac" } dd { (visit.name("setup-guide-apple", &host)) }
+            dt { (place.say("program-password")) } dd { (place.say("setup-guide-password")) }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Times, sizes and counts as people read them, in their language and time zone.
+
+use fluent_bundle::FluentValue;
+use jiff::{Timestamp, tz::TimeZone};
+use maud::{Markup, html};
+use postern_proto::google::Timestamp as Moment;
+
+use crate::texts::{Language, Texts};
+
+/// Language and time zone of a reader.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader {
+    pub(crate) texts: Texts,
+    pub(crate) zone: TimeZone,
+}
+
+impl Reader {
+    /// A day and time for people, with the exact one for programs.
+    pub(crate) fn moment(&self, moment: &Moment) -> Markup {
+        match Timestamp::new(moment.seconds, moment.nanos) {
+            Ok(time) => html! { time datetime=(time.to_string()) { (self.spoken(time)) } },
+            Err(_) => html! { "–" },
+        }
+    }
+
+    /// The same where there may be none.
+    pub(crate) fn moment_or(&self, moment: Option<&Moment>, none: &str) -> Markup {
+        match moment {
+            Some(moment) => self.moment(moment),
+            None => html! { (none) },
+        }
+    }
+
+    /// As text, for where no markup can be.
+    pub(crate) fn moment_text(&self, moment: &Moment) -> String {
+        Timestamp::new(moment.seconds, moment.nanos).map_or_else(|_| "–".to_owned(), |time| self.spoken(time))
+    }
+
+    fn spoken(&self, time: Timestamp) -> String {
+        let there = time.to_zoned_datetime(self.zone.clone());
+        let today = Timestamp::now().to_zoned_datetime(self.zone.clone()).date();
+        let clock = there.strftime("%H:%M").to_string();
+        if there.date() == today {
+            return self.texts.fill("moment-today", &[("time", clock.into())]);
+        }
+        if today.yesterday().is_ok_and(|yesterday| there.date() == yesterday) {
+            return self.texts.fill("moment-yesterday", &[("time", clock.into())]);
+        }
+        if today.tomorrow().is_ok_and(|tomorrow| there.date() == tomorrow) {
+            return self.texts.fill("moment-tomorrow", &[("time", clock.into())]);
+        }
+        match self.texts.0 {
+            Language::German => there.strftime("%d.%m.%Y, %H:%M").to_string(),
+            Language::English => there.strftime("%-d %b %Y, %H:%M").to_string(),
+        }
+    }
+
+    /// Octets, as `3.4 MB` (powers of 1000, as disks are sold and mail programs count).
+    pub(crate) fn size(&self, bytes: i64) -> String {
+        let mut value = bytes.max(0) as f64;
+        let mut unit = 0;
+        let units = ["B", "kB", "MB", "GB", "TB", "PB"];
+        while value >= 999.5 && unit + 1 < units.len() {
+            value /= 1000.0;
+            unit += 1;
+        }
+        let digits = usize::from(unit > 0 && value < 9.95);
+        let number = format!("{value:.digits$}");
+        let number = if self.texts.0 == Language::German { number.replace('.', ",") } else { number };
+        format!("{number}\u{a0}{}", units[unit])
+    }
+
+    /// A whole number with its thousands apart.
+    pub(crate) fn number(&self, number: i64) -> String {
+        let digits = number.unsigned_abs().to_string();
+        let mut text = String::new();
+        for (at, digit) in digits.chars().enumerate() {
+            if at > 0 && (digits.len() - at) % 3 == 0 {
+                text.push('\u{202f}');
+            }
+            text.push(digit);
+        }
+        if number < 0 { format!("-{text}") } else { text }
+    }
+
+    /// A whole number of something: the text chooses its form by it.
+    pub(crate) fn count(&self, key: &str, count: i64) -> String {
+        self.texts.fill(key, &[("count", FluentValue::from(count))])
+    }
+}
+
+/// The zone of this name, else UTC.
+pub(crate) fn zone(name: Option<&str>) -> TimeZone {
+    name.and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader(language: Language, name: &str) -> Reader {
+        Reader { texts: Texts(language), zone: zone(Some(name)) }
+    }
+
+    #[test]
+    fn times_are_told_where_the_reader_is() {
+        let moment = Moment { seconds: 1_767_225_600, nanos: 0 };
+        assert_eq!(reader(Language::English, "UTC").moment_text(&moment), "1 Jan 2026, 00:00");
+        assert_eq!(reader(Language::German, "America/New_York").moment_text(&moment), "31.12.2025, 19:00");
+        assert_eq!(reader(Language::English, "No/Where").moment_text(&moment), "1 Jan 2026, 00:00");
+        let now = Moment { seconds: Timestamp::now().as_second(), nanos: 0 };
+        let spoken = reader(Language::English, "UTC").moment_text(&now);
+        assert!(spoken.starts_with("today") || spoken.starts_with("yesterday"), "{spoken}");
+        let never = Moment { seconds: i64::MAX, nanos: 0 };
+        assert_eq!(reader(Language::English, "UTC").moment_text(&never), "–");
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        let english = reader(Language::English, "UTC");
+        for (bytes, expected) in [
+            (-1, "0\u{a0}B"),
+            (999, "999\u{a0}B"),
+            (1000, "1.0\u{a0}kB"),
+            (999_999, "1.0\u{a0}MB"),
+            (123_456_789, "123\u{a0}MB"),
+            (i64::MAX, "9223\u{a0}PB"),
+        ] {
+            assert_eq!(english.size(bytes), expected);
+        }
+        assert_eq!(reader(Language::German, "UTC").size(3_400_000), "3,4\u{a0}MB");
+    }
+}

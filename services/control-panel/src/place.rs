@@ -1,0 +1,184 @@
+//! Where a page stands: a person, a domain, and what the person has besides.
+
+use std::{collections::HashMap, sync::Arc};
+
+use axum::{
+    extract::{FromRequestParts, Path},
+    response::Response,
+};
+use http::{StatusCode, request::Parts};
+use maud::Markup;
+use postern_mail::EmailAddress;
+use postern_mesh::identity::Role;
+use postern_proto::account::v1::{Domain, GetDomainRequest, ListDomainsRequest};
+
+use crate::{
+    call::{Calls, Failure},
+    layout::{self, Frame, Page},
+    menus::{self, Menu},
+    router::FRONT,
+    session::Person,
+    visit::Visit,
+};
+
+/// A page of somebody who is signed in, at one domain.
+pub(crate) struct Place {
+    pub(crate) visit: Arc<Visit>,
+    pub(crate) person: Person,
+    /// Of a mailbox user only its name is known.
+    pub(crate) domain: Domain,
+    /// All that can be chosen.
+    pub(crate) domains: Vec<Domain>,
+    params: HashMap<String, String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Place {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let Somebody { visit, person } = Somebody::from_request_parts(parts, state).await?;
+        let Path(params) = Path::<HashMap<String, String>>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Failure::NotFound)?;
+        let wanted = params.get("domain").cloned().unwrap_or_default();
+        let (domain, domains) = domains(&person, &wanted).await?;
+        if let Some(address) = menus::instead(&domain, parts.uri.path()) {
+            return Err(Failure::Elsewhere(address));
+        }
+        Ok(Self { visit, person, domain, domains, params })
+    }
+}
+
+/// Somebody who is signed in, wherever.
+pub(crate) struct Somebody {
+    pub(crate) visit: Arc<Visit>,
+    pub(crate) person: Person,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Somebody {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Failure> {
+        let visit = parts.extensions.get::<Arc<Visit>>().cloned().ok_or(Failure::Away)?;
+        let person = visit.person.clone().ok_or(Failure::SessionEnded)?;
+        Ok(Self { visit, person })
+    }
+}
+
+/// The domain that is wanted, and all that the person may choose from.
+async fn domains(person: &Person, wanted: &str) -> Result<(Domain, Vec<Domain>), Failure> {
+    match person.caller.role {
+        Role::Mailbox => {
+            let own = person.caller.subject.parse::<EmailAddress>().map_err(|_| Failure::NotPermitted)?;
+            if own.domain().as_str() != wanted {
+                return Err(Failure::NotFound);
+            }
+            let domain = Domain { name: wanted.to_owned(), ..Domain::default() };
+            Ok((domain.clone(), vec![domain]))
+        }
+        Role::Customer => {
+            let all = customer_domains(person).await?;
+            let domain = all.iter().find(|domain| domain.name == wanted).cloned();
+            Ok((domain.ok_or(Failure::NotFound)?, all))
+        }
+        Role::Operator | Role::Support => {
+            let request = GetDomainRequest { name: wanted.to_owned() };
+            let domain = person.calls.domains().get_domain(request).await;
+            let domain = match domain.map_err(Failure::from) {
+                // What is no domain name in an address of a page does not exist.
+                Err(Failure::Field { .. }) => return Err(Failure::NotFound),
+                other => other?.into_inner().domain.ok_or(Failure::NotFound)?,
+            };
+            Ok((domain.clone(), vec![domain]))
+        }
+        Role::Service => Err(Failure::NotPermitted),
+    }
+}
+
+/// All domains of the customer that this person acts for.
+pub(crate) async fn customer_domains(person: &Person) -> Result<Vec<Domain>, Failure> {
+    let mut all = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let customer = person.caller.customer.clone();
+        let request = ListDomainsRequest { customer, page_size: 1000, page_token };
+        let page = person.calls.domains().list_domains(request).await?.into_inner();
+        all.extend(page.domains);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(all);
+        }
+    }
+}
+
+impl Place {
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.person.calls
+    }
+
+    /// Name of the domain.
+    pub(crate) fn name(&self) -> &str {
+        &self.domain.name
+    }
+
+    /// What stands for `{name}` in the address of the page.
+    pub(crate) fn param(&self, name: &str) -> &str {
+        self.params.get(name).map_or("", String::as_str)
+    }
+
+    /// A text without anything to put in.
+    pub(crate) fn say(&self, key: &str) -> String {
+        self.visit.say(key)
+    }
+
+    /// Address of a menu, or of a page in it, for this domain.
+    pub(crate) fn path(&self, menu: &Menu, below: &[&str]) -> String {
+        path_at(&self.domain.name, menu, below)
+    }
+
+    /// A page of a menu with its guide.
+    pub(crate) fn page(&self, menu: &Menu, title: String, body: Markup) -> Response {
+        self.page_below(menu, Vec::new(), title, body)
+    }
+
+    /// A page below a menu: the names and addresses of those above it, without the menu itself.
+    pub(crate) fn page_below(
+        &self,
+        menu: &Menu,
+        mut crumbs: Vec<(String, String)>,
+        title: String,
+        body: Markup,
+    ) -> Response {
+        let menu_title = self.say(menu.title);
+        if title != menu_title {
+            crumbs.insert(0, (menu_title, self.path(menu, &[])));
+        }
+        let page = Page { title, crumbs, body, guide: Some((menu.guide)(self)), status: StatusCode::OK };
+        layout::page(&Frame::Place(self, menu), page)
+    }
+}
+
+/// Address of a menu of a domain.
+pub(crate) fn path_at(domain: &str, menu: &Menu, below: &[&str]) -> String {
+    let mut path = format!("{FRONT}/{domain}/{}", menu.name);
+    for part in below {
+        path.push('/');
+        path.push_str(&segment(part));
+    }
+    path
+}
+
+/// A name as a part of an address.
+pub(crate) fn segment(name: &str) -> String {
+    const SAFE: percent_encoding::AsciiSet =
+        percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'@').remove(b'~');
+    percent_encoding::utf8_percent_encode(name, &SAFE).to_string()
+}
+
+#[cfg(test)]
+impl Place {
+    /// Where somebody stands at a domain, for tests.
+    pub(crate) fn at(visit: Arc<Visit>, person: Person, domain: Domain) -> Self {
+        Self { visit, person, domains: vec![domain.clone()], domain, params: HashMap::new() }
+    }
+}

@@ -1,0 +1,109 @@
+//! Which address is which page, and what every answer says to the browser.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Router,
+    http::{HeaderName, HeaderValue, header},
+    middleware,
+    response::{Redirect, Response},
+    routing::{get, post},
+};
+
+use crate::{
+    Panel,
+    call::Failure,
+    front, menus, operator, own_password, programs,
+    visit::{self, Door},
+};
+
+/// Where the panel is.
+pub(crate) const FRONT: &str = "/controlpanel";
+/// To sign in.
+pub(crate) const SIGN_IN: &str = "/controlpanel/sign-in";
+/// To sign out.
+pub(crate) const SIGN_OUT: &str = "/controlpanel/sign-out";
+/// Language and time zone.
+pub(crate) const PREFERENCES: &str = "/controlpanel/preferences";
+/// The own password of a customer.
+pub(crate) const OWN_PASSWORD: &str = "/controlpanel/password";
+/// Where the style lies.
+pub(crate) const STYLE_PATH: &str = "/controlpanel/style.css";
+const ICON_PATH: &str = "/controlpanel/icon.svg";
+
+/// On every answer: nothing from elsewhere, no script, no frame, no guessing.
+pub(crate) const SECURITY_HEADERS: [(HeaderName, &str); 6] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; \
+         frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+];
+/// Pages are somebody's; only what is the same for everybody may be kept.
+const PAGE_CACHE: &str = "private, no-store";
+const ASSET_CACHE: &str = "public, max-age=300";
+
+/// The style: a side menu on wide screens, one column on a telephone, light or dark as the reader likes.
+const STYLE: &str = include_str!("style.css");
+const ICON: &str = include_str!("icon.svg");
+
+/// All pages behind one door.
+pub(crate) fn router(panel: &Arc<Panel>, door: Door) -> Router {
+    let to_panel = async || Redirect::permanent(FRONT);
+    let mine = Router::new()
+        .merge(menus::routes())
+        .merge(operator::routes())
+        .route(SIGN_OUT, post(front::sign_out))
+        .route(OWN_PASSWORD, get(own_password::page).post(own_password::change))
+        .route_layer(middleware::from_fn(visit::signed_in));
+    let everybodys = Router::new()
+        .route(FRONT, get(front::front))
+        .route(SIGN_IN, get(front::front).post(front::sign_in))
+        .route(PREFERENCES, get(front::preferences).post(front::prefer))
+        .route(programs::SET_UP, get(programs::page::public));
+    Router::new()
+        .merge(mine)
+        .merge(everybodys)
+        .fallback(async || Failure::NotFound)
+        .method_not_allowed_fallback(async || Failure::NotFound)
+        .layer(middleware::from_fn(visit::to_tls))
+        .layer(middleware::from_fn_with_state(Arc::clone(panel), visit::receive))
+        .layer(Extension(door))
+        // Before the visit: these are the same for everybody.
+        .route(STYLE_PATH, get(asset("text/css; charset=utf-8", STYLE)))
+        .route(ICON_PATH, get(asset("image/svg+xml", ICON)))
+        .merge(programs::routes())
+        .route("/", get(async || Redirect::to(FRONT)))
+        .route("/controlpanel/", get(to_panel))
+        .route("/cpanel", get(to_panel))
+        .route("/cpanel/", get(to_panel))
+        .layer(middleware::from_fn_with_state(Arc::clone(panel), programs::autodiscover::any_case))
+        .layer(middleware::map_response(move |response| secured(response, door)))
+        .with_state(Arc::clone(panel))
+}
+
+/// A file of the program.
+fn asset<S: Clone + Send + Sync + 'static>(
+    kind: &'static str,
+    text: &'static str,
+) -> impl axum::handler::Handler<((),), S> {
+    move || async move { ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, ASSET_CACHE)], text) }
+}
+
+async fn secured(mut response: Response, door: Door) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in SECURITY_HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if door.secure {
+        let day = HeaderValue::from_static("max-age=86400");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, day);
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(PAGE_CACHE));
+    response
+}

@@ -1,0 +1,816 @@
+### Was das Control Panel auf Deutsch sagt. Jeder Schlüssel wird von einer Seite gesagt und steht in jeder Sprache.
+
+## Der Rahmen jeder Seite
+
+layout-skip = Zum Inhalt springen
+layout-menu = Menü
+layout-guide = Anleitung
+layout-crumbs = Wo Sie sind
+layout-signed-in-as = Angemeldet als
+layout-sign-out = Abmelden
+layout-choose-domain = Andere Domain
+layout-all-domains = Alle Domains
+layout-zone = Zeiten gelten für { $zone }.
+layout-zone-change = Ändern
+layout-about = Postern, die Mailplattform
+layout-undo = Rückgängig
+layout-paging = Seiten
+layout-first-page = Erste Seite
+layout-next-page = Nächste Seite
+layout-action = Aktion
+layout-used-of = { $used } von { $all }
+
+## Die erste Seite
+
+front-title = Mail für { $name }
+front-lead = Melden Sie sich an, um Postfächer, Weiterleitungen und Listen einzurichten, oder richten Sie Ihr Mailprogramm ein.
+front-sign-in = Anmelden
+front-login = Login
+front-login-hint = Ihr Kundenlogin oder Ihre ganze Mailadresse.
+front-password = Passwort
+front-token-title = Für Betreiber
+front-token = Token
+front-token-hint = Das Betreiber-Token oder ein API-Token.
+front-token-sign-in = Mit Token anmelden
+front-program = Einstellungen für Mailprogramme
+front-session-ended = Ihre Sitzung ist zu Ende. Melden Sie sich wieder an; Ihre Eingaben bleiben erhalten.
+front-wrong = Login oder Passwort ist falsch.
+front-suspended = Dieses Konto ist gesperrt. Bitte wenden Sie sich an Ihren Anbieter.
+front-throttled = Zu viele Versuche. Bitte warten Sie eine Minute und versuchen Sie es wieder.
+front-away = Die Anmeldung ist gerade nicht möglich. Mit Ihrem Passwort ist alles in Ordnung; bitte versuchen Sie es gleich wieder.
+
+## Ein Formular, das noch einmal gesendet wird
+
+carry-title = Machen Sie weiter, wo Sie waren
+carry-lead = Sie sind wieder angemeldet. Das hatten Sie eingegeben; jetzt senden?
+carry-send = Jetzt senden
+carry-drop = Verwerfen
+
+## Sprache und Zeitzone
+
+preferences-title = Sprache und Zeitzone
+preferences-language = Sprache
+preferences-zone = Zeitzone
+preferences-zone-hint = Die Zeiten auf allen Seiten gelten für diese Zone.
+preferences-save = Speichern
+
+## Einstellungen eines Mailprogramms
+
+program-incoming = Posteingang (POP3)
+program-outgoing = Postausgang (SMTP)
+program-server = Server
+program-port = Port
+program-or-port = oder Port
+program-best = am besten
+program-no-encryption = ohne Verschlüsselung
+program-user = Benutzername
+program-whole-address = Ihre ganze Adresse, etwa
+program-password = Passwort
+program-password-of-box = das Ihres Postfachs („normales Passwort“)
+program-rule = Erst Mail abrufen, dann senden
+program-rule-text = Über diesen Server darf nur senden, wer sich ausgewiesen hat. Am einfachsten: Rufen Sie zuerst Ihre Mail ab. Dann darf Ihre Verbindung { $time } lang senden, und bei jedem Abruf beginnt die Zeit neu.
+program-rule-auth = Kann sich Ihr Programm auch zum Senden anmelden („SMTP-Authentifizierung“, gleicher Name, gleiches Passwort), dann schalten Sie das ein: So spielt die Reihenfolge keine Rolle.
+span-minutes = { $count ->
+        [one] 1 Minute
+       *[other] { $count } Minuten
+    }
+span-seconds = { $count ->
+        [one] 1 Sekunde
+       *[other] { $count } Sekunden
+    }
+
+## Zeiten
+
+moment-today = heute, { $time }
+moment-yesterday = gestern, { $time }
+moment-tomorrow = morgen, { $time }
+
+## Was schiefgehen kann
+
+failure-home = Zur ersten Seite
+failure-not-found = Diese Seite gibt es nicht
+failure-not-found-text = Hier ist nichts, oder es gehört Ihnen nicht. Vielleicht wurde es inzwischen entfernt.
+failure-not-permitted = Das ist nicht für Sie
+failure-not-permitted-text = Ihr Login darf das nicht.
+failure-changed = Jemand war schneller
+failure-changed-text = Das wurde inzwischen geändert. Gehen Sie zurück, laden Sie die Seite neu und sehen Sie noch einmal nach.
+failure-busy = Zu viel auf einmal
+failure-busy-text = Zu viele Anfragen auf einmal. Bitte warten Sie kurz und versuchen Sie es wieder.
+failure-away = Das geht gerade nicht
+failure-away-text = Ein Teil der Plattform antwortet nicht. Es wurde nichts geändert; bitte versuchen Sie es gleich wieder.
+failure-foreign-form = Dieses Formular wurde nicht angenommen
+failure-foreign-form-text = Es kam nicht von einer Seite dieses Panels oder gehört zu einer älteren Sitzung. Es wurde nichts geändert. Öffnen Sie die Seite neu und wiederholen Sie Ihre Eingabe.
+failure-bad-form = Dieses Formular ist nicht lesbar
+failure-bad-form-text = Es ist zu groß oder unvollständig. Es wurde nichts geändert.
+failure-needs-tls = Bitte kommen Sie über eine sichere Verbindung
+failure-needs-tls-text = Ein Passwort wird nur über eine sichere Verbindung (https) angenommen.
+failure-session-ended = Ihre Sitzung ist zu Ende
+failure-refused = Das war nicht möglich
+
+## Formulare
+
+form-save = Speichern
+form-cancel = Abbrechen
+form-see-below = Etwas stimmt noch nicht: siehe die markierten Felder.
+form-changed = Jemand hat das geändert, während Sie getippt haben. Es wurde nichts gespeichert: Vergleichen Sie mit dem jetzigen Stand und speichern Sie noch einmal, wenn Ihre Fassung gelten soll.
+form-now = Jetzt steht da:
+
+## Was Dienste zu einem Feld sagen
+
+wording-missing = Bitte ausfüllen.
+wording-no-address = Eine Adresse hat die Form name@domain.
+wording-bad-character = Es enthält ein Zeichen, das in einer Adresse nicht erlaubt ist.
+wording-bad-dot = Ein Punkt steht an einer falschen Stelle.
+wording-no-domain = Das ist kein Domainname.
+wording-address-too-long = Zu lang: höchstens 64 Zeichen vor dem @, 254 insgesamt.
+wording-too-short = Zu kurz: mindestens { $a } Zeichen.
+wording-too-long = Zu lang: höchstens { $a } Zeichen.
+wording-too-many = Zu viele: höchstens { $a }.
+wording-control-characters = Es enthält ein unsichtbares Zeichen, das nicht erlaubt ist.
+wording-target-needed = Bitte nennen Sie mindestens eine Adresse.
+wording-twice = { $a } steht zweimal da.
+wording-reserved = Namen mit diesem Anfang sind der Plattform vorbehalten.
+wording-end-before-start = Das Ende muss nach dem Anfang liegen.
+wording-is-mailbox = { $a } ist schon ein POP-Konto.
+wording-is-forward = { $a } ist schon eine Weiterleitung.
+wording-is-list = { $a } ist schon eine Mailingliste.
+wording-is-autoresponder = { $a } ist schon ein Autoresponder.
+wording-is-command = { $a } gehört zur Mailingliste { $b } selbst.
+wording-domain-there = { $a } wird hier schon betrieben.
+wording-ring = Das würde zu sich selbst zurückführen: { $a }
+wording-no-box-for-copy = Es gibt kein POP-Konto { $a }, das eine Kopie behalten könnte.
+wording-limit = Ihr Tarif erlaubt { $b } davon, und Sie haben { $d }. Entfernen Sie etwas, oder bitten Sie Ihren Anbieter um mehr.
+
+## Domains
+
+domains-title = Ihre Domains
+domains-lead = Wählen Sie die Domain, an der Sie arbeiten möchten.
+domains-none = Noch keine Domain
+domains-none-text = Postfächer, Weiterleitungen und Listen gehören zu einer Domain. Die erste fügt Ihr Anbieter hinzu.
+domains-none-staff = Legen Sie zuerst einen Kunden und eine Domain an.
+domains-staff-lead = Alle Domains dieser Plattform und wem sie gehören.
+
+## POP-Konten
+
+pop-title = POP-Konten
+pop-lead = Die Postfächer von { $name }: jedes hat ein eigenes Login, ein Passwort und einen eigenen Speicher.
+pop-new = Neues POP-Konto
+pop-new-lead = Ein neues Postfach bei { $name }. Es nimmt Mail an, sobald Sie auf den Knopf drücken.
+pop-create = POP-Konto anlegen
+pop-empty = Noch kein POP-Konto
+pop-empty-text = Ein POP-Konto ist ein Postfach mit eigenem Login: jemand@{ $name }. Bis Sie eines anlegen, nimmt das Standardpostfach alle Mail.
+pop-column-login = Login
+pop-column-name = Name
+pop-column-use = Belegung
+pop-column-state = Zustand
+pop-column-removed = Entfernt
+pop-column-until = Wiederherstellbar bis
+pop-default-box = Standardpostfach
+pop-state-active = in Betrieb
+pop-state-full = voll
+pop-state-suspended = gesperrt
+pop-field-address = Adresse
+pop-field-address-hint = Der Teil vor dem @, etwa anna oder vorname.nachname.
+pop-field-name = Name
+pop-field-name-hint = Für Sie, damit Sie wissen, wem das Postfach gehört. Darf leer bleiben.
+pop-field-password = Passwort
+pop-field-password-hint = Mindestens 8 Zeichen. Länger ist besser: drei oder vier Wörter.
+pop-field-password-again = Passwort noch einmal
+pop-field-quota = Größe
+pop-field-megabytes = Eigene Größe
+pop-field-megabytes-hint = Nur bei „eine eigene Größe“.
+pop-quota-plan = wie in Ihrem Tarif
+pop-quota-own = eine eigene Größe
+pop-quota-none = keine eigene Grenze
+pop-quota-wrong = Bitte geben Sie eine ganze Zahl in Megabyte an, mindestens 1.
+pop-password-differs = Die beiden Passwörter sind nicht gleich.
+pop-created = { $name } wurde angelegt und nimmt jetzt Mail an.
+pop-changed = { $name } wurde geändert.
+pop-password-changed = { $name } hat jetzt ein neues Passwort. Computer, die mit dem alten gesendet haben, müssen erst wieder Mail abrufen.
+pop-facts = Auf einen Blick
+pop-messages = Nachrichten
+pop-message-count = { $count ->
+        [one] 1 Nachricht
+       *[other] { $count } Nachrichten
+    }
+pop-newest = Neueste Nachricht
+pop-created-at = Angelegt
+pop-unknown-now = gerade nicht bekannt
+pop-settings = Name und Größe
+pop-password = Passwort
+pop-set-password = Passwort setzen
+pop-lock = Wer das Postfach offen hat
+pop-lock-free = Niemand. Ein Mailprogramm kann sich anmelden.
+pop-lock-held = Immer nur ein Mailprogramm kann ein Postfach benutzen. Dieses hat es gerade:
+pop-lock-from = Computer
+pop-lock-since = Seit
+pop-release = Diese Sitzung beenden
+pop-released = Die Sitzung wurde beendet. Das Postfach { $name } ist frei.
+pop-grants = Wer ohne Passwort senden darf
+pop-grants-none = Kein Computer hat dieses Postfach kürzlich abgerufen.
+pop-grant = { $client } darf senden bis { $time }
+pop-revoke = Entziehen
+pop-revoked = { $name } darf erst wieder senden, wenn von dort Mail abgerufen wurde.
+pop-clear = Postfach leeren
+pop-clear-hint = Was herausgenommen wird, lässt sich 30 Tage lang zurückholen, sofern Ihr Anbieter keine andere Frist gesetzt hat.
+pop-clear-this = Dieses Postfach leeren …
+pop-clear-ask = Die Nachrichten aus dem Postfach { $name } herausnehmen?
+pop-clear-all = Alle Nachrichten herausnehmen
+pop-clear-damaged = Nur beschädigte
+pop-cleared = Herausgenommen: { $count }.
+pop-bring-back = Zurückholen
+pop-brought-back = Wieder im Postfach: { $count }.
+pop-remove = Dieses Konto entfernen
+pop-remove-hint = Mail dorthin wird dann abgelehnt oder geht an die Standardadresse. Der Inhalt bleibt 30 Tage lang aufgehoben, sofern Ihr Anbieter keine andere Frist gesetzt hat, und kommt mit „Rückgängig“ oder „Wiederherstellen“ zurück.
+pop-remove-ask = { $name } wirklich entfernen?
+pop-remove-this = Konto entfernen
+pop-removed = Entfernte Konten
+pop-removed-text = Diese lassen sich noch mit all ihrer Mail wiederherstellen.
+pop-removed-said = { $name } wurde entfernt.
+pop-removed-said-referred = { $name } wurde entfernt. Darauf zeigen noch: { $names }.
+pop-restore = Wiederherstellen
+pop-restored = { $name } ist wieder da, mit Mail und Passwort.
+pop-merged = { $name } hat inzwischen ein neues Postfach; die alte Mail wurde dort hinzugefügt.
+pop-guide = Ein POP-Konto ist ein Postfach bei { $name } mit eigenem Login und Passwort.
+pop-guide-login = Login
+pop-guide-login-text = Die ganze Adresse, etwa anna@{ $name }. Das Standardpostfach hat Ihren Kundenlogin.
+pop-guide-server = Server
+pop-guide-server-text = Mailprogramme holen und senden über { $name }.
+pop-guide-send = Senden
+pop-guide-send-text = Nach dem Abrufen darf ein Computer { $time } lang senden, ohne Passwort für das Senden.
+pop-guide-use = Belegung
+pop-guide-use-text = Was das Postfach enthält von dem, was es enthalten darf. Mail an ein volles Postfach wartet beim Absender.
+pop-guide-remove = Entfernen
+pop-guide-remove-text = Ein entferntes Konto lässt sich in der angezeigten Frist mit seiner Mail wiederherstellen.
+reference-forward = Weiterleitung { $name }
+reference-list-member = Liste { $name } (Mitglied)
+reference-list-owner = Liste { $name } (Besitzer)
+reference-default-address = Standardadresse von { $name }
+reference-autoresponder = Autoresponder { $name }
+reference-other = { $name }
+
+## Weiterleitungen
+
+forward-title = Weiterleitungen
+forward-lead = Eine Weiterleitung nimmt Mail für eine Adresse an und gibt sie an andere weiter.
+forward-new = Neue Weiterleitung
+forward-create = Weiterleitung anlegen
+forward-empty = Noch keine Weiterleitung
+forward-empty-text = Eine Weiterleitung gibt Mail weiter: info@{ $name } an die Leute, die antworten, hier oder anderswo.
+forward-more = { $count ->
+        [one] und 1 weitere
+       *[other] und { $count } weitere
+    }
+forward-column-address = Adresse
+forward-column-targets = Führt zu
+forward-column-kind = Art
+forward-column-changed = Geändert
+forward-kind-alias = Alias
+forward-kind-forward = Weiterleitung
+forward-kind-copy = behält eine Kopie
+forward-field-address = Adresse, die weitergeleitet wird
+forward-field-address-hint = Der Teil vor dem @, etwa info oder vertrieb.
+forward-field-targets = Führt zu
+forward-field-targets-hint = Eine Adresse je Zeile, hier oder anderswo, höchstens 100.
+forward-field-copy = Eine Kopie im Postfach dieser Adresse behalten
+forward-field-copy-hint = Nur wenn es ein POP-Konto mit derselben Adresse gibt.
+forward-created = { $name } wird ab jetzt weitergeleitet.
+forward-changed = { $name } wurde geändert.
+forward-remove = Diese Weiterleitung entfernen
+forward-remove-hint = Mail dorthin geht dann an das POP-Konto derselben Adresse, wenn es eines gibt, sonst an die Standardadresse.
+forward-remove-this = Weiterleitung entfernen
+forward-removed = Die Weiterleitung { $name } wurde entfernt.
+forward-restored = Die Weiterleitung { $name } ist wieder da.
+forward-guide = Eine Weiterleitung nimmt Mail für eine Adresse von { $name } an und gibt sie weiter. Sie braucht kein Passwort und hebt keine Mail auf.
+forward-guide-alias = Alle Ziele sind eigene Adressen, etwa vertrieb@{ $name } an anna@{ $name }: ein anderer Name für ein Postfach.
+forward-guide-forward = Ein Ziel ist anderswo: Mail für info@{ $name } verlässt die Plattform.
+forward-guide-copy = Das POP-Konto derselben Adresse bekommt die Mail auch.
+forward-guide-ring = Ringe
+forward-guide-ring-text = Eine Weiterleitung, die zu sich selbst zurückführen würde, wird nicht angenommen; der Weg wird gezeigt.
+
+## Start
+
+home-title = Start
+home-heading = { $name } auf einen Blick
+home-all-well = Alles in Ordnung: { $name } ist in Betrieb, und es gibt nichts zu tun.
+home-not-live = { $name } ist nicht ganz in Betrieb: Fremde erreichen die Domain vielleicht nicht.
+home-full = Das Postfach { $name } ist voll; Mail dorthin wartet bei den Absendern.
+home-suspended = { $name } ist vom Betreiber gesperrt.
+home-late = Mail an { $name } konnte noch nicht hinaus.
+home-look = Ansehen
+home-of = von { $all }
+home-all-domains = Die Zahlen gelten für alle Ihre Domains zusammen.
+home-storage = an Mail
+home-fullest = Größte Postfächer
+home-lately = Zuletzt
+home-all-activity = Alle Aktivitäten
+home-own-box = Mein Postfach öffnen
+home-guide = Hier sehen Sie, ob { $name } funktioniert, und was zu tun ist, wenn nicht.
+home-guide-server = Mailserver
+home-guide-server-text = Jedes Mailprogramm dieser Domain holt und sendet über { $name }.
+home-guide-panel = Dieses Panel
+home-guide-panel-text = Es steht auch unter { $name }/controlpanel.
+home-guide-order = Sofort wirksam
+home-guide-order-text = Was Sie hier ändern, gilt binnen einer Sekunde, für neue und offene Verbindungen.
+
+## Mailinglisten
+
+list-title = Mailinglisten
+list-lead = Eine Mailingliste gibt jede Mail an alle ihre Mitglieder weiter.
+list-new = Neue Mailingliste
+list-create = Mailingliste anlegen
+list-empty = Noch keine Mailingliste
+list-empty-text = Eine Mail an team@{ $name } erreicht alle Mitglieder der Liste. Mitglieder kommen und gehen per Mail, oder Sie tragen sie hier ein.
+list-column-address = Liste
+list-column-member = Mitglied
+list-column-origin = Wie
+list-column-since = Seit
+list-members = Mitglieder
+list-member-count = { $count ->
+        [one] 1 Mitglied
+       *[other] { $count } Mitglieder
+    }
+list-no-members = Noch keine Mitglieder
+list-no-members-text = Tragen Sie oben Adressen ein, eine je Zeile, oder lassen Sie die Leute per Mail beitreten.
+list-served-elsewhere = anderswo betrieben
+list-settings = Einstellungen der Liste
+list-field-address = Adresse der Liste
+list-field-address-hint = Der Teil vor dem @, höchstens 48 Zeichen, etwa team oder news.
+list-field-description = Beschreibung
+list-field-description-hint = Worum es in der Liste geht, für die Mitglieder.
+list-field-posting = Wer schreiben darf
+list-posting-members = Mitglieder
+list-posting-members-text = wer auf der Liste steht, nach Absenderadresse
+list-posting-anyone = Alle
+list-posting-anyone-text = auch Leute von außen; rechnen Sie mit unerwünschter Mail
+list-posting-owner = Nur der Besitzer
+list-posting-owner-text = für Rundbriefe
+list-field-replies = Wohin Antworten gehen
+list-replies-author = An den Verfasser
+list-replies-author-text = eine Antwort erreicht eine Person
+list-replies-list = An die Liste
+list-replies-list-text = eine Antwort erreicht alle
+list-field-prefix = Vor dem Betreff
+list-field-prefix-hint = Etwa [team]. Höchstens 40 Zeichen; darf leer bleiben.
+list-field-owner = Besitzer
+list-field-owner-hint = Bekommt Fragen zur Liste und darf immer schreiben. Leer: postmaster@{ $name }.
+list-field-largest = Größte Mail
+list-field-largest-hint = Leer: was die Plattform annimmt.
+list-field-listserv = Listenserver anderswo
+list-field-listserv-hint = Meist leer. Eine Adresse, an die alle Mail für die Liste stattdessen geht.
+list-largest-wrong = Bitte geben Sie eine ganze Zahl in Kilobyte an, mindestens 1.
+list-created = Die Liste { $name } wurde angelegt. Tragen Sie jetzt die Mitglieder ein.
+list-changed = { $name } wurde geändert.
+list-removed = Die Liste { $name } wurde entfernt.
+list-removed-referred = Die Liste { $name } wurde entfernt. Dorthin führen noch: { $names }.
+list-restored = Die Liste { $name } ist wieder da, mit ihren Mitgliedern.
+list-remove = Diese Liste entfernen
+list-remove-this = Liste entfernen
+list-remove-hint = Mail dorthin geht dann an die Standardadresse. Eine entfernte Liste kommt mit ihren Mitgliedern durch „Rückgängig“ zurück.
+list-remove-ask = Die Liste { $name } wirklich entfernen?
+list-remove-members = { $count ->
+        [one] Sie hat 1 Mitglied.
+       *[other] Sie hat { $count } Mitglieder.
+    }
+list-add-members = Mitglieder eintragen
+list-field-members = Adressen
+list-field-members-hint = Eine je Zeile, bis zu 10.000 auf einmal. Über jede Zeile wird berichtet; eine falsche hält keine andere auf.
+list-too-many-lines = Mehr als 10.000 Zeilen: Bitte tragen Sie sie in Teilen ein.
+list-none-ticked = Es war kein Mitglied angekreuzt.
+list-remove-ticked = Angekreuzte Mitglieder entfernen
+list-members-removed = Von der Liste entfernt: { $count }.
+list-members-back = Wieder auf der Liste: { $count }.
+list-origin-added = hier eingetragen
+list-origin-subscribed = per Mail beigetreten
+list-report = { $added } eingetragen, { $known } schon vorhanden, { $wrong } nicht angenommen.
+list-report-lines = Zeilen, die nicht eingetragen wurden
+list-line-known = schon vorhanden
+list-line-over-limit = Ihr Tarif erlaubt keine weiteren Mitglieder
+list-guide = Eine Liste bei { $name } gibt jede Mail an ihre Mitglieder weiter und hebt nichts auf.
+list-guide-commands = Per Mail
+list-guide-commands-text = Für eine Liste team@{ $name }: Eine Mail an team-subscribe@{ $name } tritt bei, team-unsubscribe@{ $name } tritt aus, team-owner@{ $name } erreicht den Besitzer.
+list-guide-posting = Nach der Absenderadresse der Mail; der Besitzer darf immer.
+list-guide-replies = Wen ein Druck auf „Antworten“ erreicht.
+list-guide-leaving = Austreten
+list-guide-leaving-text = Jede Mail sagt, wie man austritt. Niemand kommt durch die Mail eines Fremden auf eine Liste: { $name } fragt vorher.
+list-guide-listserv = Für Listen, die ein anderer Server betreibt: Alles für die Liste geht dorthin.
+
+## Autoresponder
+
+answer-title = Autoresponder
+answer-lead = Ein Autoresponder antwortet von selbst, etwa wenn jemand nicht da ist.
+answer-new = Neuer Autoresponder
+answer-create = Autoresponder anlegen
+answer-empty = Noch kein Autoresponder
+answer-empty-text = Eine Woche weg, oder eine Adresse, die nur Auskunft gibt: info@{ $name } kann von selbst antworten.
+answer-column-address = Adresse
+answer-column-until = Bis
+answer-column-state = Zustand
+answer-no-end = ohne Ende
+answer-state-answers = antwortet
+answer-state-waits = noch nicht
+answer-state-over = vorbei
+answer-field-address = Adresse, die antwortet
+answer-field-address-hint = Der Teil vor dem @: der eines POP-Kontos oder einer Weiterleitung, oder ein eigener.
+answer-field-subject = Betreff der Antwort
+answer-field-subject-hint = Etwa: Bis Montag nicht da
+answer-field-text = Text der Antwort
+answer-field-text-hint = Reiner Text. Die Anleitung nennt die Wörter, die eingesetzt werden.
+answer-field-start = Antwortet ab
+answer-field-start-hint = Leer: sofort.
+answer-field-end = Antwortet bis
+answer-field-zone-hint = Leer: ohne Ende. Beides in { $name }.
+answer-field-interval = Pause
+answer-field-interval-hint = Derselbe Absender bekommt in dieser Zeit eine Antwort.
+answer-interval-hour = eine Stunde
+answer-interval-day = ein Tag
+answer-interval-days = drei Tage
+answer-interval-week = eine Woche
+answer-interval-month = 30 Tage
+answer-interval-hours = { $count ->
+        [one] eine Stunde
+       *[other] { $count } Stunden
+    }
+answer-moment-wrong = Bitte geben Sie Tag und Uhrzeit an, etwa 2026-12-24T18:00.
+answer-there-already = { $name } hat schon einen Autoresponder: Ändern Sie diesen.
+answer-created = { $name } antwortet jetzt von selbst.
+answer-changed = Der Autoresponder von { $name } wurde geändert.
+answer-removed = Der Autoresponder von { $name } wurde entfernt.
+answer-restored = Der Autoresponder von { $name } ist wieder da.
+answer-remove = Diesen Autoresponder entfernen
+answer-remove-hint = Mail kommt weiter an wie bisher, ohne Antwort.
+answer-remove-this = Autoresponder entfernen
+answer-guide = Ein Autoresponder bei { $name } antwortet jedem Absender ab und zu einmal, mit dem Text, den Sie ihm geben.
+answer-guide-alone = Neben einem Postfach oder allein
+answer-guide-alone-text = An der Adresse eines POP-Kontos wird die Mail auch aufgehoben. Allein, etwa als info@{ $name }, antwortet er und hebt nichts auf.
+answer-guide-once = Nie doppelt
+answer-guide-once-text = Listen, andere Autoresponder und Rückläufer bekommen keine Antwort, und niemand bekommt zwei innerhalb der Pause.
+answer-guide-words = Wörter, die eingesetzt werden
+answer-guide-sender = wer geschrieben hat
+answer-guide-subject = der Betreff dieser Mail
+answer-guide-date = der Tag
+
+## Standardadresse
+
+default-title = Standardadresse
+default-lead = Was mit Mail an Namen bei { $name } geschieht, die es nicht gibt.
+default-field-action = Mail an unbekannte Namen
+default-box = Standardpostfach
+default-box-text = Sie kommt in das Postfach, das sich mit Ihrem Kundenlogin öffnet.
+default-box-login = Sein Login ist { $name }, mit Ihrem eigenen Passwort.
+default-box-open = Seite öffnen
+default-address = An eine Adresse
+default-address-text = Sie geht weiter an die Adresse unten.
+default-reject = Ablehnen
+default-reject-text = Der Absender erfährt sofort, dass es den Namen nicht gibt. Hält die meiste unerwünschte Mail fern.
+default-discard = Wegwerfen
+default-discard-text = Sie wird angenommen und weggeworfen, und niemand erfährt es.
+default-field-target = Adresse
+default-field-target-hint = Nur bei „an eine Adresse“: hier oder anderswo.
+default-changed = Die Standardadresse von { $name } wurde geändert.
+default-guide = Sie nimmt, was bei { $name } sonst nichts nimmt: Namen mit Tippfehlern und Namen, die es nie gab.
+default-guide-order = Wer zuerst kommt
+default-guide-order-text = POP-Konten, Weiterleitungen, Listen und Autoresponder gehen immer vor, gleich wann sie angelegt wurden.
+default-guide-postmaster = Postmaster
+default-guide-postmaster-text = postmaster@{ $name } und abuse@{ $name } erreichen in jedem Fall das Standardpostfach: Die Regeln der Mail wollen es so.
+default-guide-spam = Unerwünschte Mail
+default-guide-spam-text = Absender unerwünschter Mail raten Namen. „Ablehnen“ hält das fern.
+
+## Domain & DNS
+
+domain-title = Domain & DNS
+domain-state-live = in Betrieb
+domain-state-live-text = Mail wird angenommen, und das DNS führt hierher.
+domain-state-live-by-operator = Mail wird angenommen. Der Betreiber hat die Domain in Betrieb genommen; das DNS muss noch nicht hierher führen.
+domain-state-pending = wartet auf DNS
+domain-state-pending-text = Das DNS führt noch nicht hierher. Absender werden gebeten, es später zu versuchen; bis dahin geht nichts verloren.
+domain-state-lost = nicht in Betrieb
+domain-state-lost-text = Das DNS hat zu lange anderswohin geführt. Setzen Sie die Einträge und prüfen Sie noch einmal.
+domain-state-leaving = DNS führt anderswohin
+domain-state-leaving-text = Mail wird noch angenommen, aber das DNS führt nicht mehr hierher. Setzen Sie die Einträge zurück, sonst geht die Domain außer Betrieb.
+domain-state-claimed = beansprucht
+domain-state-claimed-text = Ein anderer Kunde hat diesen Namen. Setzen Sie den Eintrag unten als Beweis, dass er Ihnen gehört; dann geht er zu Ihnen über.
+domain-second-name = Zweiter Name von
+domain-owner = Besitzer
+domain-checked = Zuletzt geprüft
+domain-never = noch nie
+domain-grace = Geht außer Betrieb
+domain-claim = Dieser Eintrag wird gebraucht, um zu beweisen, wem die Domain gehört:
+domain-verify = DNS jetzt prüfen
+domain-rules = Regeln für das Senden
+domain-field-senders = Wer in ihrem Namen senden darf
+domain-senders-owner = Nur meine eigenen Postfächer
+domain-senders-owner-text = die übliche Wahl
+domain-senders-named = Meine eigenen Postfächer und genannte Kunden
+domain-senders-named-text = für Partner auf dieser Plattform
+domain-senders-anyone = Alle auf dieser Plattform
+domain-senders-anyone-text = kein Schutz des Namens
+domain-field-named = Genannte Kunden
+domain-field-named-hint = Ihre Kundenlogins, eines je Zeile.
+domain-field-grant = Darf nach dem Abrufen senden
+domain-field-grant-hint = 5 bis 60. Leer: was die Plattform erlaubt.
+domain-minutes = Minuten
+domain-grant-wrong = Bitte geben Sie eine ganze Zahl von Minuten an, 5 bis 60.
+domain-field-auth-only = Nur mit Passwort senden
+domain-field-auth-only-hint = Abrufen allein lässt dann niemanden senden; Mailprogramme müssen sich zum Senden anmelden.
+domain-field-plaintext = Passwörter unverschlüsselt annehmen
+domain-field-plaintext-hint = Für sehr alte Programme. Wer unterwegs mithört, kann sie lesen.
+domain-changed = Die Regeln von { $name } wurden geändert.
+domain-more = Weitere Domains
+domain-more-text = Ein Kunde kann mehrere Domains haben, oder mehrere Namen für eine.
+domain-add = Domain hinzufügen
+domain-new-lead = Fügen Sie eine Domain hinzu, die Ihnen gehört. Sie geht in Betrieb, sobald ihr DNS hierher führt.
+domain-field-name = Domainname
+domain-field-name-hint = Etwa example.com, ohne www und ohne mail.
+domain-field-alias = Nur ein zweiter Name für { $name }
+domain-field-alias-hint = Dieselben Postfächer, Weiterleitungen und Listen sind dann unter beiden Namen erreichbar.
+domain-created = { $name } wurde hinzugefügt. Jetzt muss das DNS hierher führen.
+domain-removed = { $name } wurde entfernt, mit Postfächern und Weiterleitungen.
+domain-remove-this = Diese Domain entfernen
+domain-remove-ask = Mit { $name } werden alle Postfächer, Weiterleitungen, Listen und Autoresponder entfernt. Mail dorthin wird dann abgelehnt. Dafür gibt es kein „Rückgängig“.
+domain-remove-confirm = Geben Sie zur Bestätigung { $name } ein
+domain-remove-differs = Das ist nicht { $name }.
+domain-guide = Das DNS sagt der Welt, wohin Mail für { $name } geht. Bitten Sie, wer Ihr DNS pflegt, das hier Gezeigte einzutragen.
+domain-guide-mx = Führen die Mail der Welt für { $name } hierher. Eines von beiden genügt: unsere Nameserver oder unser Mailhost als MX.
+domain-guide-host = Lässt Mailprogramme { $name } finden.
+domain-guide-spf = Sagen, dass diese Plattform für { $name } senden darf. Ohne sie gilt Mail oft als unerwünscht.
+domain-guide-senders = Hält andere Kunden davon ab, als irgendwer@{ $name } zu senden.
+dns-title = Was die Welt sieht
+dns-good = gut
+dns-missing = fehlt
+dns-different = anders
+dns-no-answer = keine Antwort
+dns-found = Gefunden
+dns-nothing = nichts
+dns-expected = Erwartet
+dns-ttl = { $count ->
+        [one] Nach einer Änderung kann es bis zu 1 Minute dauern, bis alle sie sehen.
+       *[other] Nach einer Änderung kann es bis zu { $count } Minuten dauern, bis alle sie sehen.
+    }
+dns-delegation = Nameserver
+dns-mx = Mailserver (MX)
+dns-mail-host = Mailhost
+dns-spf = Erlaubnis zu senden (SPF)
+dns-dkim = Signaturschlüssel (DKIM)
+dns-dmarc = Was mit Fälschungen geschieht (DMARC)
+dns-claim = Beweis des Besitzes
+dns-other = Eintrag
+
+## Aktivität
+
+activity-title = Aktivität
+activity-lead = Wer was wann von wo geändert hat.
+activity-empty = Nichts vorhanden
+activity-empty-text = Nichts dergleichen ist geschehen.
+activity-any = alle
+activity-kind = Art
+activity-action = Was geschah
+activity-name = Name
+activity-from = Von
+activity-to = Bis
+activity-filter = Anzeigen
+activity-all = Alles anzeigen
+activity-undone = { $name } ist wieder wie zuvor.
+activity-kind-customer = Kunde
+activity-kind-mailbox = POP-Konto
+activity-kind-forward = Weiterleitung
+activity-kind-list = Liste
+activity-kind-list-member = Listenmitglied
+activity-kind-autoresponder = Autoresponder
+activity-kind-default-address = Standardadresse
+activity-kind-domain = Domain
+activity-kind-app-password = App-Passwort
+activity-kind-api-token = API-Token
+activity-kind-lock = Sitzung
+activity-kind-box = Postfach
+activity-kind-grant = Sendeerlaubnis
+activity-action-create = wurde angelegt
+activity-action-update = wurde geändert
+activity-action-delete = wurde entfernt
+activity-action-restore = wurde zurückgeholt
+activity-action-set-password = bekam ein neues Passwort
+activity-action-verify = wurde geprüft
+activity-action-release = wurde freigegeben
+activity-action-clear = wurde geleert
+activity-action-revoke = wurde entzogen
+activity-guide = Jede Änderung an { $name } und Ihren anderen Domains steht hier, gleich wer sie gemacht hat: Sie, ein Betreiber oder ein Werkzeug.
+activity-guide-who = Wer
+activity-guide-who-text = Das Login oder Werkzeug, und die Adresse des Computers, von dem es kam.
+activity-guide-undo-text = Holt zurück, was entfernt wurde, wie es war. Postfächer kommen mit ihrer Mail zurück, solange sie aufgehoben ist.
+activity-guide-secrets = Keine Geheimnisse
+activity-guide-secrets-text = Passwörter und Mail werden nie aufgeschrieben.
+
+## Das eigene Passwort
+
+password-title = Mein Passwort ändern
+password-lead = Das Passwort Ihres Kundenlogins. Es öffnet auch das Standardpostfach jeder Ihrer Domains.
+password-current = Bisheriges Passwort
+password-new = Neues Passwort
+password-changed = Ihr Passwort wurde geändert. Melden Sie sich mit dem neuen an.
+
+## Probleme?
+
+trouble-title = Probleme?
+trouble-lead = Was geht nicht? Jede Frage geht an genau die Teile, die darüber entscheiden, und durch das Fragen ändert sich nichts.
+trouble-send = Ich kann keine Mail senden
+trouble-send-lead = Der Server weist ab, was Sie senden, oder Ihr Programm erreicht ihn nicht.
+trouble-lock = Konto lässt sich nicht sperren („can’t lock account“)
+trouble-lock-lead = Ein anderes Mailprogramm hat das Postfach geöffnet.
+trouble-login = Fehler bei Benutzername und Passwort
+trouble-login-lead = Der Server nimmt den Benutzernamen oder das Passwort nicht an.
+trouble-host = Der Mailserver wird nicht gefunden
+trouble-host-lead = Das Mailprogramm kann den Namen des Servers nicht auflösen.
+trouble-field-mailbox = Postfach
+trouble-field-login = Benutzername
+trouble-field-login-hint = Genau so, wie er im Mailprogramm steht.
+trouble-field-recipient = An wen
+trouble-field-recipient-hint = Die Adresse, an die Sie schreiben wollen. Leer: irgendjemand außerhalb.
+trouble-field-client = Adresse des Rechners
+trouble-field-client-hint = Die des Rechners, an dem Sie sitzen, steht schon da.
+trouble-field-logs-in = Das Mailprogramm meldet sich zum Senden an
+trouble-field-logs-in-hint = „SMTP-Authentifizierung“, „Server erfordert Authentifizierung“.
+trouble-ask = Grund herausfinden
+trouble-ask-host = DNS jetzt fragen
+trouble-works = Es geht.
+trouble-later = Es geht im Augenblick nicht.
+trouble-refused = Es geht nicht.
+trouble-works-send = Diese Mail würde angenommen. Kann Ihr Programm trotzdem nicht senden, vergleichen Sie seine Einstellungen mit denen unter „Mailprogramm einrichten“: Der Server ist { $name }.
+trouble-works-lock = Niemand hat das Postfach geöffnet: Ein Mailprogramm kann sich bei { $name } anmelden.
+trouble-works-login = Mit dem richtigen Passwort geht diese Anmeldung bei { $name }. Meldet das Mailprogramm trotzdem einen Fehler, setzen Sie hier ein neues Passwort und tippen dasselbe dort ein.
+trouble-works-host = Mailprogramme finden den Server { $name }. Findet ihn eines nicht, vergleichen Sie den Namen des Servers Buchstabe für Buchstabe.
+trouble-next-wait = Es wurden zu viele falsche Passwörter versucht. Berichtigen Sie zuerst das Passwort in jedem Mailprogramm, warten Sie dann { $time } und versuchen Sie es noch einmal.
+trouble-next-login-form = Das kann keine Anmeldung sein. Tippen Sie sie so, wie Sie sie bekommen haben: meist Ihre ganze Mailadresse.
+trouble-next-login-known = Diese Anmeldung gibt es nicht. Prüfen Sie die Schreibweise. Ein Postfach meldet sich mit seiner ganzen Adresse an; eine Weiterleitung hat keine Anmeldung.
+trouble-next-domain-live = Die Domain ist noch nicht in Betrieb: DNS führt nicht hierher. Bis dahin geht keine ihrer Anmeldungen.
+trouble-next-not-suspended = Dieses Konto ist gesperrt. Nur der Anbieter kann das beenden.
+trouble-next-lock-free = Nur ein Mailprogramm zugleich kann ein Postfach benutzen. Schließen Sie das andere, oder beenden Sie hier seine Sitzung.
+trouble-next-may-relay = Dieser Rechner hat in letzter Zeit keine Mail abgerufen. Rufen Sie zuerst bei { $name } Mail ab und senden Sie dann; oder schalten Sie die Authentifizierung für den Postausgang ein, dann ist die Reihenfolge gleich.
+trouble-next-sender-permitted = Die Absenderadresse gehört einem anderen Kunden. Nehmen Sie eine eigene, oder bitten Sie deren Inhaber um Erlaubnis.
+trouble-next-budget-left = Die Sendegrenze dieser Stunde ist erreicht. Warten Sie bis zur nächsten Stunde, oder bitten Sie den Anbieter um eine höhere Grenze.
+trouble-next-logs-in = Von hier aus genügt es nicht, zuerst Mail abzurufen. Schalten Sie die Authentifizierung für den Postausgang { $name } ein, mit demselben Benutzernamen und Passwort.
+trouble-next-client-seen = Nichts von dem, was dieser Rechner sendet, kommt bei { $name } an. Wahrscheinlich sperrt Ihr Internetanbieter den Port 25: Nehmen Sie zum Senden den Port von der Seite zum Einrichten.
+trouble-wire = Was die Server sagen, im Wortlaut
+trouble-wire-none = Nichts: Bevor das behoben ist, wird kein Server gefragt.
+trouble-rules = Was geprüft wurde
+trouble-rule-passed = gut
+trouble-rule-stopped = nicht gut
+trouble-rule-login-form = Kann die Anmeldung so aussehen?
+trouble-rule-login-known = Gibt es diese Anmeldung?
+trouble-rule-may-try-now = Zuletzt wenige falsche Passwörter?
+trouble-rule-domain-known = Ist die Domain hier zu Hause?
+trouble-rule-domain-live = Ist die Domain in Betrieb?
+trouble-rule-not-suspended = Ist das Konto nicht gesperrt?
+trouble-rule-lock-free = Ist das Postfach frei?
+trouble-rule-recipient-place = Ist der Empfänger erreichbar?
+trouble-rule-may-relay = Darf dieser Rechner senden?
+trouble-rule-sender-permitted = Darf dieser Absender benutzt werden?
+trouble-rule-budget-left = Ist von der Grenze dieser Stunde etwas übrig?
+trouble-rule-own-address = Hat der Rechner seine Adresse für sich allein?
+trouble-rule-grants-allowed = Genügt es, zuerst Mail abzurufen?
+trouble-rule-client-seen = Kommt Mail von diesem Rechner an?
+trouble-rule-dns-asked = Wurde DNS gefragt?
+trouble-mend = Beheben
+trouble-mend-set-up = Einstellungen zum Senden zeigen
+trouble-mend-resume = Sperre aufheben
+trouble-mend-owner = Der Inhaber der Domain kann das unter „Domain & DNS“ beheben.
+trouble-mend-default-box = Das Sammelpostfach hat das Passwort seines Kunden, der es auch setzt.
+trouble-mend-login = Tippen Sie die Anmeldung noch einmal, Buchstabe für Buchstabe, wie Sie sie bekommen haben.
+trouble-mend-new-box = Oder legen Sie das Postfach { $name } jetzt an:
+trouble-mend-recipient = Das kann nur der Inhaber dieser Adresse beheben. Prüfen Sie die Schreibweise.
+trouble-mend-full = Volles Postfach öffnen
+trouble-resumed = { $name } ist wieder in Gebrauch.
+trouble-guide = Vier Dinge gehen bei Mailprogrammen schief. Hier erfahren Sie, warum, für { $name } und den Rechner, an dem Sie sitzen, und meist beheben Sie es gleich.
+trouble-guide-send = Rufen Sie zuerst bei { $name } Mail ab; dann dürfen Sie { $time } lang senden.
+trouble-guide-lock = Das Postfach ist in einem anderen Programm geöffnet. Ein abgestürztes Programm gibt es nach einer Minute frei; der Knopf tut es sofort.
+trouble-guide-login = Der Benutzername ist die ganze Adresse, wie in anna@{ $name }. Passwörter werden nie gezeigt, nur neu gesetzt.
+trouble-guide-host = Mailprogramme müssen { $name } finden. Ob die Welt das tut, sagt DNS.
+
+## Mailprogramm einrichten
+
+setup-title = Mailprogramm einrichten
+setup-heading = { $name } einrichten
+setup-lead = Was ein Mailprogramm wissen muss, um Mail von { $name } abzurufen und zu senden.
+setup-box-lead = Alles, was ein Mailprogramm von { $name } wissen muss. Nur das Passwort steht nicht hier.
+setup-boxes = Für ein Postfach
+setup-by-itself = Geben Sie Ihren Namen, die Adresse { $name } und Ihr Passwort ein: Den Rest findet das Programm selbst.
+setup-apple = Öffnen Sie das Profil auf dem Gerät und installieren Sie es in den Einstellungen. Es fragt nach Ihrem Passwort.
+setup-apple-profile = Profil holen
+setup-phone = Auf dem Telefon
+setup-phone-text = Richten Sie die Kamera auf den Code: Er öffnet diese Einstellungen auf dem Telefon.
+setup-phone-code = Code der Adresse mit den Einstellungen von { $name }
+setup-guide = Jedes Programm, das POP3 und SMTP kann, geht mit { $name }.
+setup-guide-server = { $name }, zum Abrufen und zum Senden.
+setup-guide-thunderbird = Findet seine Einstellungen bei { $name }, wenn DNS auch diesen Namen hierher führt.
+setup-guide-outlook = Fragt { $name }; auch dieser Name muss hierher führen.
+setup-guide-apple = Ein Profil richtet { $name } in einem Schritt ein. Es enthält kein Passwort.
+setup-guide-password = Das des Postfachs. Es steht in keiner der Dateien und keinem der Codes dieser Seite.
+
+## Die Betreiberansicht
+
+operator-title = Betreiberansicht
+operator-customer = Kunde
+operator-domains = Domains
+operator-mailbox = Postfach
+operator-customers = Kunden
+operator-customers-lead = Alle, denen hier Domains gehören.
+operator-customers-none = Noch kein Kunde
+operator-customers-none-text = Einem Kunden gehören Domains, deren Mail er selbst einrichtet. Legen Sie den ersten an.
+operator-customers-guide = Ein Kunde meldet sich mit seiner Kundenkennung an und richtet die Mail seiner Domains selbst ein.
+operator-customers-guide-login = Ein bis acht kleine Buchstaben und Ziffern. Sie wird nie an jemand anderen vergeben, auch später nicht.
+operator-customers-guide-suspend = Niemand von diesem Kunden kann sich mehr anmelden oder senden; Mail wird weiter angenommen und aufbewahrt.
+operator-customers-guide-limits = Wie viel von allem ein Kunde haben darf. Eine niedrigere Grenze nimmt nichts weg, sie verhindert nur mehr.
+operator-customer-new = Neuer Kunde
+operator-customer-create = Kunde anlegen
+operator-customer-created = Der Kunde { $name } wurde angelegt. Nun fehlt seine erste Domain.
+operator-field-login = Kundenkennung
+operator-field-login-hint = 1 bis 8 Zeichen: a bis z und 0 bis 9.
+operator-field-live = Ohne Rückfrage beim DNS in Betrieb nehmen
+operator-field-live-hint = Für Domains, deren DNS erst später geändert wird.
+operator-domain-added = Die Domain { $name } wurde hinzugefügt.
+operator-suspend = Sperren
+operator-resume = Sperre aufheben
+operator-suspended = { $name } ist gesperrt: Niemand von dort kann sich anmelden oder senden.
+operator-resumed = { $name } darf wieder alles benutzen.
+operator-limits = Grenzen
+operator-limits-hint = Leer: was die Plattform allen gibt. -1: keine Grenze.
+operator-limits-changed = Die Grenzen von { $name } wurden geändert.
+operator-limit = Grenze
+operator-limit-used = In Gebrauch
+operator-limit-holds = Höchstens
+operator-limit-none = keine Grenze
+operator-limit-wrong = Bitte eine ganze Zahl angeben, oder -1 für keine Grenze.
+operator-limit-autoresponders = Automatische Antworten
+operator-limit-storage = Alle Postfächer zusammen
+operator-limit-box = Ein Postfach
+operator-limit-messages = Empfänger außerhalb je Stunde
+operator-domains-guide = Alle Domains aller Kunden. Der Name öffnet die Menüs der Domain, wie ihr Inhaber sie sieht.
+operator-queue = Warteschlange
+operator-queue-lead = Mail, die die Plattform noch verlassen muss, die älteste zuerst.
+operator-queue-none = Die Warteschlange ist leer
+operator-queue-none-text = Mail, die nicht gleich übergeben werden kann, wartet hier, mit dem Grund.
+operator-queue-recipient = Empfänger
+operator-queue-sender = Absender
+operator-queue-next = Nächster Versuch
+operator-queue-outcome = Letztes Ergebnis
+operator-queue-domain = Domain des Empfängers
+operator-queue-message = Nachricht
+operator-queue-waiting = wartet
+operator-queue-active = wird gesendet
+operator-queue-held = angehalten
+operator-queue-attempts = { $count ->
+        [one] 1 Versuch
+       *[other] { $count } Versuche
+    }
+operator-queue-count = { $count ->
+        [one] 1 Eintrag
+       *[other] { $count } Einträge
+    }
+operator-queue-retry = Jetzt versuchen
+operator-queue-hold = Anhalten
+operator-queue-remove = Aufgeben
+operator-queue-remove-ask = { $count } aufgeben? Die Nachrichten werden diesen Empfängern dann nicht zugestellt.
+operator-queue-silent = Dem Absender nichts sagen
+operator-queue-silent-hint = Sonst erfährt der Absender, dass die Mail nicht angekommen ist.
+operator-queue-chosen-none = Nichts ausgewählt: Kreuzen Sie zuerst Einträge an.
+operator-queue-retried = Jetzt versucht: { $count }.
+operator-queue-stopped = Angehalten: { $count }.
+operator-queue-removed = Aufgegeben: { $count }.
+operator-queue-guide = Jede Zeile ist eine Nachricht für einen Empfänger außerhalb.
+operator-queue-guide-retry = Macht die Einträge sofort fällig, auch angehaltene.
+operator-queue-guide-hold = Keine Versuche mehr, bis jemand es wieder versucht; die Tage bis zur Rücksendung als unzustellbar laufen weiter.
+operator-queue-guide-remove = Beendet es endgültig. Der Absender erfährt es, wenn Sie nichts anderes sagen.
+operator-locks = Offene Postfächer
+operator-locks-lead = Nur ein Mailprogramm zugleich kann ein Postfach öffnen. Diese sind jetzt offen.
+operator-locks-none = Kein Postfach ist offen
+operator-locks-none-text = Solange ein Mailprogramm Mail abruft, steht sein Postfach hier.
+operator-gateway = Zugang
+operator-locks-guide = „Can’t lock account“ heißt, dass das Postfach in dieser Liste steht.
+operator-locks-guide-release = Beendet die Sitzung, die das Postfach hat; sie löscht nichts mehr, und eine andere kann sich sofort anmelden.
+operator-locks-guide-gateway = Der Prozess, mit dem die Sitzung verbunden ist.
+operator-grants = Wer senden darf
+operator-grants-lead = Rechner, die ohne Passwort senden dürfen, weil sie ihre Mail abgerufen haben.
+operator-grants-none = Kein Rechner hat in letzter Zeit Mail abgerufen
+operator-grants-none-text = Wer Mail abruft, darf eine Weile senden und steht hier.
+operator-grant-since = Mail abgerufen
+operator-grant-until = Darf senden bis
+operator-grants-guide = Nach dem Abrufen von Mail darf ein Rechner { $time } lang senden.
+operator-grants-guide-revoke = Beendet es sofort und trennt Verbindungen, die darauf bauen. Der nächste Abruf erlaubt es wieder.
+operator-grants-guide-six = Bei IPv6 gilt das ganze Netz eines Anschlusses (/64) als ein Rechner.
+operator-audit = Protokoll
+operator-audit-lead = Jede Änderung auf der Plattform: wer sie wann und von wo gemacht hat.
+operator-audit-actor = Von
+operator-audit-details = Vorher und nachher
+operator-audit-guide = In den Filtern muss das ganze Wort stehen, so wie es in den Einträgen steht.
+operator-health = Zustand
+operator-health-lead = Die Dienste hinter diesem Panel, eben gefragt.
+operator-health-well = Alle Dienste antworten.
+operator-health-ill = Nicht allen Diensten geht es gut.
+operator-health-service = Dienst
+operator-health-time = Antwort nach
+operator-health-good = in Ordnung
+operator-health-bad = gestört
+operator-health-guide = Solange einer von ihnen fehlt, arbeiten die anderen weiter: Mail wird dann mit „später noch einmal“ beantwortet, und nichts geht verloren.
+operator-health-account = Kunden, Domains, Postfächer und wohin Mail führt.
+operator-health-auth = Anmeldungen, und wer senden darf.
+operator-health-delivery = Die Postfächer und die Warteschlange.
+operator-health-gateways = Die Zugänge für Mailprogramme. Sie werden hier nicht gefragt; jeder meldet sich an seinem eigenen Gesundheitsport.

@@ -1,0 +1,816 @@
+### What the control panel says in English. Each key is said by a page, and stands in every language.
+
+## The frame of every page
+
+layout-skip = Skip to the content
+layout-menu = Menu
+layout-guide = Guide
+layout-crumbs = Where you are
+layout-signed-in-as = Signed in as
+layout-sign-out = Sign out
+layout-choose-domain = Another domain
+layout-all-domains = All domains
+layout-zone = Times are in { $zone }.
+layout-zone-change = Change
+layout-about = Postern, the mail platform
+layout-undo = Undo
+layout-paging = Pages
+layout-first-page = First page
+layout-next-page = Next page
+layout-action = Action
+layout-used-of = { $used } of { $all }
+
+## The first page
+
+front-title = Mail for { $name }
+front-lead = Sign in to set up mailboxes, forwards and lists, or set up your mail program.
+front-sign-in = Sign in
+front-login = Login
+front-login-hint = Your customer login, or your whole mail address.
+front-password = Password
+front-token-title = For operators
+front-token = Token
+front-token-hint = The operator token, or an API token.
+front-token-sign-in = Sign in with a token
+front-program = Settings of a mail program
+front-session-ended = Your session has ended. Sign in again; what you typed is kept.
+front-wrong = Login or password is wrong.
+front-suspended = This account is suspended. Please contact your provider.
+front-throttled = Too many attempts. Please wait a minute and try again.
+front-away = Signing in does not work right now. Nothing is wrong with your password; please try again shortly.
+
+## A form that is sent once more
+
+carry-title = Continue where you were
+carry-lead = You are signed in again. This is what you typed; send it now?
+carry-send = Send it now
+carry-drop = Throw it away
+
+## Language and time zone
+
+preferences-title = Language and time zone
+preferences-language = Language
+preferences-zone = Time zone
+preferences-zone-hint = Times on all pages are shown in this zone.
+preferences-save = Save
+
+## Settings of a mail program
+
+program-incoming = Incoming mail (POP3)
+program-outgoing = Outgoing mail (SMTP)
+program-server = Server
+program-port = Port
+program-or-port = or port
+program-best = best
+program-no-encryption = without encryption
+program-user = User name
+program-whole-address = your whole address, as in
+program-password = Password
+program-password-of-box = that of your mailbox (“normal password”)
+program-rule = Check your mail before you send
+program-rule-text = Nobody may send through this server without having shown who they are. The simplest way: fetch your mail first. Then your connection may send for { $time }, and each time you fetch mail the time begins anew.
+program-rule-auth = If your program can log in for sending too (“SMTP authentication”, same name and password), switch that on: then the order does not matter.
+span-minutes = { $count ->
+        [one] 1 minute
+       *[other] { $count } minutes
+    }
+span-seconds = { $count ->
+        [one] 1 second
+       *[other] { $count } seconds
+    }
+
+## Times
+
+moment-today = today, { $time }
+moment-yesterday = yesterday, { $time }
+moment-tomorrow = tomorrow, { $time }
+
+## What can go wrong
+
+failure-home = To the first page
+failure-not-found = There is no such page
+failure-not-found-text = Nothing is here, or it is not yours. It may have been removed meanwhile.
+failure-not-permitted = This is not for you
+failure-not-permitted-text = Your login may not do this.
+failure-changed = Somebody was faster
+failure-changed-text = This was changed meanwhile. Go back, load the page again and look at it once more.
+failure-busy = Too much at once
+failure-busy-text = Too many requests at once. Please wait a moment and try again.
+failure-away = This does not work right now
+failure-away-text = A part of the platform does not answer. Nothing was changed; please try again shortly.
+failure-foreign-form = This form was not taken
+failure-foreign-form-text = It was not sent by a page of this panel, or is of an older session. Nothing was changed. Open the page again and repeat what you did.
+failure-bad-form = This form cannot be read
+failure-bad-form-text = It is too large, or not complete. Nothing was changed.
+failure-needs-tls = Please come by a secure connection
+failure-needs-tls-text = A password is taken over a secure connection (https) only.
+failure-session-ended = Your session has ended
+failure-refused = That was not possible
+
+## Forms
+
+form-save = Save
+form-cancel = Cancel
+form-see-below = Something is not right yet: see the marked fields.
+form-changed = Somebody changed this while you were typing. Nothing was saved: compare with what is there now, and save again if yours is right.
+form-now = There is now:
+
+## What services say of a field
+
+wording-missing = Please fill this in.
+wording-no-address = An address has the form name@domain.
+wording-bad-character = There is a character in it that is not allowed in an address.
+wording-bad-dot = There is a dot at a wrong place.
+wording-no-domain = This is no domain name.
+wording-address-too-long = Too long: at most 64 characters before the @, 254 in all.
+wording-too-short = Too short: at least { $a } characters.
+wording-too-long = Too long: at most { $a } characters.
+wording-too-many = Too many: at most { $a }.
+wording-control-characters = There is an invisible character in it that is not allowed.
+wording-target-needed = Please name at least one address.
+wording-twice = { $a } is there twice.
+wording-reserved = Names that begin like this are reserved for the platform.
+wording-end-before-start = The end must be after the start.
+wording-is-mailbox = { $a } is a POP account already.
+wording-is-forward = { $a } is a forward already.
+wording-is-list = { $a } is a mailing list already.
+wording-is-autoresponder = { $a } is an autoresponder already.
+wording-is-command = { $a } is an address of the mailing list { $b } itself.
+wording-domain-there = { $a } is hosted here already.
+wording-ring = This would lead back to itself: { $a }
+wording-no-box-for-copy = There is no POP account { $a } that could keep a copy.
+wording-limit = Your plan allows { $b } of these, and you have { $d }. Remove some, or ask your provider for more.
+
+## Domains
+
+domains-title = Your domains
+domains-lead = Choose the domain that you want to work on.
+domains-none = No domain yet
+domains-none-text = Mailboxes, forwards and lists belong to a domain. Your provider adds the first one.
+domains-none-staff = Create a customer and a domain first.
+domains-staff-lead = Every domain of this platform and whose it is.
+
+## POP accounts
+
+pop-title = POP accounts
+pop-lead = The mailboxes of { $name }: each has a login, a password and a box of its own.
+pop-new = New POP account
+pop-new-lead = A new mailbox at { $name }. It takes mail as soon as you press the button.
+pop-create = Create POP account
+pop-empty = No POP account yet
+pop-empty-text = A POP account is a mailbox with a login of its own: somebody@{ $name }. Until you create one, the default box takes all mail.
+pop-column-login = Login
+pop-column-name = Name
+pop-column-use = Use
+pop-column-state = State
+pop-column-removed = Removed
+pop-column-until = Can be restored until
+pop-default-box = Default box
+pop-state-active = in use
+pop-state-full = full
+pop-state-suspended = suspended
+pop-field-address = Address
+pop-field-address-hint = The part before the @, such as anna or first.last.
+pop-field-name = Name
+pop-field-name-hint = For you, to know whose box it is. May stay empty.
+pop-field-password = Password
+pop-field-password-hint = At least 8 characters. Longer is better: three or four words.
+pop-field-password-again = Password once more
+pop-field-quota = Size
+pop-field-megabytes = Own size
+pop-field-megabytes-hint = Only with “a size of its own”.
+pop-quota-plan = as your plan says
+pop-quota-own = a size of its own
+pop-quota-none = no bound of its own
+pop-quota-wrong = Please give a whole number of megabytes, 1 or more.
+pop-password-differs = The two passwords are not the same.
+pop-created = { $name } was created and takes mail now.
+pop-changed = { $name } was changed.
+pop-password-changed = { $name } has a new password now. Computers that sent with the old one must check their mail again.
+pop-facts = At a glance
+pop-messages = Messages
+pop-message-count = { $count ->
+        [one] 1 message
+       *[other] { $count } messages
+    }
+pop-newest = Newest message
+pop-created-at = Created
+pop-unknown-now = not known right now
+pop-settings = Name and size
+pop-password = Password
+pop-set-password = Set password
+pop-lock = Who has the box open
+pop-lock-free = Nobody. A mail program can log in.
+pop-lock-held = One mail program at a time can use a box. This one has it now:
+pop-lock-from = Computer
+pop-lock-since = Since
+pop-release = End that session
+pop-released = That session was ended. The box { $name } is free.
+pop-grants = Who may send without a password
+pop-grants-none = No computer has checked this box lately.
+pop-grant = { $client } may send until { $time }
+pop-revoke = Revoke
+pop-revoked = { $name } may not send any more until it checks its mail again.
+pop-clear = Empty the box
+pop-clear-hint = What is taken out can be brought back for 30 days unless your provider has set another time.
+pop-clear-this = Empty this box …
+pop-clear-ask = Take the messages out of the box { $name }?
+pop-clear-all = Take out all messages
+pop-clear-damaged = Only damaged ones
+pop-cleared = Taken out: { $count }.
+pop-bring-back = Bring back
+pop-brought-back = Back in the box: { $count }.
+pop-remove = Remove this account
+pop-remove-hint = Mail to it is refused from then on, or goes to the default address. What it holds is kept for 30 days unless your provider has set another time, and comes back with “Undo” or “Restore”.
+pop-remove-ask = Really remove { $name }?
+pop-remove-this = Remove account
+pop-removed = Removed accounts
+pop-removed-text = These can still be restored with all their mail.
+pop-removed-said = { $name } was removed.
+pop-removed-said-referred = { $name } was removed. These still point to it: { $names }.
+pop-restore = Restore
+pop-restored = { $name } is back, with its mail and its password.
+pop-merged = { $name } has a new box meanwhile; the old mail was added to it.
+pop-guide = A POP account is a mailbox at { $name } with a login and a password of its own.
+pop-guide-login = Login
+pop-guide-login-text = The whole address, as in anna@{ $name }. The default box has your customer login.
+pop-guide-server = Server
+pop-guide-server-text = Mail programs fetch and send through { $name }.
+pop-guide-send = Sending
+pop-guide-send-text = After checking its mail, a computer may send for { $time }, without a password for sending.
+pop-guide-use = Use
+pop-guide-use-text = What the box holds of what it may hold. Mail to a full box waits at its sender.
+pop-guide-remove = Removing
+pop-guide-remove-text = A removed account can be restored with its mail for the time that is shown.
+reference-forward = forward { $name }
+reference-list-member = list { $name } (member)
+reference-list-owner = list { $name } (owner)
+reference-default-address = default address of { $name }
+reference-autoresponder = autoresponder { $name }
+reference-other = { $name }
+
+## Forwards
+
+forward-title = Forwards
+forward-lead = A forward takes mail for one address and hands it on to others.
+forward-new = New forward
+forward-create = Create forward
+forward-empty = No forward yet
+forward-empty-text = A forward hands mail on: info@{ $name } to the people who answer it, inside or outside.
+forward-more = { $count ->
+        [one] and 1 more
+       *[other] and { $count } more
+    }
+forward-column-address = Address
+forward-column-targets = Leads to
+forward-column-kind = Kind
+forward-column-changed = Changed
+forward-kind-alias = alias
+forward-kind-forward = forward
+forward-kind-copy = keeps a copy
+forward-field-address = Address that is forwarded
+forward-field-address-hint = The part before the @, such as info or sales.
+forward-field-targets = Leads to
+forward-field-targets-hint = One address a line, inside or outside, at most 100.
+forward-field-copy = Keep a copy in the mailbox of this address
+forward-field-copy-hint = Only when there is a POP account of the same address.
+forward-created = { $name } is forwarded from now on.
+forward-changed = { $name } was changed.
+forward-remove = Remove this forward
+forward-remove-hint = Mail to it then goes to the POP account of the same address, if there is one, else to the default address.
+forward-remove-this = Remove forward
+forward-removed = The forward { $name } was removed.
+forward-restored = The forward { $name } is back.
+forward-guide = A forward takes mail for an address of { $name } and hands it on. It needs no password and holds no mail.
+forward-guide-alias = All targets are addresses of your own, as in sales@{ $name } to anna@{ $name }: another name for a box.
+forward-guide-forward = A target is elsewhere: mail for info@{ $name } leaves the platform.
+forward-guide-copy = The POP account of the same address gets the mail, too.
+forward-guide-ring = Rings
+forward-guide-ring-text = A forward that would lead back to itself is not taken; the way is shown.
+
+## Home
+
+home-title = Home
+home-heading = { $name } at a glance
+home-all-well = All is well: { $name } is in service, and nothing needs you.
+home-not-live = { $name } is not fully in service: strangers may not reach it.
+home-full = The box { $name } is full; mail to it waits at its senders.
+home-suspended = { $name } is suspended by the operator.
+home-late = Mail to { $name } could not leave yet.
+home-look = Have a look
+home-of = of { $all }
+home-all-domains = The numbers are those of all your domains together.
+home-storage = of mail
+home-fullest = Largest boxes
+home-lately = Lately
+home-all-activity = All activity
+home-own-box = Open my box
+home-guide = Here you see whether { $name } works, and what to do when it does not.
+home-guide-server = Mail server
+home-guide-server-text = Every mail program of this domain uses { $name } for fetching and for sending.
+home-guide-panel = This panel
+home-guide-panel-text = It stands at { $name }/controlpanel, too.
+home-guide-order = Live at once
+home-guide-order-text = What you change here holds within a second, for new and open connections.
+
+## Mailing lists
+
+list-title = Mailing lists
+list-lead = A mailing list hands each mail on to all its members.
+list-new = New mailing list
+list-create = Create mailing list
+list-empty = No mailing list yet
+list-empty-text = One mail to staff@{ $name } reaches all members of the list. Members join and leave by mail, or you enter them here.
+list-column-address = List
+list-column-member = Member
+list-column-origin = How
+list-column-since = Since
+list-members = Members
+list-member-count = { $count ->
+        [one] 1 member
+       *[other] { $count } members
+    }
+list-no-members = No members yet
+list-no-members-text = Enter addresses above, one a line, or let people join by mail.
+list-served-elsewhere = served elsewhere
+list-settings = Settings of the list
+list-field-address = Address of the list
+list-field-address-hint = The part before the @, at most 48 characters, such as staff or news.
+list-field-description = Description
+list-field-description-hint = What the list is about, for its members.
+list-field-posting = Who may post
+list-posting-members = Members
+list-posting-members-text = whoever is on the list, by sender address
+list-posting-anyone = Anybody
+list-posting-anyone-text = also people outside; expect unwanted mail
+list-posting-owner = Only the owner
+list-posting-owner-text = for newsletters
+list-field-replies = Where replies go
+list-replies-author = To the author
+list-replies-author-text = a reply reaches one person
+list-replies-list = To the list
+list-replies-list-text = a reply reaches everybody
+list-field-prefix = Before the subject
+list-field-prefix-hint = As in [staff]. At most 40 characters; may stay empty.
+list-field-owner = Owner
+list-field-owner-hint = Gets questions about the list and may always post. Empty: postmaster@{ $name }.
+list-field-largest = Largest post
+list-field-largest-hint = Empty: what the platform takes.
+list-field-listserv = List server elsewhere
+list-field-listserv-hint = Usually empty. An address that all mail for the list goes to instead.
+list-largest-wrong = Please give a whole number of kilobytes, 1 or more.
+list-created = The list { $name } was created. Now enter its members.
+list-changed = { $name } was changed.
+list-removed = The list { $name } was removed.
+list-removed-referred = The list { $name } was removed. These still lead to it: { $names }.
+list-restored = The list { $name } is back, with its members.
+list-remove = Remove this list
+list-remove-this = Remove list
+list-remove-hint = Mail to it then goes to the default address. A removed list comes back with its members by “Undo”.
+list-remove-ask = Really remove the list { $name }?
+list-remove-members = { $count ->
+        [one] It has 1 member.
+       *[other] It has { $count } members.
+    }
+list-add-members = Add members
+list-field-members = Addresses
+list-field-members-hint = One a line, up to 10,000 at once. Each line is reported on; a wrong one keeps no other out.
+list-too-many-lines = More than 10,000 lines: please add them in parts.
+list-none-ticked = No member was ticked.
+list-remove-ticked = Remove ticked members
+list-members-removed = Removed from the list: { $count }.
+list-members-back = Back on the list: { $count }.
+list-origin-added = entered here
+list-origin-subscribed = joined by mail
+list-report = { $added } added, { $known } already there, { $wrong } not taken.
+list-report-lines = Lines that were not added
+list-line-known = already there
+list-line-over-limit = your plan allows no more members
+list-guide = A list at { $name } hands each post on to its members, and keeps nothing.
+list-guide-commands = By mail
+list-guide-commands-text = For a list staff@{ $name }: a mail to staff-subscribe@{ $name } joins, staff-unsubscribe@{ $name } leaves, staff-owner@{ $name } reaches the owner.
+list-guide-posting = By the sender address of the mail; the owner may always.
+list-guide-replies = Whom a press on “reply” reaches.
+list-guide-leaving = Leaving
+list-guide-leaving-text = Every post says how to leave. Nobody is put on a list by a stranger’s mail: { $name } asks first.
+list-guide-listserv = For lists that are run by another server: everything for the list goes there.
+
+## Autoresponders
+
+answer-title = Autoresponders
+answer-lead = An autoresponder answers by itself, as when somebody is away.
+answer-new = New autoresponder
+answer-create = Create autoresponder
+answer-empty = No autoresponder yet
+answer-empty-text = Away for a week, or an address that only informs: info@{ $name } can answer by itself.
+answer-column-address = Address
+answer-column-until = Until
+answer-column-state = State
+answer-no-end = without an end
+answer-state-answers = answers
+answer-state-waits = not yet
+answer-state-over = over
+answer-field-address = Address that answers
+answer-field-address-hint = The part before the @: that of a POP account or forward, or one of its own.
+answer-field-subject = Subject of the answer
+answer-field-subject-hint = As in: Away until Monday
+answer-field-text = Text of the answer
+answer-field-text-hint = Plain text. The guide names the words that are filled in.
+answer-field-start = Answers from
+answer-field-start-hint = Empty: at once.
+answer-field-end = Answers until
+answer-field-zone-hint = Empty: without an end. Both in { $name }.
+answer-field-interval = Pause
+answer-field-interval-hint = The same sender gets one answer in this time.
+answer-interval-hour = one hour
+answer-interval-day = one day
+answer-interval-days = three days
+answer-interval-week = one week
+answer-interval-month = 30 days
+answer-interval-hours = { $count ->
+        [one] one hour
+       *[other] { $count } hours
+    }
+answer-moment-wrong = Please give a day and time, as in 2026-12-24T18:00.
+answer-there-already = { $name } has an autoresponder already: change that one.
+answer-created = { $name } answers by itself now.
+answer-changed = The autoresponder of { $name } was changed.
+answer-removed = The autoresponder of { $name } was removed.
+answer-restored = The autoresponder of { $name } is back.
+answer-remove = Remove this autoresponder
+answer-remove-hint = Mail goes on as before, without an answer.
+answer-remove-this = Remove autoresponder
+answer-guide = An autoresponder at { $name } answers each sender once in a while, with the text that you give it.
+answer-guide-alone = Beside a box, or alone
+answer-guide-alone-text = At the address of a POP account the mail is kept as well. Alone, as info@{ $name }, it answers and keeps nothing.
+answer-guide-once = Never twice
+answer-guide-once-text = Lists, other autoresponders and bounces get no answer, and nobody gets two within the pause.
+answer-guide-words = Words that are filled in
+answer-guide-sender = who wrote
+answer-guide-subject = the subject of that mail
+answer-guide-date = the day
+
+## Default address
+
+default-title = Default address
+default-lead = What becomes of mail for names at { $name } that do not exist.
+default-field-action = Mail for unknown names
+default-box = Default box
+default-box-text = It is kept in the box that opens with your customer login.
+default-box-login = Its login is { $name }, with your own password.
+default-box-open = Open its page
+default-address = To an address
+default-address-text = It goes on to the address below.
+default-reject = Refuse it
+default-reject-text = The sender is told at once that there is nobody of this name. Keeps most unwanted mail out.
+default-discard = Throw it away
+default-discard-text = It is taken and thrown away, and nobody is told.
+default-field-target = Address
+default-field-target-hint = Only with “to an address”: inside or outside.
+default-changed = The default address of { $name } was changed.
+default-guide = It takes what nothing else at { $name } takes: names with typing mistakes, and names that never were.
+default-guide-order = Who comes first
+default-guide-order-text = POP accounts, forwards, lists and autoresponders always win, whenever they were created.
+default-guide-postmaster = Postmaster
+default-guide-postmaster-text = postmaster@{ $name } and abuse@{ $name } reach the default box in any case: the rules of mail want it.
+default-guide-spam = Unwanted mail
+default-guide-spam-text = Senders of unwanted mail guess names. “Refuse it” keeps that out.
+
+## Domain & DNS
+
+domain-title = Domain & DNS
+domain-state-live = in service
+domain-state-live-text = Mail is accepted, and DNS leads here.
+domain-state-live-by-operator = Mail is accepted. The operator put the domain into service; DNS need not lead here yet.
+domain-state-pending = waiting for DNS
+domain-state-pending-text = DNS does not lead here yet. Senders are asked to try again later; nothing is lost meanwhile.
+domain-state-lost = not in service
+domain-state-lost-text = DNS has led elsewhere for too long. Set the records and check again.
+domain-state-leaving = DNS leads elsewhere
+domain-state-leaving-text = Mail is still accepted, but DNS no longer leads here. Set the records back, or the domain goes out of service.
+domain-state-claimed = claimed
+domain-state-claimed-text = Another customer has this name. Set the record below to prove that it is yours; then it is moved to you.
+domain-second-name = Second name of
+domain-owner = Owner
+domain-checked = Last checked
+domain-never = never
+domain-grace = Goes out of service
+domain-claim = This record is needed to prove whose the domain is:
+domain-verify = Check DNS now
+domain-rules = Rules for sending
+domain-field-senders = Who may send in its name
+domain-senders-owner = Only my own boxes
+domain-senders-owner-text = the usual choice
+domain-senders-named = My own boxes and named customers
+domain-senders-named-text = for a partner on this platform
+domain-senders-anyone = Everybody on this platform
+domain-senders-anyone-text = no protection of the name
+domain-field-named = Named customers
+domain-field-named-hint = Their customer logins, one a line.
+domain-field-grant = May send after checking mail for
+domain-field-grant-hint = 5 to 60. Empty: what the platform allows.
+domain-minutes = minutes
+domain-grant-wrong = Please give a whole number of minutes, 5 to 60.
+domain-field-auth-only = Sending with a password only
+domain-field-auth-only-hint = Checking mail first then lets nobody send; mail programs must log in for sending.
+domain-field-plaintext = Take passwords without encryption
+domain-field-plaintext-hint = For very old programs. Whoever listens on the way can read them.
+domain-changed = The rules of { $name } were changed.
+domain-more = More domains
+domain-more-text = One customer may have several domains, or several names for one.
+domain-add = Add a domain
+domain-new-lead = Add a domain that you own. It comes into service as soon as its DNS leads here.
+domain-field-name = Domain
+domain-field-name-hint = As in example.com, without www and without mail.
+domain-field-alias = Only a second name for { $name }
+domain-field-alias-hint = The same boxes, forwards and lists are then reached under both names.
+domain-created = { $name } was added. Now its DNS must lead here.
+domain-removed = { $name } was removed, with its boxes and forwards.
+domain-remove-this = Remove this domain
+domain-remove-ask = With { $name } all its boxes, forwards, lists and autoresponders are removed. Mail to it is refused from then on. There is no “Undo” for this.
+domain-remove-confirm = Type { $name } to confirm
+domain-remove-differs = This is not { $name }.
+domain-guide = DNS tells the world where mail for { $name } goes. Ask whoever keeps your DNS to set what is shown here.
+domain-guide-mx = Lead the world’s mail for { $name } here. One of both is enough: our name servers, or our mail host as MX.
+domain-guide-host = Lets mail programs find { $name }.
+domain-guide-spf = Say that this platform may send for { $name }. Without them mail is often taken for unwanted.
+domain-guide-senders = Keeps other customers from sending as anybody@{ $name }.
+dns-title = What the world sees
+dns-good = good
+dns-missing = missing
+dns-different = different
+dns-no-answer = no answer
+dns-found = Found
+dns-nothing = nothing
+dns-expected = Expected
+dns-ttl = { $count ->
+        [one] After a change it may take up to 1 minute until everybody sees it.
+       *[other] After a change it may take up to { $count } minutes until everybody sees it.
+    }
+dns-delegation = Name servers
+dns-mx = Mail exchanger
+dns-mail-host = Mail host
+dns-spf = Permission to send (SPF)
+dns-dkim = Signature key (DKIM)
+dns-dmarc = What to do with forgeries (DMARC)
+dns-claim = Proof of ownership
+dns-other = Record
+
+## Activity
+
+activity-title = Activity
+activity-lead = Who changed what, when, and from where.
+activity-empty = Nothing here
+activity-empty-text = Nothing of this kind has happened.
+activity-any = any
+activity-kind = Kind
+activity-action = What was done
+activity-name = Name
+activity-from = From
+activity-to = To
+activity-filter = Show
+activity-all = Show all
+activity-undone = { $name } is back as it was.
+activity-kind-customer = customer
+activity-kind-mailbox = POP account
+activity-kind-forward = forward
+activity-kind-list = list
+activity-kind-list-member = list member
+activity-kind-autoresponder = autoresponder
+activity-kind-default-address = default address
+activity-kind-domain = domain
+activity-kind-app-password = app password
+activity-kind-api-token = API token
+activity-kind-lock = session
+activity-kind-box = box
+activity-kind-grant = permission to send
+activity-action-create = was created
+activity-action-update = was changed
+activity-action-delete = was removed
+activity-action-restore = was brought back
+activity-action-set-password = got a new password
+activity-action-verify = was checked
+activity-action-release = was freed
+activity-action-clear = was emptied
+activity-action-revoke = was revoked
+activity-guide = Every change to { $name } and your other domains is written down here, whoever made it: you, an operator or a tool.
+activity-guide-who = Who
+activity-guide-who-text = The login or tool, and the address of the computer it came from.
+activity-guide-undo-text = Brings back what was removed, as it was. Boxes come back with their mail while the vault keeps it.
+activity-guide-secrets = No secrets
+activity-guide-secrets-text = Passwords and mail are never written down.
+
+## The own password
+
+password-title = Change my password
+password-lead = The password of your customer login. It also opens the default box of each of your domains.
+password-current = Password until now
+password-new = New password
+password-changed = Your password was changed. Sign in with the new one.
+
+## Trouble?
+
+trouble-title = Trouble?
+trouble-lead = What is it that does not work? Each question is asked of the very parts that decide it, and nothing is changed by asking.
+trouble-send = I can’t send mail
+trouble-send-lead = The server refuses what you send, or your program does not reach it.
+trouble-lock = Can’t lock account
+trouble-lock-lead = Another mail program has the mailbox open.
+trouble-login = Any username and password error
+trouble-login-lead = The server does not take the user name or the password.
+trouble-host = Problems resolving your mailhost
+trouble-host-lead = The mail program does not find the server.
+trouble-field-mailbox = Mailbox
+trouble-field-login = User name
+trouble-field-login-hint = Exactly as it stands in the mail program.
+trouble-field-recipient = To whom
+trouble-field-recipient-hint = The address that you want to write to. Empty: anybody outside.
+trouble-field-client = Address of the computer
+trouble-field-client-hint = The one that you are at now is filled in already.
+trouble-field-logs-in = The mail program logs in for sending
+trouble-field-logs-in-hint = “SMTP authentication”, “my server requires authentication”.
+trouble-ask = Find out why
+trouble-ask-host = Ask DNS now
+trouble-works = It works.
+trouble-later = It does not work right now.
+trouble-refused = It does not work.
+trouble-works-send = This mail would be taken. If your program still cannot send, compare its settings with those under “Mail program set-up”: the server is { $name }.
+trouble-works-lock = Nobody has the box open: a mail program can log in at { $name }.
+trouble-works-login = With the right password this login works at { $name }. If the mail program still says that something is wrong, set a new password here and type the same one there.
+trouble-works-host = Mail programs find the server { $name }. If one does not, compare the name of the server letter by letter.
+trouble-next-wait = Too many wrong passwords were tried. Correct the password in every mail program first, then wait { $time } and try again.
+trouble-next-login-form = This cannot be a login. Type it as it was given to you: usually your whole mail address.
+trouble-next-login-known = There is no such login. Check how it is spelled. A mailbox logs in with its whole address; a forward has no login.
+trouble-next-domain-live = The domain is not in service yet: DNS does not lead here. Until it does, none of its logins works.
+trouble-next-not-suspended = This account is suspended. Only the provider can end that.
+trouble-next-lock-free = One mail program at a time can use a mailbox. Close the other one, or end its session here.
+trouble-next-may-relay = This computer has not checked its mail lately. Fetch mail at { $name } first, then send again; or switch on authentication for the outgoing server, then the order does not matter.
+trouble-next-sender-permitted = The sender address belongs to another customer. Use one of your own, or ask its owner to allow you.
+trouble-next-budget-left = The sending limit of this hour is reached. Wait until the next hour, or ask the provider for a higher limit.
+trouble-next-logs-in = From here it is not enough to check mail first. Switch on authentication for the outgoing server { $name }, with the same user name and password.
+trouble-next-client-seen = Nothing that this computer sends arrives at { $name }. Most likely your internet provider blocks port 25: use the port of the set-up page for sending.
+trouble-wire = What the servers say, to the letter
+trouble-wire-none = Nothing: no server is asked before this is mended.
+trouble-rules = What was looked at
+trouble-rule-passed = good
+trouble-rule-stopped = not good
+trouble-rule-login-form = Can the login look like this?
+trouble-rule-login-known = Is there such a login?
+trouble-rule-may-try-now = Few wrong passwords lately?
+trouble-rule-domain-known = Is the domain hosted here?
+trouble-rule-domain-live = Is the domain in service?
+trouble-rule-not-suspended = Is the account not suspended?
+trouble-rule-lock-free = Is the mailbox free?
+trouble-rule-recipient-place = Can the recipient be reached?
+trouble-rule-may-relay = May this computer send?
+trouble-rule-sender-permitted = May this sender be used?
+trouble-rule-budget-left = Is something left of the hour’s limit?
+trouble-rule-own-address = Is the computer’s address its own?
+trouble-rule-grants-allowed = Is checking mail first enough?
+trouble-rule-client-seen = Does mail from this computer arrive?
+trouble-rule-dns-asked = Was DNS asked?
+trouble-mend = Mend it
+trouble-mend-set-up = Show the settings for sending
+trouble-mend-resume = End the suspension
+trouble-mend-owner = The owner of the domain can mend this in “Domain & DNS”.
+trouble-mend-default-box = The default box has the password of its customer, who sets it.
+trouble-mend-login = Type the login again, letter by letter, as it was given to you.
+trouble-mend-new-box = Or create the mailbox { $name } now:
+trouble-mend-recipient = Only the owner of that address can mend this. Check how it is spelled.
+trouble-mend-full = Open the full box
+trouble-resumed = { $name } is in use again.
+trouble-guide = Four things go wrong with mail programs. Here you learn why, for { $name } and the computer you are at, and mostly you can mend it at once.
+trouble-guide-send = Fetch mail at { $name } first; then you may send for { $time }.
+trouble-guide-lock = The mailbox is open in another program. A program that crashed frees it after a minute; the button does so at once.
+trouble-guide-login = The user name is the whole address, as in anna@{ $name }. Passwords are never shown, only set anew.
+trouble-guide-host = Mail programs must find { $name }. Whether the world finds it, DNS says.
+
+## Mail program set-up
+
+setup-title = Mail program set-up
+setup-heading = Set up { $name }
+setup-lead = What a mail program must know to fetch and send mail of { $name }.
+setup-box-lead = Everything that a mail program must know of { $name }. The password is the only thing that is not here.
+setup-boxes = For one mailbox
+setup-by-itself = Enter your name, the address { $name } and your password: the program finds the rest by itself.
+setup-apple = Open the profile on the device and install it in the settings. It asks for your password.
+setup-apple-profile = Get the profile
+setup-phone = On a phone
+setup-phone-text = Point the camera at the code: it opens these settings on the phone.
+setup-phone-code = Code of the address of the settings of { $name }
+setup-guide = Any program that can do POP3 and SMTP works with { $name }.
+setup-guide-server = { $name }, for fetching and for sending.
+setup-guide-thunderbird = Finds its settings at { $name } when DNS leads that name to this platform, too.
+setup-guide-outlook = Asks { $name }, which must lead here as well.
+setup-guide-apple = A profile sets up { $name } in one step. It holds no password.
+setup-guide-password = The one of the mailbox. It is in none of the files and codes on this page.
+
+## The operator view
+
+operator-title = Operator view
+operator-customer = Customer
+operator-domains = Domains
+operator-mailbox = Mailbox
+operator-customers = Customers
+operator-customers-lead = Everybody who owns domains here.
+operator-customers-none = No customer yet
+operator-customers-none-text = A customer owns domains and sets up the mail of each. Create the first one.
+operator-customers-guide = A customer signs in with its login and sets up the mail of its domains by itself.
+operator-customers-guide-login = One to eight small letters and digits. It is never given to anybody else, not even later.
+operator-customers-guide-suspend = Nobody of the customer can log in or send any more; mail is still taken and kept.
+operator-customers-guide-limits = How much of everything a customer may have. Lowering a limit takes nothing away, it only stops more.
+operator-customer-new = New customer
+operator-customer-create = Create customer
+operator-customer-created = The customer { $name } was created. Now add its first domain.
+operator-field-login = Customer login
+operator-field-login-hint = 1 to 8 characters: a to z and 0 to 9.
+operator-field-live = Put into service without asking DNS
+operator-field-live-hint = For domains whose DNS is changed later.
+operator-domain-added = The domain { $name } was added.
+operator-suspend = Suspend
+operator-resume = End the suspension
+operator-suspended = { $name } is suspended: nobody of it can log in or send.
+operator-resumed = { $name } may use everything again.
+operator-limits = Limits
+operator-limits-hint = Empty: what the platform gives everybody. -1: no limit.
+operator-limits-changed = The limits of { $name } were changed.
+operator-limit = Limit
+operator-limit-used = In use
+operator-limit-holds = At most
+operator-limit-none = no limit
+operator-limit-wrong = Please give a whole number, or -1 for no limit.
+operator-limit-autoresponders = Auto replies
+operator-limit-storage = All boxes together
+operator-limit-box = One box
+operator-limit-messages = Recipients outside in an hour
+operator-domains-guide = Every domain of every customer. Its name opens the menus of the domain, as its owner sees them.
+operator-queue = Queue
+operator-queue-lead = Mail that still has to leave the platform, oldest first.
+operator-queue-none = The queue is empty
+operator-queue-none-text = Mail that cannot be handed over at once waits here, with the reason.
+operator-queue-recipient = Recipient
+operator-queue-sender = Sender
+operator-queue-next = Next attempt
+operator-queue-outcome = Last outcome
+operator-queue-domain = Domain of the recipient
+operator-queue-message = Message
+operator-queue-waiting = waiting
+operator-queue-active = being sent
+operator-queue-held = held
+operator-queue-attempts = { $count ->
+        [one] 1 attempt
+       *[other] { $count } attempts
+    }
+operator-queue-count = { $count ->
+        [one] 1 entry
+       *[other] { $count } entries
+    }
+operator-queue-retry = Try now
+operator-queue-hold = Hold
+operator-queue-remove = Give up
+operator-queue-remove-ask = Give up { $count }? The messages are then not delivered to these recipients.
+operator-queue-silent = Tell the sender nothing
+operator-queue-silent-hint = Without this the sender is told that the mail did not arrive.
+operator-queue-chosen-none = Nothing was chosen: tick the entries first.
+operator-queue-retried = Tried now: { $count }.
+operator-queue-stopped = Held: { $count }.
+operator-queue-removed = Given up: { $count }.
+operator-queue-guide = Each line is one message for one recipient outside.
+operator-queue-guide-retry = Makes the entries due at once, held ones, too.
+operator-queue-guide-hold = No more attempts until somebody tries again; the days until it comes back as undeliverable run on.
+operator-queue-guide-remove = Ends it for good. The sender is told unless you say otherwise.
+operator-locks = Open boxes
+operator-locks-lead = One mail program at a time can have a box open. These are open now.
+operator-locks-none = No box is open
+operator-locks-none-text = While a mail program fetches mail, its box is listed here.
+operator-gateway = Gateway
+operator-locks-guide = “Can’t lock account” means that the box is in this list.
+operator-locks-guide-release = Ends the session that has the box; it deletes nothing any more, and another one can log in at once.
+operator-locks-guide-gateway = The process that the session is connected to.
+operator-grants = Who may send
+operator-grants-lead = Computers that may send without a password, because they have checked their mail.
+operator-grants-none = No computer has checked its mail lately
+operator-grants-none-text = Whoever fetches mail may send for a while and is listed here.
+operator-grant-since = Checked mail
+operator-grant-until = May send until
+operator-grants-guide = Checking mail lets a computer send for { $time }.
+operator-grants-guide-revoke = Ends it now and cuts connections that rely on it. The next check of mail gives it again.
+operator-grants-guide-six = With IPv6 the whole network of a connection (/64) is one computer.
+operator-audit = Audit
+operator-audit-lead = Every change on the platform: who made it, when, and from where.
+operator-audit-actor = By
+operator-audit-details = Before and after
+operator-audit-guide = What is written in the filters must be the whole word, as it stands in the entries.
+operator-health = Health
+operator-health-lead = The services behind this panel, asked just now.
+operator-health-well = All services answer.
+operator-health-ill = Not all services are well.
+operator-health-service = Service
+operator-health-time = Answered in
+operator-health-good = well
+operator-health-bad = not well
+operator-health-guide = While one of these is away, others go on: mail is then answered with “try again later”, and nothing is lost.
+operator-health-account = Customers, domains, mailboxes and where mail leads.
+operator-health-auth = Logins, and who may send.
+operator-health-delivery = The boxes and the queue.
+operator-health-gateways = The doors for mail programs. They are not asked here; each tells at its own health port.

@@ -1,0 +1,267 @@
+//! One request: who comes, from where, through which door, in what language, with what form; and what becomes of a failure.
+//!
+//! Every request passes [`receive`]; those that need somebody who is signed in pass [`signed_in`] too, where no form gets
+//! through that is not of this session.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, Extension, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Redirect, Response},
+};
+use http::{HeaderMap, Method, StatusCode, header, request::Parts};
+use postern_mail::{DomainName, PeerIp};
+
+use crate::{
+    Panel, Peer,
+    call::Failure,
+    carry,
+    cookie::Cookie,
+    form::{Form, TOKEN_FIELD},
+    front, host, layout,
+    layout::said::Said,
+    moment::{self, Reader},
+    router::FRONT,
+    session::{self, Person, SessionToken},
+    texts::{Language, Texts},
+};
+
+/// Octets of a form: ten thousand addresses of a list fit.
+const FORM_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// The door that a connection came through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Door {
+    /// TLS.
+    pub(crate) secure: bool,
+}
+
+/// One request.
+#[derive(Clone)]
+pub(crate) struct Visit {
+    pub(crate) panel: Arc<Panel>,
+    pub(crate) reader: Reader,
+    pub(crate) peer: PeerIp,
+    pub(crate) secure: bool,
+    /// The domain whose host was typed.
+    pub(crate) host: DomainName,
+    /// The port that was typed; `None`: that of the scheme.
+    pub(crate) port: Option<u16>,
+    pub(crate) method: Method,
+    /// Path and query.
+    pub(crate) address: String,
+    pub(crate) query: Form,
+    pub(crate) form: Form,
+    pub(crate) person: Option<Person>,
+    /// What the page before has done.
+    pub(crate) said: Option<Said>,
+    /// That the browser says that one of our own pages sent this.
+    pub(crate) from_here: bool,
+}
+
+impl Visit {
+    pub(crate) fn begin(panel: &Arc<Panel>, door: Door, peer: Peer, parts: &Parts) -> Self {
+        let headers = &parts.headers;
+        let zone = Cookie::Zone.read(headers, door.secure);
+        let zone =
+            zone.map(|zone| percent_encoding::percent_decode_str(&zone).decode_utf8_lossy().into_owned());
+        let query = parts.uri.query().unwrap_or_default().to_owned();
+        Self {
+            panel: Arc::clone(panel),
+            reader: Reader {
+                texts: Texts(Language::of(headers, door.secure)),
+                zone: moment::zone(zone.as_deref()),
+            },
+            peer: PeerIp::new(peer.0.ip()),
+            secure: door.secure,
+            host: host::domain(headers, &parts.uri, &panel.settings.mail_host),
+            port: host::port(headers, &parts.uri),
+            method: parts.method.clone(),
+            address: parts.uri.path_and_query().map_or_else(|| FRONT.to_owned(), ToString::to_string),
+            query: Form::read(&query.into()).unwrap_or_default(),
+            form: Form::default(),
+            person: None,
+            said: None,
+            from_here: false,
+        }
+    }
+
+    /// The texts of this reader.
+    pub(crate) fn texts(&self) -> Texts {
+        self.reader.texts
+    }
+
+    /// A text without anything to put in.
+    pub(crate) fn say(&self, key: &str) -> String {
+        self.reader.texts.say(key)
+    }
+
+    /// A text that names one thing.
+    pub(crate) fn name(&self, key: &str, name: &str) -> String {
+        self.reader.texts.fill(key, &[("name", name.into())])
+    }
+
+    /// Whether a password may come through this door from there.
+    pub(crate) fn may_give_password(&self) -> bool {
+        self.secure || self.peer.is_loopback()
+    }
+
+    /// Goes to another page, which says what was done.
+    pub(crate) fn done(&self, to: &str, said: &Said) -> Response {
+        let mut response = Redirect::to(to).into_response();
+        let said = self.person.as_ref().map(|person| said.sealed(&person.token));
+        if let Some(cookie) = said.and_then(|said| Cookie::Said.set(&said, self.secure)) {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+        response
+    }
+
+    async fn admit(&mut self, headers: &HeaderMap, body: Body) -> Result<(), Failure> {
+        if self.method == Method::POST {
+            self.from_here = came_from_here(headers)?;
+            let body = axum::body::to_bytes(body, FORM_MAX_BYTES).await.map_err(|_| Failure::BadForm)?;
+            self.form = Form::read(&body)?;
+        }
+        if let Some(token) = Cookie::Session.read(headers, self.secure) {
+            self.person = session::person(&self.panel, SessionToken::new(token)).await?;
+        }
+        if let Some(person) = &self.person {
+            let said = Cookie::Said.read(headers, self.secure);
+            self.said = said.and_then(|said| Said::unsealed(&said, &person.token));
+        }
+        Ok(())
+    }
+}
+
+/// Whether the browser says that a page of this host sent the form. An error when it says that another one did; false when it
+/// says nothing, as programs that are no browsers do.
+fn came_from_here(headers: &HeaderMap) -> Result<bool, Failure> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let mut here = false;
+    // `none`: typed or reloaded by the person, not sent by a page.
+    match text("sec-fetch-site") {
+        Some("same-origin") => here = true,
+        Some("none") | None => {}
+        Some(_) => return Err(Failure::ForeignForm),
+    }
+    if let Some(origin) = text("origin") {
+        let host = text("host").unwrap_or_default();
+        let own = origin.split_once("://").is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(host));
+        if !own || host.is_empty() {
+            return Err(Failure::ForeignForm);
+        }
+        here = true;
+    }
+    Ok(here)
+}
+
+/// Every request: reads it, hands it on, and makes a page of a failure.
+pub(crate) async fn receive(
+    State(panel): State<Arc<Panel>>,
+    Extension(door): Extension<Door>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let mut visit = Visit::begin(&panel, door, peer, &parts);
+    let admitted = visit.admit(&parts.headers, body).await;
+    let visit = Arc::new(visit);
+    let mut response = match admitted {
+        Ok(()) => {
+            parts.extensions.insert(Arc::clone(&visit));
+            next.run(Request::from_parts(parts, Body::empty())).await
+        }
+        Err(failure) => failure.into_response(),
+    };
+    if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+        response = page_of(&visit, &failure).await;
+    }
+    // Said once: the page that shows it takes it away.
+    let shown = visit.said.is_some() && visit.method == Method::GET && !response.status().is_redirection();
+    if shown && let Some(cookie) = Cookie::Said.clear(visit.secure) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+async fn page_of(visit: &Visit, failure: &Failure) -> Response {
+    match failure {
+        Failure::SessionEnded if visit.method == Method::POST => carry::sign_in_again(visit).await,
+        Failure::SessionEnded => Redirect::to(&front::sign_in_for(&visit.address)).into_response(),
+        Failure::Elsewhere(address) => Redirect::to(address).into_response(),
+        // A form of a session that ended: the browser says that it is ours, so it can be sent once more.
+        Failure::ForeignForm if visit.from_here && visit.person.is_some() => carry::send_again(visit),
+        _ => layout::failure(visit, failure),
+    }
+}
+
+/// For pages that are somebody's: lets nobody through who is not signed in, and no form that is not of this session.
+pub(crate) async fn signed_in(
+    Extension(visit): Extension<Arc<Visit>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(person) = &visit.person else { return Failure::SessionEnded.into_response() };
+    if visit.method == Method::POST && !person.token.knows_form(visit.form.get(TOKEN_FIELD)) {
+        return Failure::ForeignForm.into_response();
+    }
+    next.run(request).await
+}
+
+/// Whoever comes through an open door without TLS is led to the other one, unless it is this machine.
+pub(crate) async fn to_tls(
+    Extension(visit): Extension<Arc<Visit>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let bare = host.map(|host| host.rsplit_once(':').map_or(host, |(name, _)| name));
+    match bare {
+        Some(name) if visit.panel.tls && !visit.may_give_password() && visit.method == Method::GET => {
+            let port = visit.panel.settings.panel_tls_listen.port();
+            let port = if port == 443 { String::new() } else { format!(":{port}") };
+            (
+                StatusCode::TEMPORARY_REDIRECT,
+                [(header::LOCATION, format!("https://{name}{port}{}", visit.address))],
+            )
+                .into_response()
+        }
+        _ => next.run(request).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_of_another_page_is_known_by_its_browser() {
+        let check = |pairs: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.insert(*name, value.parse().expect("a value"));
+            }
+            came_from_here(&headers)
+        };
+        let host = ("host", "mail.homepage.test:8080");
+        assert_eq!(check(&[host, ("origin", "http://mail.homepage.test:8080")]), Ok(true));
+        assert_eq!(check(&[host, ("sec-fetch-site", "same-origin")]), Ok(true));
+        assert_eq!(check(&[host]), Ok(false));
+        for foreign in [
+            ("origin", "http://evil.test"),
+            ("origin", "http://mail.homepage.test"),
+            ("origin", "null"),
+            ("origin", "http://mail.homepage.test:8080.evil.test"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+        ] {
+            assert_eq!(check(&[host, foreign]), Err(Failure::ForeignForm), "{foreign:?}");
+        }
+        assert_eq!(check(&[("origin", "http://")]), Err(Failure::ForeignForm));
+        let both = [host, ("sec-fetch-site", "same-origin"), ("origin", "http://evil.test")];
+        assert_eq!(check(&both), Err(Failure::ForeignForm));
+    }
+}

@@ -1,0 +1,100 @@
+//! What services say of a field or a refusal, in the language of the reader. Their words are English; those that people meet
+//! have a text of ours, the others are shown as they are.
+
+use fluent_bundle::FluentValue;
+
+use crate::texts::Texts;
+
+/// What services say, `*` for what differs, and the key of our text, in which `{ $a }` to `{ $d }` are what stood for the
+/// stars.
+const KNOWN: [(&str, &str); 27] = [
+    ("is missing", "wording-missing"),
+    ("an address has the form name@domain*", "wording-no-address"),
+    ("a character that is not allowed in an address*", "wording-bad-character"),
+    ("a dot at the wrong place*", "wording-bad-dot"),
+    ("not a domain name*", "wording-no-domain"),
+    ("address literals are not accepted*", "wording-no-domain"),
+    ("too long: at most 64 octets before the @*", "wording-address-too-long"),
+    ("too short: at least * bytes", "wording-too-short"),
+    ("too long: at most * bytes", "wording-too-long"),
+    ("at most * characters", "wording-too-long"),
+    ("at most * octets", "wording-too-long"),
+    ("at most * targets", "wording-too-many"),
+    ("control characters*", "wording-control-characters"),
+    ("characters that turn the reading direction*", "wording-control-characters"),
+    ("at least one target is needed", "wording-target-needed"),
+    ("* is there twice", "wording-twice"),
+    ("names that begin with SRS0= or SRS1= are reserved", "wording-reserved"),
+    ("must be after start_time", "wording-end-before-start"),
+    ("* is a mailbox already", "wording-is-mailbox"),
+    ("* is a forward already", "wording-is-forward"),
+    ("* is a mailing list already", "wording-is-list"),
+    ("* is an autoresponder already", "wording-is-autoresponder"),
+    ("* is a command address of the mailing list *", "wording-is-command"),
+    ("domain * is hosted here already", "wording-domain-there"),
+    ("leads back to itself: *", "wording-ring"),
+    ("there is no mailbox * to keep a copy in", "wording-no-box-for-copy"),
+    ("customer * may have * * and has *: remove some, or ask the operator for more", "wording-limit"),
+];
+
+/// The words of a service for this reader.
+pub(crate) fn spoken(texts: Texts, words: &str) -> String {
+    let known = KNOWN.iter().find_map(|(pattern, key)| Some((stars(pattern, words)?, key)));
+    match known {
+        Some((stars, key)) => {
+            let values: Vec<(&str, FluentValue<'_>)> =
+                ["a", "b", "c", "d"].into_iter().zip(stars.into_iter().map(FluentValue::from)).collect();
+            texts.fill(key, &values)
+        }
+        None => capitalized(words),
+    }
+}
+
+/// What stood for the stars of a pattern; `None`: the words are others.
+fn stars<'w>(pattern: &str, words: &'w str) -> Option<Vec<&'w str>> {
+    let mut pieces = pattern.split('*');
+    let mut rest = words.strip_prefix(pieces.next()?)?;
+    let mut found = Vec::new();
+    let mut pieces = pieces.peekable();
+    while let Some(piece) = pieces.next() {
+        let (star, after) = match (piece, pieces.peek()) {
+            ("", None) => (rest, ""),
+            (piece, None) => (rest.strip_suffix(piece)?, ""),
+            (piece, Some(_)) => rest.split_once(piece)?,
+        };
+        found.push(star);
+        rest = after;
+    }
+    rest.is_empty().then_some(found)
+}
+
+fn capitalized(words: &str) -> String {
+    let mut letters = words.chars();
+    match letters.next() {
+        // An address at the begin stays as it is written.
+        Some(first) if !words.split(' ').next().unwrap_or_default().contains(['@', '.']) => {
+            first.to_uppercase().chain(letters).collect()
+        }
+        _ => words.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::texts::Language;
+
+    #[test]
+    fn known_words_are_said_in_the_readers_language_and_others_as_they_are() {
+        let german = |words: &str| spoken(Texts(Language::German), words);
+        assert_eq!(german("too short: at least 8 bytes"), "Zu kurz: mindestens 8 Zeichen.");
+        assert_eq!(german("a@x.test is a forward already"), "a@x.test ist schon eine Weiterleitung.");
+        let limit =
+            "customer homepage may have 3 mailboxes and has 3: remove some, or ask the operator for more";
+        assert!(german(limit).contains('3'), "{}", german(limit));
+        assert_eq!(german("something new"), "Something new");
+        assert_eq!(german("a@x.test leads nowhere"), "a@x.test leads nowhere");
+        assert_eq!(stars("a * b * c", "a 1 b 2 c"), Some(vec!["1", "2"]));
+        assert_eq!(stars("is missing", "is missing too"), None);
+    }
+}

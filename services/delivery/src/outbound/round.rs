@@ -1,0 +1,130 @@
+//! One attempt over all hosts of a destination: what is decided for whom, and what is still to be tried.
+
+use std::collections::BTreeMap;
+
+use postern_smtp::client::{Cause, Ending, Mail, Outcome, Refusal, RemoteReply};
+
+use super::{Attempt, Outgoing, Refused, Taken, connection::OpenError, hosts::Host};
+
+/// One attempt over all hosts.
+pub(super) struct Round<'a> {
+    pub(super) mail: &'a Outgoing<'a>,
+    attempts: BTreeMap<usize, Attempt>,
+    /// The last thing that kept a host from taking it.
+    obstacle: Option<String>,
+}
+
+impl<'a> Round<'a> {
+    pub(super) fn new(mail: &'a Outgoing<'a>) -> Self {
+        Self { mail, attempts: BTreeMap::new(), obstacle: None }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.attempts.len() >= self.mail.recipients.len()
+    }
+
+    /// What is still to be tried.
+    pub(super) fn rest(&self) -> (Vec<usize>, Mail) {
+        let open = |index: &usize| !self.attempts.contains_key(index);
+        let indexes: Vec<_> = (0..self.mail.recipients.len()).filter(open).collect();
+        let recipients =
+            indexes.iter().filter_map(|index| self.mail.recipients.get(*index).cloned()).collect();
+        let mail = Mail {
+            sender: self.mail.sender.clone(),
+            recipients,
+            size_bytes: self.mail.size_bytes,
+            eight_bit: self.mail.eight_bit,
+            smtp_utf8: self.mail.smtp_utf8,
+            dsn: self.mail.dsn.clone(),
+            recipient_dsn: indexes
+                .iter()
+                .map(|index| self.mail.recipient_dsn.get(*index).cloned().unwrap_or_default())
+                .collect(),
+        };
+        (indexes, mail)
+    }
+
+    pub(super) fn note(&mut self, obstacle: String) {
+        self.obstacle = Some(obstacle);
+    }
+
+    /// `tells_sender`: the host knows what the sender wants to hear (DSN).
+    pub(super) fn settle(&mut self, index: usize, host: &Host, tells_sender: bool, outcome: Outcome) {
+        let attempt = match outcome {
+            Outcome::Delivered(reply) => Attempt::Delivered(Taken {
+                host: host.name.clone(),
+                text: said(host, &reply),
+                reply: reply.one_line(),
+                tells_sender,
+            }),
+            // Another host may take it at once.
+            Outcome::Deferred(cause) if cause.is_of_the_connection() => {
+                return self.note(format!("{} {cause}", at(host)));
+            }
+            Outcome::Deferred(cause) => Attempt::Deferred(format!("{} {cause}", at(host))),
+            Outcome::Refused(refusal) => Attempt::Refused(refused(host, refusal)),
+        };
+        self.attempts.insert(index, attempt);
+    }
+
+    pub(super) fn give_up(&mut self, attempt: &Attempt) {
+        for index in 0..self.mail.recipients.len() {
+            self.attempts.entry(index).or_insert_with(|| attempt.clone());
+        }
+    }
+
+    pub(super) fn give_up_for_now(&mut self) {
+        let text = self.obstacle.take().unwrap_or_else(|| "no host could be reached".to_owned());
+        self.give_up(&Attempt::Deferred(text));
+    }
+
+    pub(super) fn finish(mut self) -> Vec<Attempt> {
+        self.give_up_for_now();
+        self.attempts.into_values().collect()
+    }
+}
+
+fn at(host: &Host) -> String {
+    format!("{} [{}]", host.name, host.address.ip())
+}
+
+fn said(host: &Host, reply: &RemoteReply) -> String {
+    format!("{} said: {reply}", at(host))
+}
+
+pub(super) fn refused_by(host: &Host, reply: &RemoteReply) -> Refused {
+    // Without an enhanced code of the host nothing more precise is known (RFC 3463 section 3.1).
+    let code = reply.enhanced.filter(|(class, ..)| *class == 5).unwrap_or((5, 0, 0));
+    Refused { code, host: Some(host.name.clone()), reply: Some(reply.one_line()), text: said(host, reply) }
+}
+
+fn refused(host: &Host, refusal: Refusal) -> Refused {
+    let own = |code, text: String| Refused { code, host: Some(host.name.clone()), reply: None, text };
+    match refusal {
+        Refusal::Reply(reply) => refused_by(host, &reply),
+        Refusal::TooLarge(limit) => own(
+            (5, 3, 4),
+            format!("{} takes messages up to {limit} octets only; this one is larger", at(host)),
+        ),
+        Refusal::NeedsEightBit => {
+            own((5, 6, 3), format!("{} takes seven bit content only (no 8BITMIME)", at(host)))
+        }
+        Refusal::NeedsUtf8 => {
+            own((5, 6, 7), format!("{} cannot take internationalized addresses (SMTPUTF8)", at(host)))
+        }
+    }
+}
+
+pub(super) fn describe(host: &Host, error: &OpenError) -> String {
+    match error {
+        OpenError::Unreachable(error) => format!("{} cannot be reached: {error}", at(host)),
+        OpenError::OwnAddress => format!("{} is this machine", at(host)),
+        OpenError::Ended(Ending::Unwilling(cause)) => format!("{} {cause}", at(host)),
+        OpenError::Ended(Ending::TlsBroken) => format!("{} failed in TLS", at(host)),
+        OpenError::Ended(Ending::TlsMissing) => {
+            format!("{} gives no TLS, which is demanded for this destination", at(host))
+        }
+        OpenError::Ended(Ending::TakesNoMail(reply)) => said(host, reply),
+        OpenError::Ended(Ending::Quit) => format!("{} {}", at(host), Cause::OwnContent),
+    }
+}

@@ -1,0 +1,115 @@
+//! Forms lose nothing: when the session ends while one is filled in, when two tabs change one thing, and in another language.
+
+use postern_tests::{admin::PASSWORD, browser::Looks, web::Web};
+
+use crate::house::House;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_typed_is_lost() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    let browser = house.browser(Looks::default()).await?;
+
+    // The session ends while the form is filled in (a change of the password ends it).
+    browser.open("/controlpanel/homepage.test/forwards/new").await?;
+    browser.fill("local", "kept").await?;
+    browser.fill("targets", "user@homepage.test\nfriend@outside.test").await?;
+    house.admin.customer_password("homepage", "a second password").await?;
+    browser.press_text("Create forward").await?;
+    assert!(browser.text(".sign-in").await?.contains("what you typed is kept"));
+    browser.fill("login", "homepage").await?;
+    browser.fill("password", "a second password").await?;
+    browser.press(".sign-in button.primary").await?;
+    assert!(browser.text("main").await?.contains("friend@outside.test"));
+    browser.press_text("Send it now").await?;
+    assert!(browser.said().await?.contains("kept@homepage.test is forwarded"));
+    assert!(house.is_taken("kept@homepage.test", true).await);
+
+    // Two tabs change one thing: the second is told, sees both, and may save over it.
+    let page = "/controlpanel/homepage.test/forwards/of/kept@homepage.test";
+    browser.open(page).await?;
+    let first = browser.client.window().await?;
+    let second = browser.client.new_window(true).await?;
+    browser.client.switch_to_window(second.handle).await?;
+    browser.open(page).await?;
+    browser.fill("targets", "second@outside.test").await?;
+    browser.press_text("Save").await?;
+    browser.client.switch_to_window(first).await?;
+    browser.fill("targets", "first@outside.test").await?;
+    browser.press_text("Save").await?;
+    let told = browser.text("main").await?;
+    assert!(told.contains("Somebody changed this") && told.contains("second@outside.test"), "{told}");
+    assert_eq!(browser.value("targets").await?, "first@outside.test");
+    browser.press_text("Save").await?;
+    assert!(browser.said().await?.contains("was changed"));
+
+    // Back and forward leave the form as it was; what was said is said once.
+    browser.client.back().await?;
+    browser.open(page).await?;
+    assert!(browser.client.find_all(fantoccini::Locator::Css(".notice")).await?.is_empty());
+    browser.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_sent_twice_makes_one_thing_and_an_old_form_is_sent_by_the_new_session() -> anyhow::Result<()>
+{
+    let house = House::start().await?;
+    let mut web = Web::new(house.platform.panel()).with_header("Sec-Fetch-Site", "same-origin");
+    assert_eq!(web.sign_in("homepage", PASSWORD).await?.location, "/controlpanel");
+    let fields = [("local", "twice"), ("targets", "user@homepage.test"), ("request-id", "one-form")];
+    for _ in 0..2 {
+        let answer = web.submit("/controlpanel/homepage.test/forwards/new", &fields).await?;
+        assert_eq!(answer.status, 303, "{}", answer.body);
+    }
+    // A form of the session before: the person is signed in again in another tab.
+    let old = web.form_token().await?;
+    web.sign_in("homepage", PASSWORD).await?;
+    let sent = [("form-token", old.as_str()), ("local", "old"), ("targets", "user@homepage.test")];
+    let answer = web.post("/controlpanel/homepage.test/forwards/new", &sent).await?;
+    assert_eq!(answer.status, 403);
+    assert!(answer.body.contains("name=\"local\" value=\"old\""), "it can be sent with one press");
+    assert!(!answer.body.contains(&old), "with the token of this session");
+    assert!(
+        house
+            .admin
+            .forwards()
+            .get_forward(postern_proto::account::v1::GetForwardRequest {
+                address: "old@homepage.test".to_owned(),
+            })
+            .await
+            .is_err()
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailbox_user_has_the_own_box_and_german_readers_have_german() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    let browser = postern_tests::browser::Browser::start(
+        house.platform.panel(),
+        Looks { width: 390, height: 800, language: "de", ..Looks::default() },
+    )
+    .await?;
+    browser.sign_in("user@homepage.test", PASSWORD).await?;
+    assert_eq!(browser.find("html").await?.attr("lang").await?.as_deref(), Some("de"));
+    browser.open("/controlpanel/homepage.test/pop-accounts").await?;
+    let page = browser.text("main").await?;
+    assert!(page.contains("user@homepage.test") && page.contains("Wer das Postfach offen hat"), "{page}");
+    assert!(!page.contains("Konto entfernen"), "a mailbox user removes no account");
+    // The own forward and the own password.
+    browser.open("/controlpanel/homepage.test/forwards").await?;
+    browser.fill("targets", "elsewhere@outside.test").await?;
+    browser.find("main input[name='keep-copy']").await?.click().await?;
+    browser.press_text("Weiterleitung anlegen").await?;
+    assert!(
+        browser.text("main").await?.contains("elsewhere@outside.test")
+            || browser.said().await?.contains("weitergeleitet")
+    );
+    browser.open("/controlpanel/homepage.test/pop-accounts/box/user@homepage.test").await?;
+    browser.fill("password", "mein neues Passwort").await?;
+    browser.fill("password-again", "mein neues Passwort").await?;
+    browser.press_text("Passwort setzen").await?;
+    // The change has ended this session too: one signs in again.
+    assert!(browser.text("body").await?.contains("Anmelden"));
+    assert!(house.opens("user@homepage.test", "mein neues Passwort", true).await);
+    browser.close().await
+}

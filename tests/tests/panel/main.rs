@@ -1,0 +1,11 @@
+//! The control panel as its people use it: in Debian's chromium, against the whole house, with what they set up checked by
+//! POP3 and SMTP.
+
+mod forms;
+mod house;
+mod menus;
+mod operator;
+mod safety;
+mod setup;
+mod trouble;
+mod weight;

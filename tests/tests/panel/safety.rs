@@ -1,0 +1,270 @@
+//! Nobody reaches what is another customer's, no form is taken that is not ours, and nothing that strangers send becomes part
+//! of a page.
+
+use postern_proto::account::v1::{DefaultAction, MailingList};
+use postern_tests::{admin::PASSWORD, smtp, web::Web};
+
+use crate::house::House;
+
+/// Every page and form that names a thing: path with `{d}` for the domain, `{b}` for the box, and so on; the fields of the form.
+const OBJECTS: [(&str, &[(&str, &str)]); 21] = [
+    ("pop-accounts/box/{b}", &[]),
+    ("pop-accounts/box/{b}/settings", &[("display-name", "mine now"), ("quota-kind", "plan")]),
+    ("pop-accounts/box/{b}/password", &[("password", "taken over it"), ("password-again", "taken over it")]),
+    ("pop-accounts/box/{b}/remove", &[]),
+    ("pop-accounts/box/{b}/release", &[]),
+    ("pop-accounts/box/{b}/revoke", &[("client", "127.0.0.1")]),
+    ("pop-accounts/box/{b}/clear", &[("scope", "all")]),
+    ("pop-accounts/box/{b}/bring-back", &[("clearing-id", "1")]),
+    ("pop-accounts/restore", &[("address", "{removed}"), ("mailbox-id", "0")]),
+    ("forwards/of/{f}", &[("targets", "thief@outside.test")]),
+    ("forwards/of/{f}/remove", &[]),
+    ("forwards/restore", &[("name", "{f}")]),
+    ("mailing-lists/of/{l}", &[]),
+    ("mailing-lists/of/{l}/settings", &[("posting", "anyone")]),
+    ("mailing-lists/of/{l}/members", &[("addresses", "thief@outside.test")]),
+    ("mailing-lists/of/{l}/members/remove", &[("member", "{b}")]),
+    ("mailing-lists/of/{l}/remove", &[]),
+    ("autoresponders/of/{a}", &[("subject", "x"), ("text", "y")]),
+    ("autoresponders/of/{a}/remove", &[]),
+    ("default-address", &[("action", "discard")]),
+    ("domain/rules", &[("policy", "anyone")]),
+];
+
+async fn rivals_things(house: &House) -> anyhow::Result<()> {
+    let admin = &house.admin;
+    admin.forward("info@rival.test", &["user@rival.test"], false).await?;
+    let list = MailingList { address: "news@rival.test".to_owned(), ..Default::default() };
+    admin.mailing_list(list, &["user@rival.test".to_owned()]).await?;
+    admin.autoresponder("away@rival.test", "Away", "Back on Monday").await?;
+    admin.mailbox("removed@rival.test").await?;
+    admin.remove_mailbox("removed@rival.test").await?;
+    admin.default_address("rival.test", DefaultAction::Reject, "").await
+}
+
+fn named(text: &str, domain: &str) -> String {
+    text.replace("{b}", &format!("user@{domain}"))
+        .replace("{f}", &format!("info@{domain}"))
+        .replace("{l}", &format!("news@{domain}"))
+        .replace("{a}", &format!("away@{domain}"))
+        .replace("{removed}", &format!("removed@{domain}"))
+}
+
+/// Everything of the rival, as an operator reads it.
+async fn state_of_rival(house: &House) -> anyhow::Result<String> {
+    let (code, text, errors) = house.platform.postern(&["export", "rival.test"], "").await?;
+    anyhow::ensure!(code == 0, "{errors}");
+    let mailbox = house.admin.get_mailbox("user@rival.test").await?;
+    Ok(format!("{text}\n{} {}", mailbox.etag, mailbox.credential_version))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_tenant_reaches_anothers_things_by_any_way() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    rivals_things(&house).await?;
+    let before = state_of_rival(&house).await?;
+    let mut owner = Web::new(house.platform.panel());
+    owner.sign_in("homepage", PASSWORD).await?;
+    let mut user = Web::new(house.platform.panel());
+    user.sign_in("user@homepage.test", PASSWORD).await?;
+    let menus = [
+        "home",
+        "pop-accounts",
+        "forwards",
+        "mailing-lists",
+        "autoresponders",
+        "default-address",
+        "domain",
+        "activity",
+    ];
+    for (who, web) in [("owner", &mut owner), ("user", &mut user)] {
+        for menu in menus {
+            let answer = web.get(&format!("/controlpanel/rival.test/{menu}")).await?;
+            assert_eq!(answer.status, 404, "{who}: {menu}: {}", answer.body);
+        }
+        // By the rival's domain, and by the own domain with the rival's names.
+        for domain in ["rival.test", "homepage.test"] {
+            for (path, fields) in OBJECTS {
+                let path = format!("/controlpanel/{domain}/{}", named(path, "rival.test"));
+                let own_rule = domain == "homepage.test"
+                    && (path.ends_with("default-address") || path.ends_with("rules"));
+                if own_rule {
+                    continue;
+                }
+                let page = web.get(&path).await?;
+                assert!(matches!(page.status, 403 | 404 | 405), "{who} reads {path}: {}", page.status);
+                assert!(!page.body.contains("user@rival.test</"), "{who} reads {path}");
+                let fields: Vec<_> =
+                    fields.iter().map(|(name, value)| (*name, named(value, "rival.test"))).collect();
+                let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                let answer = web.submit(&path, &fields).await?;
+                assert!(
+                    matches!(answer.status, 403 | 404 | 405),
+                    "{who} does {path}: {} {}",
+                    answer.status,
+                    answer.body
+                );
+            }
+        }
+    }
+    // An undo by number of somebody else's entry.
+    for id in 1..60 {
+        let id = id.to_string();
+        let answer = owner.submit("/controlpanel/homepage.test/activity/undo", &[("audit-id", &id)]).await?;
+        assert!(matches!(answer.status, 404 | 422), "{id}: {} {}", answer.status, answer.body);
+    }
+    assert_eq!(state_of_rival(&house).await?, before, "nothing of the rival's was changed");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_session_there_is_only_the_front() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    rivals_things(&house).await?;
+    let before = state_of_rival(&house).await?;
+    let mut owner = Web::new(house.platform.panel());
+    owner.sign_in("rival", PASSWORD).await?;
+    let foreign = {
+        let mut other = Web::new(house.platform.panel());
+        other.sign_in("homepage", PASSWORD).await?;
+        other.form_token().await?
+    };
+    for (path, fields) in OBJECTS {
+        let path = format!("/controlpanel/rival.test/{}", named(path, "rival.test"));
+        let mut nobody = Web::new(house.platform.panel());
+        let page = nobody.get(&path).await?;
+        // What is a form only has no page, and what is a page only takes no form.
+        let is_form = !path.ends_with("/box/user@rival.test") && !path.ends_with("/of/news@rival.test");
+        let led = page.status == 303 && page.location.starts_with("/controlpanel/sign-in?to=");
+        assert!(led || page.status == 404, "{path}: {}", page.status);
+        let answer = nobody.post(&path, fields).await?;
+        assert_eq!(answer.status, if is_form { 401 } else { 404 }, "{path}");
+        // The owner's browser, led by somebody else's page: without a token, and with that of another session.
+        for token in ["", foreign.as_str()] {
+            let mut all = vec![("form-token", token)];
+            all.extend_from_slice(fields);
+            let refused = if is_form { 403 } else { 404 };
+            assert_eq!(owner.post(&path, &all).await?.status, refused, "{path} {token}");
+        }
+        let own = owner.form_token().await?;
+        let mut led = owner.clone().with_header("Origin", "http://evil.test");
+        let mut all = vec![("form-token", own.as_str())];
+        all.extend_from_slice(fields);
+        assert_eq!(led.post(&path, &all).await?.status, 403, "{path} from another origin");
+    }
+    assert_eq!(state_of_rival(&house).await?, before);
+    // Nothing is done by looking: reading every page has changed nothing.
+    for (path, _) in OBJECTS {
+        owner.get(&format!("/controlpanel/rival.test/{}", named(path, "rival.test"))).await?;
+    }
+    assert_eq!(state_of_rival(&house).await?, before);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_new_at_each_sign_in_and_ends_everywhere() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    let mut web = Web::new(house.platform.panel());
+    let answer = web.sign_in("homepage", "wrong").await?;
+    assert_eq!(answer.status, 401);
+    assert!(answer.body.contains("Login or password is wrong") && web.cookie("postern-session").is_none());
+    let answer = web.sign_in("homepage", PASSWORD).await?;
+    let set = answer.header("set-cookie").unwrap_or_default().to_owned();
+    assert!(set.contains("HttpOnly") && set.contains("SameSite=Lax") && set.contains("Path=/"), "{set}");
+    let first = web.clone();
+    let token = web.cookie("postern-session").unwrap_or_default().to_owned();
+    web.sign_in("homepage", PASSWORD).await?;
+    assert_ne!(web.cookie("postern-session"), Some(token.as_str()), "a new session");
+    assert_eq!(
+        first.clone().get("/controlpanel/homepage.test/home").await?.status,
+        303,
+        "the one before has ended"
+    );
+    let mut copy = web.clone();
+    assert_eq!(copy.get("/controlpanel/homepage.test/home").await?.status, 200);
+    assert_eq!(web.submit("/controlpanel/sign-out", &[]).await?.location, "/controlpanel");
+    assert!(web.cookie("postern-session").is_none());
+    assert_eq!(
+        copy.get("/controlpanel/homepage.test/home").await?.status,
+        303,
+        "ended at auth, not only here"
+    );
+
+    // An operator's session: by token, which the browser does not keep; every domain can be seen.
+    let mut operator = Web::new(house.platform.panel());
+    assert_eq!(operator.sign_in_with_token("not the token").await?.status, 401);
+    let token = house.platform.operator_token().to_owned();
+    assert_eq!(operator.sign_in_with_token(&token).await?.status, 303);
+    assert!(operator.cookie("postern-session").is_some_and(|cookie| cookie.starts_with("pss_")));
+    for domain in ["homepage.test", "rival.test"] {
+        assert_eq!(operator.get(&format!("/controlpanel/{domain}/home")).await?.status, 200);
+    }
+    // A login that is throttled is told so, not that the password is wrong.
+    let mut guesser = Web::new(house.platform.panel());
+    let mut told = 0;
+    for _ in 0..30 {
+        let answer = guesser.sign_in("rival", "wrong").await?;
+        told = answer.status;
+        if told == 429 {
+            assert!(answer.body.contains("Too many attempts"));
+            break;
+        }
+    }
+    assert_eq!(told, 429);
+    Ok(())
+}
+
+const PAYLOADS: [&str; 3] = [
+    "<script>document.title='broken'</script>",
+    "\"><img src=x onerror=\"document.title='broken'\">",
+    "{{7*7}}",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_strangers_send_never_becomes_part_of_a_page() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    let mut web = Web::new(house.platform.panel());
+    web.sign_in("homepage", PASSWORD).await?;
+    for (number, payload) in PAYLOADS.iter().enumerate() {
+        let (address, list) = (format!("box{number}@homepage.test"), format!("list{number}@homepage.test"));
+        house.admin.mailbox(&address).await?;
+        let path = format!("/controlpanel/homepage.test/pop-accounts/box/{address}/settings");
+        let fields = [("display-name", *payload), ("quota-kind", "plan")];
+        assert_eq!(web.submit(&path, &fields).await?.status, 303);
+        let path = "/controlpanel/homepage.test/mailing-lists/new";
+        let fields = [("local", list.as_str()), ("description", payload), ("posting", "members")];
+        assert_eq!(web.submit(path, &fields).await?.status, 303);
+        house.admin.autoresponder(&address, payload, payload).await?;
+        let letter = format!("From: {payload}\r\nSubject: {payload}\r\n\r\n{payload}\r\n");
+        smtp::send(house.platform.smtp(0), "x@outside.test", &[&address], letter.as_bytes()).await?;
+    }
+    let browser = house.browser(postern_tests::browser::Looks::default()).await?;
+    let pages = [
+        "home",
+        "pop-accounts",
+        "pop-accounts/box/box0@homepage.test",
+        "pop-accounts/box/box1@homepage.test",
+        "mailing-lists",
+        "mailing-lists/of/list0@homepage.test",
+        "mailing-lists/of/list1@homepage.test/settings",
+        "autoresponders",
+        "autoresponders/of/box0@homepage.test",
+        "autoresponders/of/box1@homepage.test",
+        "activity",
+        "activity?name=%22%3E%3Cscript%3Edocument.title%3D%27broken%27%3C%2Fscript%3E",
+        "forwards/of/%3Cscript%3Ealert(1)%3C%2Fscript%3E@homepage.test",
+    ];
+    for page in pages {
+        browser.open(&format!("/controlpanel/homepage.test/{page}")).await?;
+        let title = browser.client.title().await?;
+        assert!(title.contains("Postern") && !title.contains("broken"), "{page}: {title}");
+        assert!(
+            browser.client.find_all(fantoccini::Locator::Css("script, img, [onerror]")).await?.is_empty(),
+            "{page}"
+        );
+    }
+    let list = browser.open("/controlpanel/homepage.test/pop-accounts").await;
+    list?;
+    assert!(browser.text("table").await?.contains("<script>"), "it is shown as what it is");
+    browser.close().await
+}

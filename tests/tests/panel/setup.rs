@@ -1,0 +1,141 @@
+//! What mail programs ask for by themselves, and the page with everything for those that do not: never with a password, never
+//! saying whether a mailbox exists.
+
+use postern_tests::{admin::PASSWORD, browser::Looks, platform::Blueprint, web::Web};
+
+use crate::house::House;
+
+const THUNDERBIRD: [&str; 2] = ["/mail/config-v1.1.xml", "/.well-known/autoconfig/mail/config-v1.1.xml"];
+
+/// The house, whose ports customers see as the world expects them.
+async fn house() -> anyhow::Result<House> {
+    let ports = "pop3=110,pop3s=995,submission=587,smtps=465";
+    let platform = Blueprint::new().set("POSTERN_PUBLIC_PORTS", ports).start().await?;
+    let admin = platform.admin()?;
+    admin.domain("homepage", "homepage.test").await?;
+    admin.mailbox("user@homepage.test").await?;
+    Ok(House { platform, admin })
+}
+
+/// What stands in the first element of this name after a text.
+fn after<'d>(document: &'d str, begin: &str, tag: &str) -> &'d str {
+    let rest = document.split_once(begin).map_or("", |(_, rest)| rest);
+    let rest = rest.split_once(&format!("<{tag}>")).map_or("", |(_, rest)| rest);
+    rest.split('<').next().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_set_themselves_up_with_what_works() -> anyhow::Result<()> {
+    let house = house().await?;
+    let panel = house.platform.panel();
+    // Thunderbird, by host and by address, not signed in.
+    for (host, query) in [
+        ("autoconfig.homepage.test", ""),
+        ("homepage.test:8080", "?emailaddress=user%40homepage.test"),
+        ("elsewhere.test", "?emailaddress=user%40homepage.test"),
+    ] {
+        let mut web = Web::new(panel).at_host(host);
+        for path in THUNDERBIRD {
+            let answer = web.get(&format!("{path}{query}")).await?;
+            assert_eq!(answer.status, 200, "{host} {path}");
+            assert_eq!(answer.header("content-type"), Some("text/xml; charset=utf-8"));
+            assert_eq!(after(&answer.body, "incomingServer", "hostname"), "mail.homepage.test");
+            let user = if query.is_empty() { "%EMAILADDRESS%" } else { "user@homepage.test" };
+            assert_eq!(after(&answer.body, "outgoingServer", "username"), user);
+            assert!(!answer.body.contains(PASSWORD));
+        }
+    }
+    // The best door first.
+    let answer = Web::new(panel).at_host("homepage.test").get(THUNDERBIRD[0]).await?;
+    assert_eq!(after(&answer.body, "incomingServer", "port"), "995");
+    assert_eq!(after(&answer.body, "incomingServer", "socketType"), "SSL");
+    assert_eq!(after(&answer.body, "</incomingServer>", "port"), "110");
+    assert_eq!(after(&answer.body, "outgoingServer", "port"), "465");
+
+    // Outlook, in whatever case it likes.
+    let question =
+        "<Autodiscover><Request><EMailAddress>user@homepage.test</EMailAddress></Request></Autodiscover>";
+    for path in
+        ["/autodiscover/autodiscover.xml", "/Autodiscover/Autodiscover.xml", "/AutoDiscover/AUTODISCOVER.XML"]
+    {
+        let answer = Web::new(panel).post_text(path, question).await?;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(after(&answer.body, "<Type>POP3", "Server"), "mail.homepage.test");
+        assert_eq!(after(&answer.body, "<Type>SMTP", "LoginName"), "user@homepage.test");
+    }
+    assert_eq!(Web::new(panel).get("/autodiscover/autodiscover.xml").await?.status, 405);
+    assert_eq!(Web::new(panel).post_text("/autodiscover/autodiscover.xml", "<x/>").await?.status, 400);
+
+    // Apple.
+    let path = "/controlpanel/set-up/apple.mobileconfig";
+    let answer = Web::new(panel).get(&format!("{path}?emailaddress=user%40homepage.test")).await?;
+    assert_eq!(answer.header("content-type"), Some("application/x-apple-aspen-config"));
+    assert!(answer.body.contains("<string>mail.homepage.test</string>"), "{}", answer.body);
+    assert_eq!(Web::new(panel).at_host("homepage.test").get(path).await?.status, 400, "for whom?");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_told_of_others_and_hostile_addresses_are_text() -> anyhow::Result<()> {
+    let house = house().await?;
+    let panel = house.platform.panel();
+    for path in [THUNDERBIRD[0], "/controlpanel/set-up", "/controlpanel/set-up/apple.mobileconfig"] {
+        // Whether there is such a mailbox cannot be learnt.
+        let ask = async |address: &str| {
+            let answer = Web::new(panel).get(&format!("{path}?emailaddress={address}")).await?;
+            anyhow::Ok((answer.status, answer.body.replace(address, "X")))
+        };
+        let (there, not) = (ask("user@homepage.test").await?, ask("none@homepage.test").await?);
+        assert_eq!(there.0, 200, "{path}");
+        // The number of a profile is made of the address, and the address of a page has it escaped.
+        if path == THUNDERBIRD[0] {
+            assert_eq!(there, not);
+        } else {
+            assert_eq!((there.0, there.1.len()), (not.0, not.1.len()), "{path}");
+        }
+        assert_eq!(ask("user@elsewhere.test").await?.0, 404, "{path}");
+        let mut web = Web::new(panel).at_host("homepage.test");
+        let answer = web.get(&format!("{path}?emailaddress=%22%3Cscript%3E%26%22@homepage.test")).await?;
+        assert!(!answer.body.contains("<script"), "{path}: {}", answer.body);
+        let answer = web.get(&format!("{path}?emailaddress=%3Cscript%3Ealert(1)%3C/script%3E")).await?;
+        assert!(!answer.body.contains("<script"), "{path}: {}", answer.body);
+    }
+    let question = "<EMailAddress>&lt;script&gt;@homepage.test</EMailAddress>";
+    let answer = Web::new(panel).post_text("/autodiscover/autodiscover.xml", question).await?;
+    assert!(!answer.body.contains("<script"), "{}", answer.body);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_a_box_leads_a_phone_to_its_settings() -> anyhow::Result<()> {
+    let house = house().await?;
+    let browser = house.browser(Looks { scripts: false, ..Looks::default() }).await?;
+    browser.open("/controlpanel/homepage.test/set-up").await?;
+    browser.press("main a[href$='/set-up/box/user@homepage.test']").await?;
+    let shown = browser.text("main").await?;
+    for told in ["mail.homepage.test", "user@homepage.test", "995", "465"] {
+        assert!(shown.contains(told), "{told}: {shown}");
+    }
+    browser.wait_for("svg.qr path").await?;
+    let port = house.platform.panel().port();
+    let told =
+        format!("http://mail.homepage.test:{port}/controlpanel/set-up?emailaddress=user@homepage.test");
+    assert!(shown.contains(&told), "{told}: {shown}");
+    browser.close().await?;
+    // What the code leads to needs no session.
+    let mut phone = Web::new(house.platform.panel()).at_host(&format!("mail.homepage.test:{port}"));
+    let page = phone.get("/controlpanel/set-up?emailaddress=user@homepage.test").await?;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("apple.mobileconfig?emailaddress=user@homepage.test"), "{}", page.body);
+    // The user of a box has the page of that box only.
+    let mut user = Web::new(house.platform.panel());
+    user.sign_in("user@homepage.test", PASSWORD).await?;
+    house.admin.mailbox("boss@homepage.test").await?;
+    assert!(
+        user.get("/controlpanel/homepage.test/set-up").await?.location.ends_with("/box/user@homepage.test")
+    );
+    for foreign in ["homepage.test/set-up/box/boss@homepage.test", "rival.test/set-up/box/user@rival.test"] {
+        assert_eq!(user.get(&format!("/controlpanel/{foreign}")).await?.status, 404, "{foreign}");
+    }
+    Ok(())
+}
