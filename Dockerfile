@@ -16,9 +16,8 @@ FROM ${BUILD_IMAGE} AS manifests
 WORKDIR /build
 COPY . .
 RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock -delete \
-    && find . -name Cargo.toml -mindepth 2 -execdir mkdir -p src ';' \
-    && find . -name Cargo.toml -mindepth 2 -execdir touch src/lib.rs ';' \
-    && find . -name Cargo.toml -mindepth 2 -execdir sh -c 'echo "fn main() {}" | tee src/main.rs build.rs >/dev/null' ';'
+    && find . -mindepth 2 -name Cargo.toml -execdir mkdir -p src ';' -execdir touch src/lib.rs ';' \
+        -execdir sh -c 'echo "fn main() {}" | tee src/main.rs build.rs >/dev/null' ';'
 
 FROM ${BUILD_IMAGE} AS dependencies
 WORKDIR /build

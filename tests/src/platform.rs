@@ -445,6 +445,11 @@ impl Platform {
         run(&crate::process::binary_folder()?.join("postern"), arguments, &environment, stdin).await
     }
 
+    /// Settings that all services have in common; those of the operator's command, too.
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
     /// A folder of the test's own.
     pub fn folder(&self) -> &Path {
         self.folder.path()

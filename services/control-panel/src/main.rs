@@ -1,12 +1,13 @@
 //! The control panel as a process of its own.
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use postern_control_panel::{Settings, Upstreams};
 use postern_mesh::{
     client::MeshChannel,
     health::{self, Readiness},
+    probe,
     settings::MeshSettings,
     shutdown::Shutdown,
     telemetry,
@@ -16,7 +17,7 @@ const SERVICE: &str = "control-panel";
 
 /// The web face of the platform.
 #[derive(Parser, Debug)]
-#[command(name = "postern-control-panel", version)]
+#[command(name = "postern-control-panel", version, after_help = probe::HELP)]
 struct Arguments {
     #[command(flatten)]
     settings: Settings,
@@ -37,7 +38,10 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
+    if let Some(answer) = probe::asked() {
+        return Ok(answer);
+    }
     let arguments = Arguments::parse();
     let mesh = &arguments.mesh;
     let _telemetry = telemetry::init(SERVICE, &mesh.log, mesh.log_format)?;
@@ -52,5 +56,5 @@ async fn main() -> anyhow::Result<()> {
     health::serve(mesh.health_listen, Readiness::new(), &shutdown).await?;
     shutdown.triggered().await;
     shutdown.finish(Duration::from_secs(mesh.drain_seconds)).await;
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

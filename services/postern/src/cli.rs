@@ -33,6 +33,7 @@ mod trace;
 use clap::Subcommand;
 
 use self::operator::Operator;
+pub(crate) use self::operator::print;
 pub use self::{failure::Failure, operator::Reach};
 
 /// The nouns.

@@ -3,6 +3,7 @@
 //! As a library it lends its private stores and its "outside world" to the tests.
 
 pub mod cli;
+pub mod doctor;
 pub mod home;
 pub mod sink;
 pub mod stores;

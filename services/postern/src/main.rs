@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use postern::{
-    cli::{Noun, Reach},
+    cli::{Failure, Noun, Reach},
+    doctor::Doctor,
     up::Up,
 };
 
@@ -27,6 +28,8 @@ enum PosternCommand {
     /// Run the whole house on this machine, until Ctrl-C
     #[command(after_help = "Example:\n  POSTERN_PORT_OFFSET=1000 postern up --demo --home /tmp/house")]
     Up(Up),
+    /// Look at a whole installation, and say what to do about what is wrong
+    Doctor(Doctor),
     #[command(flatten)]
     Noun(Noun),
 }
@@ -37,13 +40,18 @@ async fn main() -> ExitCode {
     let Postern { reach, command } = Postern::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match command {
         PosternCommand::Up(up) => run_up(up, &matches, &reach).await,
-        PosternCommand::Noun(noun) => match noun.run(&reach).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(failure) => {
-                eprintln!("postern: {failure}");
-                ExitCode::from(failure.exit_code())
-            }
-        },
+        PosternCommand::Doctor(doctor) => exit_code(doctor.run(&reach).await),
+        PosternCommand::Noun(noun) => exit_code(noun.run(&reach).await),
+    }
+}
+
+fn exit_code(done: Result<(), Failure>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("postern: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
     }
 }
 

@@ -31,7 +31,9 @@ fn recorded() -> BTreeMap<String, (String, BTreeSet<String>)> {
         let text = fs::read_to_string(&file).expect("a source");
         for kind in ["counter", "gauge", "histogram"] {
             for call in text.split(&format!("metrics::{kind}!(")).skip(1) {
-                let call = call.split(')').next().unwrap_or_default();
+                let ends = [".increment(", ".decrement(", ".set(", ".record("];
+                let end = ends.iter().filter_map(|end| call.find(end)).min().unwrap_or(call.len());
+                let call = &call[..end];
                 let mut quoted = call.split('"').skip(1).step_by(2);
                 let name =
                     quoted.next().unwrap_or_else(|| panic!("{}: a metric without a name", file.display()));

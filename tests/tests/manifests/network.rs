@@ -83,9 +83,14 @@ fn arrows_are_those_of_the_settings() {
     for overlay in Overlay::all() {
         let mut wanted = Arrows::new();
         let operator = ["account", "auth", "delivery"].map(|to| ("operator".to_owned(), to.to_owned()));
-        for (from, to) in settings::arrows().into_iter().chain(operator) {
+        for (from, to) in settings::arrows().into_iter().chain(operator.clone()) {
             let grpc = port(&overlay, &to, "grpc");
             wanted.insert((from, to, grpc));
+        }
+        // `postern doctor`.
+        for (from, to) in operator {
+            let health = port(&overlay, &to, "health");
+            wanted.insert((from, to, health));
         }
         for (gateway, doors) in [
             ("pop3-gateway", vec!["pop3", "pop3s"]),

@@ -24,8 +24,10 @@ pub(crate) fn project() -> &'static Path {
 pub(crate) fn of(service: &str) -> BTreeSet<String> {
     let program = if service == "postern" { service.to_owned() } else { format!("postern-{service}") };
     let path = binary_folder().expect("binaries").join(&program);
+    // Of the operator's command: what every command takes, and what the one takes that looks at an installation.
+    let words: &[&str] = if service == "postern" { &["doctor", "--help"] } else { &["--help"] };
     let output =
-        Command::new(&path).arg("--help").env_clear().output().unwrap_or_else(|e| {
+        Command::new(&path).args(words).env_clear().output().unwrap_or_else(|e| {
             panic!("{}: {e}: run `cargo build --workspace --bins` first", path.display())
         });
     let help = String::from_utf8(output.stdout).expect("UTF-8");

@@ -92,14 +92,14 @@ async fn no_tenant_reaches_anothers_things_by_any_way() -> anyhow::Result<()> {
                     continue;
                 }
                 let page = web.get(&path).await?;
-                assert!(matches!(page.status, 403 | 404 | 405), "{who} reads {path}: {}", page.status);
+                assert!(matches!(page.status, 403..=405), "{who} reads {path}: {}", page.status);
                 assert!(!page.body.contains("user@rival.test</"), "{who} reads {path}");
                 let fields: Vec<_> =
                     fields.iter().map(|(name, value)| (*name, named(value, "rival.test"))).collect();
                 let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
                 let answer = web.submit(&path, &fields).await?;
                 assert!(
-                    matches!(answer.status, 403 | 404 | 405),
+                    matches!(answer.status, 403..=405),
                     "{who} does {path}: {} {}",
                     answer.status,
                     answer.body

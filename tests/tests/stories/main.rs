@@ -6,6 +6,7 @@ mod authentication;
 mod bad_settings;
 mod budgets;
 mod credentials;
+mod doctor;
 mod domains;
 mod explain;
 mod hostile;

@@ -24,7 +24,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _};
 use tokio_rustls::TlsAcceptor;
 
-use crate::StartError;
+use crate::{StartError, reload::Reload};
 
 /// Names whose certificates are kept.
 const LEAVES_MAX: u64 = 1000;
@@ -39,7 +39,7 @@ const AUTHORITY_KEY_FILE: &str = "ca-key.pem";
 /// Where the certificates of the doors come from.
 #[derive(Args, Clone, Debug, Default)]
 pub struct TlsSettings {
-    /// Certificate chain of the doors, PEM
+    /// Certificate chain of the doors, PEM; read anew when it changes
     #[arg(long, env = "POSTERN_TLS_CERTIFICATE", value_name = "FILE")]
     pub tls_certificate: Option<PathBuf>,
 
@@ -59,7 +59,7 @@ impl TlsSettings {
     /// When files are missing, cannot be read, or do not fit together.
     pub fn load(&self) -> Result<Option<TlsIdentity>, StartError> {
         let files = match (&self.tls_certificate, &self.tls_key) {
-            (Some(certificate), Some(key)) => Some(load_files(certificate, key)?),
+            (Some(certificate), Some(key)) => Some(reload_files(certificate, key)?),
             (None, None) => None,
             (Some(_), None) => return Err(StartError::setting("POSTERN_TLS_KEY", "is needed too")),
             (None, Some(_)) => return Err(StartError::setting("POSTERN_TLS_CERTIFICATE", "is needed too")),
@@ -73,7 +73,7 @@ impl TlsSettings {
             None => None,
         };
         Ok(match (files, authority) {
-            (Some(key), _) => Some(TlsIdentity { resolver: Arc::new(Certificates::One(Arc::new(key))) }),
+            (Some(files), _) => Some(TlsIdentity { resolver: Arc::new(Certificates::Files(files)) }),
             (None, Some(authority)) => {
                 Some(TlsIdentity { resolver: Arc::new(Certificates::Authority(Box::new(authority))) })
             }
@@ -113,14 +113,15 @@ impl TlsIdentity {
 }
 
 enum Certificates {
-    One(Arc<CertifiedKey>),
+    /// A pair of files, read anew when they change.
+    Files(Reload<CertifiedKey>),
     Authority(Box<Authority>),
 }
 
 impl fmt::Debug for Certificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::One(_) => "Certificates::One",
+            Self::Files(_) => "Certificates::Files",
             Self::Authority(_) => "Certificates::Authority",
         })
     }
@@ -129,7 +130,7 @@ impl fmt::Debug for Certificates {
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         match self {
-            Self::One(key) => Some(Arc::clone(key)),
+            Self::Files(files) => Some(files.current()),
             Self::Authority(authority) => Some(match hello.server_name() {
                 Some(name) => authority.leaf(name),
                 None => Arc::clone(&authority.fallback),
@@ -235,6 +236,11 @@ fn make_leaf(
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let chain = vec![leaf.der().clone(), authority.clone()];
     Ok(CertifiedKey::from_der(chain, key, &ring::default_provider())?)
+}
+
+fn reload_files(certificate: &Path, key: &Path) -> Result<Reload<CertifiedKey>, StartError> {
+    let (certificate, key) = (certificate.to_path_buf(), key.to_path_buf());
+    Reload::new(vec![certificate.clone(), key.clone()], move || load_files(&certificate, &key))
 }
 
 fn load_files(certificate: &Path, key: &Path) -> Result<CertifiedKey, StartError> {

@@ -220,7 +220,7 @@ impl Operator {
 }
 
 /// Standard output may be a pipe whose reader has left (`| head`): that is no failure of the command.
-fn print(text: &str) -> Result<(), Failure> {
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text.trim_end_matches('\n').as_bytes()).and_then(|()| out.write_all(b"\n"));
     match written.and_then(|()| out.flush()) {

@@ -1,9 +1,10 @@
 //! Which service may call which RPC in its own name: what gateways and workers need, and nothing more. Asked where
 //! certificates tell who calls; a test demands an entry for each RPC that the role `service` may call at all. The control
-//! panel stands nowhere: it acts for people only, with their assertions.
+//! panel acts for people, with their assertions, save where a link in a mail is all that a person has.
 
 const POP3: &str = "pop3-gateway";
 const SMTP: &str = "smtp-gateway";
+const PANEL: &str = "control-panel";
 const AUTH: &str = "auth";
 const DELIVERY: &str = "delivery";
 
@@ -19,6 +20,11 @@ const TABLE: &[(&str, &[&str])] = &[
     ("/postern.account.v1.MailingListService/LookupMailingList", &[DELIVERY]),
     ("/postern.account.v1.MailingListService/RequestListChange", &[DELIVERY]),
     ("/postern.account.v1.MailingListService/ConfirmListChange", &[DELIVERY]),
+    ("/postern.account.v1.MailingListService/ReportListCopies", &[DELIVERY]),
+    ("/postern.account.v1.MailingListService/LookupListSubscription", &[PANEL]),
+    ("/postern.account.v1.MailingListService/EndListSubscription", &[PANEL]),
+    ("/postern.account.v1.MailKeyService/LookupSigningKey", &[DELIVERY]),
+    ("/postern.account.v1.MailKeyService/ListSenderKeys", &[DELIVERY]),
     ("/postern.account.v1.AutoresponderService/LookupAutoresponder", &[DELIVERY]),
     ("/postern.account.v1.ApiTokenService/LookupApiToken", &[AUTH]),
     ("/postern.account.v1.AuditService/RecordAuditEntry", &[AUTH, DELIVERY]),

@@ -46,7 +46,8 @@ pub(super) struct Member {
     in_flight: AtomicUsize,
     connection: RwLock<Option<SendRequest<Body>>>,
     connecting: tokio::sync::Mutex<()>,
-    rests_until: Mutex<Option<Instant>>,
+    /// Until when, and why.
+    rests_until: Mutex<Option<(Instant, String)>>,
 }
 
 /// Why a replica did not answer; `unsent` when the call never left, so that another may take it.
@@ -80,8 +81,12 @@ impl Member {
     }
 
     pub(super) fn rests(&self) -> bool {
-        let until = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
-        until.is_some_and(|until| Instant::now() < until)
+        self.why_it_rests().is_some()
+    }
+
+    fn why_it_rests(&self) -> Option<String> {
+        let rest = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        rest.as_ref().filter(|(until, _)| Instant::now() < *until).map(|(_, why)| why.clone())
     }
 
     /// Calls that it has not answered yet.
@@ -89,9 +94,9 @@ impl Member {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    fn rest(&self, for_how_long: Option<Duration>) {
-        let mut until = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
-        *until = for_how_long.map(|time| Instant::now() + time);
+    fn rest(&self, how_long_and_why: Option<(Duration, String)>) {
+        let mut rest = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *rest = how_long_and_why.map(|(time, why)| (Instant::now() + time, why));
     }
 
     pub(super) async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, Failed> {
@@ -140,8 +145,8 @@ impl Member {
         if let Some(connection) = self.live() {
             return Ok(connection);
         }
-        if self.rests() {
-            return Err(Status::unavailable(format!("{} could not be reached a moment ago", self.address)));
+        if let Some(why) = self.why_it_rests() {
+            return Err(Status::unavailable(why));
         }
         match tokio::time::timeout(CONNECT_TIMEOUT, connect(self.address, self.tls.as_deref(), path)).await {
             Ok(Ok(connection)) => {
@@ -150,12 +155,14 @@ impl Member {
                 Ok(connection)
             }
             Ok(Err(why)) => {
-                self.rest(Some(REST_REFUSED));
-                Err(Status::unavailable(format!("cannot connect to {}: {why}", self.address)))
+                let why = format!("cannot connect to {}: {why}", self.address);
+                self.rest(Some((REST_REFUSED, why.clone())));
+                Err(Status::unavailable(why))
             }
             Err(_) => {
-                self.rest(Some(REST_SILENT));
-                Err(Status::unavailable(format!("cannot connect to {} within 1 s", self.address)))
+                let why = format!("cannot connect to {} within 1 s", self.address);
+                self.rest(Some((REST_SILENT, why.clone())));
+                Err(Status::unavailable(why))
             }
         }
     }

@@ -179,6 +179,35 @@ async fn a_pair_of_files_is_used_for_every_name_and_checked_at_start() {
     assert!(half.load().unwrap_err().to_string().contains("POSTERN_TLS_KEY"));
 }
 
+#[tokio::test]
+async fn a_renewed_pair_is_shown_while_the_service_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let renew = || {
+        let pair = rcgen::generate_simple_self_signed(vec!["mx.postern.test".to_owned()]).unwrap();
+        for (name, text) in [("cert.pem", pair.cert.pem()), ("key.pem", pair.signing_key.serialize_pem())] {
+            fs::write(file("new"), text).unwrap();
+            fs::rename(file("new"), file(name)).unwrap();
+        }
+        // Who trusts the newest one only.
+        fs::write(file("ca.pem"), pair.cert.pem()).unwrap();
+    };
+    renew();
+    let settings = TlsSettings {
+        tls_certificate: Some(file("cert.pem")),
+        tls_key: Some(file("key.pem")),
+        tls_self_signed: None,
+    };
+    let identity = settings.load().unwrap().expect("set");
+    shake(&identity, trusting(folder.path()), "mx.postern.test").await.unwrap();
+    renew();
+    let begun = std::time::Instant::now();
+    while let Err(error) = shake(&identity, trusting(folder.path()), "mx.postern.test").await {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{error}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Sends the pieces one after the other and says who the client is by the PROXY protocol, and what is left to read.
 async fn accepted(settings: &ProxySettings, pieces: &[&[u8]]) -> Result<(String, bool, Vec<u8>), ProxyError> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

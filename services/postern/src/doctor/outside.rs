@@ -1,0 +1,222 @@
+//! What the world sees: the mail host in DNS, and the certificates of the doors.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use hickory_resolver::{
+    TokioResolver,
+    config::{ConnectionConfig, NameServerConfig, ResolverConfig},
+    net::runtime::TokioRuntimeProvider,
+    proto::rr::{Name, RData, RecordType},
+};
+use jiff::Timestamp;
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    client::{
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
+    },
+    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+    server::ParsedCertificate,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use x509_parser::parse_x509_certificate;
+
+use super::{Doctor, Findings};
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Doors that speak TLS from the first octet, as the world knows them.
+const TLS_PORTS: [u16; 2] = [995, 465];
+/// A certificate that ends sooner should have been renewed.
+const RENEW_DAYS: i64 = 14;
+const DAY_SECONDS: i64 = 24 * 60 * 60;
+
+/// Looks at the mail host when its name is known.
+pub(super) async fn look(doctor: &Doctor, findings: &mut Findings) {
+    let Some(host) = &doctor.mail_host else {
+        let advice = "name it: POSTERN_MAIL_HOST";
+        findings.unknown("mail host", "its DNS and certificates are not looked at", advice);
+        return;
+    };
+    let addresses = match names(doctor, host, findings).await {
+        Ok(addresses) => addresses,
+        Err(why) => {
+            findings.wrong(
+                "DNS",
+                why,
+                "is there a resolver, and does it answer? POSTERN_RESOLVER names others",
+            );
+            Vec::new()
+        }
+    };
+    let doors = if doctor.tls_doors.is_empty() {
+        let each = |ip: &IpAddr| TLS_PORTS.map(|port| SocketAddr::new(*ip, port));
+        addresses.iter().flat_map(each).collect()
+    } else {
+        doctor.tls_doors.clone()
+    };
+    for door in doors {
+        let subject = format!("certificate at {door}");
+        match tokio::time::timeout(TIMEOUT, shown(door, host)).await {
+            Ok(Ok(certificate)) => judge(&subject, host, &certificate, Timestamp::now(), findings),
+            Ok(Err(why)) => findings.wrong(subject, why, "is the door open, and has it a certificate?"),
+            Err(_) => findings.wrong(subject, format!("no answer within {TIMEOUT:?}"), "is the door open?"),
+        }
+    }
+}
+
+/// The addresses of the mail host, and whether they lead back to it: others refuse mail of hosts where they do not.
+async fn names(doctor: &Doctor, host: &str, findings: &mut Findings) -> Result<Vec<IpAddr>, String> {
+    let resolver = resolver(&doctor.resolver)?;
+    let mut name = Name::from_ascii(host).map_err(|e| format!("{host}: {e}"))?;
+    name.set_fqdn(true);
+    let mut addresses = Vec::new();
+    for kind in [RecordType::A, RecordType::AAAA] {
+        // No such record is an error of this resolver, too; that there is neither is told below.
+        let Ok(found) = resolver.lookup(name.clone(), kind).await else { continue };
+        addresses.extend(found.answers().iter().filter_map(|record| match &record.data {
+            RData::A(a) => Some(IpAddr::V4(a.0)),
+            RData::AAAA(aaaa) => Some(IpAddr::V6(aaaa.0)),
+            _ => None,
+        }));
+    }
+    if addresses.is_empty() {
+        let advice = "give it an A record: MX records and mail programs lead to this name";
+        findings.wrong("mail host", format!("{host} has no address in DNS"), advice);
+    }
+    for ip in &addresses {
+        let back = resolver.lookup(Name::from(*ip), RecordType::PTR).await;
+        let back: Vec<String> = back
+            .iter()
+            .flat_map(|found| found.answers())
+            .filter_map(|record| match &record.data {
+                RData::PTR(name) => Some(name.0.to_ascii().trim_end_matches('.').to_ascii_lowercase()),
+                _ => None,
+            })
+            .collect();
+        if back.iter().any(|name| name.eq_ignore_ascii_case(host)) {
+            findings.good("mail host", format!("{host} is {ip}, and {ip} is {host}"));
+        } else {
+            let seen = format!(
+                "{host} is {ip}, whose name is {}",
+                if back.is_empty() { "none".into() } else { back.join(", ") }
+            );
+            let advice =
+                "ask whoever gave you the address to name it (PTR): many hosts refuse mail otherwise";
+            findings.care("mail host", seen, advice);
+        }
+    }
+    Ok(addresses)
+}
+
+fn resolver(servers: &[SocketAddr]) -> Result<TokioResolver, String> {
+    let mut builder = if servers.is_empty() {
+        TokioResolver::builder_tokio().map_err(|e| e.to_string())?
+    } else {
+        let servers = servers.iter().map(|address| {
+            let on_port = |mut connection: ConnectionConfig| {
+                connection.port = address.port();
+                connection
+            };
+            let ways = vec![on_port(ConnectionConfig::udp()), on_port(ConnectionConfig::tcp())];
+            NameServerConfig::new(address.ip(), true, ways)
+        });
+        let config = ResolverConfig::from_name_servers(servers.collect());
+        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+    };
+    builder.options_mut().timeout = Duration::from_secs(1);
+    builder.build().map_err(|e| e.to_string())
+}
+
+/// The certificate that a door shows for this name, whoever signed it.
+async fn shown(door: SocketAddr, host: &str) -> Result<CertificateDer<'static>, String> {
+    let provider = Arc::new(ring::default_provider());
+    let looking = Arc::new(Looking(Arc::clone(&provider)));
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(looking)
+        .with_no_client_auth();
+    let name = ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())?;
+    let stream = TcpStream::connect(door).await.map_err(|e| e.to_string())?;
+    let stream =
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|e| e.to_string())?;
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    chain.first().map(|certificate| certificate.clone().into_owned()).ok_or_else(|| "shows none".to_owned())
+}
+
+fn judge(
+    subject: &str,
+    host: &str,
+    certificate: &CertificateDer<'_>,
+    now: Timestamp,
+    findings: &mut Findings,
+) {
+    let Ok((_, parsed)) = parse_x509_certificate(certificate) else {
+        return findings.wrong(subject, "cannot be read", "put a certificate there that is one");
+    };
+    let renew = "renew it, and have the services take it (POSTERN_TLS_CERTIFICATE)";
+    let days = (parsed.validity().not_after.timestamp() - now.as_second()).div_euclid(DAY_SECONDS);
+    let named = ServerName::try_from(host.to_owned()).is_ok_and(|name| {
+        ParsedCertificate::try_from(certificate)
+            .is_ok_and(|parsed| verify_server_name(&parsed, &name).is_ok())
+    });
+    if days < 0 {
+        findings.wrong(subject, format!("ended {} days ago", -days), renew);
+    } else if !named {
+        let advice = "mail programs that ask for this name refuse it: get one that names the mail host";
+        findings.wrong(subject, format!("does not name {host}"), advice);
+    } else if days < RENEW_DAYS {
+        findings.care(subject, format!("ends in {days} days"), renew);
+    } else if parsed.subject().as_raw() == parsed.issuer().as_raw() {
+        let advice = "mail programs ask whether to trust it: get one of an authority that they know";
+        findings.care(subject, format!("signed by itself, good for {days} days"), advice);
+    } else {
+        findings.good(subject, format!("names {host}, good for {days} days"));
+    }
+}
+
+/// Takes every certificate: here it is looked at, and nothing is said over the connection.
+#[derive(Debug)]
+struct Looking(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Looking {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _chain: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

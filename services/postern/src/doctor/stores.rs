@@ -1,0 +1,126 @@
+//! Postgres and Redis: do they keep what they confirm. The services ask at their start; a store may be changed after it.
+
+use std::{str::FromStr as _, time::Duration};
+
+use postern_mesh::secret;
+use sqlx::{ConnectOptions as _, PgConnection, Row as _, postgres::PgConnectOptions};
+
+use super::{Doctor, Findings};
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// A database this full of connections has none for the next replica.
+const CONNECTIONS_CARE_PERCENT: i64 = 80;
+
+/// Looks at those whose URL is known.
+pub(super) async fn look(doctor: &Doctor, findings: &mut Findings) {
+    let given = (doctor.database_url.as_deref(), doctor.database_url_file.as_deref());
+    match given {
+        (None, None) => {
+            let advice = "name it: POSTERN_DATABASE_URL or POSTERN_DATABASE_URL_FILE";
+            findings.unknown("Postgres", "not looked at, save by the services themselves", advice);
+        }
+        (url, file) => match secret::DATABASE_URL.read(url, file) {
+            Err(error) => findings.wrong("Postgres", error.to_string(), "correct the setting"),
+            Ok(url) => within("Postgres", postgres(&url, findings)).await.unwrap_or_else(|(seen, advice)| {
+                findings.wrong("Postgres", seen, advice);
+            }),
+        },
+    }
+    match (doctor.redis_url.as_deref(), doctor.redis_url_file.as_deref()) {
+        (None, None) => {
+            let advice = "name it: POSTERN_REDIS_URL or POSTERN_REDIS_URL_FILE";
+            findings.unknown("Redis", "not looked at, save by the services themselves", advice);
+        }
+        (url, file) => match secret::REDIS_URL.read(url, file) {
+            Err(error) => findings.wrong("Redis", error.to_string(), "correct the setting"),
+            Ok(url) => within("Redis", redis(&url, findings)).await.unwrap_or_else(|(seen, advice)| {
+                findings.wrong("Redis", seen, advice);
+            }),
+        },
+    }
+}
+
+/// What was seen instead, and what to do.
+type Trouble = (String, &'static str);
+
+async fn within(store: &str, looking: impl Future<Output = Result<(), String>>) -> Result<(), Trouble> {
+    const ADVICE: &str = "is it up, does its URL hold, and may we reach it from here?";
+    match tokio::time::timeout(TIMEOUT, looking).await {
+        Ok(looked) => looked.map_err(|seen| (seen, ADVICE)),
+        Err(_) => Err((format!("{store} does not answer within {TIMEOUT:?}"), ADVICE)),
+    }
+}
+
+async fn postgres(url: &str, findings: &mut Findings) -> Result<(), String> {
+    // The error of a URL may show its password.
+    let options = PgConnectOptions::from_str(url).map_err(|_| "the URL is none".to_owned())?;
+    let mut connection = options.connect().await.map_err(|e| e.to_string())?;
+    promises(&mut connection, findings).await.map_err(|e| e.to_string())
+}
+
+async fn promises(connection: &mut PgConnection, findings: &mut Findings) -> Result<(), sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes, \
+         current_setting('synchronous_commit') AS synchronous_commit, \
+         current_setting('synchronous_standby_names') AS standbys, \
+         current_setting('server_version') AS version, current_setting('max_connections')::bigint AS most, \
+         (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS used",
+    )
+    .fetch_one(connection)
+    .await?;
+    let mut keeps = true;
+    for (name, good) in [
+        ("fsync", &["on"][..]),
+        ("full_page_writes", &["on"]),
+        ("synchronous_commit", &["on", "remote_apply"]),
+    ] {
+        let value: String = row.try_get(name)?;
+        if !good.contains(&value.as_str()) {
+            keeps = false;
+            let advice = format!("accepted mail is not safe: set {name} = on and restart the server");
+            findings.wrong("Postgres", format!("{name} = {value}"), advice);
+        }
+    }
+    let (version, standbys): (String, String) = (row.try_get("version")?, row.try_get("standbys")?);
+    if keeps {
+        findings.good("Postgres", format!("version {version}, keeps what it confirms"));
+    }
+    if standbys.is_empty() {
+        let advice =
+            "accepted mail is on one machine: give it a synchronous standby where that is not enough";
+        findings.care("Postgres", "no synchronous standby", advice);
+    }
+    let (used, most): (i64, i64) = (row.try_get("used")?, row.try_get("most")?);
+    if used * 100 > most * CONNECTIONS_CARE_PERCENT {
+        let advice = "raise max_connections, or lower POSTERN_DATABASE_CONNECTIONS of the replicas";
+        findings.care("Postgres", format!("{used} of {most} connections are taken"), advice);
+    }
+    Ok(())
+}
+
+async fn redis(url: &str, findings: &mut Findings) -> Result<(), String> {
+    let client = redis::Client::open(url).map_err(|_| "the URL is none".to_owned())?;
+    let mut connection = client.get_multiplexed_async_connection().await.map_err(|e| e.to_string())?;
+    let info: String = redis::cmd("INFO").query_async(&mut connection).await.map_err(|e| e.to_string())?;
+    let value = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    match value("maxmemory_policy") {
+        Some("noeviction") => {
+            let version = value("redis_version").unwrap_or("unknown");
+            findings.good("Redis", format!("version {version}, does not evict"));
+        }
+        Some(policy) => {
+            let advice =
+                "set maxmemory-policy noeviction: grants, locks and throttles must not vanish by themselves";
+            findings.wrong("Redis", format!("maxmemory-policy is {policy}"), advice);
+        }
+        None => findings.unknown("Redis", "does not tell its policy", "make sure it is noeviction"),
+    }
+    let number = |name: &str| value(name).and_then(|text| text.parse::<u64>().ok());
+    if let (Some(used), Some(most @ 1..)) = (number("used_memory"), number("maxmemory"))
+        && used > most / 10 * 8
+    {
+        let advice = "raise maxmemory: a full Redis refuses logins";
+        findings.care("Redis", format!("{used} of {most} octets are taken"), advice);
+    }
+    Ok(())
+}
