@@ -17,7 +17,7 @@ use postern_proto::{
     auth::v1::{explain_service_client::ExplainServiceClient, relay_service_client::RelayServiceClient},
     delivery::v1::{
         box_service_client::BoxServiceClient, lock_service_client::LockServiceClient,
-        queue_service_client::QueueServiceClient,
+        queue_service_client::QueueServiceClient, trace_service_client::TraceServiceClient,
     },
 };
 use tonic::Status;
@@ -62,6 +62,7 @@ clients! {
     boxes: BoxServiceClient by delivery;
     locks: LockServiceClient by delivery;
     queue: QueueServiceClient by delivery;
+    traces: TraceServiceClient by delivery;
 }
 
 impl Calls {

@@ -7,6 +7,7 @@ mod default_address;
 mod domain;
 mod forwards;
 mod home;
+mod mail;
 mod mailing_lists;
 mod pop_accounts;
 mod set_up;
@@ -71,7 +72,7 @@ pub(crate) fn instead(domain: &Domain, path: &str) -> Option<String> {
 }
 
 /// All of them, in the order of the side. The first is where one arrives.
-pub(crate) static ALL: [&Menu; 10] = [
+pub(crate) static ALL: [&Menu; 11] = [
     &home::MENU,
     &pop_accounts::MENU,
     &forwards::MENU,
@@ -80,6 +81,7 @@ pub(crate) static ALL: [&Menu; 10] = [
     &default_address::MENU,
     &domain::MENU,
     &set_up::MENU,
+    &mail::MENU,
     &trouble::MENU,
     &activity::MENU,
 ];
@@ -100,6 +102,7 @@ pub(crate) fn routes() -> Router<Arc<Panel>> {
         .merge(default_address::routes())
         .merge(domain::routes())
         .merge(set_up::routes())
+        .merge(mail::routes())
         .merge(trouble::routes())
         .merge(activity::routes())
 }

@@ -15,7 +15,7 @@ const EVERY: Duration = Duration::from_secs(10);
 const SHARE: u32 = 100;
 
 const COUNT: &str = "
-SELECT least(class, 3) AS class, state, count(*) AS entries,
+SELECT least(class, 3::smallint) AS class, state, count(*) AS entries,
     extract(epoch FROM now() - min(create_time))::float8 AS oldest_seconds
 FROM queue GROUP BY 1, 2";
 

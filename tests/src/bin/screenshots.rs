@@ -23,7 +23,7 @@ const WIDTHS: [u32; 3] = [360, 768, 1280];
 const BASE: &str = "/controlpanel/homepage.test";
 
 /// Name of the picture and address of the page; those with a slash in front are not below the domain.
-const PAGES: [(&str, &str); 25] = [
+const PAGES: [(&str, &str); 29] = [
     ("home", "home"),
     ("pop-accounts", "pop-accounts"),
     ("pop-account", "pop-accounts/box/anna@homepage.test"),
@@ -43,6 +43,10 @@ const PAGES: [(&str, &str); 25] = [
     ("domain", "domain"),
     ("domain-new", "domain/new"),
     ("domain-remove", "domain/remove"),
+    ("mail", "mail"),
+    ("set-up", "set-up"),
+    ("set-up-box", "set-up/box/anna@homepage.test"),
+    ("trouble", "trouble"),
     ("activity", "activity"),
     ("empty-list", "/controlpanel/second.test/forwards"),
     ("domains", "/controlpanel"),

@@ -3,6 +3,7 @@
 
 mod forms;
 mod house;
+mod mail;
 mod menus;
 mod operator;
 mod safety;

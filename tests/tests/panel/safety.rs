@@ -75,6 +75,9 @@ async fn no_tenant_reaches_anothers_things_by_any_way() -> anyhow::Result<()> {
         "autoresponders",
         "default-address",
         "domain",
+        "mail",
+        "set-up",
+        "trouble",
         "activity",
     ];
     for (who, web) in [("owner", &mut owner), ("user", &mut user)] {

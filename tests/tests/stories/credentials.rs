@@ -261,7 +261,7 @@ async fn limits_hold_exactly_also_when_many_ask_at_once() -> anyhow::Result<()> 
         async move { add_box(channel, &format!("many{n}@homepage.test")).await }
     });
     let answers = join_all(made).await;
-    let refused: Vec<_> = answers.into_iter().filter_map(|answer| reason::<()>(answer)).collect();
+    let refused: Vec<_> = answers.into_iter().filter_map(reason::<()>).collect();
     assert_eq!(refused, vec![Reason::LimitReached; 12], "one was there, five may be");
     let shown = boxes_of(admin.account_channel(), "homepage.test").await?;
     assert_eq!(shown, 6, "these five and the default box, which is not counted");

@@ -18,6 +18,7 @@ pub(crate) fn icon(name: &str) -> Markup {
         "default" => "M12 4v11M8 11l4 4 4-4M4 19h16",
         "domain" => "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zM3 12h18M12 3c5 5 5 13 0 18M12 3c-5 5-5 13 0 18",
         "activity" => "M3 12h4l3-7 4 14 3-7h4",
+        "mail" => "M3 6h18v12H3zM3 7l9 6 9-6",
         "trouble" => "M12 4 2.5 20h19zM12 10v4.5M12 17.3v.1",
         "program" => "M3 5h18v11H3zM8 20h8M12 16v4",
         "operator" => "M4 20v-6h4v6M10 20V9h4v11M16 20V4h4v16",

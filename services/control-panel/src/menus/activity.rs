@@ -92,12 +92,12 @@ async fn page(place: Place) -> Result<Response, Failure> {
     Ok(place.page(&MENU, place.say(MENU.title), body))
 }
 
-fn day(typed: &str) -> Option<Date> {
+pub(super) fn day(typed: &str) -> Option<Date> {
     typed.trim().parse().ok()
 }
 
 /// When a day begins where the reader is.
-fn begin_of(place: &Place, day: Date) -> Option<Moment> {
+pub(super) fn begin_of(place: &Place, day: Date) -> Option<Moment> {
     let time = place.visit.reader.zone.to_timestamp(day.at(0, 0, 0, 0)).ok()?;
     Some(Moment { seconds: time.as_second(), nanos: 0 })
 }

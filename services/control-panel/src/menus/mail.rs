@@ -1,0 +1,190 @@
+//! Sent & received: what came and went, how much of it, and the story of each message.
+
+mod chart;
+mod story;
+
+use std::sync::Arc;
+
+use axum::{Router, response::Response, routing::get};
+use jiff::ToSpan as _;
+use maud::{Markup, html};
+use postern_mesh::identity::Role;
+use postern_proto::delivery::v1::{ListTracesRequest, MailDirection, TraceEntry, TraceState};
+
+use super::{
+    Menu,
+    activity::{begin_of, day},
+};
+use crate::{
+    Panel,
+    call::Failure,
+    form::Field,
+    layout,
+    place::{Place, segment},
+};
+
+pub(crate) static MENU: Menu =
+    Menu { name: "mail", title: "mail-title", icon: "mail", guide, for_mailbox_users: true };
+
+/// Messages on one page.
+const PAGE_SIZE: i32 = 50;
+/// What filters keep on the next page.
+const FILTERS: [&str; 5] = ["direction", "address", "state", "from", "to"];
+/// Ways, as they stand in addresses.
+const DIRECTIONS: [(&str, MailDirection, &str); 2] =
+    [("received", MailDirection::Received, "mail-received"), ("sent", MailDirection::Sent, "mail-sent")];
+/// Fates, as they stand in addresses, with their texts and the look of their badge.
+const STATES: [(&str, TraceState, &str, &str, &str); 6] = [
+    ("queued", TraceState::Queued, "mail-state-queued", "mail-state-queued-text", "badge warn"),
+    ("delivered", TraceState::Delivered, "mail-state-delivered", "mail-state-delivered-text", "badge good"),
+    ("sent", TraceState::Sent, "mail-state-sent", "mail-state-sent-text", "badge good"),
+    ("failed", TraceState::Failed, "mail-state-failed", "mail-state-failed-text", "badge bad"),
+    ("passed-on", TraceState::PassedOn, "mail-state-passed-on", "mail-state-passed-on-text", "badge"),
+    ("removed", TraceState::Removed, "mail-state-removed", "mail-state-removed-text", "badge bad"),
+];
+
+pub(super) fn routes() -> Router<Arc<Panel>> {
+    Router::new()
+        .route("/controlpanel/{domain}/mail", get(page))
+        .route("/controlpanel/{domain}/mail/story/{id}", get(story::page))
+}
+
+async fn page(place: Place) -> Result<Response, Failure> {
+    let query = &place.visit.query;
+    let direction = DIRECTIONS.iter().find(|(name, ..)| *name == query.get("direction"));
+    let state = STATES.iter().find(|(name, ..)| *name == query.get("state"));
+    let request = ListTracesRequest {
+        customer: customer_asked(&place),
+        direction: direction.map_or(MailDirection::Unspecified, |(_, direction, _)| *direction).into(),
+        address: query.trimmed("address").to_owned(),
+        state: state.map_or(TraceState::Unspecified, |(_, state, ..)| *state).into(),
+        begin_time: day(query.get("from")).and_then(|day| begin_of(&place, day)),
+        end_time: day(query.get("to")).and_then(|day| begin_of(&place, day.checked_add(1.day()).ok()?)),
+        page_size: PAGE_SIZE,
+        page_token: query.get("page").to_owned(),
+        ..ListTracesRequest::default()
+    };
+    let page = place.calls().traces().list_traces(request).await?.into_inner();
+    let body = html! {
+        p.lead { (place.say("mail-lead")) }
+        (chart::of_the_week(&place).await)
+        (filters(&place))
+        @if page.entries.is_empty() && page.next_page_token.is_empty() {
+            (layout::empty(&place.say("mail-empty"), &place.say("mail-empty-text"), None))
+        } @else {
+            (table(&place, &page.entries))
+        }
+        (more(&place, &page.next_page_token))
+    };
+    Ok(place.page(&MENU, place.say(MENU.title), body))
+}
+
+/// The user of a mailbox is asked for by the call itself.
+fn customer_asked(place: &Place) -> String {
+    match place.person.caller.role {
+        Role::Mailbox => String::new(),
+        _ => place.domain.customer.clone(),
+    }
+}
+
+fn filters(place: &Place) -> Markup {
+    let query = &place.visit.query;
+    let any = || ("", place.say("activity-any"));
+    let directions = DIRECTIONS.iter().map(|(name, _, key)| (*name, place.say(key)));
+    let directions: Vec<_> = std::iter::once(any()).chain(directions).collect();
+    let states = STATES.iter().map(|(name, _, key, ..)| (*name, place.say(key)));
+    let states: Vec<_> = std::iter::once(any()).chain(states).collect();
+    html! {
+        form.card.filters method="get" action=(place.path(&MENU, &[])) {
+            div.fields {
+                (Field::new("address", place.say("mail-address")).value(query.get("address")).text())
+                (Field::new("direction", place.say("mail-direction")).value(query.get("direction")).select(&directions))
+                (Field::new("state", place.say("mail-state")).value(query.get("state")).select(&states))
+                (Field::new("from", place.say("activity-from")).value(query.get("from")).day())
+                (Field::new("to", place.say("activity-to")).value(query.get("to")).day())
+            }
+            div.actions {
+                button type="submit" { (place.say("activity-filter")) }
+                a.button href=(place.path(&MENU, &[])) { (place.say("activity-all")) }
+            }
+        }
+    }
+}
+
+fn table(place: &Place, entries: &[TraceEntry]) -> Markup {
+    html! {
+        table.list {
+            thead {
+                tr {
+                    th scope="col" { (place.say("mail-column-time")) }
+                    th scope="col" { (place.say("mail-column-sender")) }
+                    th scope="col" { (place.say("mail-column-recipient")) }
+                    th scope="col" { (place.say("mail-column-state")) }
+                    th scope="col" { (place.say("mail-column-size")) }
+                }
+            }
+            tbody { @for entry in entries { (row(place, entry)) } }
+        }
+    }
+}
+
+fn row(place: &Place, entry: &TraceEntry) -> Markup {
+    let reader = &place.visit.reader;
+    html! {
+        tr {
+            th scope="row" data-label=(place.say("mail-column-time")) {
+                a href=(place.path(&MENU, &["story", &entry.queue_id])) { (reader.moment_or(entry.accept_time.as_ref(), "–")) }
+            }
+            td data-label=(place.say("mail-column-sender")) { (sender(place, entry)) }
+            td data-label=(place.say("mail-column-recipient")) { (layout::address(&entry.recipient)) }
+            td data-label=(place.say("mail-column-state")) { (state(place, entry)) }
+            td data-label=(place.say("mail-column-size")) { (reader.size(entry.size_bytes)) }
+        }
+    }
+}
+
+/// The null sender is that of reports and answers.
+fn sender(place: &Place, entry: &TraceEntry) -> Markup {
+    match entry.sender.as_str() {
+        "" => html! { span.soft { (place.say("mail-sender-none")) } },
+        sender => layout::address(sender),
+    }
+}
+
+fn state(place: &Place, entry: &TraceEntry) -> Markup {
+    let known = STATES.iter().find(|(_, state, ..)| *state == entry.state());
+    match known {
+        Some((_, _, key, _, class)) => html! { span class=(class) { (place.say(key)) } },
+        None => html! { "–" },
+    }
+}
+
+/// The next page keeps the filters.
+fn more(place: &Place, next: &str) -> Markup {
+    let query = &place.visit.query;
+    let kept: Vec<String> = FILTERS
+        .iter()
+        .filter(|name| !query.get(name).is_empty())
+        .map(|name| format!("&{name}={}", segment(query.get(name))))
+        .collect();
+    html! {
+        @if !next.is_empty() {
+            nav.paging aria-label=(place.say("layout-paging")) {
+                a.button href={ (place.path(&MENU, &[])) "?page=" (segment(next)) (kept.concat()) } { (place.say("layout-next-page")) }
+            }
+        }
+    }
+}
+
+fn guide(place: &Place) -> Markup {
+    let visit = &place.visit;
+    html! {
+        p { (visit.name("mail-guide", place.name())) }
+        dl {
+            @for (_, _, key, text, _) in &STATES {
+                dt { (place.say(key)) } dd { (place.say(text)) }
+            }
+            dt { (place.say("mail-guide-refused")) } dd { (place.say("mail-guide-refused-text")) }
+        }
+    }
+}

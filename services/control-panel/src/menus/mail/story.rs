@@ -1,0 +1,68 @@
+//! The story of one message: accepted from whom, for whom, what was tried, and how it ended.
+
+use axum::response::Response;
+use maud::{Markup, html};
+use postern_proto::delivery::v1::{GetTraceRequest, MailDirection, TraceEntry};
+
+use super::{MENU, sender, state};
+use crate::{call::Failure, layout, place::Place};
+
+pub(super) async fn page(place: Place) -> Result<Response, Failure> {
+    let queue_id = place.param("id").to_owned();
+    // What is no id is not there, as what is somebody else's.
+    if queue_id.len() != 32 || !queue_id.bytes().all(|c| c.is_ascii_hexdigit()) {
+        return Err(Failure::NotFound);
+    }
+    let story = place.calls().traces().get_trace(GetTraceRequest { queue_id: queue_id.clone() }).await?;
+    let entries = story.into_inner().entries;
+    let Some(first) = entries.first() else { return Err(Failure::NotFound) };
+    let body = html! {
+        p.lead { (place.say("mail-story-lead")) }
+        section.card {
+            dl {
+                dt { (place.say("mail-story-id")) } dd { code { (queue_id) } }
+                dt { (place.say("mail-column-time")) } dd { (place.visit.reader.moment_or(first.accept_time.as_ref(), "–")) }
+                dt { (place.say("mail-column-sender")) } dd { (sender(&place, first)) }
+                @if !first.login.is_empty() { dt { (place.say("mail-story-login")) } dd { (first.login) } }
+                @if !first.peer_ip.is_empty() { dt { (place.say("mail-story-peer")) } dd { (first.peer_ip) } }
+                dt { (place.say("mail-column-size")) } dd { (place.visit.reader.size(first.size_bytes)) }
+            }
+        }
+        @for entry in &entries { (recipient(&place, entry)) }
+    };
+    Ok(place.page_below(&MENU, Vec::new(), place.say("mail-story-title"), body))
+}
+
+fn recipient(place: &Place, entry: &TraceEntry) -> Markup {
+    let reader = &place.visit.reader;
+    let way = match entry.direction() {
+        MailDirection::Sent => "mail-sent",
+        MailDirection::Received | MailDirection::Unspecified => "mail-received",
+    };
+    html! {
+        section.card {
+            h2 { (layout::address(&entry.recipient)) " " (state(place, entry)) }
+            p.soft {
+                (place.say(way))
+                @if !entry.via.is_empty() { " · " (place.visit.name("mail-story-via", &entry.via)) }
+            }
+            ol.events {
+                @for attempt in &entry.attempts {
+                    li.event { p { (reader.moment_or(attempt.attempt_time.as_ref(), "–")) } p.soft lang="en" { (attempt.outcome) } }
+                }
+                @if !entry.outcome.is_empty() {
+                    li.event { p { (reader.moment_or(entry.outcome_time.as_ref(), "–")) } p lang="en" { (entry.outcome) } }
+                }
+                @if let Some(next) = &entry.next_attempt_time {
+                    li.event { p { (place.say("mail-story-next")) " " (reader.moment(next)) } }
+                }
+                @if let Some(read) = &entry.read_time {
+                    li.event { p { (place.say("mail-story-read")) " " (reader.moment(read)) } }
+                }
+                @if let Some(deleted) = &entry.delete_time {
+                    li.event { p { (place.say("mail-story-deleted")) " " (reader.moment(deleted)) } }
+                }
+            }
+        }
+    }
+}

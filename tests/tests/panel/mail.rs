@@ -1,0 +1,80 @@
+//! Sent & received: what came and went is found by its owner, with its story, and by nobody else.
+
+use std::time::Duration;
+
+use postern_tests::{
+    admin::PASSWORD,
+    eventually,
+    pop3::Pop3,
+    smtp::{self, message},
+    web::Web,
+};
+
+use crate::house::House;
+
+const LIST: &str = "/controlpanel/homepage.test/mail";
+
+/// Address of the story of the first message in a list.
+fn story_in(body: &str) -> Option<String> {
+    let begin = body.find(&format!("{LIST}/story/"))?;
+    body[begin..].split('"').next().map(str::to_owned)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_and_went_is_found_with_its_story_by_its_owner_only() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    let mut owner = Web::new(house.platform.panel());
+    owner.sign_in("homepage", PASSWORD).await?;
+    assert!(owner.get(LIST).await?.body.contains("No mail here"));
+
+    assert!(house.send("user@homepage.test", "in").await?.starts_with("250 "));
+    Pop3::login(house.platform.pop3(0), "user@homepage.test", PASSWORD).await?.quit().await?;
+    let to = ["far@outside.test"];
+    let door = house.platform.smtp(0);
+    let reply = smtp::send(door, "user@homepage.test", &to, &message("out", 700)).await?;
+    let id = reply.rsplit(' ').next().unwrap_or_default().to_owned();
+    let there = eventually(Duration::from_secs(10), async || {
+        let sent = owner.get(&format!("{LIST}?direction=sent&state=sent")).await;
+        sent.is_ok_and(|page| {
+            page.body.contains("far@<wbr>outside.test") || page.body.contains("far<wbr>@outside.test")
+        })
+    });
+    assert!(there.await, "what was handed over is listed: {}", owner.get(LIST).await?.body);
+    // Each by what is asked for.
+    let received = owner.get(&format!("{LIST}?direction=received")).await?.body;
+    assert!(received.contains("in the box") && !received.contains(&id), "{received}");
+    let by_address = owner.get(&format!("{LIST}?address=far%40outside.test")).await?.body;
+    assert_eq!(story_in(&by_address), Some(format!("{LIST}/story/{id}")), "{by_address}");
+    let of_nobody = owner.get(&format!("{LIST}?address=nobody%40outside.test")).await?.body;
+    assert!(of_nobody.contains("No mail here"));
+    let of_the_future = owner.get(&format!("{LIST}?from=2999-01-01")).await?.body;
+    assert!(of_the_future.contains("No mail here"));
+
+    let story = owner.get(&format!("{LIST}/story/{id}")).await?;
+    assert_eq!(story.status, 200);
+    for told in [id.as_str(), "user@homepage.test", "handed over", "127.0.0.1"] {
+        assert!(story.body.contains(told), "{told}: {}", story.body);
+    }
+    // The counts of the week come within seconds.
+    let counted = eventually(Duration::from_secs(15), async || {
+        owner.get(LIST).await.is_ok_and(|page| page.body.contains("sent: 1"))
+    });
+    assert!(counted.await, "the week: {}", owner.get(LIST).await?.body);
+
+    // Nobody else's, and no id that is none.
+    let mut rival = Web::new(house.platform.panel());
+    rival.sign_in("rival", PASSWORD).await?;
+    for path in
+        [format!("{LIST}/story/{id}"), LIST.to_owned(), format!("/controlpanel/rival.test/mail/story/{id}")]
+    {
+        assert_eq!(rival.get(&path).await?.status, 404, "{path}");
+    }
+    for nothing in ["x", &id[1..], "00000000000000000000000000000000"] {
+        assert_eq!(owner.get(&format!("{LIST}/story/{nothing}")).await?.status, 404, "{nothing}");
+    }
+    // The user of the box has the own mail.
+    let mut user = Web::new(house.platform.panel());
+    user.sign_in("user@homepage.test", PASSWORD).await?;
+    assert_eq!(user.get(&format!("{LIST}/story/{id}")).await?.status, 200);
+    Ok(())
+}
