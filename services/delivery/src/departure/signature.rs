@@ -152,11 +152,12 @@ mod tests {
 
     #[test]
     fn our_fields_are_folded() {
-        let mut value = String::new();
-        fold_names(&mut value, &SIGNED);
-        fold_base64(&mut value, &[7; 256]);
-        assert!(value.split("\r\n").all(|line| line.len() <= 78), "{value}");
-        let one_line: String = value.split_whitespace().collect();
-        assert_eq!(one_line, format!("{}{}", SIGNED.join(":"), STANDARD.encode([7; 256])));
+        let (mut names, mut signature) = (String::new(), String::new());
+        fold_names(&mut names, &SIGNED);
+        fold_base64(&mut signature, &[7; 256]);
+        for (folded, whole) in [(names, SIGNED.join(":")), (signature, STANDARD.encode([7; 256]))] {
+            assert!(folded.split("\r\n").all(|line| line.len() <= 78), "{folded}");
+            assert_eq!(folded.split_whitespace().collect::<String>(), whole);
+        }
     }
 }
