@@ -26,7 +26,7 @@ pub(crate) static MENU: Menu =
     Menu { name: "home", title: "home-title", icon: "home", guide, for_mailbox_users: true };
 
 /// Boxes that are looked at for what needs somebody.
-const BOXES_SEEN: i32 = 1000;
+const BOXES_SEEN: i32 = 200;
 /// Boxes that are shown.
 const BOXES_SHOWN: usize = 5;
 /// Deeds that are shown.
