@@ -8,7 +8,7 @@ use std::{
 
 use hickory_resolver::{
     TokioResolver,
-    config::{ConnectionConfig, NameServerConfig, ResolverConfig},
+    config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig},
     net::runtime::TokioRuntimeProvider,
     proto::rr::{Name, RData, RecordType},
 };
@@ -129,7 +129,10 @@ fn resolver(servers: &[SocketAddr]) -> Result<TokioResolver, String> {
         let config = ResolverConfig::from_name_servers(servers.collect());
         TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
     };
-    builder.options_mut().timeout = Duration::from_secs(1);
+    let options = builder.options_mut();
+    options.timeout = Duration::from_secs(1);
+    // What the world sees counts, not what this machine's hosts file says.
+    options.use_hosts_file = ResolveHosts::Never;
     builder.build().map_err(|e| e.to_string())
 }
 
