@@ -42,7 +42,8 @@ async fn a_good_house_is_good_and_what_is_wrong_is_named() -> anyhow::Result<()>
 
     let (code, found) = look(&mut platform, &world).await?;
     assert_eq!(code, 0, "{found:#?}");
-    for subject in ["account", "auth", "delivery", "Postgres", "Redis", "mail host"] {
+    // The name of 127.0.0.1 is never asked of DNS (RFC 6761), so the mail host of this house cannot be a good one.
+    for subject in ["account", "auth", "delivery", "Postgres", "Redis"] {
         assert!(found.contains_key(&format!("{subject} good")), "{subject}: {found:#?}");
     }
     for door in [platform.pop3s(0), platform.smtps(0)] {
