@@ -6,8 +6,7 @@ use postern_mail::{Reason, Verdict};
 use postern_mesh::{client::MeshChannel, failure};
 use postern_proto::{
     account::v1::{
-        app_password_service_client::AppPasswordServiceClient, audit_service_client::AuditServiceClient,
-        autoresponder_service_client::AutoresponderServiceClient,
+        audit_service_client::AuditServiceClient, autoresponder_service_client::AutoresponderServiceClient,
         customer_service_client::CustomerServiceClient,
         default_address_service_client::DefaultAddressServiceClient,
         directory_service_client::DirectoryServiceClient, domain_service_client::DomainServiceClient,
@@ -49,7 +48,6 @@ clients! {
     customers: CustomerServiceClient by account;
     domains: DomainServiceClient by account;
     mailboxes: MailboxServiceClient by account;
-    app_passwords: AppPasswordServiceClient by account;
     forwards: ForwardServiceClient by account;
     lists: MailingListServiceClient by account;
     autoresponders: AutoresponderServiceClient by account;

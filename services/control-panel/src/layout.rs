@@ -15,7 +15,7 @@ use crate::{
     form::TOKEN_FIELD,
     menus::{self, Menu},
     operator::{self, Desk, OPERATOR},
-    place::{Place, path_at},
+    place::{Place, path_at, segment},
     router::{FRONT, OWN_PASSWORD, PREFERENCES, SIGN_OUT, STYLE_PATH},
     texts::Language,
     visit::Visit,
@@ -285,8 +285,24 @@ pub(crate) fn paging(visit: &Visit, address: &str, next: &str) -> Markup {
             nav.paging aria-label=(visit.say("layout-paging")) {
                 @if later { a.button href=(address) { (visit.say("layout-first-page")) } }
                 @if !next.is_empty() {
-                    a.button href={ (address) "?page=" (crate::place::segment(next)) } { (visit.say("layout-next-page")) }
+                    a.button href={ (address) "?page=" (segment(next)) } { (visit.say("layout-next-page")) }
                 }
+            }
+        }
+    }
+}
+
+/// The way to the next page, which keeps the filters of these names.
+pub(crate) fn next_page(visit: &Visit, address: &str, filters: &[&str], next: &str) -> Markup {
+    let kept: String = filters
+        .iter()
+        .filter(|name| !visit.query.get(name).is_empty())
+        .map(|name| format!("&{name}={}", segment(visit.query.get(name))))
+        .collect();
+    html! {
+        @if !next.is_empty() {
+            nav.paging aria-label=(visit.say("layout-paging")) {
+                a.button href={ (address) "?page=" (segment(next)) (kept) } { (visit.say("layout-next-page")) }
             }
         }
     }

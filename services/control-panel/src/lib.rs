@@ -4,8 +4,6 @@
 //! The walk of a request: [`router`] -> [`visit`] (who comes, from where, in what language; is the form ours) -> a file of
 //! [`menus`] -> [`call`] (the gRPC calls, and what their failures mean to a person) -> [`layout`] and [`form`].
 
-#![allow(dead_code, reason = "until the menus that use it are all there")]
-
 mod call;
 mod carry;
 mod cookie;

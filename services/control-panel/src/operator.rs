@@ -142,22 +142,5 @@ fn filter(staff: &Staff, desk: &Desk, fields: &Markup) -> Markup {
     }
 }
 
-/// The way to the next page, which keeps the filters of these names.
-fn more(staff: &Staff, desk: &Desk, filters: &[&str], next: &str) -> Markup {
-    let query = &staff.visit.query;
-    let kept: String = filters
-        .iter()
-        .filter(|name| !query.get(name).is_empty())
-        .map(|name| format!("&{name}={}", segment(query.get(name))))
-        .collect();
-    html! {
-        @if !next.is_empty() {
-            nav.paging aria-label=(staff.say("layout-paging")) {
-                a.button href={ (path(desk, &[])) "?page=" (segment(next)) (kept) } { (staff.say("layout-next-page")) }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests;

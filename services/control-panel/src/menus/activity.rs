@@ -22,7 +22,7 @@ use crate::{
     call::Failure,
     form::Field,
     layout::{self, button, said::Said},
-    place::{Place, segment},
+    place::Place,
 };
 
 pub(crate) static MENU: Menu =
@@ -30,6 +30,8 @@ pub(crate) static MENU: Menu =
 
 /// Entries on one page.
 const PAGE_SIZE: i32 = 50;
+/// What filters keep on the next page.
+const FILTERS: [&str; 6] = ["kind", "action", "name", "actor", "from", "to"];
 /// Kinds of things, as the audit names them, and their texts.
 const KINDS: [(&str, &str); 13] = [
     ("customer", "activity-kind-customer"),
@@ -87,7 +89,7 @@ async fn page(place: Place) -> Result<Response, Failure> {
         } @else {
             ol.events { @for entry in &page.entries { (event(&place, entry)) } }
         }
-        (more(&place, &page.next_page_token))
+        (layout::next_page(&place.visit, &place.path(&MENU, &[]), &FILTERS, &page.next_page_token))
     };
     Ok(place.page(&MENU, place.say(MENU.title), body))
 }
@@ -121,23 +123,6 @@ fn filters(place: &Place) -> Markup {
             div.actions {
                 button type="submit" { (place.say("activity-filter")) }
                 a.button href=(place.path(&MENU, &[])) { (place.say("activity-all")) }
-            }
-        }
-    }
-}
-
-/// The next page keeps the filters.
-fn more(place: &Place, next: &str) -> Markup {
-    let query = &place.visit.query;
-    let kept: Vec<String> = ["kind", "action", "name", "actor", "from", "to"]
-        .iter()
-        .filter(|name| !query.get(name).is_empty())
-        .map(|name| format!("&{name}={}", segment(query.get(name))))
-        .collect();
-    html! {
-        @if !next.is_empty() {
-            nav.paging aria-label=(place.say("layout-paging")) {
-                a.button href={ (place.path(&MENU, &[])) "?page=" (segment(next)) (kept.concat()) } { (place.say("layout-next-page")) }
             }
         }
     }

@@ -15,13 +15,7 @@ use super::{
     Menu,
     activity::{begin_of, day},
 };
-use crate::{
-    Panel,
-    call::Failure,
-    form::Field,
-    layout,
-    place::{Place, segment},
-};
+use crate::{Panel, call::Failure, form::Field, layout, place::Place};
 
 pub(crate) static MENU: Menu =
     Menu { name: "mail", title: "mail-title", icon: "mail", guide, for_mailbox_users: true };
@@ -64,17 +58,19 @@ async fn page(place: Place) -> Result<Response, Failure> {
         page_token: query.get("page").to_owned(),
         ..ListTracesRequest::default()
     };
-    let page = place.calls().traces().list_traces(request).await?.into_inner();
+    let mut traces = place.calls().traces();
+    let (page, week) = tokio::join!(traces.list_traces(request), chart::of_the_week(&place));
+    let page = page?.into_inner();
     let body = html! {
         p.lead { (place.say("mail-lead")) }
-        (chart::of_the_week(&place).await)
+        (week)
         (filters(&place))
         @if page.entries.is_empty() && page.next_page_token.is_empty() {
             (layout::empty(&place.say("mail-empty"), &place.say("mail-empty-text"), None))
         } @else {
             (table(&place, &page.entries))
         }
-        (more(&place, &page.next_page_token))
+        (layout::next_page(&place.visit, &place.path(&MENU, &[]), &FILTERS, &page.next_page_token))
     };
     Ok(place.page(&MENU, place.say(MENU.title), body))
 }
@@ -156,23 +152,6 @@ fn state(place: &Place, entry: &TraceEntry) -> Markup {
     match known {
         Some((_, _, key, _, class)) => html! { span class=(class) { (place.say(key)) } },
         None => html! { "–" },
-    }
-}
-
-/// The next page keeps the filters.
-fn more(place: &Place, next: &str) -> Markup {
-    let query = &place.visit.query;
-    let kept: Vec<String> = FILTERS
-        .iter()
-        .filter(|name| !query.get(name).is_empty())
-        .map(|name| format!("&{name}={}", segment(query.get(name))))
-        .collect();
-    html! {
-        @if !next.is_empty() {
-            nav.paging aria-label=(place.say("layout-paging")) {
-                a.button href={ (place.path(&MENU, &[])) "?page=" (segment(next)) (kept.concat()) } { (place.say("layout-next-page")) }
-            }
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 use postern_proto::account::v1::{AuditEntry, ListAuditEntriesRequest};
 
-use super::{Desk, Staff, customers, filter, more, path};
+use super::{Desk, Staff, customers, filter, path};
 use crate::{call::Failure, form::Field, layout, visit::Visit};
 
 pub(super) static DESK: Desk = Desk { name: "audit", title: "operator-audit", icon: "activity", guide };
@@ -42,7 +42,7 @@ pub(super) async fn list(staff: Staff) -> Result<Response, Failure> {
         } @else {
             ol.events { @for entry in &page.entries { (event(&staff, entry)) } }
         }
-        (more(&staff, &DESK, &FILTERS, &page.next_page_token))
+        (layout::next_page(&staff.visit, &path(&DESK, &[]), &FILTERS, &page.next_page_token))
     };
     Ok(staff.page(&DESK, staff.say(DESK.title), body))
 }

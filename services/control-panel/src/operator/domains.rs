@@ -4,7 +4,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 use postern_proto::account::v1::{Domain, DomainState, ListDomainsRequest};
 
-use super::{Desk, Staff, customers, filter, head, more, path};
+use super::{Desk, Staff, customers, filter, head, path};
 use crate::{call::Failure, form::Field, layout, menus, place::path_at, visit::Visit};
 
 pub(super) static DESK: Desk = Desk { name: "domains", title: "operator-domains", icon: "domain", guide };
@@ -32,7 +32,7 @@ pub(super) async fn list(staff: Staff) -> Result<Response, Failure> {
                 tbody { @for domain in &page.domains { (row(&staff, domain)) } }
             }
         }
-        (more(&staff, &DESK, &FILTERS, &page.next_page_token))
+        (layout::next_page(&staff.visit, &path(&DESK, &[]), &FILTERS, &page.next_page_token))
     };
     Ok(staff.page(&DESK, staff.say(DESK.title), body))
 }

@@ -4,7 +4,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 use postern_proto::auth::v1::{Grant, ListGrantsRequest, RevokeGrantRequest};
 
-use super::{Desk, Staff, filter, head, more, path};
+use super::{Desk, Staff, filter, head, path};
 use crate::{
     call::Failure,
     form::{Field, Problems},
@@ -53,7 +53,7 @@ pub(super) async fn list(staff: Staff) -> Result<Response, Failure> {
                 tbody { @for grant in &page.grants { (row(&staff, grant)) } }
             }
         }
-        (more(&staff, &DESK, &FILTERS, &page.next_page_token))
+        (layout::next_page(&staff.visit, &path(&DESK, &[]), &FILTERS, &page.next_page_token))
     };
     Ok(staff.page(&DESK, staff.say(DESK.title), body))
 }

@@ -7,7 +7,7 @@ use postern_proto::delivery::v1::{
     RemoveQueueEntriesRequest, RetryQueueEntriesRequest,
 };
 
-use super::{Desk, Staff, filter, head, more, path};
+use super::{Desk, Staff, filter, head, path};
 use crate::{
     call::Failure,
     form::{Field, Problems},
@@ -68,7 +68,7 @@ pub(super) async fn list(staff: Staff) -> Result<Response, Failure> {
                 @if staff.may_change() { (deeds(&staff)) }
             }
         }
-        (more(&staff, &DESK, &FILTERS, &page.next_page_token))
+        (layout::next_page(&staff.visit, &path(&DESK, &[]), &FILTERS, &page.next_page_token))
     };
     Ok(staff.page(&DESK, staff.say(DESK.title), body))
 }

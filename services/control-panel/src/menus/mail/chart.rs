@@ -24,13 +24,13 @@ struct Day {
 
 /// The picture; nothing while the figures cannot be had, for the list below stands without it.
 pub(super) async fn of_the_week(place: &Place) -> Markup {
-    let today = Timestamp::now().to_zoned_datetime(place.visit.reader.zone.clone()).date();
-    let Some(days) = week_until(today) else { return html! {} };
-    let begin = days.first().and_then(|day| begin_of(place, day.date));
     // A mailbox user's own mail is not counted apart.
     if place.person.is_mailbox_user() {
         return html! {};
     }
+    let today = Timestamp::now().to_zoned_datetime(place.visit.reader.zone.clone()).date();
+    let Some(days) = week_until(today) else { return html! {} };
+    let begin = days.first().and_then(|day| begin_of(place, day.date));
     let request = GetTrafficRequest {
         customer: customer_asked(place),
         begin_time: begin,
