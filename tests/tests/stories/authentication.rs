@@ -123,6 +123,15 @@ async fn send_as_user(platform: &Platform, to: &str, content: &[u8]) -> anyhow::
     Ok(())
 }
 
+/// An outside world that takes mail for everybody but one.
+async fn sink_refusing(nobody: &'static str, reply: &'static str) -> anyhow::Result<Sink> {
+    let refusing = Arc::new(move |moment: &Moment<'_>| match moment {
+        Moment::Recipient { recipient, .. } if *recipient == nobody => Answer::Reply(reply.to_owned()),
+        _ => Answer::Accept,
+    });
+    Ok(Sink::start(SinkSettings { script: Some(refusing), ..SinkSettings::default() }).await?)
+}
+
 async fn until_left(sink: &Sink, count: usize) -> anyhow::Result<Received> {
     let there = eventually(LIMIT, async || sink.messages().len() >= count).await;
     let mut messages = sink.messages();
@@ -414,13 +423,7 @@ async fn f_03_a_forward_that_comes_back_stops() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f_06_a_forged_sender_gets_no_bounce_of_a_forward() -> anyhow::Result<()> {
-    let refusing = Arc::new(|moment: &Moment<'_>| match moment {
-        Moment::Recipient { recipient: "friend@other.test", .. } => {
-            Answer::Reply("550 5.7.1 spam".to_owned())
-        }
-        _ => Answer::Accept,
-    });
-    let sink = Sink::start(SinkSettings { script: Some(refusing), ..SinkSettings::default() }).await?;
+    let sink = sink_refusing("friend@other.test", "550 5.7.1 spam").await?;
     let world = World::start().await;
     world.add("far.test", txt("v=spf1 ip4:127.0.0.1 -all"));
     world.add("victim.test", txt("v=spf1 -all"));
@@ -511,13 +514,7 @@ async fn members(admin: &Admin) -> anyhow::Result<Vec<ListMember>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn l_05_members_whose_copies_bounce_are_probed_and_suspended() -> anyhow::Result<()> {
-    let refusing = Arc::new(|moment: &Moment<'_>| match moment {
-        Moment::Recipient { recipient: "gone@other.test", .. } => {
-            Answer::Reply("550 5.1.1 nobody".to_owned())
-        }
-        _ => Answer::Accept,
-    });
-    let sink = Sink::start(SinkSettings { script: Some(refusing), ..SinkSettings::default() }).await?;
+    let sink = sink_refusing("gone@other.test", "550 5.1.1 nobody").await?;
     let world = World::start().await;
     world.add("_dmarc.far.test", txt("v=DMARC1; p=none"));
     world.add("far.test", address("192.0.2.7"));

@@ -217,10 +217,10 @@ impl Session {
         {
             return self.close(Reason::MessageTooLarge);
         }
-        let envelope = match self.phase {
-            Phase::Chunks(_) => None,
+        let (stamp, envelope) = match self.phase {
+            Phase::Chunks(stamp) => (stamp, None),
             _ => match self.envelope() {
-                Ok(envelope) => Some(Box::new(envelope)),
+                Ok(envelope) => (envelope.stamp, Some(Box::new(envelope))),
                 Err(reason) => {
                     let Effects { replies, next } = self.refuse(reason);
                     let next = match next {
@@ -230,11 +230,6 @@ impl Session {
                     return Effects { replies, next };
                 }
             },
-        };
-        let stamp = match (&envelope, &self.phase) {
-            (Some(envelope), _) => envelope.stamp,
-            (None, Phase::Chunks(stamp)) => *stamp,
-            (None, _) => return self.refuse(Reason::BadSequence),
         };
         self.phase = if chunk.last { Phase::Content(stamp) } else { Phase::Chunks(stamp) };
         Effects { replies: Vec::new(), next: Next::Chunk(chunk, envelope) }
