@@ -4,14 +4,16 @@ use std::{net::IpAddr, net::SocketAddr, time::Duration};
 
 use hickory_resolver::{
     TokioResolver,
-    config::{ConnectionConfig, NameServerConfig, ResolverConfig},
-    net::{DnsError, NetError, runtime::TokioRuntimeProvider},
+    net::{DnsError, NetError},
     proto::{
         op::ResponseCode,
         rr::{Name, RData, RecordType},
     },
 };
-use postern_mesh::StartError;
+use postern_mesh::{
+    StartError,
+    dns::{self, host_name},
+};
 use tokio::time::{Instant, timeout_at};
 
 /// How long one server may take before it is asked again, or the next one.
@@ -95,21 +97,10 @@ impl Dns {
     /// # Errors
     /// The system's resolver configuration cannot be read.
     pub(crate) fn new(servers: &[SocketAddr]) -> Result<Self, StartError> {
-        let mut builder = if servers.is_empty() {
-            TokioResolver::builder_tokio().map_err(|e| {
-                StartError::setting("POSTERN_RESOLVER", format!("no resolver in this system: {e}"))
-            })?
-        } else {
-            let config =
-                ResolverConfig::from_name_servers(servers.iter().copied().map(name_server).collect());
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-        };
-        let options = builder.options_mut();
-        options.timeout = SERVER_TIMEOUT;
-        options.attempts = 2;
-        options.cache_size = 0;
-        let resolver = builder.build().map_err(|e| {
-            StartError::setting("POSTERN_RESOLVER", format!("the resolver cannot be used: {e}"))
+        let resolver = dns::resolver(servers, |options| {
+            options.timeout = SERVER_TIMEOUT;
+            options.attempts = 2;
+            options.cache_size = 0;
         })?;
         Ok(Self { resolver })
     }
@@ -140,18 +131,4 @@ impl Dns {
             Err(_) => Answer::Unknown,
         }
     }
-}
-
-fn name_server(address: SocketAddr) -> NameServerConfig {
-    let on_port = |mut connection: ConnectionConfig| {
-        connection.port = address.port();
-        connection
-    };
-    let connections = vec![on_port(ConnectionConfig::udp()), on_port(ConnectionConfig::tcp())];
-    NameServerConfig::new(address.ip(), true, connections)
-}
-
-/// Lower case without the root dot; empty for the root.
-fn host_name(name: &Name) -> String {
-    name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
 }

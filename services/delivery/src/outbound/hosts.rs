@@ -10,8 +10,7 @@ use std::{
 
 use hickory_resolver::{
     TokioResolver,
-    config::{ConnectionConfig, NameServerConfig, ResolverConfig},
-    net::{DnsError, NetError, runtime::TokioRuntimeProvider},
+    net::{DnsError, NetError},
     proto::{
         op::ResponseCode,
         rr::{Name, RData, RecordType},
@@ -19,7 +18,10 @@ use hickory_resolver::{
 };
 use ipnet::IpNet;
 use postern_mail::DomainName;
-use postern_mesh::StartError;
+use postern_mesh::{
+    StartError,
+    dns::{self, host_name},
+};
 use rand::seq::SliceRandom as _;
 
 /// MX hosts of one domain that are looked at.
@@ -279,7 +281,7 @@ impl Obstacles {
     }
 }
 
-/// A resolver with a cache that asks these servers, or whatever the system asks, each for so long.
+/// A resolver with a cache; each server is asked for so long.
 ///
 /// # Errors
 /// The system's resolver configuration cannot be read.
@@ -287,36 +289,11 @@ pub(crate) fn resolver(
     servers: &[SocketAddr],
     server_timeout: Duration,
 ) -> Result<TokioResolver, StartError> {
-    let mut builder = if servers.is_empty() {
-        TokioResolver::builder_tokio().map_err(|e| {
-            StartError::setting("POSTERN_RESOLVER", format!("no resolver in this system: {e}"))
-        })?
-    } else {
-        let servers = servers.iter().copied().map(name_server).collect();
-        let config = ResolverConfig::from_name_servers(servers);
-        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-    };
-    let options = builder.options_mut();
-    options.timeout = server_timeout;
-    options.attempts = 2;
-    options.cache_size = 4096;
-    builder
-        .build()
-        .map_err(|e| StartError::setting("POSTERN_RESOLVER", format!("the resolver cannot be used: {e}")))
-}
-
-fn name_server(address: SocketAddr) -> NameServerConfig {
-    let on_port = |mut connection: ConnectionConfig| {
-        connection.port = address.port();
-        connection
-    };
-    let connections = vec![on_port(ConnectionConfig::udp()), on_port(ConnectionConfig::tcp())];
-    NameServerConfig::new(address.ip(), true, connections)
-}
-
-/// Lower case without the root dot; empty for the root.
-fn host_name(name: &Name) -> String {
-    name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
+    dns::resolver(servers, |options| {
+        options.timeout = server_timeout;
+        options.attempts = 2;
+        options.cache_size = 4096;
+    })
 }
 
 /// An address of the public internet (RFC 6890 and the registries behind it).

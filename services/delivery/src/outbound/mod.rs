@@ -170,7 +170,7 @@ impl Outbound {
             &settings.mail_host,
             settings.allowed_networks.clone(),
         )?;
-        let tls = tls::opportunistic()
+        let tls = postern_mesh::tls::unjudged()
             .map_err(|error| StartError::Tls { what: "outbound connections", source: Box::new(error) })?;
         let proving = tls::proving(settings.authorities.as_deref())
             .map_err(|error| StartError::setting("POSTERN_OUTBOUND_CA_FILE", error.to_string()))?;

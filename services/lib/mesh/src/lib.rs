@@ -16,6 +16,8 @@ mod trace_context;
 pub mod access;
 pub mod client;
 pub mod directory;
+#[cfg(feature = "dns")]
+pub mod dns;
 pub mod failure;
 pub mod health;
 pub mod identity;

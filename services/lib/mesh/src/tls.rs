@@ -1,6 +1,8 @@
 //! Certificates of the doors: one pair of files, or (for trying things out) a local authority that makes a certificate
 //! for whatever name the client asks for.
 
+mod unjudged;
+
 use std::{
     fmt, fs,
     io::{self, Write as _},
@@ -23,6 +25,8 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _};
 use tokio_rustls::TlsAcceptor;
+
+pub use unjudged::unjudged;
 
 use crate::{StartError, reload::Reload};
 

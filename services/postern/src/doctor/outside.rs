@@ -2,25 +2,21 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
     time::Duration,
 };
 
 use hickory_resolver::{
-    TokioResolver,
-    config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig},
-    net::runtime::TokioRuntimeProvider,
+    config::ResolveHosts,
     proto::rr::{Name, RData, RecordType},
 };
 use jiff::Timestamp;
+use postern_mesh::{
+    dns::{self, host_name},
+    tls,
+};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
-    client::{
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        verify_server_name,
-    },
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    client::verify_server_name,
+    pki_types::{CertificateDer, ServerName},
     server::ParsedCertificate,
 };
 use tokio::net::TcpStream;
@@ -72,7 +68,12 @@ pub(super) async fn look(doctor: &Doctor, findings: &mut Findings) {
 
 /// The addresses of the mail host, and whether they lead back to it: others refuse mail of hosts where they do not.
 async fn names(doctor: &Doctor, host: &str, findings: &mut Findings) -> Result<Vec<IpAddr>, String> {
-    let resolver = resolver(&doctor.resolver)?;
+    let resolver = dns::resolver(&doctor.resolver, |options| {
+        options.timeout = Duration::from_secs(1);
+        // What the world sees counts, not what this machine's hosts file says.
+        options.use_hosts_file = ResolveHosts::Never;
+    });
+    let resolver = resolver.map_err(|e| e.to_string())?;
     let mut name = Name::from_ascii(host).map_err(|e| format!("{host}: {e}"))?;
     name.set_fqdn(true);
     let mut addresses = Vec::new();
@@ -95,7 +96,7 @@ async fn names(doctor: &Doctor, host: &str, findings: &mut Findings) -> Result<V
             .iter()
             .flat_map(|found| found.answers())
             .filter_map(|record| match &record.data {
-                RData::PTR(name) => Some(name.0.to_ascii().trim_end_matches('.').to_ascii_lowercase()),
+                RData::PTR(name) => Some(host_name(&name.0)),
                 _ => None,
             })
             .collect();
@@ -114,42 +115,12 @@ async fn names(doctor: &Doctor, host: &str, findings: &mut Findings) -> Result<V
     Ok(addresses)
 }
 
-fn resolver(servers: &[SocketAddr]) -> Result<TokioResolver, String> {
-    let mut builder = if servers.is_empty() {
-        TokioResolver::builder_tokio().map_err(|e| e.to_string())?
-    } else {
-        let servers = servers.iter().map(|address| {
-            let on_port = |mut connection: ConnectionConfig| {
-                connection.port = address.port();
-                connection
-            };
-            let ways = vec![on_port(ConnectionConfig::udp()), on_port(ConnectionConfig::tcp())];
-            NameServerConfig::new(address.ip(), true, ways)
-        });
-        let config = ResolverConfig::from_name_servers(servers.collect());
-        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-    };
-    let options = builder.options_mut();
-    options.timeout = Duration::from_secs(1);
-    // What the world sees counts, not what this machine's hosts file says.
-    options.use_hosts_file = ResolveHosts::Never;
-    builder.build().map_err(|e| e.to_string())
-}
-
 /// The certificate that a door shows for this name, whoever signed it.
 async fn shown(door: SocketAddr, host: &str) -> Result<CertificateDer<'static>, String> {
-    let provider = Arc::new(ring::default_provider());
-    let looking = Arc::new(Looking(Arc::clone(&provider)));
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?
-        .dangerous()
-        .with_custom_certificate_verifier(looking)
-        .with_no_client_auth();
+    let config = tls::unjudged().map_err(|e| e.to_string())?;
     let name = ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())?;
     let stream = TcpStream::connect(door).await.map_err(|e| e.to_string())?;
-    let stream =
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|e| e.to_string())?;
+    let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|e| e.to_string())?;
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
     chain.first().map(|certificate| certificate.clone().into_owned()).ok_or_else(|| "shows none".to_owned())
 }
@@ -182,44 +153,5 @@ fn judge(
         findings.care(subject, format!("signed by itself, good for {days} days"), advice);
     } else {
         findings.good(subject, format!("names {host}, good for {days} days"));
-    }
-}
-
-/// Takes every certificate: here it is looked at, and nothing is said over the connection.
-#[derive(Debug)]
-struct Looking(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Looking {
-    fn verify_server_cert(
-        &self,
-        _certificate: &CertificateDer<'_>,
-        _chain: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
