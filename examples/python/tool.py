@@ -30,6 +30,12 @@ DEADLINE = 10
 RENEW_AFTER = 45
 
 
+def say(line: str) -> None:
+    """Writes a line as one piece: two threads speak, and print() writes the end of its line apart."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def stubs(proto: pathlib.Path) -> None:
     """Makes the Python modules of all .proto files and puts them on the path."""
     out = tempfile.mkdtemp(prefix="postern-stubs-")
@@ -80,7 +86,7 @@ def watch(account: grpc.Channel, identity: Identity, domain: str, seen: threadin
                 if event == "reset":
                     ready.set()
                 elif event == "change" and answer.change.domain == domain:
-                    print(f"change {answer.change.domain} version {answer.change.version}", flush=True)
+                    say(f"change {answer.change.domain} version {answer.change.version}")
                     seen.set()
                     return
         except grpc.RpcError as error:
@@ -98,12 +104,12 @@ def create(account: grpc.Channel, identity: Identity, address: str) -> None:
         request_id=str(uuid.uuid4()),
     )
     mailbox = stub.CreateMailbox(request, metadata=identity.metadata(), timeout=DEADLINE).mailbox
-    print(f"created {mailbox.address}", flush=True)
+    say(f"created {mailbox.address}")
     request.request_id = str(uuid.uuid4())
     try:
         stub.CreateMailbox(request, metadata=identity.metadata(), timeout=DEADLINE)
     except grpc.RpcError as error:
-        print(f"refused {reason_of(error)}: {error.details()}", flush=True)
+        say(f"refused {reason_of(error)}: {error.details()}")
 
 
 def mailboxes(account: grpc.Channel, identity: Identity, domain: str) -> list:
@@ -123,7 +129,7 @@ def audit(account: grpc.Channel, identity: Identity, address: str) -> None:
     stub, pb = module("account.v1.audit_pb2_grpc").AuditServiceStub(account), module("account.v1.audit_pb2")
     request = pb.ListAuditEntriesRequest(kind="mailbox", name=address)
     for entry in stub.ListAuditEntries(request, metadata=identity.metadata(), timeout=DEADLINE).entries:
-        print(f"audit {entry.action} {entry.kind} {entry.name} by {entry.actor_role} {entry.actor}", flush=True)
+        say(f"audit {entry.action} {entry.kind} {entry.name} by {entry.actor_role} {entry.actor}")
 
 
 def main() -> None:
@@ -148,7 +154,7 @@ def main() -> None:
         create(account, identity, given.address)
         if not seen.wait(DEADLINE):
             sys.exit("the change was not told")
-        print(f"listed {len(mailboxes(account, identity, domain))} mailboxes", flush=True)
+        say(f"listed {len(mailboxes(account, identity, domain))} mailboxes")
         audit(account, identity, given.address)
 
 
