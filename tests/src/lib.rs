@@ -8,6 +8,7 @@ pub mod journal;
 pub mod platform;
 pub mod pop3;
 pub mod process;
+pub mod python;
 pub mod raw;
 pub mod scale;
 pub mod smtp;

@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,8 +16,7 @@ use postern_tests::{
     eventually,
     platform::{Blueprint, Platform, run},
     pop3::read_all,
-    process::binary_folder,
-    smtp,
+    python, smtp,
 };
 use serde_json::{Value, json};
 
@@ -26,35 +24,10 @@ const LIMIT: Duration = Duration::from_secs(30);
 const PACKAGES: [&str; 3] = ["dkimpy", "pyspf", "dnspython"];
 const BOX: &str = "user@homepage.test";
 
-/// A Python with the judges, made once beside what is built.
-async fn python() -> anyhow::Result<PathBuf> {
-    let folder = binary_folder()?.join("python-for-judges");
-    let python = folder.join("bin").join("python");
-    let made = folder.join("made");
-    if made.exists() {
-        return Ok(python);
-    }
-    // Several tests begin at once: each makes its own, one stays.
-    let own = tempfile::Builder::new().prefix("judges-").tempdir_in(binary_folder()?)?.keep();
-    let none = BTreeMap::new();
-    let place = own.display().to_string();
-    let (code, out, error) = run(Path::new("python3"), &["-m", "venv", &place], &none, "").await?;
-    anyhow::ensure!(code == 0, "python3 -m venv: {out}{error}");
-    let mut arguments = vec!["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    arguments.extend(PACKAGES);
-    let (code, out, error) = run(&own.join("bin/python"), &arguments, &none, "").await?;
-    anyhow::ensure!(code == 0, "pip install {PACKAGES:?}: {out}{error}");
-    std::fs::write(own.join("made"), PACKAGES.join(" "))?;
-    if std::fs::rename(&own, &folder).is_err() {
-        std::fs::remove_dir_all(&own)?;
-    }
-    Ok(python)
-}
-
 /// What the judges say.
 async fn judged(question: &Value) -> anyhow::Result<Value> {
     let script = include_str!("authentication/judge.py");
-    let python = python().await?;
+    let python = python::with_packages("judges", &PACKAGES).await?;
     let (code, out, error) = run(&python, &["-c", script], &BTreeMap::new(), &question.to_string()).await?;
     anyhow::ensure!(code == 0, "{out}{error}");
     Ok(serde_json::from_str(&out)?)

@@ -1,13 +1,11 @@
 //! The face for tools: the two programs of `examples/`, as they are printed, against a real house.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
 use postern_tests::{
     platform::{Blueprint, Platform, run},
     process::binary_folder,
+    python,
 };
 
 /// What the Python program imports, by the names of the packages.
@@ -15,26 +13,6 @@ const PACKAGES: [&str; 3] = ["grpcio", "grpcio-tools", "grpcio-status"];
 
 fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lies in the project")
-}
-
-/// A Python with what the program needs, made once beside what is built.
-async fn python() -> anyhow::Result<PathBuf> {
-    let folder = binary_folder()?.join("python-for-tools");
-    let python = folder.join("bin").join("python");
-    let made = folder.join("made");
-    if made.exists() {
-        return Ok(python);
-    }
-    let none = BTreeMap::new();
-    let place = folder.display().to_string();
-    let (code, out, error) = run(Path::new("python3"), &["-m", "venv", &place], &none, "").await?;
-    anyhow::ensure!(code == 0, "python3 -m venv: {out}{error}");
-    let mut arguments = vec!["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    arguments.extend(PACKAGES);
-    let (code, out, error) = run(&python, &arguments, &none, "").await?;
-    anyhow::ensure!(code == 0, "pip install {PACKAGES:?}: {out}{error}");
-    std::fs::write(made, PACKAGES.join(" "))?;
-    Ok(python)
 }
 
 async fn house() -> anyhow::Result<Platform> {
@@ -62,7 +40,7 @@ fn check(address: &str, (code, out, error): (i32, String, String)) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_python_program_does_its_work() -> anyhow::Result<()> {
-    let (platform, python) = (house().await?, python().await?);
+    let (platform, python) = (house().await?, python::with_packages("tools", &PACKAGES).await?);
     let address = "python@homepage.test";
     let program = project().join("examples/python/tool.py").display().to_string();
     let proto = project().join("proto").display().to_string();
