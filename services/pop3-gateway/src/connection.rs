@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     line::{Line, LineReader},
     output::Output,
-    read_ahead::ReadAhead,
+    read_ahead::{GUESS_PATIENCE, Guess, ReadAhead},
     renew::{Held, Locks},
     sasl::Credentials,
     session::{Effect, Event, Identity, Listing, MaildropLock, Outcome, Policy, Session},
@@ -128,6 +128,9 @@ struct Connection<S> {
     identity: Option<Box<Identity>>,
     held: Option<Held>,
     ahead: Option<Box<ReadAhead>>,
+    guess: Guess,
+    /// Uids of what was sent as a whole.
+    retrieved: Vec<u64>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
@@ -154,6 +157,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             identity: None,
             held: None,
             ahead: None,
+            guess: Guess::default(),
+            retrieved: Vec::new(),
         }
     }
 
@@ -197,9 +202,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             if let Some(line) = self.reader.next_line(self.session.line_limit()) {
                 return Ok(line);
             }
-            self.ahead = None;
             self.flush().await?;
-            self.read().await?;
+            if self.ahead.is_some() {
+                match timeout(GUESS_PATIENCE, Box::pin(self.read())).await {
+                    Ok(read) => read?,
+                    Err(_) => self.ahead = None,
+                }
+            } else {
+                self.read().await?;
+            }
         }
     }
 
@@ -301,7 +312,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     async fn close(&mut self, lock: MaildropLock, deleted_uids: Vec<u64>) -> Event {
-        let closed = self.gateway.upstream.close(lock, deleted_uids, &self.session_id).await;
+        self.ahead = None;
+        let retrieved = std::mem::take(&mut self.retrieved);
+        let closed = self.gateway.upstream.close(lock, deleted_uids, retrieved, &self.session_id).await;
         self.held = None;
         Event::Closed(closed)
     }
@@ -313,7 +326,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if let Some(lock) = release
             && outcome != Outcome::LockLost
         {
-            self.gateway.upstream.release(lock).await;
+            let retrieved = std::mem::take(&mut self.retrieved);
+            self.gateway.upstream.release(lock, retrieved).await;
         }
         let last_words = match outcome {
             Outcome::Quit | Outcome::QuitFailed | Outcome::TooManyErrors | Outcome::TlsFailed => true,

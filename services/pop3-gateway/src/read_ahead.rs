@@ -1,4 +1,5 @@
-//! Messages on their way from delivery: one call for as many pipelined RETRs as fit the read-ahead, taken one by one.
+//! Messages on their way from delivery: one call for as many as the client has asked for by pipelining, or will ask for
+//! when it takes one after the other, and as fit the read-ahead. Taken one by one.
 
 use std::time::Duration;
 
@@ -8,10 +9,18 @@ use postern_proto::delivery::v1::{ReadMessagesResponse, read_messages_response::
 use tokio::time::timeout;
 use tonic::Streaming;
 
+use crate::maildrop::MessageNumber;
+
 /// Octets that are asked for ahead of the client.
 pub(crate) const READ_AHEAD_BYTES: u64 = 256 * 1024;
 /// Messages of one call.
 pub(crate) const READ_AHEAD_MESSAGES: usize = 1000;
+/// Messages that are guessed first, and how the guess grows each time that it came true, up to a limit.
+const GUESS_FIRST: usize = 4;
+const GUESS_GROWTH: usize = 4;
+const GUESS_MAX: usize = 64;
+/// What was guessed waits so long for the client; an idle session owns no buffer, here and at delivery.
+pub(crate) const GUESS_PATIENCE: Duration = Duration::from_secs(2);
 /// Pause between two frames.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -26,6 +35,32 @@ pub(crate) enum Frame {
     End,
     /// It is not to be had, or not to its end.
     Failed(Reason),
+}
+
+/// Most mail programs take one message after the other and wait for each. From the second in a row on (or the first of
+/// the box) the next ones are read with it, as file systems do.
+#[derive(Debug, Default)]
+pub(crate) struct Guess {
+    /// Number of the message that was asked for last; 0 before the first.
+    last: u32,
+    ahead: usize,
+}
+
+impl Guess {
+    /// The client asks for this message and it has to be read: how many behind it are probably wanted next.
+    pub(crate) fn widen(&mut self, number: MessageNumber) -> usize {
+        self.ahead = if number.get() == self.last + 1 {
+            (self.ahead * GUESS_GROWTH).clamp(GUESS_FIRST, GUESS_MAX)
+        } else {
+            0
+        };
+        self.ahead
+    }
+
+    /// The client took this message.
+    pub(crate) fn took(&mut self, number: MessageNumber) {
+        self.last = number.get();
+    }
 }
 
 /// One `ReadMessages` call.
@@ -82,5 +117,26 @@ impl ReadAhead {
                 None => continue,
             };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guesses_grow_while_they_come_true() {
+        let mut guess = Guess::default();
+        let mut ask = |numbers: &[u32]| -> Vec<usize> {
+            let asked = numbers.iter().map(|number| {
+                let number = MessageNumber::new(*number).expect("from 1");
+                let ahead = guess.widen(number);
+                guess.took(number);
+                ahead
+            });
+            asked.collect()
+        };
+        assert_eq!(ask(&[1, 2, 3, 4, 5]), [4, 16, 64, 64, 64]);
+        assert_eq!(ask(&[9, 3, 2, 3]), [0, 0, 0, 4]);
     }
 }

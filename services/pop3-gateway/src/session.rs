@@ -217,6 +217,15 @@ impl Session {
         }
     }
 
+    /// This message and those behind it, without the marked ones.
+    pub(crate) fn messages_from(&self, number: MessageNumber) -> impl Iterator<Item = Message> {
+        let open = match &self.state {
+            State::Transaction(open) | State::Retrieving(open, _) => Some(open),
+            _ => None,
+        };
+        open.into_iter().flat_map(move |open| open.maildrop.messages_after(number.get() - 1))
+    }
+
     /// Writes the next piece of a listing. False when it is complete.
     pub(crate) fn write_listing(&self, listing: &mut Listing, out: &mut Output) -> bool {
         match &self.state {

@@ -123,7 +123,7 @@ impl Upstream {
             (Err(status), lock_token) => {
                 if let Some(token) = lock_token {
                     // The lock was taken already: it must not outlive the failed login.
-                    self.release(MaildropLock { mailbox_id, token }).await;
+                    self.release(MaildropLock { mailbox_id, token }, Vec::new()).await;
                 }
                 Err(denial(session_id, &status))
             }
@@ -168,6 +168,7 @@ impl Upstream {
         &self,
         lock: MaildropLock,
         deleted_uids: Vec<u64>,
+        retrieved_uids: Vec<u64>,
         session_id: &str,
     ) -> Result<u32, Reason> {
         let limit = if deleted_uids.is_empty() { RELEASE_TIMEOUT } else { CLOSE_TIMEOUT };
@@ -175,6 +176,7 @@ impl Upstream {
             mailbox_id: lock.mailbox_id,
             lock_token: lock.token,
             deleted_uids,
+            retrieved_uids,
         });
         request.set_timeout(limit);
         match self.maildrop.clone().close_maildrop(request).await {
@@ -184,11 +186,12 @@ impl Upstream {
     }
 
     /// Unlocks without deletes. If that fails, the lock frees itself in 60 s.
-    pub(crate) async fn release(&self, lock: MaildropLock) {
+    pub(crate) async fn release(&self, lock: MaildropLock, retrieved_uids: Vec<u64>) {
         let mut request = Request::new(CloseMaildropRequest {
             mailbox_id: lock.mailbox_id,
             lock_token: lock.token,
             deleted_uids: Vec::new(),
+            retrieved_uids,
         });
         request.set_timeout(RELEASE_TIMEOUT);
         if let Err(status) = self.maildrop.clone().close_maildrop(request).await {

@@ -23,8 +23,8 @@ use crate::{
 
 /// Uids of one read.
 const READ_MAX: usize = 1000;
-/// Uids of one deletion.
-const DELETE_MAX: usize = 1_000_000;
+/// Uids that a session names when it closes, of each kind.
+const CLOSE_MAX: usize = 1_000_000;
 /// Frames on their way to the gateway: with 128 KiB each the bound of its read-ahead.
 const FRAMES_AHEAD: usize = 2;
 
@@ -85,7 +85,7 @@ impl MaildropService for MaildropDoor {
             return Err(failure::status_with(Reason::InvalidArgument, why));
         }
         let uids: Vec<i64> = uids.into_iter().map(u64::cast_signed).collect();
-        let reader = self.maildrops.reader_for_owner(mailbox_id);
+        let reader = self.maildrops.reader(mailbox_id);
         let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
         tokio::spawn(async move { reader.run(&uids, &frames).await });
         Ok(Response::new(
@@ -97,22 +97,33 @@ impl MaildropService for MaildropDoor {
         &self,
         request: Request<CloseMaildropRequest>,
     ) -> Result<Response<CloseMaildropResponse>, Status> {
-        let CloseMaildropRequest { mailbox_id, lock_token, deleted_uids } = request.into_inner();
-        if deleted_uids.len() > DELETE_MAX {
-            let why = format!("deleted_uids: at most {DELETE_MAX} at once");
-            return Err(failure::status_with(Reason::InvalidArgument, why));
-        }
-        let mut uids: Vec<i64> = deleted_uids.into_iter().map(u64::cast_signed).collect();
-        uids.sort_unstable();
-        uids.dedup();
+        let CloseMaildropRequest { mailbox_id, lock_token, deleted_uids, retrieved_uids } =
+            request.into_inner();
+        let deleted = set_of("deleted_uids", deleted_uids)?;
+        let retrieved = set_of("retrieved_uids", retrieved_uids)?;
         let maildrops = self.maildrops.clone();
         // A caller that goes away meanwhile changes nothing: all or none, and the lock is freed.
-        let closing = tokio::spawn(async move { maildrops.close(mailbox_id, lock_token, &uids).await });
+        let closing = tokio::spawn(async move {
+            maildrops.note_retrieved(mailbox_id, &retrieved).await;
+            maildrops.close(mailbox_id, lock_token, &deleted).await
+        });
         let closed =
             closing.await.map_err(|error| failure::status_with(Reason::Unavailable, error.to_string()))?;
         let deleted = closed.map_err(|error| status(mailbox_id, &error))?;
         Ok(Response::new(CloseMaildropResponse { deleted_count: i32::try_from(deleted).unwrap_or(i32::MAX) }))
     }
+}
+
+/// Uids of one field, each once.
+fn set_of(field: &'static str, uids: Vec<u64>) -> Result<Vec<i64>, Status> {
+    if uids.len() > CLOSE_MAX {
+        let why = format!("{field}: at most {CLOSE_MAX} at once");
+        return Err(failure::status_with(Reason::InvalidArgument, why));
+    }
+    let mut uids: Vec<i64> = uids.into_iter().map(u64::cast_signed).collect();
+    uids.sort_unstable();
+    uids.dedup();
+    Ok(uids)
 }
 
 /// Opens a box in a task of its own: a caller that gave up meanwhile leaves no lock behind.

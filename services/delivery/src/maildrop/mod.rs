@@ -6,8 +6,11 @@ mod delete;
 mod index;
 mod read;
 
+use std::time::Duration;
+
 use postern_mail::Reason;
 use postern_mesh::directory::Directory;
+use sqlx::Row as _;
 use thiserror::Error;
 use tonic::Status;
 
@@ -20,6 +23,9 @@ use crate::{
 
 pub use index::{Index, IndexPage};
 pub use read::{Frame, FrameSender, MessageReader};
+
+/// Time to find the stories of what a session retrieved.
+const NOTE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why a box was not opened or closed.
 #[derive(Debug, Error)]
@@ -169,10 +175,20 @@ impl Maildrops {
         Ok(deleted.count)
     }
 
-    /// Reads messages of a box for its owner's mail program: its story says so.
-    #[must_use]
-    pub fn reader_for_owner(&self, mailbox_id: i64) -> MessageReader {
-        MessageReader::new(self.store.clone(), self.blobs.clone(), mailbox_id).noting_reads()
+    /// Notes in their stories that these messages were sent to the owner's mail program. To be called before they are
+    /// deleted. The story is no reason to keep a session: what cannot be noted soon is left out.
+    pub async fn note_retrieved(&self, mailbox_id: i64, uids: &[i64]) {
+        const MESSAGES: &str = "SELECT message_id FROM entries WHERE mailbox_id = $1 AND uid = ANY ($2)";
+        if uids.is_empty() {
+            return;
+        }
+        let ask = || sqlx::query(MESSAGES).bind(mailbox_id).bind(uids);
+        let asked = tokio::time::timeout(NOTE_TIMEOUT, self.store.read(ask)).await;
+        let found = asked.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        match found.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<_>, _>>()) {
+            Ok(messages) => self.store.notes().read(mailbox_id, &messages),
+            Err(error) => tracing::warn!(%error, mailbox_id, "what was retrieved is not noted"),
+        }
     }
 
     /// Reads messages of a box.

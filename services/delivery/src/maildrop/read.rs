@@ -8,7 +8,6 @@ use futures_util::StreamExt as _;
 use postern_mail::{Reason, limits};
 use sqlx::{Row as _, postgres::PgRow};
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
 use crate::{
     content::{BlobError, Blobs},
@@ -55,7 +54,6 @@ pub struct MessageReader {
     store: Store,
     blobs: Blobs,
     mailbox_id: i64,
-    notes_reads: bool,
 }
 
 /// An entry with its message.
@@ -67,7 +65,6 @@ struct Stored {
 }
 
 struct StoredMessage {
-    id: Uuid,
     prefix: Vec<u8>,
     content: Option<Vec<u8>>,
     blob_key: Option<String>,
@@ -76,7 +73,7 @@ struct StoredMessage {
 }
 
 const READ: &str = "
-SELECT e.uid, e.prefix AS entry_prefix, e.size_bytes, m.id, m.prefix, m.content, m.blob_key, m.content_bytes, m.checksum
+SELECT e.uid, e.prefix AS entry_prefix, e.size_bytes, m.id IS NOT NULL AS is_there, m.prefix, m.content, m.blob_key, m.content_bytes, m.checksum
 FROM entries e LEFT JOIN messages m ON m.id = e.message_id
 WHERE e.mailbox_id = $1 AND e.uid = ANY ($2)";
 
@@ -84,12 +81,7 @@ const SIZES: &str = "SELECT uid, size_bytes FROM entries WHERE mailbox_id = $1 A
 
 impl MessageReader {
     pub(super) fn new(store: Store, blobs: Blobs, mailbox_id: i64) -> Self {
-        Self { store, blobs, mailbox_id, notes_reads: false }
-    }
-
-    /// What is read to its end counts as fetched by the owner of the box.
-    pub(super) fn noting_reads(self) -> Self {
-        Self { notes_reads: true, ..self }
+        Self { store, blobs, mailbox_id }
     }
 
     /// Sends the frames of all these messages, in order; ends early when nobody takes them any more.
@@ -190,7 +182,7 @@ impl MessageReader {
                 }
                 begin(frames, index, stored).await?;
                 send_inline(frames, index, [&stored.prefix, &message.prefix, content]).await?;
-                self.end(index, message, frames).await
+                give(frames, index, Frame::End).await
             }
             (None, Some(key)) => self.send_blob(index, stored, message, key, frames).await,
             (None, None) => self.damaged(index, "it has no content", frames).await,
@@ -231,19 +223,11 @@ impl MessageReader {
             }
         }
         if checksum == message.checksum && bytes == message.content_bytes.cast_unsigned() {
-            self.end(index, message, frames).await
+            give(frames, index, Frame::End).await
         } else {
             // Its octets are out already: the gateway closes without the final dot (P-46).
             self.damaged(index, "the checksum of its blob differs", frames).await
         }
-    }
-
-    async fn end(&self, index: u32, message: &StoredMessage, frames: &FrameSender) -> Result<(), Gone> {
-        give(frames, index, Frame::End).await?;
-        if self.notes_reads {
-            self.store.notes().read(self.mailbox_id, &[message.id]);
-        }
-        Ok(())
     }
 
     async fn damaged(&self, index: u32, what: &'static str, frames: &FrameSender) -> Result<(), Gone> {
@@ -290,16 +274,16 @@ fn unreadable(error: &sqlx::Error) -> Reason {
 }
 
 fn stored(row: &PgRow) -> Result<(i64, Stored), sqlx::Error> {
-    let message = match row.try_get::<Option<Uuid>, _>("id")? {
-        None => None,
-        Some(id) => Some(StoredMessage {
-            id,
+    let message = if row.try_get("is_there")? {
+        Some(StoredMessage {
             prefix: row.try_get("prefix")?,
             content: row.try_get("content")?,
             blob_key: row.try_get("blob_key")?,
             content_bytes: row.try_get("content_bytes")?,
             checksum: row.try_get::<i32, _>("checksum")?.cast_unsigned(),
-        }),
+        })
+    } else {
+        None
     };
     let entry =
         Stored { prefix: row.try_get("entry_prefix")?, size_bytes: row.try_get("size_bytes")?, message };

@@ -98,7 +98,12 @@ impl Service {
             }
         }
         let count = i32::try_from(uids.len()).expect("few");
-        let request = CloseMaildropRequest { mailbox_id, lock_token: token, deleted_uids: uids };
+        let request = CloseMaildropRequest {
+            mailbox_id,
+            lock_token: token,
+            deleted_uids: uids,
+            retrieved_uids: Vec::new(),
+        };
         let closed = client.close_maildrop(request).await.expect("closed").into_inner();
         assert_eq!(closed.deleted_count, count);
         messages

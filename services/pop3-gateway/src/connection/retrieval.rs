@@ -1,4 +1,5 @@
-//! RETR and TOP on a connection: asks ahead for what is pipelined, writes while it streams in (P-45, P-46, P-73).
+//! RETR and TOP on a connection: asks ahead for what is pipelined or likely to come next, writes while it streams in
+//! (P-45, P-46, P-73).
 
 use bytes::{Buf as _, Bytes};
 use postern_mail::Reason;
@@ -16,28 +17,44 @@ use crate::{
 
 /// A message of up to so many octets is read to its end before `+OK`, so that damage is told instead of sent.
 const HOLD_MAX_BYTES: u64 = 64 * 1024;
+/// Messages of one session that are told as retrieved; a client that goes on for ever fills no memory.
+const RETRIEVED_MAX: usize = 100_000;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) async fn retrieve(&mut self, retrieval: Retrieval) -> Event {
+        let result = self.send_from_anywhere(retrieval).await;
+        self.guess.took(retrieval.message.number);
+        if result.is_ok() && retrieval.kind == TransferKind::Whole && self.retrieved.len() < RETRIEVED_MAX {
+            self.retrieved.push(retrieval.message.uid);
+        }
+        match result {
+            Ok(()) => Event::Retrieved(Ok(())),
+            Err(NotSent::Refused(reason)) => Event::Retrieved(Err(reason)),
+            Err(NotSent::Ended(outcome)) => Event::Ended(outcome),
+        }
+    }
+
+    /// From what was asked for before, or by a call of its own.
+    async fn send_from_anywhere(&mut self, retrieval: Retrieval) -> Result<(), NotSent> {
         let asked_before = self.ahead.take().filter(|ahead| ahead.front() == Some(retrieval.message.uid));
         if let Some(ahead) = asked_before {
             match self.send(ahead, retrieval).await {
                 // What was asked for earlier may have broken meanwhile: that says nothing about the message.
                 Err(NotSent::Refused(Reason::Unavailable)) => {}
-                result => return answer(result),
+                result => return result,
             }
         }
-        let asked = self.ask(retrieval.message).await;
-        answer(match asked {
-            Ok(ahead) => self.send(ahead, retrieval).await,
-            Err(reason) => Err(NotSent::Refused(reason)),
-        })
+        let ahead = self.ask(retrieval.message).await.map_err(NotSent::Refused)?;
+        self.send(ahead, retrieval).await
     }
 
-    /// One call for this message and the pipelined ones behind it.
-    async fn ask(&self, first: Message) -> Result<Box<ReadAhead>, Reason> {
+    /// One call for this message and those behind it.
+    async fn ask(&mut self, first: Message) -> Result<Box<ReadAhead>, Reason> {
+        let mut uids = self.wanted(first);
+        if uids.len() == 1 {
+            uids = self.guessed(first);
+        }
         let Some(identity) = &self.identity else { return Err(Reason::Unavailable) };
-        let uids = self.wanted(first);
         let frames = self.gateway.upstream.read(identity.mailbox_id, uids.clone(), &self.session_id).await?;
         Ok(Box::new(ReadAhead::new(frames, uids)))
     }
@@ -62,6 +79,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             uids.push(message.uid);
         }
         uids
+    }
+
+    /// This message, and those that the client will probably ask for next, as far as they fit the read-ahead.
+    fn guessed(&mut self, first: Message) -> Vec<u64> {
+        let ahead = self.guess.widen(first.number);
+        let mut octets = 0u64;
+        let behind = self.session.messages_from(first.number).take(1 + ahead);
+        let fitting = behind.take_while(|message| {
+            octets = octets.saturating_add(message.size_bytes);
+            message.uid == first.uid || octets <= READ_AHEAD_BYTES
+        });
+        fitting.map(|message| message.uid).collect()
     }
 
     /// Sends the message at the front; keeps what was asked for behind it.
@@ -154,13 +183,5 @@ fn begin(kind: TransferKind, size_bytes: u64, out: &mut Output) -> MessageWriter
     match kind {
         TransferKind::Whole => MessageWriter::whole(size_bytes, out),
         TransferKind::Top { lines } => MessageWriter::top(lines, out),
-    }
-}
-
-fn answer(result: Result<(), NotSent>) -> Event {
-    match result {
-        Ok(()) => Event::Retrieved(Ok(())),
-        Err(NotSent::Refused(reason)) => Event::Retrieved(Err(reason)),
-        Err(NotSent::Ended(outcome)) => Event::Ended(outcome),
     }
 }

@@ -246,6 +246,48 @@ async fn p_73_pipelined_commands_are_answered_in_order_and_asked_ahead() {
 }
 
 #[tokio::test]
+async fn one_after_the_other_is_read_ahead_and_only_what_was_taken_is_told() {
+    let house = House::with((0..40).map(|n| letter(&format!("{n:05}"))).collect());
+    let mut client = house.log_in().await;
+    for number in 1..=20 {
+        client.send(&format!("RETR {number}\r\n")).await;
+        assert!(client.line().await.starts_with("+OK"));
+        assert_eq!(client.content().await, Some(letter(&format!("{:05}", number - 1))));
+        client.transcript(&format!("C: DELE {number}\nS: +OK*")).await;
+    }
+    client.transcript("C: QUIT\nS: +OK*").await;
+    client.closes().await;
+    let taken: Vec<u64> = (1..=20).map(|n| n * 10).collect();
+    assert_eq!(house.delivery.retrieved(), taken);
+    let calls: Vec<usize> = house.delivery.reads().iter().map(Vec::len).collect();
+    assert_eq!(calls, [5, 17], "calls, by messages");
+
+    let mut other = house.log_in().await;
+    for number in [7, 3] {
+        other.send(&format!("RETR {number}\r\n")).await;
+        assert!(other.line().await.starts_with("+OK"));
+        assert!(other.content().await.is_some());
+    }
+    drop(other.stream);
+    other.session.await.expect("no panic");
+    let calls: Vec<usize> = house.delivery.reads().iter().skip(2).map(Vec::len).collect();
+    assert_eq!(calls, [1, 1], "nothing is guessed of who takes what they want");
+    assert_eq!(house.delivery.retrieved()[20..], [270, 230]);
+}
+
+#[tokio::test]
+async fn large_messages_are_read_ahead_within_bounds() {
+    let house = House::with((0..10).map(|_| letter(&"x".repeat(100_000))).collect());
+    let mut client = house.log_in().await;
+    for number in 1..=10 {
+        client.send(&format!("RETR {number}\r\n")).await;
+        assert!(client.line().await.starts_with("+OK"));
+        assert_eq!(client.content().await, Some(letter(&"x".repeat(100_000))));
+    }
+    assert!(house.delivery.reads().iter().all(|uids| uids.len() <= 2), "{:?}", house.delivery.reads());
+}
+
+#[tokio::test]
 async fn p_45_a_damaged_message_harms_only_itself() {
     let house = House::with(vec![letter("one"), letter("two"), letter("three")]);
     house.delivery.damage(20, 0);

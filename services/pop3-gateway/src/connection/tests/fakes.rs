@@ -73,6 +73,7 @@ struct Store {
     lock: Option<i64>,
     last_token: i64,
     reads: Vec<Vec<u64>>,
+    retrieved: Vec<u64>,
 }
 
 #[derive(Clone, Default)]
@@ -106,6 +107,11 @@ impl Delivery {
 
     pub(super) fn reads(&self) -> Vec<Vec<u64>> {
         self.store.lock().unwrap().reads.clone()
+    }
+
+    /// What sessions told of when they closed.
+    pub(super) fn retrieved(&self) -> Vec<u64> {
+        self.store.lock().unwrap().retrieved.clone()
     }
 
     pub(super) fn damage(&self, uid: u64, after: usize) {
@@ -221,6 +227,7 @@ impl MaildropService for Delivery {
             return Err(failure::status(Reason::LockLost));
         }
         let before = store.messages.len();
+        store.retrieved.extend(&request.retrieved_uids);
         store.messages.retain(|(uid, _)| !request.deleted_uids.contains(uid));
         store.lock = None;
         let deleted_count = i32::try_from(before - store.messages.len()).unwrap();
