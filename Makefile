@@ -16,7 +16,7 @@ STORES := postgresql redis-server
 MAIL_PROGRAMS := curl swaks msmtp mpop fetchmail python3 python3-venv
 BROWSER := chromium chromium-driver
 
-.PHONY: help up test bench faults scale queue-scale conformance screenshots accessibility contract check fmt clean stores mail-programs browser
+.PHONY: help up test bench faults scale queue-scale conformance screenshots accessibility containers contract check fmt clean stores mail-programs browser
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,11 @@ accessibility: stores browser ## The same pages read by axe-core, which npm fetc
 	npm install --silent --no-save --prefix $(TARGET_FOLDER)/axe axe-core
 	$(CARGO) build --workspace --bins
 	$(CARGO) run -p postern-tests --bin screenshots -- --axe $(TARGET_FOLDER)/axe/node_modules/axe-core/axe.min.js
+
+containers: ## The compose file on a real Docker engine, seen from outside (as root; STAND_INS=no where images can be pulled)
+	@scripts/install-packages docker.io docker-compose debootstrap iproute2 python3 openssl
+	$(CARGO) build --release --workspace --bins
+	tests/containers/run $(TARGET_FOLDER)/release
 
 contract: ## Write down what is new at the gRPC face (proto/contract.txt), so that it is guarded from now on
 	POSTERN_WRITE_CONTRACT=true $(CARGO) test -p postern-proto --test contract
