@@ -13,6 +13,8 @@ use postern::{
 #[derive(Debug, Parser)]
 #[command(
     name = "postern",
+    // Whatever the file is called, as in the image.
+    bin_name = "postern",
     version,
     after_help = "Exit codes: 0 answered, 1 refused, 2 usage, 75 try later."
 )]
