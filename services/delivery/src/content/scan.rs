@@ -481,7 +481,7 @@ mod tests {
         check(&long, &long, &[], 1);
     }
 
-    /// Found by fuzzing: what a long first line was depended on where it was cut.
+    /// What a long first line was once depended on where it was cut.
     #[test]
     fn a_long_line_is_a_field_or_the_body_however_it_is_cut() {
         let text = format!("{}\r\nReturn-Path: body\r\nReceived: body\r\n", "words ".repeat(20));
