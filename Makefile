@@ -16,7 +16,7 @@ STORES := postgresql redis-server
 MAIL_PROGRAMS := curl swaks msmtp mpop fetchmail python3 python3-venv
 BROWSER := chromium chromium-driver
 
-.PHONY: help up test bench faults scale queue-scale conformance screenshots accessibility containers contract check fmt clean stores mail-programs browser
+.PHONY: help up test bench faults scale queue-scale conformance fuzz screenshots accessibility containers contract check fmt clean stores mail-programs browser
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,10 @@ scale: stores ## 1,000,000 mailboxes in 100,000 domains: does the mail path noti
 conformance: stores mail-programs ## What the protocols demand, and which test shows it
 	$(CARGO) build --workspace --all-targets
 	$(CARGO) test --workspace --no-fail-fast -- --show-output 2>&1 | $(BUILT)/conformance
+
+fuzz: ## Fuzz what reads the octets of strangers: each target for SECONDS (600), or one (TARGET=smtp_data)
+	@command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
+	@scripts/fuzz $(abspath $(TARGET_FOLDER))/fuzz $(or $(SECONDS),600) $(TARGET)
 
 screenshots: stores browser ## Pictures of every page of the control panel, by width and light, in target/screenshots/
 	$(CARGO) build --workspace --bins

@@ -44,7 +44,7 @@ const NAMES: [(&[u8], Field); 7] = [
 impl Field {
     fn named(name: &[u8]) -> Self {
         // White space before the colon is obsolete syntax that must be understood (RFC 5322 section 4.5).
-        let name = name.trim_ascii_end();
+        let name = if name.len() > NAME_MAX_BYTES { &[] } else { name.trim_ascii_end() };
         let known = NAMES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known));
         known.map_or(Self::Other, |(_, field)| *field)
     }
@@ -57,6 +57,8 @@ enum At {
     LineStart,
     /// In a field name that is not decided yet.
     Name,
+    /// In a field name that is too long to matter, if it is one.
+    LongName,
     /// In the value of a field, or a continuation of it.
     Value(Field),
     /// Behind the header block.
@@ -176,6 +178,7 @@ impl HeaderScan {
             match self.at {
                 At::LineStart => self.line_start(&mut piece)?,
                 At::Name => self.name(&mut piece)?,
+                At::LongName => self.long_name(&mut piece),
                 At::Value(field) => self.value(field, &mut piece),
                 At::Body => {}
             }
@@ -230,6 +233,7 @@ impl HeaderScan {
             piece.position = piece.octets.len();
             if self.held.len() + piece.octets.len() - piece.line > NAME_MAX_BYTES {
                 self.decide(Field::Other, piece);
+                self.at = At::LongName;
             }
             return Ok(());
         };
@@ -261,6 +265,18 @@ impl HeaderScan {
         piece.position = end + 1;
         self.decide(field, piece);
         Ok(())
+    }
+
+    /// To the colon; a line without one is no field, and the body begins with it.
+    fn long_name(&mut self, piece: &mut Piece<'_>) {
+        let begin = piece.position;
+        let end = piece.octets[begin..].iter().position(|c| matches!(c, b':' | b'\r' | b'\n'));
+        piece.position = end.map_or(piece.octets.len(), |offset| begin + offset);
+        match end {
+            Some(_) if piece.octets[piece.position] == b':' => self.at = At::Value(Field::Other),
+            Some(_) => self.at = At::Body,
+            None => {}
+        }
     }
 
     /// The line belongs to this field: it is kept or dropped from its begin on.
@@ -463,6 +479,17 @@ mod tests {
         }
         let long = format!("{}: Received\r\nReceived: 1\r\n\r\n", "n".repeat(300));
         check(&long, &long, &[], 1);
+    }
+
+    /// What a long first line was once depended on where it was cut.
+    #[test]
+    fn a_long_line_is_a_field_or_the_body_however_it_is_cut() {
+        let text = format!("{}\r\nReturn-Path: body\r\nReceived: body\r\n", "words ".repeat(20));
+        check(&text, &text, &[], 0);
+        let spaced = format!("Received{}: x\r\n\r\n", " ".repeat(80));
+        check(&spaced, &spaced, &[], 0);
+        let long = format!("{}: x\r\nReturn-Path: x\r\n\r\n", "n".repeat(70));
+        check(&long, &long.replace("Return-Path: x\r\n", ""), &[], 0);
     }
 
     #[test]

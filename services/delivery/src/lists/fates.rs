@@ -13,8 +13,8 @@ use tokio::{
 
 use super::{
     ListDirectory,
-    names::{PROBE_TAG, probe_of},
     probe::Probes,
+    senders::{PROBE_TAG, probe_of},
 };
 use crate::{accept::QueueClass, queue::LeasedRow};
 

@@ -14,6 +14,7 @@ mod fates;
 mod names;
 mod probe;
 mod reports;
+mod senders;
 mod store;
 
 use std::sync::Arc;
@@ -36,9 +37,10 @@ use crate::{
 
 pub(crate) use admission::admit;
 pub(crate) use fates::{CopyFates, Fate as CopyFate, tell as tell_fates};
-pub(crate) use names::{copy_sender, probe_of, probe_sender, unsubscribe_fields};
+pub(crate) use names::unsubscribe_fields;
 pub(crate) use probe::Probes;
 pub(crate) use reports::is_failure;
+pub(crate) use senders::{copy_sender, probe_of, probe_sender};
 
 /// What account knows of lists.
 #[derive(Clone)]

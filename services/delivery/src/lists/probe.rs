@@ -9,10 +9,7 @@ use postern_proto::account::v1::ListProbe;
 use postern_smtp::dsn::MessageDsn;
 use tokio::time::Instant;
 
-use super::{
-    FoundList, ListDirectory,
-    names::{command_address, probe_note},
-};
+use super::{FoundList, ListDirectory, names::command_address, senders::probe_note};
 use crate::{
     accept::{
         AcceptUnit, Acceptor, MessageFlags, NewMessage, NewQueueRow, QueueClass, StoredContent, hop_field,

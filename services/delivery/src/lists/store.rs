@@ -10,7 +10,7 @@ use postern_mail::{EmailAddress, MessageId, ReversePath};
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use super::names::copy_sender;
+use super::senders::copy_sender;
 use crate::{
     accept::{AcceptUnit, QueueClass, delivery_prefix, write_units},
     queue::QueueStore,

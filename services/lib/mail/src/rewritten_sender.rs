@@ -69,20 +69,25 @@ pub fn rewrite(
     today: u64,
 ) -> Option<EmailAddress> {
     let (first, rest) = match form_of(sender.local()) {
-        None => {
+        Some((Form::First, rest)) => (sender.domain().as_str(), rest),
+        Some((Form::Further, rest)) if let Some(hop) = first_hop(rest) => hop,
+        // Also what only looks like a further hop: it is led back as it is.
+        _ => {
             let day = today % DAY_CIRCLE;
             let body = format!("{}{}={}={}", letter(day >> 5), letter(day), sender.domain(), sender.local());
             return address(&format!("SRS0={}={body}", key.mark("0", &body)), domain);
         }
-        Some((Form::First, rest)) => (sender.domain().as_str(), rest),
-        // The hops between the first one and us are left out: the first one knows the sender.
-        Some((Form::Further, rest)) => {
-            let (_mark, rest) = rest.get(1..)?.split_once('=')?;
-            rest.split_once('=')?
-        }
     };
     let body = format!("{first}={rest}");
     address(&format!("SRS1={}={body}", key.mark("1", &body)), domain)
+}
+
+/// The domain of the first hop and what stands behind its SRS0. The hops between it and us are left out: it knows the sender.
+fn first_hop(rest: &str) -> Option<(&str, &str)> {
+    let (_mark, rest) = rest.get(1..)?.split_once('=')?;
+    let (first, rest) = rest.split_once('=')?;
+    let leads_back = address(&format!("SRS0{rest}"), &first.parse().ok()?).is_some();
+    leads_back.then_some((first, rest))
 }
 
 /// What an address leads back to; `None`: it is not of this form.
@@ -237,6 +242,16 @@ mod tests {
             rewrite(&second, &"third.test".parse().expect("a domain"), &key(3), TODAY).expect("it fits");
         assert_eq!(third.local().len(), second.local().len());
         assert_eq!(restore(&third, &[key(3)], TODAY), Some(Ok(first)));
+    }
+
+    /// Found by fuzzing: such a sender was rewritten into one that led nowhere.
+    #[test]
+    fn f_01_what_only_looks_like_a_further_hop_leads_back_as_it_is() {
+        for sender in ["SRS1=x=nodomain=abc@home.test", "srs1=x@home.test", "SRS1-a=b@home.test"] {
+            let address = rewritten(sender);
+            assert!(address.local().starts_with("SRS0="), "{address}");
+            assert_eq!(restore(&address, &[key(1)], TODAY), Some(Ok(email(sender))));
+        }
     }
 
     proptest! {
