@@ -5,7 +5,7 @@ use postern_proto::account::v1::{AppPassword, AppProtocol, Mailbox};
 use ring::digest;
 
 use crate::{
-    Account,
+    Account, base32,
     error::{AccountError, Doing as _},
     store::{Tx, app_passwords, audit::Deed, mailboxes, versions::DomainChange},
 };
@@ -14,8 +14,8 @@ use crate::{
 const APP_PASSWORDS_MAX: i64 = 20;
 /// Random octets of a secret: 24 characters of base32.
 const SECRET_BYTES: usize = 15;
-/// RFC 4648 section 6, lower case.
-const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+/// Letters of a secret that are shown together.
+const GROUP: usize = 6;
 
 impl Account {
     /// Makes one; its secret is in no later answer.
@@ -32,14 +32,14 @@ impl Account {
                 "{mailbox} has {APP_PASSWORDS_MAX} app passwords: remove one that is not used any more"
             )));
         }
-        let secret = secret_of(&rand::random());
+        let secret = base32::encode(&rand::random::<[u8; SECRET_BYTES]>());
         let hash = hash_of(&secret);
         let made = app_passwords::insert(&mut tx, &found, protocol.into(), display_name, &hash).await?;
         deed(&change, &found, "create").created(&mut tx, &made).await?;
         // Kept answers about this login do not know it.
         change.announce(&mut tx, &[]).await?;
         tx.commit().await.doing("commit an app password")?;
-        Ok((made, in_groups(&secret)))
+        Ok((made, base32::in_groups(&secret, GROUP)))
     }
 
     pub(crate) async fn app_passwords(
@@ -82,43 +82,4 @@ fn deed<'d>(change: &'d DomainChange, mailbox: &'d Mailbox, action: &'static str
 /// What is stored: SHA-256 of the secret without its hyphens.
 fn hash_of(secret: &str) -> Vec<u8> {
     digest::digest(&digest::SHA256, secret.as_bytes()).as_ref().to_vec()
-}
-
-fn secret_of(octets: &[u8; SECRET_BYTES]) -> String {
-    let (mut secret, mut bits, mut held) = (String::with_capacity(24), 0_u32, 0);
-    for octet in octets {
-        bits = bits << 8 | u32::from(*octet);
-        held += 8;
-        while held >= 5 {
-            held -= 5;
-            let index = (bits >> held & 31) as usize;
-            secret.push(char::from(ALPHABET.get(index).copied().unwrap_or(b'a')));
-        }
-    }
-    secret
-}
-
-fn in_groups(secret: &str) -> String {
-    let mut shown = String::with_capacity(secret.len() + 3);
-    for (at, letter) in secret.chars().enumerate() {
-        if at > 0 && at % 6 == 0 {
-            shown.push('-');
-        }
-        shown.push(letter);
-    }
-    shown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_is_24_letters_in_groups_of_six() {
-        assert_eq!(in_groups(&secret_of(&[0; 15])), "aaaaaa-aaaaaa-aaaaaa-aaaaaa");
-        assert_eq!(secret_of(&[0xff; 15]), "7".repeat(24));
-        // RFC 4648 section 10.
-        assert_eq!(&secret_of(b"foobarfoobarfoo")[..8], "mzxw6ytb");
-        assert_ne!(secret_of(&rand::random()), secret_of(&rand::random()));
-    }
 }

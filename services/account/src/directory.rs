@@ -64,7 +64,7 @@ impl Account {
 }
 
 /// A whole address or the login of a default box, as they are stored.
-fn canonical_login(login: &str) -> Option<String> {
+pub(crate) fn canonical_login(login: &str) -> Option<String> {
     if login.contains('@') {
         return login.parse::<EmailAddress>().ok().map(|address| address.canonical().to_string());
     }

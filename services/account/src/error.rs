@@ -23,6 +23,9 @@ pub(crate) enum AccountError {
     /// The customer may not have more of these.
     #[error("{0}")]
     LimitReached(String),
+    /// Too many codes of a second factor were wrong within so many minutes.
+    #[error("too many codes were wrong: wait {0} minutes")]
+    TooManyCodes(i32),
     /// The caller may not do this.
     #[error("{0}")]
     NotPermitted(String),

@@ -13,6 +13,7 @@ mod limits;
 mod mail_key;
 mod mailbox;
 mod mailing_list;
+mod second_factor;
 mod storage;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use postern_proto::{
         forward_service_server::ForwardServiceServer, limits_service_server::LimitsServiceServer,
         mail_key_service_server::MailKeyServiceServer, mailbox_service_server::MailboxServiceServer,
         mailing_list_service_server::MailingListServiceServer, new_password::Secret,
+        second_factor_service_server::SecondFactorServiceServer,
         storage_service_server::StorageServiceServer,
     },
     google::FieldMask,
@@ -66,6 +68,7 @@ pub(crate) fn routes(account: Arc<Account>, changes: Changes, shutdown: &Shutdow
     let autoresponders = autoresponder::Autoresponders(Arc::clone(&account));
     let tokens = api_token::ApiTokens(Arc::clone(&account));
     let app_passwords = app_password::AppPasswords(Arc::clone(&account));
+    let second_factors = second_factor::SecondFactors(Arc::clone(&account));
     let mail_keys = mail_key::MailKeys(Arc::clone(&account));
     let limits = limits::LimitsFace(Arc::clone(&account));
     let audit = audit::Audit(Arc::clone(&account));
@@ -74,6 +77,9 @@ pub(crate) fn routes(account: Arc<Account>, changes: Changes, shutdown: &Shutdow
         .add_service(ApiTokenServiceServer::new(tokens).max_decoding_message_size(REQUEST_MAX_BYTES))
         .add_service(
             AppPasswordServiceServer::new(app_passwords).max_decoding_message_size(REQUEST_MAX_BYTES),
+        )
+        .add_service(
+            SecondFactorServiceServer::new(second_factors).max_decoding_message_size(REQUEST_MAX_BYTES),
         )
         .add_service(LimitsServiceServer::new(limits).max_decoding_message_size(REQUEST_MAX_BYTES))
         .add_service(MailKeyServiceServer::new(mail_keys).max_decoding_message_size(REQUEST_MAX_BYTES))
@@ -102,6 +108,7 @@ impl From<AccountError> for Status {
             AccountError::Precondition(_) => Reason::FailedPrecondition,
             AccountError::EtagMismatch(_) => Reason::EtagMismatch,
             AccountError::LimitReached(_) => Reason::LimitReached,
+            AccountError::TooManyCodes(_) => Reason::LoginThrottled,
             AccountError::OperatorsOnly(_) | AccountError::NotPermitted(_) => Reason::CallerNotPermitted,
             AccountError::Busy | AccountError::ChecksBusy => Reason::Overloaded,
             AccountError::KeyGeneration => Reason::Unavailable,

@@ -9,6 +9,7 @@ mod api_tokens;
 mod app_passwords;
 mod audit;
 mod autoresponders;
+mod base32;
 mod changes;
 mod claims;
 mod customers;
@@ -38,10 +39,12 @@ mod removed;
 mod resolver;
 mod restoring;
 mod rights;
+mod second_factors;
 mod settings;
 mod storage;
 mod store;
 mod sweeps;
+mod totp;
 
 use std::sync::Arc;
 

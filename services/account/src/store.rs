@@ -25,6 +25,7 @@ pub(crate) mod references;
 pub(crate) mod removals;
 pub(crate) mod removed;
 pub(crate) mod requests;
+pub(crate) mod second_factors;
 pub(crate) mod standing;
 pub(crate) mod storage;
 pub(crate) mod versions;

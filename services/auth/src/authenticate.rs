@@ -14,7 +14,7 @@ use postern_proto::{
         ActivityState, AppProtocol, DomainState, LoginIdentity, LookupLoginRequest,
         directory_service_client::DirectoryServiceClient,
     },
-    auth::v1::Protocol,
+    auth::v1::{LoginFailure, Protocol},
 };
 use ring::digest;
 use thiserror::Error;
@@ -24,6 +24,7 @@ use tonic::Status;
 use crate::{
     comparer::Comparer,
     grant::{GrantPolicy, unix_now},
+    login_history::LoginHistory,
     password::{PasswordError, Passwords, QUEUE_WAIT_MAX},
     redis_store::{Noted, RedisStore, StoreError},
     throttle::{Attempt, ThrottleLimits, Wait, canonical_login},
@@ -68,6 +69,8 @@ pub(crate) struct GoodLogin {
     pub(crate) identity: Arc<LoginIdentity>,
     /// A relay grant of this client lives now.
     pub(crate) granted: bool,
+    /// The app password that was given; 0: the password itself.
+    pub(crate) app_password_id: i64,
 }
 
 /// Why nobody was let in. Only the first is a verdict.
@@ -126,6 +129,7 @@ pub(crate) struct Authenticator {
     policy: GrantPolicy,
     limits: ThrottleLimits,
     account: DirectoryServiceClient<MeshChannel>,
+    history: LoginHistory,
     comparer: Comparer,
     /// So that an attack on one account cannot try many passwords between two counts, and that many sessions of one
     /// owner share one check.
@@ -141,12 +145,25 @@ impl Authenticator {
         passwords: Passwords,
         policy: GrantPolicy,
         limits: ThrottleLimits,
+        history: LoginHistory,
     ) -> Self {
         let turns = std::iter::repeat_with(|| Mutex::new(())).take(TURNS).collect();
         let (verified, spread) = (VerifyCache::new(), RandomState::new());
         let account = DirectoryServiceClient::new(account);
         let comparer = Comparer::new();
-        Self { directory, store, passwords, verified, policy, limits, account, comparer, turns, spread }
+        Self {
+            directory,
+            store,
+            passwords,
+            verified,
+            policy,
+            limits,
+            account,
+            history,
+            comparer,
+            turns,
+            spread,
+        }
     }
 
     /// Lets somebody in or says why not.
@@ -169,6 +186,66 @@ impl Authenticator {
             Protocol::Panel => self.identify_for_panel(&attempt.login).await?,
             _ => self.identify(&attempt.login).await?,
         };
+        let (protocol, peer) = (attempt.protocol, attempt.peer);
+        let owner = identity.clone();
+        let result = self.judge(login, identity, attempt).await;
+        if let Some(owner) = owner {
+            self.note(&owner, protocol, peer, &result);
+        }
+        result
+    }
+
+    /// For the owner of the mailbox, who asks when it was used and what went wrong.
+    fn note(
+        &self,
+        owner: &LoginIdentity,
+        protocol: Protocol,
+        peer: PeerIp,
+        result: &Result<GoodLogin, LoginError>,
+    ) {
+        let why = match result {
+            // Half a proof is no login.
+            Ok(_) if protocol == Protocol::Panel && owner.second_factor => return,
+            Ok(login) => return self.history.good(owner.mailbox_id, protocol, peer, login.app_password_id),
+            Err(LoginError::BadCredentials)
+                if refusal_at(owner, protocol) == Some(Reason::BadCredentials) =>
+            {
+                LoginFailure::DomainNotLive
+            }
+            Err(LoginError::BadCredentials) => LoginFailure::Password,
+            Err(LoginError::Suspended) => LoginFailure::Suspended,
+            Err(LoginError::Throttled) => LoginFailure::Throttled,
+            Err(LoginError::EncryptionRequired) => LoginFailure::ClearText,
+            // A part was away: that says nothing about the login.
+            Err(_) => return,
+        };
+        self.history.failed(owner.mailbox_id, protocol, peer, why);
+    }
+
+    /// The code of the second factor came after the right password, and was right or not.
+    pub(crate) async fn code_came(
+        &self,
+        identity: &LoginIdentity,
+        peer: PeerIp,
+        right: bool,
+    ) -> Result<(), StoreError> {
+        if !right {
+            self.history.failed(identity.mailbox_id, Protocol::Panel, peer, LoginFailure::Code);
+            return Ok(());
+        }
+        let counted = Attempt::new(&identity.login, counted_as(identity), peer.client_key());
+        let grant = (identity, None, self.policy.per_client_max);
+        self.store.good_login(&counted, self.limits, unix_now(), false, grant).await?;
+        self.history.good(identity.mailbox_id, Protocol::Panel, peer, 0);
+        Ok(())
+    }
+
+    async fn judge(
+        self: &Arc<Self>,
+        login: Option<String>,
+        identity: Option<Arc<LoginIdentity>>,
+        attempt: LoginAttempt,
+    ) -> Result<GoodLogin, LoginError> {
         if attempt.clear_text && !self.takes_clear_text(login.as_deref(), identity.as_deref()).await? {
             return Err(LoginError::EncryptionRequired);
         }
@@ -177,7 +254,7 @@ impl Authenticator {
         let counted =
             Attempt::new(known_as.map_or("", String::as_str), mailbox_id, attempt.peer.client_key());
         if let Some(identity) = identity.as_ref().filter(|identity| self.is_verified(identity, &attempt)) {
-            return self.let_in(identity, &attempt, &counted, true).await;
+            return self.let_in(identity, &attempt, &counted, true, 0).await;
         }
         // In a task of its own: who hangs up before the answer has tried all the same, and is counted.
         let this = Arc::clone(self);
@@ -268,24 +345,27 @@ impl Authenticator {
         };
         // Another session of the same owner may have been first.
         if let Some(identity) = identity.as_ref().filter(|identity| self.is_verified(identity, &attempt)) {
-            return self.let_in(identity, &attempt, &counted, true).await;
+            return self.let_in(identity, &attempt, &counted, true, 0).await;
         }
         if !self.store.admit(&counted, self.limits, unix_now()).await? {
             return Err(LoginError::Throttled);
         }
-        let by_app_password =
-            identity.as_ref().is_some_and(|identity| self.app_password_fits(identity, &attempt));
+        let app_password_id =
+            identity.as_ref().map_or(0, |identity| self.app_password_of(identity, &attempt));
+        let by_app_password = app_password_id != 0;
         let fits =
             by_app_password || self.password_fits(identity.as_deref(), &attempt.password.0, deadline).await?;
         let refusal = identity.as_ref().and_then(|identity| refusal_at(identity, attempt.protocol));
         match identity.filter(|_| fits && refusal != Some(Reason::BadCredentials)) {
             Some(_) if refusal.is_some() => Err(LoginError::Suspended),
             // Not remembered: it is good for its protocol only, and checking it costs nothing.
-            Some(identity) if by_app_password => self.let_in(&identity, &attempt, &counted, false).await,
+            Some(identity) if by_app_password => {
+                self.let_in(&identity, &attempt, &counted, false, app_password_id).await
+            }
             Some(identity) => {
                 let key = self.verified.key(&identity, &attempt.password.0);
                 self.verified.remember(key, identity.mailbox_id);
-                self.let_in(&identity, &attempt, &counted, false).await
+                self.let_in(&identity, &attempt, &counted, false, 0).await
             }
             None => {
                 self.store.failed_login(&counted, self.limits, unix_now()).await?;
@@ -307,22 +387,24 @@ impl Authenticator {
         Ok(self.passwords.verify(phc, password, deadline).await? && is_plausible)
     }
 
-    /// One of the app passwords of this mailbox for this protocol, with its hyphens or without.
-    fn app_password_fits(&self, identity: &LoginIdentity, attempt: &LoginAttempt) -> bool {
+    /// The number of the app password of this mailbox for this protocol that it is, with its hyphens or without; 0: none.
+    fn app_password_of(&self, identity: &LoginIdentity, attempt: &LoginAttempt) -> i64 {
         let protocol = match attempt.protocol {
             Protocol::Pop3 => AppProtocol::Pop3,
             Protocol::Smtp => AppProtocol::Smtp,
-            Protocol::Panel | Protocol::Unspecified => return false,
+            Protocol::Panel | Protocol::Unspecified => return 0,
         };
         let password = &attempt.password.0;
         if password.len() > APP_PASSWORD_MAX_BYTES {
-            return false;
+            return 0;
         }
         let letters: Vec<u8> = password.iter().copied().filter(|octet| *octet != b'-').collect();
         let shown = digest::digest(&digest::SHA256, &letters);
         let mine = identity.app_passwords.iter().filter(|one| one.protocol() == protocol);
         // All are looked at, in constant time each.
-        mine.fold(false, |fits, one| self.comparer.same(shown.as_ref(), &one.secret_sha256) | fits)
+        mine.fold(0, |found, one| {
+            if self.comparer.same(shown.as_ref(), &one.secret_sha256) { one.app_password_id } else { found }
+        })
     }
 
     fn is_verified(&self, identity: &LoginIdentity, attempt: &LoginAttempt) -> bool {
@@ -338,13 +420,23 @@ impl Authenticator {
         attempt: &LoginAttempt,
         counted: &Attempt,
         ask_throttle: bool,
+        app_password_id: i64,
     ) -> Result<GoodLogin, LoginError> {
+        if attempt.protocol == Protocol::Panel && identity.second_factor {
+            // Half a proof makes no good name: that comes with the code.
+            if ask_throttle && !self.store.admit(counted, self.limits, unix_now()).await? {
+                return Err(LoginError::Throttled);
+            }
+            return Ok(GoodLogin { identity: Arc::clone(identity), granted: false, app_password_id });
+        }
         let life = self.policy.life_for(identity, attempt.protocol, attempt.peer);
         let grant = (identity.as_ref(), life, self.policy.per_client_max);
         match self.store.good_login(counted, self.limits, unix_now(), ask_throttle, grant).await? {
             // Also with the right password: else the remembered ones could be guessed without an end.
             Noted::Throttled => Err(LoginError::Throttled),
-            Noted::In { granted } => Ok(GoodLogin { identity: Arc::clone(identity), granted }),
+            Noted::In { granted } => {
+                Ok(GoodLogin { identity: Arc::clone(identity), granted, app_password_id })
+            }
         }
     }
 

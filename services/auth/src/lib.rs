@@ -10,6 +10,7 @@ mod explain;
 mod grant;
 mod grant_list;
 mod grpc;
+mod login_history;
 mod operator_token;
 mod panel_session;
 mod password;
@@ -29,7 +30,9 @@ use postern_mesh::{
     StartError, client::MeshChannel, directory::Directory, health::Readiness, settings::MeshSettings,
     shutdown::Shutdown,
 };
-use postern_proto::account::v1::audit_service_client::AuditServiceClient;
+use postern_proto::account::v1::{
+    audit_service_client::AuditServiceClient, second_factor_service_client::SecondFactorServiceClient,
+};
 use postern_proto::auth::v1::{
     explain_service_server::ExplainServiceServer, login_service_server::LoginServiceServer,
     panel_session_service_server::PanelSessionServiceServer, relay_service_server::RelayServiceServer,
@@ -46,6 +49,7 @@ use crate::{
         explain::ExplainFace, login::LoginFace, panel_session::PanelSessionFace, relay::RelayFace,
         sighting::SightingFace,
     },
+    login_history::LoginHistory,
     operator_token::OperatorTokens,
     panel_session::PanelSessions,
     password::Passwords,
@@ -94,6 +98,8 @@ pub async fn open(
         client: settings.limit_recipients_per_hour_client,
     };
     let passwords = Passwords::new(settings.argon2_workers);
+    let history = LoginHistory::new(store.clone());
+    history.begin(shutdown);
     let logins = Arc::new(Authenticator::new(
         directory.clone(),
         account.clone(),
@@ -101,12 +107,13 @@ pub async fn open(
         passwords,
         policy.clone(),
         limits,
+        history.clone(),
     ));
     let revocations = Revocations::new(store.clone());
     revocations.begin(&directory, Arc::clone(&logins), shutdown);
     rest_now_and_then(&logins, shutdown);
     let sessions = PanelSessions::new(store.clone(), account.clone());
-    let (tools, deeds) = (account.clone(), account.clone());
+    let (tools, deeds, codes) = (account.clone(), account.clone(), account.clone());
     let desk = Arc::new(RelayDesk { directory: directory.clone(), store: store.clone(), policy, budgets });
     let explainer = Explainer {
         directory: directory.clone(),
@@ -120,13 +127,20 @@ pub async fn open(
     let sighting_face = SightingFace { store: store.clone() };
     let operators = OperatorTokens::new(token.as_deref(), mesh.mesh_key.clone());
     let tokens = Arc::new(Tokens::new(operators, tools, sessions.clone(), mesh.mesh_key.clone()));
-    let login_face = LoginFace { logins: Arc::clone(&logins), tokens: Arc::clone(&tokens) };
-    let session_face = PanelSessionFace { logins, sessions, tokens };
+    let audit = AuditServiceClient::new(deeds);
+    let login_face = LoginFace {
+        logins: Arc::clone(&logins),
+        tokens: Arc::clone(&tokens),
+        sessions: sessions.clone(),
+        history,
+    };
+    let codes = SecondFactorServiceClient::new(codes);
+    let session_face = PanelSessionFace { logins, sessions, tokens, codes, audit: audit.clone() };
     let relay_face = RelayFace {
         desk,
         grants: GrantList { directory, store, revocations: revocations.clone() },
         revocations,
-        audit: AuditServiceClient::new(deeds),
+        audit,
         shutdown: shutdown.clone(),
     };
     Ok(Routes::new(LoginServiceServer::new(login_face))

@@ -6,14 +6,19 @@ use postern_mail::{Reason, Verdict};
 use postern_mesh::{client::MeshChannel, failure};
 use postern_proto::{
     account::v1::{
-        audit_service_client::AuditServiceClient, autoresponder_service_client::AutoresponderServiceClient,
+        app_password_service_client::AppPasswordServiceClient, audit_service_client::AuditServiceClient,
+        autoresponder_service_client::AutoresponderServiceClient,
         customer_service_client::CustomerServiceClient,
         default_address_service_client::DefaultAddressServiceClient,
         directory_service_client::DirectoryServiceClient, domain_service_client::DomainServiceClient,
         forward_service_client::ForwardServiceClient, limits_service_client::LimitsServiceClient,
         mailbox_service_client::MailboxServiceClient, mailing_list_service_client::MailingListServiceClient,
+        second_factor_service_client::SecondFactorServiceClient,
     },
-    auth::v1::{explain_service_client::ExplainServiceClient, relay_service_client::RelayServiceClient},
+    auth::v1::{
+        explain_service_client::ExplainServiceClient, login_service_client::LoginServiceClient,
+        panel_session_service_client::PanelSessionServiceClient, relay_service_client::RelayServiceClient,
+    },
     delivery::v1::{
         box_service_client::BoxServiceClient, lock_service_client::LockServiceClient,
         queue_service_client::QueueServiceClient, trace_service_client::TraceServiceClient,
@@ -55,6 +60,10 @@ clients! {
     directory: DirectoryServiceClient by account;
     limits: LimitsServiceClient by account;
     audit: AuditServiceClient by account;
+    app_passwords: AppPasswordServiceClient by account;
+    second_factors: SecondFactorServiceClient by account;
+    logins: LoginServiceClient by auth;
+    sessions: PanelSessionServiceClient by auth;
     relay: RelayServiceClient by auth;
     explain: ExplainServiceClient by auth;
     boxes: BoxServiceClient by delivery;

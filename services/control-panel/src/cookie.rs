@@ -6,12 +6,16 @@ use http::{HeaderMap, HeaderValue, header};
 const CHOICE_SECONDS: u32 = 365 * 24 * 3600;
 /// What is said once waits so long for its page, seconds.
 const SAID_SECONDS: u32 = 120;
+/// What waits for the code of a second factor, seconds: as long as auth waits.
+const WAITING_SECONDS: u32 = 300;
 
 /// The cookies there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cookie {
     /// The token of the session.
     Session,
+    /// The token of what waits for the code of a second factor.
+    Waiting,
     /// The language that was chosen.
     Language,
     /// The time zone that was chosen.
@@ -27,6 +31,8 @@ impl Cookie {
         match (self, secure) {
             (Self::Session, true) => "__Host-postern-session",
             (Self::Session, false) => "postern-session",
+            (Self::Waiting, true) => "__Host-postern-code",
+            (Self::Waiting, false) => "postern-code",
             (Self::Language, _) => "postern-language",
             (Self::Zone, _) => "postern-zone",
             (Self::Said, true) => "__Host-postern-said",
@@ -56,6 +62,7 @@ impl Cookie {
             Self::Session => String::new(),
             Self::Language | Self::Zone => format!("; Max-Age={CHOICE_SECONDS}"),
             Self::Said => format!("; Max-Age={SAID_SECONDS}"),
+            Self::Waiting => format!("; Max-Age={WAITING_SECONDS}"),
         };
         self.header(value, &life, secure)
     }

@@ -15,6 +15,7 @@ use postern_proto::auth::v1::CreatePanelSessionRequest;
 use crate::{
     call::Failure,
     carry::{self, Carried},
+    code,
     cookie::Cookie,
     form::Field,
     layout::{self, Frame, Page},
@@ -182,13 +183,26 @@ pub(crate) async fn sign_in(Extension(visit): Extension<Arc<Visit>>) -> Result<R
             return Ok(page(&visit, &carried, Some(visit.say(key)), code));
         }
     };
+    if !opened.code_token.is_empty() {
+        return Ok(code::asked(&visit, &carried, &opened.code_token));
+    }
+    opened_session(&visit, &carried, opened.token).await
+}
+
+/// The browser gets the new session.
+pub(crate) async fn opened_session(
+    visit: &Visit,
+    carried: &Carried,
+    token: String,
+) -> Result<Response, Failure> {
     // One session for one browser: the one before ends.
     if let Some(before) = &visit.person {
         session::end(&visit.panel, &before.token).await?;
     }
-    let token = SessionToken::new(opened.token);
-    let mut response = after_sign_in(&visit, &carried, &token).await?;
-    if let Some(cookie) = Cookie::Session.set(token.reveal(), visit.secure) {
+    let token = SessionToken::new(token);
+    let mut response = after_sign_in(visit, carried, &token).await?;
+    let waiting = visit.waiting.as_ref().and_then(|_| Cookie::Waiting.clear(visit.secure));
+    for cookie in Cookie::Session.set(token.reveal(), visit.secure).into_iter().chain(waiting) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     Ok(response)

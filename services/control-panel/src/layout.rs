@@ -4,11 +4,6 @@
 mod icon;
 pub(crate) mod said;
 
-use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
-use maud::{DOCTYPE, Markup, html};
-use postern_mesh::identity::Role;
-
 pub(crate) use self::icon::icon;
 use crate::{
     call::Failure,
@@ -16,11 +11,14 @@ use crate::{
     menus::{self, Menu},
     operator::{self, Desk, OPERATOR},
     place::{Place, path_at, segment},
-    router::{FRONT, OWN_PASSWORD, PREFERENCES, SIGN_OUT, STYLE_PATH},
+    router::{FRONT, PREFERENCES, SECURITY, SIGN_OUT, STYLE_PATH},
     texts::Language,
     visit::Visit,
     wording,
 };
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+use maud::{DOCTYPE, Markup, html};
 
 /// Domains that the chooser shows at once; of more it shows the way to the whole list.
 const CHOOSER_MAX: usize = 30;
@@ -82,7 +80,7 @@ pub(crate) fn page(frame: &Frame<'_>, page: Page) -> Response {
             body {
                 a.skip href="#main" { (texts.say("layout-skip")) }
                 (top(frame))
-                div.frame.with-side[frame.menus().is_some()] {
+                div.frame.with-side[frame.menus().is_some()].with-guide[page.guide.is_some()] {
                     @if let Some(menus) = frame.menus() {
                         nav.side aria-label=(texts.say("layout-menu")) { (menus) }
                     }
@@ -128,9 +126,7 @@ fn top(frame: &Frame<'_>) -> Markup {
                     summary { (icon("person")) span.who { (person.caller.subject) } }
                     div.panel {
                         p { (visit.say("layout-signed-in-as")) br; strong { (person.caller.subject) } }
-                        @if person.caller.role == Role::Customer {
-                            ul { li { a href=(OWN_PASSWORD) { (visit.say("password-title")) } } }
-                        }
+                        ul { li { a href=(SECURITY) { (visit.say("security-title")) } } }
                         form method="post" action=(SIGN_OUT) {
                             (form_token(visit))
                             button type="submit" { (visit.say("layout-sign-out")) }

@@ -6,6 +6,7 @@
 
 mod call;
 mod carry;
+mod code;
 mod cookie;
 mod form;
 mod front;
@@ -19,6 +20,7 @@ mod own_password;
 mod place;
 mod programs;
 mod router;
+mod security;
 mod session;
 mod settings;
 mod texts;

@@ -86,6 +86,12 @@ pub(crate) static ALL: [&Menu; 11] = [
     &activity::MENU,
 ];
 
+/// Address of the page of the own box of a mailbox user.
+pub(crate) fn own_box(login: &str) -> String {
+    let domain = login.rsplit_once('@').map_or("", |(_, domain)| domain);
+    path_at(domain, &pop_accounts::MENU, &["box", login])
+}
+
 /// What was typed before the `@`, or the whole address.
 pub(crate) fn whole_address(place: &Place, typed: &str) -> String {
     if typed.contains('@') { typed.to_owned() } else { format!("{typed}@{}", place.name()) }

@@ -10,6 +10,7 @@ mod health;
 mod limits;
 mod locks;
 mod queue;
+mod security;
 
 use std::sync::Arc;
 
@@ -68,6 +69,8 @@ pub(crate) fn routes() -> Router<Arc<Panel>> {
         .route(&at("customers/of/{login}/password"), post(customer::set_password))
         .route(&at("customers/of/{login}/domain"), post(customer::add_domain))
         .route(&at("customers/of/{login}/limits"), post(customer::set_limits))
+        .route(&at("customers/of/{login}/second-factor"), post(security::reset))
+        .route(&at("customers/of/{login}/sessions"), post(security::end_sessions))
         .route(&at("domains"), get(domains::list))
         .route(&at("queue"), get(queue::list).post(queue::act))
         .route(&at("locks"), get(locks::list).post(locks::release))

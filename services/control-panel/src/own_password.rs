@@ -16,7 +16,7 @@ use crate::{
     front,
     layout::{self, Frame, Page},
     place::Somebody,
-    router::{FRONT, OWN_PASSWORD},
+    router::{OWN_PASSWORD, SECURITY},
     session::{self, SessionToken},
     visit::Visit,
 };
@@ -75,6 +75,8 @@ async fn is_right(visit: &Visit, login: &str, password: &str) -> Result<bool, Fa
         ..CreatePanelSessionRequest::default()
     };
     match session::sessions(&visit.panel).create_panel_session(request).await {
+        // Where a second factor is on no session is opened yet, and its code is not what is asked here.
+        Ok(opened) if opened.get_ref().token.is_empty() => Ok(true),
         Ok(opened) => {
             session::end(&visit.panel, &SessionToken::new(opened.into_inner().token)).await?;
             Ok(true)
@@ -98,13 +100,13 @@ fn show(visit: &Visit, problems: &Problems) -> Response {
                 .autocomplete("new-password").password())
             div.actions {
                 button.primary type="submit" { (visit.say("pop-set-password")) }
-                a.button href=(FRONT) { (visit.say("form-cancel")) }
+                a.button href=(SECURITY) { (visit.say("form-cancel")) }
             }
         }
     };
     let page = Page {
         title: visit.say("password-title"),
-        crumbs: Vec::new(),
+        crumbs: vec![(visit.say("security-title"), SECURITY.to_owned())],
         body,
         guide: None,
         status: StatusCode::OK,

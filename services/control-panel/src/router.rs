@@ -13,7 +13,7 @@ use axum::{
 use crate::{
     Panel,
     call::Failure,
-    front, menus, operator, own_password, programs,
+    code, front, menus, operator, own_password, programs, security,
     visit::{self, Door},
 };
 
@@ -21,12 +21,16 @@ use crate::{
 pub(crate) const FRONT: &str = "/controlpanel";
 /// To sign in.
 pub(crate) const SIGN_IN: &str = "/controlpanel/sign-in";
+/// The code of a second factor, after the password.
+pub(crate) const SIGN_IN_CODE: &str = "/controlpanel/sign-in/code";
 /// To sign out.
 pub(crate) const SIGN_OUT: &str = "/controlpanel/sign-out";
 /// Language and time zone.
 pub(crate) const PREFERENCES: &str = "/controlpanel/preferences";
 /// The own password of a customer.
 pub(crate) const OWN_PASSWORD: &str = "/controlpanel/password";
+/// Sessions and the second factor of whoever is signed in.
+pub(crate) const SECURITY: &str = "/controlpanel/security";
 /// Where the style lies.
 pub(crate) const STYLE_PATH: &str = "/controlpanel/style.css";
 const ICON_PATH: &str = "/controlpanel/icon.svg";
@@ -58,12 +62,14 @@ pub(crate) fn router(panel: &Arc<Panel>, door: Door) -> Router {
     let mine = Router::new()
         .merge(menus::routes())
         .merge(operator::routes())
+        .merge(security::routes())
         .route(SIGN_OUT, post(front::sign_out))
         .route(OWN_PASSWORD, get(own_password::page).post(own_password::change))
         .route_layer(middleware::from_fn(visit::signed_in));
     let everybodys = Router::new()
         .route(FRONT, get(front::front))
         .route(SIGN_IN, get(front::front).post(front::sign_in))
+        .route(SIGN_IN_CODE, post(code::confirm))
         .route(PREFERENCES, get(front::preferences).post(front::prefer))
         .route(programs::SET_UP, get(programs::page::public));
     Router::new()

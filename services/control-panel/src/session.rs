@@ -11,7 +11,7 @@ use postern_proto::auth::v1::{
     DeletePanelSessionRequest, ExchangeTokenRequest, login_service_client::LoginServiceClient,
     panel_session_service_client::PanelSessionServiceClient,
 };
-use ring::hmac;
+use ring::{digest, hmac};
 
 use crate::{
     Panel,
@@ -40,6 +40,11 @@ impl SessionToken {
     /// For the cookie only.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
+    }
+
+    /// As auth names the session in lists.
+    pub(crate) fn session_id(&self) -> String {
+        URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, self.0.as_bytes()))
     }
 
     /// What each form of this session carries: nobody can make it who does not know the token.

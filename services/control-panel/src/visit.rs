@@ -55,6 +55,8 @@ pub(crate) struct Visit {
     pub(crate) query: Form,
     pub(crate) form: Form,
     pub(crate) person: Option<Person>,
+    /// What waits for the code of a second factor: never shown.
+    pub(crate) waiting: Option<String>,
     /// What the page before has done.
     pub(crate) said: Option<Said>,
     /// That the browser says that one of our own pages sent this.
@@ -83,6 +85,7 @@ impl Visit {
             query: Form::read(&query.into()).unwrap_or_default(),
             form: Form::default(),
             person: None,
+            waiting: Cookie::Waiting.read(headers, door.secure),
             said: None,
             from_here: false,
         }

@@ -23,10 +23,12 @@ const WIDTHS: [u32; 3] = [360, 768, 1280];
 const BASE: &str = "/controlpanel/homepage.test";
 
 /// Name of the picture and address of the page; those with a slash in front are not below the domain.
-const PAGES: [(&str, &str); 29] = [
+const PAGES: [(&str, &str); 35] = [
     ("home", "home"),
     ("pop-accounts", "pop-accounts"),
     ("pop-account", "pop-accounts/box/anna@homepage.test"),
+    ("app-passwords", "pop-accounts/box/anna@homepage.test/app-passwords"),
+    ("security", "/controlpanel/security"),
     ("pop-account-new", "pop-accounts/new"),
     ("pop-account-remove", "pop-accounts/box/anna@homepage.test/remove"),
     ("pop-account-clear", "pop-accounts/box/anna@homepage.test/clear"),
@@ -47,12 +49,30 @@ const PAGES: [(&str, &str); 29] = [
     ("set-up", "set-up"),
     ("set-up-box", "set-up/box/anna@homepage.test"),
     ("trouble", "trouble"),
+    ("trouble-send", "trouble/send?mailbox=anna@homepage.test&client=203.0.113.9&recipient=you@outside.test"),
+    ("trouble-lock", "trouble/lock?mailbox=anna@homepage.test"),
+    ("trouble-login", "trouble/login?mailbox=nobody@homepage.test"),
+    ("trouble-host", "trouble/host"),
     ("activity", "activity"),
     ("empty-list", "/controlpanel/second.test/forwards"),
     ("domains", "/controlpanel"),
     ("preferences", "/controlpanel/preferences"),
     ("not-found", "/controlpanel/homepage.test/nothing"),
     ("pending", "/controlpanel/waiting.test/home"),
+];
+
+/// The same for staff.
+const OPERATOR_PAGES: [(&str, &str); 10] = [
+    ("operator-customers", "customers"),
+    ("operator-customer", "customers/of/homepage"),
+    ("operator-customer-new", "customers/new"),
+    ("operator-domains", "domains"),
+    ("operator-queue", "queue"),
+    ("operator-locks", "locks"),
+    ("operator-grants", "grants"),
+    ("operator-audit", "audit"),
+    ("operator-health", "health"),
+    ("operator-at-a-domain", "/controlpanel/homepage.test/home"),
 ];
 
 /// Takes pictures of every page of the control panel.
@@ -72,6 +92,10 @@ async fn main() -> anyhow::Result<()> {
     let platform = Blueprint::new().start().await?;
     furnish(&platform).await?;
     let _session = Pop3::login(platform.pop3(0), "anna@homepage.test", PASSWORD).await?;
+    // She may send now: something that leaves, or waits for it.
+    for to in ["you@outside.test", "office@homepage.test", "nobody@homepage.test"] {
+        smtp::send(platform.smtp(0), "anna@homepage.test", &[to], &message("a letter", 3_000)).await?;
+    }
     let mut faults = Vec::new();
     for dark in [false, true] {
         for width in WIDTHS {
@@ -80,6 +104,7 @@ async fn main() -> anyhow::Result<()> {
             let mut camera =
                 Camera { browser, looks, folder: &folder, axe: axe.as_deref(), faults: Vec::new() };
             camera.every_page().await?;
+            camera.every_page_of_staff(platform.operator_token()).await?;
             faults.append(&mut camera.faults);
             camera.browser.close().await?;
         }
@@ -112,6 +137,24 @@ impl Camera<'_> {
         self.after_forms().await
     }
 
+    /// Those of the operator view, by somebody who showed the token.
+    async fn every_page_of_staff(&mut self, token: &str) -> anyhow::Result<()> {
+        self.browser.find("details.person summary").await?.click().await?;
+        self.browser.press("form[action='/controlpanel/sign-out'] button").await?;
+        self.browser.find("details.operator summary").await?.click().await?;
+        self.browser.fill("token", token).await?;
+        self.browser.press("details.operator button").await?;
+        for (name, page) in OPERATOR_PAGES {
+            let address = if page.starts_with('/') {
+                page.to_owned()
+            } else {
+                format!("/controlpanel/operator/{page}")
+            };
+            self.shoot(name, &address).await?;
+        }
+        Ok(())
+    }
+
     /// Pages that only a form shows.
     async fn after_forms(&mut self) -> anyhow::Result<()> {
         self.browser.open(&format!("{BASE}/pop-accounts/new")).await?;
@@ -130,7 +173,10 @@ impl Camera<'_> {
         self.browser.press_text("Undo").await?;
         self.browser.open(&format!("{BASE}/domain")).await?;
         self.browser.press_text("Check DNS now").await?;
-        self.picture("dns").await
+        self.picture("dns").await?;
+        self.browser.open(&format!("{BASE}/mail")).await?;
+        self.browser.press("table.list tbody a").await?;
+        self.picture("mail-story").await
     }
 
     async fn shoot(&mut self, name: &str, address: &str) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@ mod mail;
 mod menus;
 mod operator;
 mod safety;
+mod security;
 mod setup;
 mod trouble;
 mod weight;

@@ -31,11 +31,13 @@ const PAGES: [&str; 10] = [
     "/audit",
     "/health",
 ];
-const FORMS: [(&str, &[(&str, &str)]); 9] = [
+const FORMS: [(&str, &[(&str, &str)]); 11] = [
     ("/customers/new", &[("login", "thief"), ("password", NEW_PASSWORD), ("password-again", NEW_PASSWORD)]),
     ("/customers/of/rival/state", &[("state", "suspended")]),
     ("/customers/of/homepage/state", &[("state", "suspended")]),
     ("/customers/of/rival/password", &[("password", NEW_PASSWORD), ("password-again", NEW_PASSWORD)]),
+    ("/customers/of/homepage/second-factor", &[]),
+    ("/customers/of/rival/sessions", &[]),
     ("/customers/of/homepage/domain", &[("domain", "more.test"), ("live", "yes")]),
     ("/customers/of/homepage/limits", &[("mailboxes", "-1")]),
     ("/queue", &[("deed", "remove"), ("entry", "1")]),

@@ -7,7 +7,7 @@ use postern_tests::{admin::PASSWORD, smtp, web::Web};
 use crate::house::House;
 
 /// Every page and form that names a thing: path with `{d}` for the domain, `{b}` for the box, and so on; the fields of the form.
-const OBJECTS: [(&str, &[(&str, &str)]); 21] = [
+const OBJECTS: [(&str, &[(&str, &str)]); 24] = [
     ("pop-accounts/box/{b}", &[]),
     ("pop-accounts/box/{b}/settings", &[("display-name", "mine now"), ("quota-kind", "plan")]),
     ("pop-accounts/box/{b}/password", &[("password", "taken over it"), ("password-again", "taken over it")]),
@@ -16,6 +16,9 @@ const OBJECTS: [(&str, &[(&str, &str)]); 21] = [
     ("pop-accounts/box/{b}/revoke", &[("client", "127.0.0.1")]),
     ("pop-accounts/box/{b}/clear", &[("scope", "all")]),
     ("pop-accounts/box/{b}/bring-back", &[("clearing-id", "1")]),
+    ("pop-accounts/box/{b}/app-passwords", &[("name", "a phone"), ("protocol", "pop3")]),
+    ("pop-accounts/box/{b}/app-passwords/remove", &[("id", "1")]),
+    ("pop-accounts/box/{b}/second-factor", &[]),
     ("pop-accounts/restore", &[("address", "{removed}"), ("mailbox-id", "0")]),
     ("forwards/of/{f}", &[("targets", "thief@outside.test")]),
     ("forwards/of/{f}/remove", &[]),

@@ -199,7 +199,10 @@ macro_rules! select_logins {
             "select m.login, m.mailbox_id, m.address, m.domain, v.version, c.login as customer, \
              coalesce(m.password_phc, c.password_phc) as phc, m.credential_version, m.state, c.state as customer_state, \
              m.default_box, array(select a.app_password_id || ' ' || a.protocol || ' ' || encode(a.secret_sha256, 'base64') \
-             from app_passwords a where a.mailbox_id = m.mailbox_id order by a.app_password_id)::text[] as app_passwords, ",
+             from app_passwords a where a.mailbox_id = m.mailbox_id order by a.app_password_id)::text[] as app_passwords, \
+             exists (select from second_factors f where f.confirm_time is not null and \
+             (case when m.default_box then f.customer_id = m.customer_id else f.mailbox_id = m.mailbox_id end)) \
+             as second_factor, ",
             $domain_state,
             " as domain_state, d.grant_ttl_seconds, d.auth_only, d.plaintext_login \
              from mailboxes m join domains d on d.domain = m.domain join versions v on v.domain = m.domain \
@@ -247,8 +250,9 @@ pub(crate) async fn customer_login(
 ) -> Result<Option<LoginIdentity>, AccountError> {
     read!(
         sqlx::query(
-            "select login, password_phc, credential_version, state from customers \
-             where login = $1 and removed_time is null",
+            "select c.login, c.password_phc, c.credential_version, c.state, exists (select from second_factors f \
+             where f.customer_id = c.customer_id and f.confirm_time is not null) as second_factor \
+             from customers c where c.login = $1 and c.removed_time is null",
         )
         .bind(login)
         .try_map(|row: PgRow| {
@@ -260,6 +264,7 @@ pub(crate) async fn customer_login(
                 credential_version: row.try_get("credential_version")?,
                 state: number(&row, "state")?,
                 default_box: true,
+                second_factor: row.try_get("second_factor")?,
                 ..LoginIdentity::default()
             })
         })
@@ -350,6 +355,7 @@ fn login_identity(row: &PgRow) -> Result<LoginIdentity, sqlx::Error> {
         default_box: row.try_get("default_box")?,
         app_passwords: app_passwords(row)?,
         plaintext_login: row.try_get("plaintext_login")?,
+        second_factor: row.try_get("second_factor")?,
         domain,
     })
 }

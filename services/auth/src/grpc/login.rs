@@ -5,15 +5,17 @@ use std::sync::Arc;
 use postern_mail::Reason;
 use postern_mesh::{failure, identity::ASSERTION_SECONDS};
 use postern_proto::auth::v1::{
-    AuthenticateRequest, AuthenticateResponse, ExchangeTokenRequest, ExchangeTokenResponse, Protocol,
-    login_service_server::LoginService,
+    AuthenticateRequest, AuthenticateResponse, ExchangeTokenRequest, ExchangeTokenResponse,
+    GetLoginHistoryRequest, GetLoginHistoryResponse, Protocol, login_service_server::LoginService,
 };
 use tonic::{Request, Response, Status};
 
-use super::{invalid, peer_ip};
+use super::{invalid, opened, panel_session::whose, peer_ip};
 use crate::{
     authenticate::{Authenticator, GoodLogin, LoginAttempt, Password, temporary_reason},
+    login_history::LoginHistory,
     operator_token::TokenError,
+    panel_session::PanelSessions,
     tokens::{ExchangeError, Tokens},
 };
 
@@ -23,6 +25,8 @@ const SESSION_ID_MAX: usize = 64;
 pub(crate) struct LoginFace {
     pub(crate) logins: Arc<Authenticator>,
     pub(crate) tokens: Arc<Tokens>,
+    pub(crate) sessions: PanelSessions,
+    pub(crate) history: LoginHistory,
 }
 
 #[tonic::async_trait]
@@ -49,6 +53,21 @@ impl LoginService for LoginFace {
                 expires_in_seconds: i32::try_from(ASSERTION_SECONDS).unwrap_or(0),
             })),
             Err(error) => Err(token_refused(&error)),
+        }
+    }
+
+    async fn get_login_history(
+        &self,
+        request: Request<GetLoginHistoryRequest>,
+    ) -> Result<Response<GetLoginHistoryResponse>, Status> {
+        let (caller, request) = opened(request)?;
+        let identity = whose(&self.sessions, &caller, &request.login).await?;
+        match self.history.of(identity.mailbox_id).await {
+            Ok(history) => Ok(Response::new(history)),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "logins cannot be told");
+                Err(failure::status(Reason::Unavailable))
+            }
         }
     }
 }

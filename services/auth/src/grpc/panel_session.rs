@@ -4,19 +4,28 @@ use std::sync::Arc;
 
 use postern_mail::{PeerIp, Reason};
 use postern_mesh::{
+    client::MeshChannel,
     failure,
     identity::{Caller, Role},
 };
-use postern_proto::auth::v1::{
-    CreatePanelSessionRequest, CreatePanelSessionResponse, DeletePanelSessionRequest,
-    DeletePanelSessionResponse, Protocol, panel_session_service_server::PanelSessionService,
+use postern_proto::{
+    account::v1::{
+        AuditEntry, CheckSecondFactorRequest, CodeVerdict, LoginIdentity, RecordAuditEntryRequest,
+        audit_service_client::AuditServiceClient, second_factor_service_client::SecondFactorServiceClient,
+    },
+    auth::v1::{
+        ConfirmPanelSessionRequest, ConfirmPanelSessionResponse, CreatePanelSessionRequest,
+        CreatePanelSessionResponse, DeletePanelSessionRequest, DeletePanelSessionResponse,
+        EndPanelSessionsRequest, EndPanelSessionsResponse, ListPanelSessionsRequest,
+        ListPanelSessionsResponse, Protocol, panel_session_service_server::PanelSessionService,
+    },
 };
 use tonic::{Request, Response, Status};
 
-use super::{invalid, login::token_refused, peer_ip};
+use super::{invalid, login::token_refused, opened, peer_ip};
 use crate::{
-    authenticate::{Authenticator, LoginAttempt, Password},
-    panel_session::PanelSessions,
+    authenticate::{Authenticator, LoginAttempt, Password, temporary_reason},
+    panel_session::{PanelSessions, SessionError, person_key, person_key_of},
     redis_store::StoreError,
     tokens::Tokens,
 };
@@ -25,6 +34,54 @@ pub(crate) struct PanelSessionFace {
     pub(crate) logins: Arc<Authenticator>,
     pub(crate) sessions: PanelSessions,
     pub(crate) tokens: Arc<Tokens>,
+    pub(crate) codes: SecondFactorServiceClient<MeshChannel>,
+    pub(crate) audit: AuditServiceClient<MeshChannel>,
+}
+
+impl PanelSessionFace {
+    /// Under what the sessions of a person are listed: of the caller, or of who has this login.
+    async fn person(&self, caller: &Caller, login: &str) -> Result<String, Status> {
+        if login.is_empty() {
+            return Ok(person_key(caller.mailbox_id, &caller.customer, &caller.subject));
+        }
+        Ok(person_key_of(&whose(&self.sessions, caller, login).await?))
+    }
+
+    /// Writes into the audit that somebody ended sessions. They have ended already: when the audit is away, the log has it.
+    async fn record(&self, caller: &Caller, identity: &LoginIdentity) {
+        let mailbox_id = if identity.default_box { 0 } else { identity.mailbox_id };
+        let entry = AuditEntry {
+            actor_role: caller.role.as_str().to_owned(),
+            actor: caller.subject.clone(),
+            peer_ip: caller.peer.map(|peer| peer.to_string()).unwrap_or_default(),
+            customer: identity.customer.clone(),
+            kind: "panel-session".to_owned(),
+            name: identity.login.clone(),
+            action: "end".to_owned(),
+            ..AuditEntry::default()
+        };
+        let request = RecordAuditEntryRequest { entry: Some(entry), mailbox_id };
+        if let Err(status) = self.audit.clone().record_audit_entry(request).await {
+            tracing::error!(
+                actor = caller.subject,
+                error = status.message(),
+                "ended sessions are not in the audit"
+            );
+        }
+    }
+}
+
+/// Who has this login, for a caller who may see that; else nobody has it.
+pub(super) async fn whose(
+    sessions: &PanelSessions,
+    caller: &Caller,
+    login: &str,
+) -> Result<LoginIdentity, Status> {
+    let found = sessions.look_up(login).await.map_err(asking_failed)?;
+    let sees = |identity: &LoginIdentity| caller.may_act_for_mailbox(&identity.customer, identity.mailbox_id);
+    found
+        .filter(sees)
+        .ok_or_else(|| failure::status_with(Reason::NotFound, format!("there is no login {login}")))
 }
 
 #[tonic::async_trait]
@@ -38,7 +95,8 @@ impl PanelSessionService for PanelSessionFace {
         if !request.token.is_empty() {
             let opened = self.tokens.open_session(&request.token, Some(peer.ip())).await;
             let (token, session) = opened.map_err(|error| token_refused(&error))?;
-            return Ok(Response::new(CreatePanelSessionResponse { token, session: Some(session) }));
+            let session = Some(session);
+            return Ok(Response::new(CreatePanelSessionResponse { token, session, ..Default::default() }));
         }
         let attempt = LoginAttempt {
             login: request.login,
@@ -50,9 +108,42 @@ impl PanelSessionService for PanelSessionFace {
         };
         let login = self.logins.authenticate(attempt).await;
         let login = login.map_err(|error| failure::status(error.reason()))?;
+        if login.identity.second_factor {
+            let waiting = self.sessions.wait_for_code(&login.identity, Some(peer.ip())).await;
+            let code_token = waiting.map_err(away)?;
+            return Ok(Response::new(CreatePanelSessionResponse { code_token, ..Default::default() }));
+        }
         let opened = self.sessions.open(&login.identity, Some(peer.ip())).await;
         let (token, session) = opened.map_err(away)?;
-        Ok(Response::new(CreatePanelSessionResponse { token, session: Some(session) }))
+        let session = Some(session);
+        Ok(Response::new(CreatePanelSessionResponse { token, session, ..Default::default() }))
+    }
+
+    async fn confirm_panel_session(
+        &self,
+        request: Request<ConfirmPanelSessionRequest>,
+    ) -> Result<Response<ConfirmPanelSessionResponse>, Status> {
+        let peer = client_named(&request, &request.get_ref().peer_ip)?;
+        let ConfirmPanelSessionRequest { code_token, code, .. } = request.into_inner();
+        let Some(identity) = self.sessions.waiting(&code_token).await.map_err(asking_failed)? else {
+            return Err(failure::status_with(Reason::CallerUnknown, "nothing waits for this code any more"));
+        };
+        let question = CheckSecondFactorRequest { login: identity.login.clone(), code };
+        let answer = self.codes.clone().check_second_factor(question).await;
+        let verdict =
+            answer.map_err(|status| failure::status(temporary_reason(&status)))?.into_inner().verdict();
+        let right = verdict == CodeVerdict::Right;
+        self.logins.code_came(&identity, peer, right).await.map_err(away)?;
+        match verdict {
+            CodeVerdict::Right => {}
+            CodeVerdict::TooMany => return Err(failure::status(Reason::LoginThrottled)),
+            CodeVerdict::Wrong | CodeVerdict::Unspecified => {
+                return Err(failure::status(Reason::BadCredentials));
+            }
+        }
+        self.sessions.stop_waiting(&code_token).await.map_err(away)?;
+        let (token, session) = self.sessions.open(&identity, Some(peer.ip())).await.map_err(away)?;
+        Ok(Response::new(ConfirmPanelSessionResponse { token, session: Some(session) }))
     }
 
     async fn delete_panel_session(
@@ -65,11 +156,39 @@ impl PanelSessionService for PanelSessionFace {
             Err(failure::status_with(Reason::NotFound, "there is no such session"))
         }
     }
+
+    async fn list_panel_sessions(
+        &self,
+        request: Request<ListPanelSessionsRequest>,
+    ) -> Result<Response<ListPanelSessionsResponse>, Status> {
+        let (caller, request) = opened(request)?;
+        let person = self.person(&caller, &request.login).await?;
+        let sessions = self.sessions.list(&person).await.map_err(away)?;
+        Ok(Response::new(ListPanelSessionsResponse { sessions }))
+    }
+
+    async fn end_panel_sessions(
+        &self,
+        request: Request<EndPanelSessionsRequest>,
+    ) -> Result<Response<EndPanelSessionsResponse>, Status> {
+        let (caller, request) = opened(request)?;
+        let person = self.person(&caller, &request.login).await?;
+        let ended = self.sessions.end_of(&person, &request.session_id, &request.except_session_id).await;
+        let ended = ended.map_err(away)?;
+        let oneself = person == person_key(caller.mailbox_id, &caller.customer, &caller.subject);
+        if ended > 0 && !oneself {
+            self.record(&caller, &whose(&self.sessions, &caller, &request.login).await?).await;
+        }
+        Ok(Response::new(EndPanelSessionsResponse { ended_count: i32::try_from(ended).unwrap_or(i32::MAX) }))
+    }
 }
 
 /// Where the person is: what a service of ours says, else where the call comes from.
 fn client_of(request: &Request<CreatePanelSessionRequest>) -> Result<PeerIp, Status> {
-    let named = &request.get_ref().peer_ip;
+    client_named(request, &request.get_ref().peer_ip)
+}
+
+fn client_named<T>(request: &Request<T>, named: &str) -> Result<PeerIp, Status> {
     let by_service = request.extensions().get::<Caller>().is_some_and(|caller| caller.role == Role::Service);
     if by_service && !named.is_empty() {
         return peer_ip(named);
@@ -77,6 +196,13 @@ fn client_of(request: &Request<CreatePanelSessionRequest>) -> Result<PeerIp, Sta
     match request.remote_addr() {
         Some(address) => Ok(PeerIp::new(address.ip())),
         None => Err(invalid("peer_ip", "is missing")),
+    }
+}
+
+fn asking_failed(error: SessionError) -> Status {
+    match error {
+        SessionError::Account(status) => failure::status(temporary_reason(&status)),
+        SessionError::Store(error) => away(error),
     }
 }
 

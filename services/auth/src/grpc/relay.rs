@@ -20,7 +20,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{invalid, peer_ip};
+use super::{invalid, opened, peer_ip};
 use crate::{
     authenticate::temporary_reason,
     grant::unix_now,
@@ -104,13 +104,6 @@ impl RelayFace {
             );
         }
     }
-}
-
-/// Who calls, and with what. The guard lets nobody through without saying who it is.
-fn opened<T>(request: Request<T>) -> Result<(Caller, T), Status> {
-    let (_, mut extensions, message) = request.into_parts();
-    let caller = extensions.remove::<Caller>().ok_or_else(|| failure::status(Reason::CallerUnknown))?;
-    Ok((caller, message))
 }
 
 #[tonic::async_trait]

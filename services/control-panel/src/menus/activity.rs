@@ -33,7 +33,7 @@ const PAGE_SIZE: i32 = 50;
 /// What filters keep on the next page.
 const FILTERS: [&str; 6] = ["kind", "action", "name", "actor", "from", "to"];
 /// Kinds of things, as the audit names them, and their texts.
-const KINDS: [(&str, &str); 13] = [
+const KINDS: [(&str, &str); 15] = [
     ("customer", "activity-kind-customer"),
     ("mailbox", "activity-kind-mailbox"),
     ("forward", "activity-kind-forward"),
@@ -44,12 +44,14 @@ const KINDS: [(&str, &str); 13] = [
     ("domain", "activity-kind-domain"),
     ("app-password", "activity-kind-app-password"),
     ("api-token", "activity-kind-api-token"),
+    ("second-factor", "activity-kind-second-factor"),
+    ("panel-session", "activity-kind-panel-session"),
     ("lock", "activity-kind-lock"),
     ("box", "activity-kind-box"),
     ("grant", "activity-kind-grant"),
 ];
 /// What was done, as the audit names it, and its text.
-const ACTIONS: [(&str, &str); 9] = [
+const ACTIONS: [(&str, &str); 12] = [
     ("create", "activity-action-create"),
     ("update", "activity-action-update"),
     ("delete", "activity-action-delete"),
@@ -59,6 +61,9 @@ const ACTIONS: [(&str, &str); 9] = [
     ("release", "activity-action-release"),
     ("clear", "activity-action-clear"),
     ("revoke", "activity-action-revoke"),
+    ("end", "activity-action-end"),
+    ("recovery-code", "activity-action-recovery-code"),
+    ("refused", "activity-action-refused"),
 ];
 
 pub(super) fn routes() -> Router<Arc<Panel>> {
@@ -141,7 +146,7 @@ fn event(place: &Place, entry: &AuditEntry) -> Markup {
             p.soft {
                 (place.visit.reader.moment_or(entry.time.as_ref(), "–")) " · " (entry.actor) (from)
             }
-            @if entry.action == "update" && !changes.is_empty() { (difference::shown(&changes)) }
+            @if entry.action == "update" && !changes.is_empty() { (difference::shown(&place.visit.reader, &changes)) }
             (undo_button(place, entry))
         }
     }

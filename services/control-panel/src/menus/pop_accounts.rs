@@ -1,8 +1,10 @@
 //! POP accounts: the boxes of a domain, how full they are, and a new one.
 
 mod account;
+mod app_passwords;
 mod changes;
 mod creation;
+mod history;
 mod removal;
 mod session;
 
@@ -40,6 +42,9 @@ pub(super) fn routes() -> Router<Arc<Panel>> {
         .route(&below("settings"), post(changes::settings))
         .route(&below("password"), post(changes::password))
         .route(&below("remove"), get(removal::page).post(removal::remove))
+        .route(&below("app-passwords"), get(app_passwords::page).post(app_passwords::create))
+        .route(&below("app-passwords/remove"), post(app_passwords::remove))
+        .route(&below("second-factor"), post(history::reset))
         .route(&below("release"), post(session::release))
         .route(&below("revoke"), post(session::revoke))
         .route(&below("clear"), get(session::clear_page).post(session::clear))
@@ -182,6 +187,7 @@ fn guide(place: &Place) -> Markup {
             dt { (place.say("pop-guide-server")) } dd { (visit.name("pop-guide-server-text", &host)) }
             dt { (place.say("pop-guide-send")) }
             dd { (visit.texts().fill("pop-guide-send-text", &[("time", time.into())])) }
+            dt { (place.say("app-title")) } dd { (visit.name("app-guide-text", &host)) }
             dt { (place.say("pop-guide-use")) } dd { (place.say("pop-guide-use-text")) }
             dt { (place.say("pop-guide-remove")) } dd { (place.say("pop-guide-remove-text")) }
         }

@@ -14,7 +14,7 @@ use postern_proto::{
 use super::{
     Staff,
     customers::{DESK, passwords, state},
-    limits, path,
+    limits, path, security,
 };
 use crate::{
     call::Failure,
@@ -38,10 +38,12 @@ async fn show(
     problems: &Problems,
 ) -> Result<Response, Failure> {
     let (customer, limits) = known(staff, login).await?;
+    let security = security::card(staff, &customer.login).await;
     let body = html! {
         (problems.summary(&staff.say("form-see-below")))
         div.cards.wide {
             (facts(staff, &customer))
+            (security)
             @if staff.may_change() {
                 (domain_form(staff, &customer, typed, problems))
                 section.card {

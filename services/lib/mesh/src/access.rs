@@ -52,7 +52,7 @@ pub enum Area {
     Autoresponders,
     /// Limits.
     Limits,
-    /// API tokens.
+    /// What lets people and tools in besides a password: API tokens, panel sessions, second factors.
     Tokens,
     /// The audit.
     Audit,
@@ -183,6 +183,8 @@ const USER: Callers = Callers::of(&[Role::Operator, Role::Customer, Role::Mailbo
 const USER_READ: Callers = Callers::of(&[Role::Operator, Role::Support, Role::Customer, Role::Mailbox]);
 /// What a mailbox user does for the own mailbox, and support for it.
 const USER_HELP: Callers = USER_READ;
+/// What people set for themselves, and nobody for them.
+const SELF: Callers = Callers::of(&[Role::Customer, Role::Mailbox]);
 const LIST_READ: Callers = Callers::of(&[Role::Service, Role::Operator, Role::Support, Role::Customer]);
 /// auth asks it when it explains a login.
 const LOCK_READ: Callers =
@@ -244,6 +246,12 @@ const TABLE: &[Method] = &[
     row("/postern.account.v1.AppPasswordService/ListAppPasswords", USER_READ, Mailboxes, Read),
     row("/postern.account.v1.AppPasswordService/DeleteAppPassword", USER, Mailboxes, Write),
 
+    row("/postern.account.v1.SecondFactorService/GetSecondFactor", USER_READ, Tokens, Read),
+    row("/postern.account.v1.SecondFactorService/BeginSecondFactor", SELF, Tokens, Write),
+    row("/postern.account.v1.SecondFactorService/ConfirmSecondFactor", SELF, Tokens, Write),
+    row("/postern.account.v1.SecondFactorService/DeleteSecondFactor", USER, Tokens, Write),
+    row("/postern.account.v1.SecondFactorService/CheckSecondFactor", SERVICE, Mesh, Write),
+
     row("/postern.account.v1.MailingListService/GetMailingList", OWN_READ, Lists, Read),
     row("/postern.account.v1.MailingListService/ListMailingLists", OWN_READ, Lists, Read),
     row("/postern.account.v1.MailingListService/CreateMailingList", OWNER, Lists, Write),
@@ -286,9 +294,13 @@ const TABLE: &[Method] = &[
 
     row("/postern.auth.v1.LoginService/Authenticate", SERVICE, Mesh, Write),
     row("/postern.auth.v1.LoginService/ExchangeToken", ANYBODY, Mesh, Write),
+    row("/postern.auth.v1.LoginService/GetLoginHistory", USER_READ, Mailboxes, Read),
 
     row("/postern.auth.v1.PanelSessionService/CreatePanelSession", ANYBODY, Mesh, Write),
+    row("/postern.auth.v1.PanelSessionService/ConfirmPanelSession", ANYBODY, Mesh, Write),
     row("/postern.auth.v1.PanelSessionService/DeletePanelSession", ANYBODY, Mesh, Write),
+    row("/postern.auth.v1.PanelSessionService/ListPanelSessions", USER_READ, Tokens, Read),
+    row("/postern.auth.v1.PanelSessionService/EndPanelSessions", USER, Tokens, Write),
 
     row("/postern.auth.v1.RelayService/CheckRelay", SERVICE, Mesh, Write),
     row("/postern.auth.v1.RelayService/ListGrants", USER_READ, Grants, Read),
@@ -405,6 +417,7 @@ mod tests {
             let open = [
                 "LoginService/ExchangeToken",
                 "PanelSessionService/CreatePanelSession",
+                "/ConfirmPanelSession",
                 "/DeletePanelSession",
             ];
             assert!(

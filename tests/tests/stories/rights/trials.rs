@@ -35,6 +35,10 @@ fn of_delivery_and_auth() -> Vec<Trial> {
         own("auth", "RelayService/ListGrants", json!({"login": "$address"})),
         own("auth", "RelayService/ListGrants", json!({})),
         own("auth", "RelayService/ListGrants", json!({"peerIp": "127.0.0.1"})),
+        own("auth", "LoginService/GetLoginHistory", json!({"login": "$address"})),
+        own("auth", "PanelSessionService/ListPanelSessions", json!({})),
+        own("auth", "PanelSessionService/ListPanelSessions", json!({"login": "$address"})),
+        own("auth", "PanelSessionService/EndPanelSessions", json!({"login": "$address"})),
         own("auth", "ExplainService/ExplainLogin", json!({"login": "$address", "peerIp": "127.0.0.1"})),
         own("auth", "ExplainService/ExplainSend", explain_send),
         own("auth", "ExplainService/ExplainRecipient", json!({"address": "$address"})),
@@ -164,6 +168,10 @@ fn of_account() -> Vec<Trial> {
             "AppPasswordService/DeleteAppPassword",
             json!({"mailbox": "$address", "appPasswordId": "$app_password_id"}),
         ),
+        own("SecondFactorService/GetSecondFactor", json!({"login": "$address"})),
+        own("SecondFactorService/BeginSecondFactor", json!({"login": "$customer"})),
+        other("SecondFactorService/ConfirmSecondFactor", json!({"login": "$customer", "code": "000000"})),
+        own("SecondFactorService/DeleteSecondFactor", json!({"login": "$customer"})),
         own("MailingListService/GetMailingList", json!({"address": "$list"})),
         own("MailingListService/ListMailingLists", json!({"domain": "$domain"})),
         own(
@@ -236,6 +244,7 @@ fn of_the_house() -> Vec<Trial> {
         ("account", "MailKeyService/LookupSigningKey", json!({"domain": "$domain"})),
         ("account", "MailKeyService/ListSenderKeys", json!({})),
         ("account", "AutoresponderService/LookupAutoresponder", json!({"autoresponderId": "1"})),
+        ("account", "SecondFactorService/CheckSecondFactor", json!({"login": "$address", "code": "1"})),
         ("account", "ApiTokenService/LookupApiToken", json!({"tokenId": "$token_id"})),
         (
             "account",
@@ -256,6 +265,7 @@ fn of_the_house() -> Vec<Trial> {
         ),
         ("auth", "LoginService/ExchangeToken", json!({"token": "nothing"})),
         ("auth", "PanelSessionService/CreatePanelSession", json!({"login": "$address", "password": "eA=="})),
+        ("auth", "PanelSessionService/ConfirmPanelSession", json!({"codeToken": "nothing", "code": "1"})),
         ("auth", "PanelSessionService/DeletePanelSession", json!({"token": "nothing"})),
         (
             "auth",

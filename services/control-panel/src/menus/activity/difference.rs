@@ -3,8 +3,47 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
+use crate::moment::Reader;
+
 /// Fields of the system that change with every write and tell nobody anything.
-const OWN: [&str; 4] = ["etag", "updateTime", "createTime", "textVersion"];
+const OWN: [&str; 9] = [
+    "etag",
+    "updateTime",
+    "createTime",
+    "textVersion",
+    "credentialVersion",
+    "effectiveQuotaBytes",
+    "usedBytes",
+    "full",
+    "version",
+];
+/// Fields that people know by a word: as the audit has them, and the key of the word. Others are shown as they are.
+const FIELDS: [(&str, &str); 10] = [
+    ("displayName", "pop-field-name"),
+    ("quotaBytes", "pop-field-quota"),
+    ("state", "pop-column-state"),
+    ("action", "default-field-action"),
+    ("targets", "activity-field-targets"),
+    ("keepCopy", "activity-field-copy"),
+    ("description", "list-field-description"),
+    ("posting", "list-field-posting"),
+    ("subjectPrefix", "list-field-prefix"),
+    ("owner", "list-field-owner"),
+];
+/// Values that people know by a word.
+const VALUES: [(&str, &str); 11] = [
+    ("ACTIVITY_STATE_ACTIVE", "pop-state-active"),
+    ("ACTIVITY_STATE_SUSPENDED", "pop-state-suspended"),
+    ("DEFAULT_ACTION_BOX", "default-box"),
+    ("DEFAULT_ACTION_REJECT", "default-reject"),
+    ("DEFAULT_ACTION_DISCARD", "default-discard"),
+    ("DEFAULT_ACTION_ADDRESS", "default-address"),
+    ("POSTING_MEMBERS", "list-posting-members"),
+    ("POSTING_ANYONE", "list-posting-anyone"),
+    ("POSTING_OWNER", "list-posting-owner"),
+    ("true", "activity-yes"),
+    ("false", "activity-no"),
+];
 /// Characters of a value that are shown.
 const VALUE_MAX_CHARS: usize = 200;
 
@@ -49,23 +88,58 @@ fn text(value: &Value) -> String {
     }
 }
 
-pub(super) fn shown(changes: &[Change]) -> Markup {
+pub(super) fn shown(reader: &Reader, changes: &[Change]) -> Markup {
     html! {
         ul.differences {
             @for change in changes {
                 li {
-                    code { (change.field) } ": "
-                    @if !change.before.is_empty() { del { (change.before) } " " }
-                    "→ " ins { @if change.after.is_empty() { "–" } @else { (change.after) } }
+                    (field(reader, &change.field)) ": "
+                    @if !change.before.is_empty() { del { (value(reader, &change.field, &change.before)) } " " }
+                    "→ "
+                    ins { @if change.after.is_empty() { "–" } @else { (value(reader, &change.field, &change.after)) } }
                 }
             }
         }
     }
 }
 
+fn field(reader: &Reader, name: &str) -> String {
+    let known = FIELDS.iter().find(|(known, _)| *known == name);
+    known.map_or_else(|| name.to_owned(), |(_, key)| reader.texts.say(key))
+}
+
+fn value(reader: &Reader, field: &str, text: &str) -> String {
+    if let Some(bytes) = text.parse::<i64>().ok().filter(|bytes| field.ends_with("Bytes") && *bytes >= 0) {
+        return reader.size(bytes);
+    }
+    // Enums of lists begin with the name of the field, too.
+    let known = VALUES.iter().find(|(known, _)| text == *known || text.ends_with(&format!("_{known}")));
+    known.map_or_else(|| text.to_owned(), |(_, key)| reader.texts.say(key))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_and_values_are_told_in_words() {
+        use crate::{
+            moment,
+            texts::{Language, Texts},
+        };
+        let reader = Reader { texts: Texts(Language::English), zone: moment::zone(None) };
+        let changes = between(
+            r#"{"state":"ACTIVITY_STATE_ACTIVE","credentialVersion":"1"}"#,
+            r#"{"state":"ACTIVITY_STATE_SUSPENDED","credentialVersion":"2","quotaBytes":"200000","odd":"x"}"#,
+        );
+        let told = shown(&reader, &changes).into_string();
+        for words in
+            ["State: <del>in use</del>", "<ins>suspended</ins>", "Size: → <ins>200\u{a0}kB</ins>", "odd: "]
+        {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        assert!(!told.contains("ACTIVITY") && !told.contains("credential"), "{told}");
+    }
 
     #[test]
     fn only_what_changed_is_told() {

@@ -9,11 +9,11 @@ use crate::place::Place;
 
 const DAYS: i64 = 7;
 /// Of the picture, in its own units.
-const WIDTH: i64 = 700;
-const HEIGHT: i64 = 140;
+const WIDTH: i64 = 420;
+const HEIGHT: i64 = 110;
 /// Below the bars, for the days.
 const FOOT: i64 = 22;
-const BAR: i64 = 26;
+const BAR: i64 = 18;
 
 /// What came and went on one day.
 struct Day {
@@ -75,7 +75,7 @@ fn drawn(place: &Place, days: &[Day]) -> Markup {
             figcaption { strong { (place.say("mail-week")) } " " span.soft { (words) } }
             svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT + FOOT) } role="img" aria-label=(words) {
                 @for (at, day) in (0..).zip(days) {
-                    @let left = at * (WIDTH / DAYS) + 18;
+                    @let left = at * (WIDTH / DAYS) + 10;
                     (bar("received", left, day.received, most))
                     (bar("sent", left + BAR + 4, day.sent, most))
                     text x=(left + BAR + 2) y=(HEIGHT + FOOT - 5) text-anchor="middle" { (day.date.day()) "." (day.date.month()) "." }

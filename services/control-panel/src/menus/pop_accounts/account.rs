@@ -3,12 +3,12 @@
 use axum::response::Response;
 use maud::{Markup, html};
 use postern_proto::{
-    account::v1::{GetMailboxRequest, Mailbox},
-    auth::v1::{Grant, ListGrantsRequest},
+    account::v1::{GetMailboxRequest, GetSecondFactorRequest, Mailbox},
+    auth::v1::{GetLoginHistoryRequest, GetLoginHistoryResponse, Grant, ListGrantsRequest},
     delivery::v1::{Box as MailBox, Clearing, GetBoxRequest, GetLockRequest, ListClearingsRequest, Lock},
 };
 
-use super::{MENU, box_path, changes, session, state};
+use super::{MENU, box_path, changes, history, session, state};
 use crate::{
     call::{Failure, found},
     form::{Form, Problems},
@@ -24,6 +24,9 @@ pub(super) struct Known {
     pub(super) lock: Result<Option<Lock>, Failure>,
     pub(super) grants: Result<Vec<Grant>, Failure>,
     pub(super) clearings: Vec<Clearing>,
+    pub(super) history: Option<GetLoginHistoryResponse>,
+    /// That of its user is on; that of a default box is its customer's.
+    pub(super) second_factor: bool,
 }
 
 pub(super) async fn page(place: Place) -> Result<Response, Failure> {
@@ -54,17 +57,26 @@ async fn known(place: &Place) -> Result<Known, Failure> {
     let mailbox_id = mailbox.mailbox_id;
     let (mut boxes, mut clears) = (place.calls().boxes(), place.calls().boxes());
     let (mut locks, mut relay) = (place.calls().locks(), place.calls().relay());
-    let (content, clearings, lock, grants) = tokio::join!(
+    let (mut logins, mut factors) = (place.calls().logins(), place.calls().second_factors());
+    let login = mailbox.login.clone();
+    let (content, clearings, lock, grants, history, factor) = tokio::join!(
         boxes.get_box(GetBoxRequest { mailbox_id }),
         clears.list_clearings(ListClearingsRequest { mailbox_id }),
         locks.get_lock(GetLockRequest { mailbox_id }),
-        relay.list_grants(ListGrantsRequest { login: mailbox.login.clone(), ..ListGrantsRequest::default() }),
+        relay.list_grants(ListGrantsRequest { login: login.clone(), ..ListGrantsRequest::default() }),
+        logins.get_login_history(GetLoginHistoryRequest { login: login.clone() }),
+        factors.get_second_factor(GetSecondFactorRequest { login: login.clone() }),
     );
     Ok(Known {
         content: content.ok().and_then(|answer| answer.into_inner().r#box),
         clearings: clearings.map(|answer| answer.into_inner().clearings).unwrap_or_default(),
         lock: found(lock).map(|answer| answer.and_then(|answer| answer.lock)),
         grants: grants.map(|answer| answer.into_inner().grants).map_err(Failure::from),
+        history: history.ok().map(tonic::Response::into_inner),
+        second_factor: !mailbox.default_box
+            && factor.is_ok_and(|answer| {
+                answer.into_inner().second_factor.is_some_and(|factor| factor.confirm_time.is_some())
+            }),
         mailbox,
     })
 }
@@ -75,6 +87,7 @@ fn show(place: &Place, known: &Known, typed: Option<&Form>, problems: &Problems)
         (problems.summary(&place.say("form-see-below")))
         div.cards.wide {
             (facts(place, known))
+            (history::card(place, known))
             (session::cards(place, known))
             (changes::forms(place, mailbox, typed, problems))
             (session::clearing_card(place, known))

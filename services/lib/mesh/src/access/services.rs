@@ -27,6 +27,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("/postern.account.v1.MailKeyService/ListSenderKeys", &[DELIVERY]),
     ("/postern.account.v1.AutoresponderService/LookupAutoresponder", &[DELIVERY]),
     ("/postern.account.v1.ApiTokenService/LookupApiToken", &[AUTH]),
+    ("/postern.account.v1.SecondFactorService/CheckSecondFactor", &[AUTH]),
     ("/postern.account.v1.AuditService/RecordAuditEntry", &[AUTH, DELIVERY]),
     ("/postern.account.v1.StorageService/ReportBoxUsage", &[DELIVERY]),
     ("/postern.account.v1.StorageService/ListExpiredMailboxes", &[DELIVERY]),

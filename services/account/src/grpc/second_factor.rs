@@ -1,0 +1,65 @@
+//! `postern.account.v1.SecondFactorService`.
+
+use std::sync::Arc;
+
+use postern_proto::account::v1::{
+    BeginSecondFactorRequest, BeginSecondFactorResponse, CheckSecondFactorRequest, CheckSecondFactorResponse,
+    ConfirmSecondFactorRequest, ConfirmSecondFactorResponse, DeleteSecondFactorRequest,
+    DeleteSecondFactorResponse, GetSecondFactorRequest, GetSecondFactorResponse,
+    second_factor_service_server::SecondFactorService,
+};
+use tonic::{Request, Response, Status};
+
+use super::opened;
+use crate::Account;
+
+pub(super) struct SecondFactors(pub(super) Arc<Account>);
+
+#[tonic::async_trait]
+impl SecondFactorService for SecondFactors {
+    async fn get_second_factor(
+        &self,
+        request: Request<GetSecondFactorRequest>,
+    ) -> Result<Response<GetSecondFactorResponse>, Status> {
+        let (caller, request) = opened(request)?;
+        let second_factor = Some(self.0.second_factor(&caller, &request.login).await?);
+        Ok(Response::new(GetSecondFactorResponse { second_factor }))
+    }
+
+    async fn begin_second_factor(
+        &self,
+        request: Request<BeginSecondFactorRequest>,
+    ) -> Result<Response<BeginSecondFactorResponse>, Status> {
+        let (caller, request) = opened(request)?;
+        let secret = self.0.begin_second_factor(&caller, &request.login).await?;
+        Ok(Response::new(BeginSecondFactorResponse { secret }))
+    }
+
+    async fn confirm_second_factor(
+        &self,
+        request: Request<ConfirmSecondFactorRequest>,
+    ) -> Result<Response<ConfirmSecondFactorResponse>, Status> {
+        let (caller, request) = opened(request)?;
+        let (factor, recovery_codes) =
+            self.0.confirm_second_factor(&caller, &request.login, &request.code).await?;
+        Ok(Response::new(ConfirmSecondFactorResponse { second_factor: Some(factor), recovery_codes }))
+    }
+
+    async fn delete_second_factor(
+        &self,
+        request: Request<DeleteSecondFactorRequest>,
+    ) -> Result<Response<DeleteSecondFactorResponse>, Status> {
+        let (caller, request) = opened(request)?;
+        self.0.delete_second_factor(&caller, &request.login, &request.code).await?;
+        Ok(Response::new(DeleteSecondFactorResponse {}))
+    }
+
+    async fn check_second_factor(
+        &self,
+        request: Request<CheckSecondFactorRequest>,
+    ) -> Result<Response<CheckSecondFactorResponse>, Status> {
+        let (caller, request) = opened(request)?;
+        let verdict = self.0.check_second_factor(&caller, &request.login, &request.code).await?.into();
+        Ok(Response::new(CheckSecondFactorResponse { verdict }))
+    }
+}
