@@ -16,6 +16,7 @@ use postern_mesh::failure;
 use postern_proto::{
     auth::v1::{
         AuthenticateRequest, AuthenticateResponse, ExchangeTokenRequest, ExchangeTokenResponse,
+        GetLoginHistoryRequest, GetLoginHistoryResponse,
         login_service_server::{LoginService, LoginServiceServer},
     },
     delivery::v1::{
@@ -61,6 +62,13 @@ impl LoginService for Auth {
         &self,
         _request: Request<ExchangeTokenRequest>,
     ) -> Result<Response<ExchangeTokenResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn get_login_history(
+        &self,
+        _request: Request<GetLoginHistoryRequest>,
+    ) -> Result<Response<GetLoginHistoryResponse>, Status> {
         Err(Status::unimplemented("not here"))
     }
 }

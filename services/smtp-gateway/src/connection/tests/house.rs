@@ -314,6 +314,13 @@ impl auth::login_service_server::LoginService for Services {
     ) -> Answer<auth::ExchangeTokenResponse> {
         Err(Status::unimplemented("not asked by the gateway"))
     }
+
+    async fn get_login_history(
+        &self,
+        _: Request<auth::GetLoginHistoryRequest>,
+    ) -> Answer<auth::GetLoginHistoryResponse> {
+        Err(Status::unimplemented("not asked by the gateway"))
+    }
 }
 
 #[tonic::async_trait]
