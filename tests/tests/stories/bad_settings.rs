@@ -67,6 +67,8 @@ fn good_requests() -> Vec<(&'static str, Value)> {
             "AppPasswordService/CreateAppPassword",
             json!({"mailbox": "new@homepage.test", "protocol": "APP_PROTOCOL_POP3", "displayName": "phone"}),
         ),
+        ("SecondFactorService/GetSecondFactor", json!({"login": "new@homepage.test"})),
+        ("SecondFactorService/DeleteSecondFactor", json!({"login": "new@homepage.test", "code": "123456"})),
         ("AppPasswordService/ListAppPasswords", json!({"mailbox": "new@homepage.test"})),
         (
             "AppPasswordService/DeleteAppPassword",
@@ -332,7 +334,7 @@ async fn good_ones_are_done(pool: &DescriptorPool, admin: &Admin) -> anyhow::Res
             // Numbers that only a run can know: well formed, and of nothing.
             Err(status)
                 if matches!(status.code(), Code::NotFound | Code::FailedPrecondition)
-                    && ["DeleteAppPassword", "DeleteApiToken", "RestoreAuditEntry"]
+                    && ["DeleteAppPassword", "DeleteApiToken", "DeleteSecondFactor", "RestoreAuditEntry"]
                         .iter()
                         .any(|m| method.ends_with(m)) => {}
             Err(status) => anyhow::bail!("{method}: {status}"),
@@ -348,8 +350,10 @@ fn every_call_and_every_text_field_has_a_good_request() {
     let have: BTreeSet<String> =
         good.iter().map(|(method, _)| format!("/postern.account.v1.{method}")).collect();
     for row in access::table() {
+        // The test asks as an operator; what only people themselves may set is tried by the panel's tests.
+        let of_operators = row.callers.admit(postern_mesh::identity::Role::Operator);
         let of_people = row.area != Area::Mesh && row.shape != Shape::Watch;
-        if row.path.starts_with("/postern.account.v1.") && of_people {
+        if row.path.starts_with("/postern.account.v1.") && of_people && of_operators {
             assert!(have.contains(row.path), "{} has no good request", row.path);
         }
     }
