@@ -22,6 +22,7 @@ use postern_mail::Reason;
 use postern_mesh::{
     failure,
     identity::{Caller, Role},
+    opened,
     shutdown::Shutdown,
 };
 use postern_proto::{
@@ -40,7 +41,7 @@ use postern_proto::{
     },
     google::FieldMask,
 };
-use tonic::{Request, Status, service::Routes};
+use tonic::{Status, service::Routes};
 
 use crate::{
     Account,
@@ -141,13 +142,6 @@ fn store_reason(error: &sqlx::Error) -> Reason {
         _ if matches!(error, sqlx::Error::PoolTimedOut) => Reason::Unavailable,
         _ => Reason::Unavailable,
     }
-}
-
-/// Who calls, and with what. The guard lets nobody through without saying who it is.
-fn opened<T>(request: Request<T>) -> Result<(Caller, T), Status> {
-    let (_, mut extensions, message) = request.into_parts();
-    let caller = extensions.remove::<Caller>().ok_or_else(|| failure::status(Reason::CallerUnknown))?;
-    Ok((caller, message))
 }
 
 /// Refuses a field that only an operator may set.

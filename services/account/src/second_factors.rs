@@ -35,10 +35,9 @@ impl Account {
         caller: &Caller,
         login: &str,
     ) -> Result<SecondFactor, AccountError> {
-        let (mut tx, owner) = self.enter_second_factor(caller, login).await?;
-        let found = second_factors::lock(&mut tx, &owner, WRONG_MINUTES).await?;
-        let off = SecondFactor { login: owner.login, ..SecondFactor::default() };
-        Ok(found.map_or(off, |factor| factor.shown))
+        let owner = self.owner_of_second_factor(caller, login).await?;
+        let found = second_factors::get(self.store.pool(), &owner).await?;
+        Ok(found.unwrap_or_else(|| SecondFactor { login: owner.login, ..SecondFactor::default() }))
     }
 
     /// Makes a secret that a code must confirm; the secret is in no later answer.
@@ -84,12 +83,7 @@ impl Account {
                 .collect();
         let hashes: Vec<Vec<u8>> = codes.iter().map(|code| hash_of(code)).collect();
         // The step that was just taken is noted already: its code does not open a session.
-        let Some(factor) = second_factors::lock(&mut tx, &owner, WRONG_MINUTES).await? else {
-            return Err(AccountError::Stored("a second factor that is locked has gone"));
-        };
-        let taken = Taken { last_step: factor.last_step, wrong_count: 0, recovery_sha256: &hashes };
-        second_factors::note(&mut tx, &factor, &taken).await?;
-        second_factors::confirm(&mut tx, &factor).await?;
+        second_factors::confirm(&mut tx, &factor, &hashes).await?;
         let after = second_factors::lock(&mut tx, &owner, WRONG_MINUTES).await?.map(|factor| factor.shown);
         let after = after.unwrap_or_default();
         deed(&owner, "create").created(&mut tx, &after).await?;
@@ -138,17 +132,21 @@ impl Account {
         Ok(verdict)
     }
 
-    /// A write in the name of the caller, and whose login it is. What is another customer's is nobody's.
+    /// A write in the name of the caller, and whose login it is.
     async fn enter_second_factor(&self, caller: &Caller, login: &str) -> Result<(Tx, Owner), AccountError> {
-        let mut tx = self.store.begin(caller).await?;
+        let owner = self.owner_of_second_factor(caller, login).await?;
+        Ok((self.store.begin(caller).await?, owner))
+    }
+
+    /// Whose login it is. What is another customer's is nobody's.
+    async fn owner_of_second_factor(&self, caller: &Caller, login: &str) -> Result<Owner, AccountError> {
         let found = match canonical_login(login) {
-            Some(canonical) => second_factors::owner(&mut tx, &canonical).await?,
+            Some(canonical) => second_factors::owner(self.store.pool(), &canonical).await?,
             None => None,
         };
-        match found.filter(|owner| may_see(caller, owner)) {
-            Some(owner) => Ok((tx, owner)),
-            None => Err(AccountError::NotFound(format!("there is no login {login}"))),
-        }
+        found
+            .filter(|owner| may_see(caller, owner))
+            .ok_or_else(|| AccountError::NotFound(format!("there is no login {login}")))
     }
 }
 

@@ -7,15 +7,8 @@ pub(crate) mod relay;
 pub(crate) mod sighting;
 
 use postern_mail::{PeerIp, Reason};
-use postern_mesh::{failure, identity::Caller};
-use tonic::{Request, Status};
-
-/// Who calls, and with what. The guard lets nobody through without saying who it is.
-fn opened<T>(request: Request<T>) -> Result<(Caller, T), Status> {
-    let (_, mut extensions, message) = request.into_parts();
-    let caller = extensions.remove::<Caller>().ok_or_else(|| failure::status(Reason::CallerUnknown))?;
-    Ok((caller, message))
-}
+use postern_mesh::failure;
+use tonic::Status;
 
 /// The client's address, as a gateway sends it.
 fn peer_ip(text: &str) -> Result<PeerIp, Status> {

@@ -27,12 +27,10 @@ mod verify_cache;
 use std::{sync::Arc, time::Duration};
 
 use postern_mesh::{
-    StartError, client::MeshChannel, directory::Directory, health::Readiness, settings::MeshSettings,
-    shutdown::Shutdown,
+    StartError, audit::AuditTrail, client::MeshChannel, directory::Directory, health::Readiness,
+    settings::MeshSettings, shutdown::Shutdown,
 };
-use postern_proto::account::v1::{
-    audit_service_client::AuditServiceClient, second_factor_service_client::SecondFactorServiceClient,
-};
+use postern_proto::account::v1::second_factor_service_client::SecondFactorServiceClient;
 use postern_proto::auth::v1::{
     explain_service_server::ExplainServiceServer, login_service_server::LoginServiceServer,
     panel_session_service_server::PanelSessionServiceServer, relay_service_server::RelayServiceServer,
@@ -127,7 +125,7 @@ pub async fn open(
     let sighting_face = SightingFace { store: store.clone() };
     let operators = OperatorTokens::new(token.as_deref(), mesh.mesh_key.clone());
     let tokens = Arc::new(Tokens::new(operators, tools, sessions.clone(), mesh.mesh_key.clone()));
-    let audit = AuditServiceClient::new(deeds);
+    let audit = AuditTrail::new(deeds);
     let login_face = LoginFace {
         logins: Arc::clone(&logins),
         tokens: Arc::clone(&tokens),

@@ -248,7 +248,7 @@ impl PanelSessions {
 }
 
 /// Who somebody with this login is in the panel.
-fn person_of(identity: &LoginIdentity) -> Caller {
+pub(crate) fn person_of(identity: &LoginIdentity) -> Caller {
     match identity.mailbox_id {
         mailbox_id if mailbox_id != 0 && !identity.default_box => {
             Caller::mailbox(&identity.login, &identity.customer, mailbox_id)

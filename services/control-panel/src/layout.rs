@@ -4,6 +4,10 @@
 mod icon;
 pub(crate) mod said;
 
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+use maud::{DOCTYPE, Markup, html};
+
 pub(crate) use self::icon::icon;
 use crate::{
     call::Failure,
@@ -16,9 +20,6 @@ use crate::{
     visit::Visit,
     wording,
 };
-use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
-use maud::{DOCTYPE, Markup, html};
 
 /// Domains that the chooser shows at once; of more it shows the way to the whole list.
 const CHOOSER_MAX: usize = 30;

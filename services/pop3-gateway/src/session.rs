@@ -211,19 +211,19 @@ impl Session {
     /// A message that RETR would send now, to ask ahead for it.
     #[must_use]
     pub(crate) fn message(&self, number: MessageNumber) -> Option<Message> {
-        match &self.state {
-            State::Transaction(open) | State::Retrieving(open, _) => open.maildrop.message(number).ok(),
-            _ => None,
-        }
+        self.open_box()?.maildrop.message(number).ok()
     }
 
     /// This message and those behind it, without the marked ones.
     pub(crate) fn messages_from(&self, number: MessageNumber) -> impl Iterator<Item = Message> {
-        let open = match &self.state {
+        self.open_box().into_iter().flat_map(move |open| open.maildrop.messages_after(number.get() - 1))
+    }
+
+    fn open_box(&self) -> Option<&Transaction> {
+        match &self.state {
             State::Transaction(open) | State::Retrieving(open, _) => Some(open),
             _ => None,
-        };
-        open.into_iter().flat_map(move |open| open.maildrop.messages_after(number.get() - 1))
+        }
     }
 
     /// Writes the next piece of a listing. False when it is complete.

@@ -1,9 +1,9 @@
 //! Rows of second factors, and whose they are.
 
 use postern_proto::account::v1::SecondFactor;
-use sqlx::{PgConnection, Row as _, postgres::PgRow};
+use sqlx::{PgPool, Row as _, postgres::PgRow};
 
-use super::{Tx, timestamp};
+use super::{Tx, read, timestamp};
 use crate::error::{AccountError, Doing as _};
 
 /// Whose second factor a login has: the customer for all logins of default boxes, else the mailbox.
@@ -40,44 +40,67 @@ pub(crate) struct Taken<'t> {
 }
 
 /// Whose login this canonical one is; `None`: nobody's.
-pub(crate) async fn owner(connection: &mut PgConnection, login: &str) -> Result<Option<Owner>, AccountError> {
-    sqlx::query(
-        "select c.login, c.login as customer, c.customer_id, null::bigint as mailbox_id \
-         from customers c where c.login = $1 and c.removed_time is null \
-         union all \
-         select case when m.default_box then c.login else m.login end, c.login, c.customer_id, \
-         case when m.default_box then null else m.mailbox_id end \
-         from mailboxes m join customers c using (customer_id) where m.login = $1 and m.removed_time is null limit 1",
-    )
-    .bind(login)
-    .try_map(|row: PgRow| {
-        Ok(Owner {
-            login: row.try_get("login")?,
-            customer: row.try_get("customer")?,
-            customer_id: row.try_get("customer_id")?,
-            mailbox_id: row.try_get("mailbox_id")?,
+pub(crate) async fn owner(pool: &PgPool, login: &str) -> Result<Option<Owner>, AccountError> {
+    read!(
+        sqlx::query(
+            "select c.login, c.login as customer, c.customer_id, null::bigint as mailbox_id \
+             from customers c where c.login = $1 and c.removed_time is null \
+             union all \
+             select case when m.default_box then c.login else m.login end, c.login, c.customer_id, \
+             case when m.default_box then null else m.mailbox_id end \
+             from mailboxes m join customers c using (customer_id) where m.login = $1 and m.removed_time is null limit 1",
+        )
+        .bind(login)
+        .try_map(|row: PgRow| {
+            Ok(Owner {
+                login: row.try_get("login")?,
+                customer: row.try_get("customer")?,
+                customer_id: row.try_get("customer_id")?,
+                mailbox_id: row.try_get("mailbox_id")?,
+            })
         })
-    })
-    .fetch_optional(connection)
-    .await
+        .fetch_optional(pool)
+    )
     .doing("look for the owner of a second factor")
+}
+
+/// Selects the second factor of owner ($1 mailbox, $2 customer); wrong codes older than $3 minutes do not count.
+macro_rules! select_factor {
+    ($end:literal) => {
+        concat!(
+            "select second_factor_id, secret, confirm_time is not null as is_on, last_step, recovery_sha256, \
+             case when wrong_time > now() - make_interval(mins => $3) then wrong_count else 0 end as wrong_count, \
+             (extract(epoch from coalesce(confirm_time, create_time)) * 1000000)::bigint as confirm_micros \
+             from second_factors where (mailbox_id = $1 or ($1 is null and customer_id = $2))",
+            $end
+        )
+    };
+}
+
+/// The second factor of an owner, as it is shown. `None`: there is none.
+pub(crate) async fn get(pool: &PgPool, owner: &Owner) -> Result<Option<SecondFactor>, AccountError> {
+    read!(
+        sqlx::query(select_factor!(""))
+            .bind(owner.mailbox_id)
+            .bind(owner.customer_id)
+            .bind(0)
+            .try_map(|row| factor(&row, &owner.login))
+            .fetch_optional(pool)
+    )
+    .map(|found| found.map(|factor| factor.shown))
+    .doing("read a second factor")
 }
 
 /// The second factor of an owner, locked; wrong codes older than so many minutes do not count. `None`: there is none.
 pub(crate) async fn lock(tx: &mut Tx, owner: &Owner, minutes: i32) -> Result<Option<Factor>, AccountError> {
-    sqlx::query(
-        "select second_factor_id, secret, confirm_time is not null as is_on, last_step, recovery_sha256, \
-         case when wrong_time > now() - make_interval(mins => $3) then wrong_count else 0 end as wrong_count, \
-         (extract(epoch from coalesce(confirm_time, create_time)) * 1000000)::bigint as confirm_micros \
-         from second_factors where (mailbox_id = $1 or ($1 is null and customer_id = $2)) for update",
-    )
-    .bind(owner.mailbox_id)
-    .bind(owner.customer_id)
-    .bind(minutes)
-    .try_map(|row| factor(&row, &owner.login))
-    .fetch_optional(&mut **tx)
-    .await
-    .doing("read a second factor")
+    sqlx::query(select_factor!(" for update"))
+        .bind(owner.mailbox_id)
+        .bind(owner.customer_id)
+        .bind(minutes)
+        .try_map(|row| factor(&row, &owner.login))
+        .fetch_optional(&mut **tx)
+        .await
+        .doing("lock a second factor")
 }
 
 fn factor(row: &PgRow, login: &str) -> Result<Factor, sqlx::Error> {
@@ -127,14 +150,21 @@ pub(crate) async fn note(tx: &mut Tx, factor: &Factor, taken: &Taken<'_>) -> Res
     .map(drop)
 }
 
-/// Turns it on.
-pub(crate) async fn confirm(tx: &mut Tx, factor: &Factor) -> Result<(), AccountError> {
-    sqlx::query("update second_factors set confirm_time = now() where second_factor_id = $1")
-        .bind(factor.second_factor_id)
-        .execute(&mut **tx)
-        .await
-        .doing("turn a second factor on")
-        .map(drop)
+/// Turns it on, with these recovery codes.
+pub(crate) async fn confirm(
+    tx: &mut Tx,
+    factor: &Factor,
+    recovery_sha256: &[Vec<u8>],
+) -> Result<(), AccountError> {
+    sqlx::query(
+        "update second_factors set confirm_time = now(), recovery_sha256 = $2 where second_factor_id = $1",
+    )
+    .bind(factor.second_factor_id)
+    .bind(recovery_sha256)
+    .execute(&mut **tx)
+    .await
+    .doing("turn a second factor on")
+    .map(drop)
 }
 
 /// Takes it away, if there is one.

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use postern_mail::Reason;
-use postern_mesh::{failure, identity::ASSERTION_SECONDS};
+use postern_mesh::{failure, identity::ASSERTION_SECONDS, opened};
 use postern_proto::auth::v1::{
     AuthenticateRequest, AuthenticateResponse, ExchangeTokenRequest, ExchangeTokenResponse,
     GetLoginHistoryRequest, GetLoginHistoryResponse, Protocol, login_service_server::LoginService,
 };
 use tonic::{Request, Response, Status};
 
-use super::{invalid, opened, panel_session::whose, peer_ip};
+use super::{invalid, panel_session::whose, peer_ip};
 use crate::{
     authenticate::{Authenticator, GoodLogin, LoginAttempt, Password, temporary_reason},
     login_history::LoginHistory,

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use postern_mail::{PeerIp, Reason};
 use postern_mesh::{
+    audit::AuditTrail,
     client::MeshChannel,
     failure,
     identity::{Caller, Role},
+    opened,
 };
 use postern_proto::{
     account::v1::{
-        AuditEntry, CheckSecondFactorRequest, CodeVerdict, LoginIdentity, RecordAuditEntryRequest,
-        audit_service_client::AuditServiceClient, second_factor_service_client::SecondFactorServiceClient,
+        AuditEntry, CheckSecondFactorRequest, CodeVerdict, LoginIdentity,
+        second_factor_service_client::SecondFactorServiceClient,
     },
     auth::v1::{
         ConfirmPanelSessionRequest, ConfirmPanelSessionResponse, CreatePanelSessionRequest,
@@ -22,10 +24,10 @@ use postern_proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{invalid, login::token_refused, opened, peer_ip};
+use super::{invalid, login::token_refused, peer_ip};
 use crate::{
     authenticate::{Authenticator, LoginAttempt, Password, temporary_reason},
-    panel_session::{PanelSessions, SessionError, person_key, person_key_of},
+    panel_session::{PanelSessions, SessionError, person_key, person_key_of, person_of},
     redis_store::StoreError,
     tokens::Tokens,
 };
@@ -35,40 +37,36 @@ pub(crate) struct PanelSessionFace {
     pub(crate) sessions: PanelSessions,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) codes: SecondFactorServiceClient<MeshChannel>,
-    pub(crate) audit: AuditServiceClient<MeshChannel>,
+    pub(crate) audit: AuditTrail,
 }
 
 impl PanelSessionFace {
-    /// Under what the sessions of a person are listed: of the caller, or of who has this login.
-    async fn person(&self, caller: &Caller, login: &str) -> Result<String, Status> {
+    /// Under what the sessions are listed that are meant, and who has the login that was named; without one they are the
+    /// caller's own.
+    async fn meant(&self, caller: &Caller, login: &str) -> Result<(String, Option<LoginIdentity>), Status> {
         if login.is_empty() {
-            return Ok(person_key(caller.mailbox_id, &caller.customer, &caller.subject));
+            return Ok((key_of(caller), None));
         }
-        Ok(person_key_of(&whose(&self.sessions, caller, login).await?))
+        let identity = whose(&self.sessions, caller, login).await?;
+        Ok((person_key_of(&identity), Some(identity)))
     }
 
-    /// Writes into the audit that somebody ended sessions. They have ended already: when the audit is away, the log has it.
+    /// Writes into the audit that somebody ended sessions of somebody else.
     async fn record(&self, caller: &Caller, identity: &LoginIdentity) {
-        let mailbox_id = if identity.default_box { 0 } else { identity.mailbox_id };
-        let entry = AuditEntry {
-            actor_role: caller.role.as_str().to_owned(),
-            actor: caller.subject.clone(),
-            peer_ip: caller.peer.map(|peer| peer.to_string()).unwrap_or_default(),
+        let deed = AuditEntry {
             customer: identity.customer.clone(),
             kind: "panel-session".to_owned(),
             name: identity.login.clone(),
             action: "end".to_owned(),
             ..AuditEntry::default()
         };
-        let request = RecordAuditEntryRequest { entry: Some(entry), mailbox_id };
-        if let Err(status) = self.audit.clone().record_audit_entry(request).await {
-            tracing::error!(
-                actor = caller.subject,
-                error = status.message(),
-                "ended sessions are not in the audit"
-            );
-        }
+        self.audit.record(caller, deed, person_of(identity).mailbox_id).await;
     }
+}
+
+/// Under what the caller's own sessions are listed.
+fn key_of(caller: &Caller) -> String {
+    person_key(caller.mailbox_id, &caller.customer, &caller.subject)
 }
 
 /// Who has this login, for a caller who may see that; else nobody has it.
@@ -90,7 +88,7 @@ impl PanelSessionService for PanelSessionFace {
         &self,
         request: Request<CreatePanelSessionRequest>,
     ) -> Result<Response<CreatePanelSessionResponse>, Status> {
-        let peer = client_of(&request)?;
+        let peer = client_of(&request, &request.get_ref().peer_ip)?;
         let request = request.into_inner();
         if !request.token.is_empty() {
             let opened = self.tokens.open_session(&request.token, Some(peer.ip())).await;
@@ -123,7 +121,7 @@ impl PanelSessionService for PanelSessionFace {
         &self,
         request: Request<ConfirmPanelSessionRequest>,
     ) -> Result<Response<ConfirmPanelSessionResponse>, Status> {
-        let peer = client_named(&request, &request.get_ref().peer_ip)?;
+        let peer = client_of(&request, &request.get_ref().peer_ip)?;
         let ConfirmPanelSessionRequest { code_token, code, .. } = request.into_inner();
         let Some(identity) = self.sessions.waiting(&code_token).await.map_err(asking_failed)? else {
             return Err(failure::status_with(Reason::CallerUnknown, "nothing waits for this code any more"));
@@ -162,7 +160,7 @@ impl PanelSessionService for PanelSessionFace {
         request: Request<ListPanelSessionsRequest>,
     ) -> Result<Response<ListPanelSessionsResponse>, Status> {
         let (caller, request) = opened(request)?;
-        let person = self.person(&caller, &request.login).await?;
+        let (person, _) = self.meant(&caller, &request.login).await?;
         let sessions = self.sessions.list(&person).await.map_err(away)?;
         Ok(Response::new(ListPanelSessionsResponse { sessions }))
     }
@@ -172,23 +170,18 @@ impl PanelSessionService for PanelSessionFace {
         request: Request<EndPanelSessionsRequest>,
     ) -> Result<Response<EndPanelSessionsResponse>, Status> {
         let (caller, request) = opened(request)?;
-        let person = self.person(&caller, &request.login).await?;
+        let (person, named) = self.meant(&caller, &request.login).await?;
         let ended = self.sessions.end_of(&person, &request.session_id, &request.except_session_id).await;
         let ended = ended.map_err(away)?;
-        let oneself = person == person_key(caller.mailbox_id, &caller.customer, &caller.subject);
-        if ended > 0 && !oneself {
-            self.record(&caller, &whose(&self.sessions, &caller, &request.login).await?).await;
+        if let Some(identity) = named.filter(|_| ended > 0 && person != key_of(&caller)) {
+            self.record(&caller, &identity).await;
         }
         Ok(Response::new(EndPanelSessionsResponse { ended_count: i32::try_from(ended).unwrap_or(i32::MAX) }))
     }
 }
 
 /// Where the person is: what a service of ours says, else where the call comes from.
-fn client_of(request: &Request<CreatePanelSessionRequest>) -> Result<PeerIp, Status> {
-    client_named(request, &request.get_ref().peer_ip)
-}
-
-fn client_named<T>(request: &Request<T>, named: &str) -> Result<PeerIp, Status> {
+fn client_of<T>(request: &Request<T>, named: &str) -> Result<PeerIp, Status> {
     let by_service = request.extensions().get::<Caller>().is_some_and(|caller| caller.role == Role::Service);
     if by_service && !named.is_empty() {
         return peer_ip(named);

@@ -4,10 +4,8 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::Stream;
 use postern_mail::{Reason, Verdict};
-use postern_mesh::{client::MeshChannel, failure, identity::Caller, shutdown::Shutdown};
-use postern_proto::account::v1::{
-    AuditEntry, RecordAuditEntryRequest, audit_service_client::AuditServiceClient,
-};
+use postern_mesh::{audit::AuditTrail, failure, identity::Caller, opened, shutdown::Shutdown};
+use postern_proto::account::v1::AuditEntry;
 use postern_proto::auth::v1::{
     CheckRelayRequest, CheckRelayResponse, ListGrantsRequest, ListGrantsResponse, Revocation, RevocationBeat,
     RevokeGrantRequest, RevokeGrantResponse, WatchRevocationsRequest, WatchRevocationsResponse,
@@ -20,7 +18,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{invalid, opened, peer_ip};
+use super::{invalid, peer_ip};
 use crate::{
     authenticate::temporary_reason,
     grant::unix_now,
@@ -40,7 +38,7 @@ pub(crate) struct RelayFace {
     pub(crate) desk: Arc<RelayDesk>,
     pub(crate) grants: GrantList,
     pub(crate) revocations: Revocations,
-    pub(crate) audit: AuditServiceClient<MeshChannel>,
+    pub(crate) audit: AuditTrail,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -71,23 +69,19 @@ impl RelayFace {
             after_json: serde_json::json!({ "budget": budget.name(), "frees": frees }).to_string(),
             ..AuditEntry::default()
         };
-        let request = RecordAuditEntryRequest { entry: Some(entry), mailbox_id: 0 };
-        let mut audit = self.audit.clone();
+        let audit = self.audit.clone();
         // RCPT does not wait for it.
         self.shutdown.spawn(async move {
-            if let Err(status) = audit.record_audit_entry(request).await {
+            if let Err(status) = audit.write(entry, 0).await {
                 tracing::warn!(error = status.message(), "a used up budget is not in the audit");
             }
         });
     }
 
-    /// Writes a revocation into the audit in its doer's name. It is done already: when the audit is away, the log has it.
+    /// Writes a revocation into the audit in its doer's name.
     async fn record(&self, caller: &Caller, revoked: &RevokeGrantRequest, mailbox_id: Option<i64>) {
         let name = if revoked.login.is_empty() { &revoked.peer_ip } else { &revoked.login };
-        let entry = AuditEntry {
-            actor_role: caller.role.as_str().to_owned(),
-            actor: caller.subject.clone(),
-            peer_ip: caller.peer.map(|peer| peer.to_string()).unwrap_or_default(),
+        let deed = AuditEntry {
             customer: caller.customer.clone(),
             kind: "grant".to_owned(),
             name: name.clone(),
@@ -95,14 +89,7 @@ impl RelayFace {
             before_json: serde_json::to_string(revoked).unwrap_or_default(),
             ..AuditEntry::default()
         };
-        let request = RecordAuditEntryRequest { entry: Some(entry), mailbox_id: mailbox_id.unwrap_or(0) };
-        if let Err(status) = self.audit.clone().record_audit_entry(request).await {
-            tracing::error!(
-                actor = caller.subject,
-                error = status.message(),
-                "a revocation is not in the audit"
-            );
-        }
+        self.audit.record(caller, deed, mailbox_id.unwrap_or(0)).await;
     }
 }
 

@@ -6,7 +6,7 @@ mod import;
 
 use futures_util::{StreamExt as _, stream::BoxStream};
 use postern_mail::Reason;
-use postern_mesh::{directory::Directory, failure, identity::Caller};
+use postern_mesh::{directory::Directory, failure, identity::Caller, opened};
 use postern_proto::{
     account::v1::MailboxIdentity,
     delivery::v1::{
@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::rights::{Deed, Rights, opened};
+use super::rights::{Deed, Rights};
 use crate::{
     maildrop::Maildrops,
     store::Store,

@@ -1,7 +1,7 @@
 //! `LockService`: who holds a box, translated to `lock`.
 
 use postern_mail::Reason;
-use postern_mesh::{failure, identity::Caller};
+use postern_mesh::{failure, identity::Caller, opened};
 use postern_proto::{
     delivery::v1::{
         GetLockRequest, GetLockResponse, ListLocksRequest, ListLocksResponse, Lock, ReleaseLockRequest,
@@ -11,7 +11,7 @@ use postern_proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::rights::{Deed, Rights, opened};
+use super::rights::{Deed, Rights};
 use crate::lock::{HeldLock, LockError, Locks};
 
 const PAGE_DEFAULT: usize = 100;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use postern_mail::{DomainName, MessageId, Reason};
-use postern_mesh::{failure, identity::Caller};
+use postern_mesh::{failure, identity::Caller, opened};
 use postern_proto::{
     delivery::v1::{
         GetQueueEntryRequest, GetQueueEntryResponse, HoldQueueEntriesRequest, HoldQueueEntriesResponse,
@@ -15,7 +15,7 @@ use postern_proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::rights::{Rights, opened};
+use super::rights::Rights;
 use crate::{
     bounce::{Action, Fate},
     queue::{Ended, EntryFilter, EntryRow, FatedRow, LeasedRow, Queue},

@@ -3,21 +3,20 @@
 
 use postern_mail::Reason;
 use postern_mesh::{
+    audit::AuditTrail,
     client::MeshChannel,
     directory::Directory,
     failure,
     identity::{Caller, Role},
 };
-use postern_proto::account::v1::{
-    AuditEntry, RecordAuditEntryRequest, audit_service_client::AuditServiceClient,
-};
-use tonic::{Request, Status};
+use postern_proto::account::v1::AuditEntry;
+use tonic::Status;
 
 /// Asks the directory whose a box is. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Rights {
     directory: Directory,
-    audit: AuditServiceClient<MeshChannel>,
+    audit: AuditTrail,
 }
 
 /// What was done to a box, for the audit.
@@ -35,7 +34,7 @@ pub(crate) struct Deed {
 
 impl Rights {
     pub(crate) fn new(directory: Directory, account: MeshChannel) -> Self {
-        Self { directory, audit: AuditServiceClient::new(account) }
+        Self { directory, audit: AuditTrail::new(account) }
     }
 
     /// Refuses a caller whose box this is not, with the words for a box that does not exist. Staff is not asked.
@@ -63,11 +62,12 @@ impl Rights {
         }))
     }
 
-    /// Writes a deed into the audit in its doer's name. It is done already: when the audit is away, the log has it.
+    /// Writes a deed into the audit in its doer's name.
     pub(crate) async fn record(&self, caller: &Caller, deed: Deed) {
         let Deed { mailbox_id, kind, action, before_json, after_json } = deed;
-        let entry = AuditEntry { before_json, after_json, ..entry_of(caller, kind, action) };
-        self.send(RecordAuditEntryRequest { entry: Some(entry), mailbox_id }).await;
+        let (kind, action) = (kind.to_owned(), action.to_owned());
+        let entry = AuditEntry { kind, action, before_json, after_json, ..AuditEntry::default() };
+        self.audit.record(caller, entry, mailbox_id).await;
     }
 
     /// The same for what is no box: on behalf of a customer (empty: nobody's) and under a name.
@@ -80,36 +80,8 @@ impl Rights {
         name: &str,
         before_json: String,
     ) {
-        let (customer, name) = (customer.to_owned(), name.to_owned());
-        let entry = AuditEntry { customer, name, before_json, ..entry_of(caller, kind, action) };
-        self.send(RecordAuditEntryRequest { entry: Some(entry), mailbox_id: 0 }).await;
+        let [kind, action, customer, name] = [kind, action, customer, name].map(str::to_owned);
+        let entry = AuditEntry { customer, kind, name, action, before_json, ..AuditEntry::default() };
+        self.audit.record(caller, entry, 0).await;
     }
-
-    async fn send(&self, request: RecordAuditEntryRequest) {
-        let told = request.entry.clone().unwrap_or_default();
-        let mailbox_id = request.mailbox_id;
-        if let Err(status) = self.audit.clone().record_audit_entry(request).await {
-            let AuditEntry { actor, kind, action, name, .. } = told;
-            let error = status.message();
-            tracing::error!(actor, mailbox_id, kind, action, name, error, "a deed is not in the audit");
-        }
-    }
-}
-
-fn entry_of(caller: &Caller, kind: &str, action: &str) -> AuditEntry {
-    AuditEntry {
-        actor_role: caller.role.as_str().to_owned(),
-        actor: caller.subject.clone(),
-        peer_ip: caller.peer.map(|peer| peer.to_string()).unwrap_or_default(),
-        kind: kind.to_owned(),
-        action: action.to_owned(),
-        ..AuditEntry::default()
-    }
-}
-
-/// Who calls, and with what. The guard lets nobody through without saying who it is.
-pub(crate) fn opened<T>(request: Request<T>) -> Result<(Caller, T), Status> {
-    let (_, mut extensions, message) = request.into_parts();
-    let caller = extensions.remove::<Caller>().ok_or_else(|| failure::status(Reason::CallerUnknown))?;
-    Ok((caller, message))
 }

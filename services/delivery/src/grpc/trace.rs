@@ -7,6 +7,7 @@ use postern_mail::{DomainName, EmailAddress, MessageId, Reason};
 use postern_mesh::{
     failure,
     identity::{Caller, Role},
+    opened,
 };
 use postern_proto::{
     delivery::v1::{
@@ -19,7 +20,6 @@ use postern_proto::{
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::rights::opened;
 use crate::trace::{Attempt, Key, ListFilter, Row, Scope, Side, Traces, TrafficFilter, TrafficRow};
 
 const PAGE_SIZE_DEFAULT: i32 = 100;

@@ -31,6 +31,16 @@ use crate::{
     trace_context,
 };
 
+/// Who calls a handler, and with what.
+///
+/// # Errors
+/// [`Reason::CallerUnknown`] for a request that came past the guard.
+pub fn opened<T>(request: tonic::Request<T>) -> Result<(Caller, T), Status> {
+    let (_, mut extensions, message) = request.into_parts();
+    let caller = extensions.remove::<Caller>().ok_or_else(|| failure::status(Reason::CallerUnknown))?;
+    Ok((caller, message))
+}
+
 /// Puts a [`Guard`] around the routes of a server.
 #[derive(Clone)]
 pub(crate) struct GuardLayer(Arc<State>);

@@ -14,6 +14,7 @@ mod reload;
 mod trace_context;
 
 pub mod access;
+pub mod audit;
 pub mod client;
 pub mod directory;
 #[cfg(feature = "dns")]
@@ -33,3 +34,4 @@ pub mod telemetry;
 pub mod tls;
 
 pub use error::StartError;
+pub use guard::opened;

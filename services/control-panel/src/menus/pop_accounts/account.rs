@@ -57,15 +57,15 @@ async fn known(place: &Place) -> Result<Known, Failure> {
     let mailbox_id = mailbox.mailbox_id;
     let (mut boxes, mut clears) = (place.calls().boxes(), place.calls().boxes());
     let (mut locks, mut relay) = (place.calls().locks(), place.calls().relay());
-    let (mut logins, mut factors) = (place.calls().logins(), place.calls().second_factors());
+    let mut logins = place.calls().logins();
     let login = mailbox.login.clone();
-    let (content, clearings, lock, grants, history, factor) = tokio::join!(
+    let (content, clearings, lock, grants, history, second_factor) = tokio::join!(
         boxes.get_box(GetBoxRequest { mailbox_id }),
         clears.list_clearings(ListClearingsRequest { mailbox_id }),
         locks.get_lock(GetLockRequest { mailbox_id }),
         relay.list_grants(ListGrantsRequest { login: login.clone(), ..ListGrantsRequest::default() }),
         logins.get_login_history(GetLoginHistoryRequest { login: login.clone() }),
-        factors.get_second_factor(GetSecondFactorRequest { login: login.clone() }),
+        has_second_factor(place, &mailbox),
     );
     Ok(Known {
         content: content.ok().and_then(|answer| answer.into_inner().r#box),
@@ -73,12 +73,19 @@ async fn known(place: &Place) -> Result<Known, Failure> {
         lock: found(lock).map(|answer| answer.and_then(|answer| answer.lock)),
         grants: grants.map(|answer| answer.into_inner().grants).map_err(Failure::from),
         history: history.ok().map(tonic::Response::into_inner),
-        second_factor: !mailbox.default_box
-            && factor.is_ok_and(|answer| {
-                answer.into_inner().second_factor.is_some_and(|factor| factor.confirm_time.is_some())
-            }),
+        second_factor,
         mailbox,
     })
+}
+
+/// That of its user is on; that of a default box is its customer's.
+async fn has_second_factor(place: &Place, mailbox: &Mailbox) -> bool {
+    if mailbox.default_box {
+        return false;
+    }
+    let request = GetSecondFactorRequest { login: mailbox.login.clone() };
+    let answer = place.calls().second_factors().get_second_factor(request).await;
+    answer.is_ok_and(|answer| answer.into_inner().second_factor.is_some_and(|one| one.confirm_time.is_some()))
 }
 
 fn show(place: &Place, known: &Known, typed: Option<&Form>, problems: &Problems) -> Response {
