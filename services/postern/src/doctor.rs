@@ -1,8 +1,10 @@
 //! `postern doctor`: looks at a whole installation from where it stands, and says of each thing that is wrong what to do.
 //!
 //! The walk: `services` (doors, readiness, clocks, whether anybody may send), `stores` (what Postgres and Redis promise),
-//! `outside` (the mail host in DNS, the certificates of the doors). What cannot be looked at from here is said, too.
+//! `outside` (the mail host in DNS, the certificates of the doors), `certificates` (those of customers' names). What cannot be looked
+//! at from here is said, too.
 
+mod certificates;
 mod outside;
 mod services;
 mod stores;
@@ -49,6 +51,10 @@ pub struct Doctor {
     /// Doors that speak TLS, to look at their certificates; by default ports 995 and 465 of the mail host
     #[arg(long, env = "POSTERN_TLS_DOORS", value_name = "IP:PORT,...", value_delimiter = ',')]
     tls_doors: Vec<SocketAddr>,
+
+    /// Folder of certificates that the doors choose by name, to look at all of them
+    #[arg(long, env = "POSTERN_TLS_CERTIFICATES", value_name = "FOLDER")]
+    tls_certificates: Option<PathBuf>,
 
     /// DNS servers to ask instead of the system's, separated by commas
     #[arg(long, env = "POSTERN_RESOLVER", value_name = "IP:PORT,...", value_delimiter = ',')]
@@ -144,6 +150,7 @@ impl Doctor {
         services::look(&self, reach, &mut findings).await?;
         stores::look(&self, &mut findings).await;
         outside::look(&self, &mut findings).await;
+        certificates::look(&self, &mut findings);
         if reach.json {
             let json = serde_json::to_string_pretty(&findings.0)
                 .map_err(|e| Failure::Refused(format!("the findings have no JSON form: {e}")))?;

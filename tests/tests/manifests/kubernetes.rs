@@ -175,10 +175,13 @@ fn labels_of(template: &PodTemplateSpec) -> BTreeMap<String, String> {
     template.metadata.as_ref().and_then(|metadata| metadata.labels.clone()).unwrap_or_default()
 }
 
+fn runbook() -> String {
+    std::fs::read_to_string(project().join("k8s/README.md")).expect("k8s/README.md")
+}
+
 /// `kubectl create secret generic NAME --from-file=KEY=... --from-literal=KEY=...` lines of k8s/README.md.
 fn secrets_of_the_runbook() -> BTreeMap<String, BTreeSet<String>> {
-    let text = std::fs::read_to_string(project().join("k8s/README.md")).expect("k8s/README.md");
-    let joined = text.replace("\\\n", " ");
+    let joined = runbook().replace("\\\n", " ");
     let mut secrets = BTreeMap::new();
     for line in joined.lines() {
         let Some((_, rest)) = line.split_once("create secret generic ") else { continue };
@@ -214,7 +217,17 @@ fn every_name_in_a_pod_leads_somewhere() {
             for volume in spec.volumes.iter().flatten() {
                 if let Some(secret) = &volume.secret {
                     let called = secret.secret_name.as_deref().expect("a secret name");
-                    sources.insert(volume.name.clone(), overlay.keys_of_secret(called));
+                    // What a site may leave out is told in the runbook, and is a folder of whatever it holds.
+                    let keys = if secret.optional == Some(true) {
+                        assert!(
+                            runbook().contains(called),
+                            "{of}: k8s/README.md does not say what {called} is"
+                        );
+                        BTreeSet::new()
+                    } else {
+                        overlay.keys_of_secret(called)
+                    };
+                    sources.insert(volume.name.clone(), keys);
                 } else if let Some(config) = &volume.config_map {
                     assert!(overlay.has("ConfigMap", &config.name), "{of}: no ConfigMap {}", config.name);
                     sources.insert(volume.name.clone(), BTreeSet::new());
@@ -248,6 +261,7 @@ fn check_container(
     let mut mounted = BTreeSet::new();
     for mount in container.volume_mounts.iter().flatten() {
         let keys = sources.get(&mount.name).unwrap_or_else(|| panic!("{of}: no volume {}", mount.name));
+        mounted.insert(mount.mount_path.clone());
         mounted.extend(keys.iter().map(|key| format!("{}/{key}", mount.mount_path)));
     }
     for variable in container.env.iter().flatten() {

@@ -5,6 +5,7 @@ mod apply;
 mod authentication;
 mod bad_settings;
 mod budgets;
+mod certificates;
 mod credentials;
 mod doctor;
 mod domains;

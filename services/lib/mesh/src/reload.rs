@@ -3,7 +3,7 @@
 use std::{
     fmt, fs,
     os::unix::fs::MetadataExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -11,10 +11,10 @@ use std::{
 use crate::StartError;
 
 /// How often the files are looked at, at most.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How a file looked: another inode (it was replaced, or a mounted secret now leads elsewhere), another time or size.
-type Look = Option<(u64, i64, i64, u64)>;
+pub(crate) type Look = Option<(u64, i64, i64, u64)>;
 type Make<T> = Box<dyn Fn() -> Result<T, StartError> + Send + Sync>;
 
 /// The thing that the files make.
@@ -74,8 +74,10 @@ impl<T> fmt::Debug for Reload<T> {
 }
 
 fn looks_of(files: &[PathBuf]) -> Vec<Look> {
-    let look = |file: &PathBuf| {
-        fs::metadata(file).ok().map(|about| (about.ino(), about.mtime(), about.mtime_nsec(), about.size()))
-    };
-    files.iter().map(look).collect()
+    files.iter().map(|file| look_of(file)).collect()
+}
+
+/// How a file looks now; `None`: there is none, or it cannot be looked at.
+pub(crate) fn look_of(file: &Path) -> Look {
+    fs::metadata(file).ok().map(|about| (about.ino(), about.mtime(), about.mtime_nsec(), about.size()))
 }

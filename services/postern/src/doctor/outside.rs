@@ -23,14 +23,14 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use x509_parser::parse_x509_certificate;
 
-use super::{Doctor, Findings};
+use super::{
+    Doctor, Findings,
+    certificates::{RENEW_DAYS, days_until},
+};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Doors that speak TLS from the first octet, as the world knows them.
 const TLS_PORTS: [u16; 2] = [995, 465];
-/// A certificate that ends sooner should have been renewed.
-const RENEW_DAYS: i64 = 14;
-const DAY_SECONDS: i64 = 24 * 60 * 60;
 
 /// Looks at the mail host when its name is known.
 pub(super) async fn look(doctor: &Doctor, findings: &mut Findings) {
@@ -136,7 +136,7 @@ fn judge(
         return findings.wrong(subject, "cannot be read", "put a certificate there that is one");
     };
     let renew = "renew it, and have the services take it (POSTERN_TLS_CERTIFICATE)";
-    let days = (parsed.validity().not_after.timestamp() - now.as_second()).div_euclid(DAY_SECONDS);
+    let days = days_until(parsed.validity().not_after.timestamp(), now);
     let named = ServerName::try_from(host.to_owned()).is_ok_and(|name| {
         ParsedCertificate::try_from(certificate)
             .is_ok_and(|parsed| verify_server_name(&parsed, &name).is_ok())

@@ -165,7 +165,7 @@ async fn a_pair_of_files_is_used_for_every_name_and_checked_at_start() {
     let settings = TlsSettings {
         tls_certificate: Some(certificate.clone()),
         tls_key: Some(key.clone()),
-        tls_self_signed: None,
+        ..TlsSettings::default()
     };
     assert!(settings.load().unwrap().is_some());
     assert!(TlsSettings::default().load().unwrap().is_none());
@@ -196,7 +196,7 @@ async fn a_renewed_pair_is_shown_while_the_service_runs() {
     let settings = TlsSettings {
         tls_certificate: Some(file("cert.pem")),
         tls_key: Some(file("key.pem")),
-        tls_self_signed: None,
+        ..TlsSettings::default()
     };
     let identity = settings.load().unwrap().expect("set");
     shake(&identity, trusting(folder.path()), "mx.postern.test").await.unwrap();
