@@ -174,7 +174,7 @@ impl Platform {
     fn common_environment(&mut self, blueprint: &Blueprint) {
         let blobs = self.folder.path().join("blobs");
         let tls = self.folder.path().join("tls");
-        let settings: [(&str, String); 15] = [
+        let settings: [(&str, String); 16] = [
             ("POSTERN_DATABASE_URL", self.stores.database_url()),
             ("POSTERN_REDIS_URL", self.stores.redis_url()),
             ("POSTERN_BLOB_URL", format!("file://{}", blobs.display())),
@@ -189,6 +189,8 @@ impl Platform {
             ("POSTERN_LIMITS_EXEMPT_NETWORKS", "127.0.0.0/8,::1/128".to_owned()),
             ("POSTERN_LIMIT_RECIPIENTS_PER_HOUR_MAILBOX", "0".to_owned()),
             ("POSTERN_LIMIT_RECIPIENTS_PER_HOUR_CLIENT", "0".to_owned()),
+            // Who tests wrong passwords does not wait for the answers, save in the story of the waiting.
+            ("POSTERN_LOGIN_HOLD_BACK_SECONDS", "0".to_owned()),
             ("POSTERN_LOG", "info".to_owned()),
         ];
         self.environment.extend(settings.into_iter().map(|(name, value)| (name.to_owned(), value)));

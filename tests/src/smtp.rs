@@ -33,9 +33,18 @@ impl Smtp {
 
     /// Connects as a load balancer at `proxy` (127.0.0.0/8) that says who the client is (PROXY protocol version 1).
     pub async fn through_proxy(address: SocketAddr, proxy: &str, client: &str) -> anyhow::Result<Self> {
-        let mut client = Self::over(crate::proxied(address, proxy, client).await?).await?;
+        let mut client = Self::greeted_through_proxy(address, proxy, client).await?;
         client.expect("EHLO client.outside.test", 250).await?;
         Ok(client)
+    }
+
+    /// The same up to the banner, which may be a refusal.
+    pub async fn greeted_through_proxy(
+        address: SocketAddr,
+        proxy: &str,
+        client: &str,
+    ) -> anyhow::Result<Self> {
+        Self::over(crate::proxied(address, proxy, client).await?).await
     }
 
     async fn over(stream: TcpStream) -> anyhow::Result<Self> {

@@ -8,7 +8,7 @@ use std::{collections::hash_map::RandomState, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use postern_mail::{PeerIp, Reason, Verdict, limits::PASSWORD_MAX_BYTES};
-use postern_mesh::{client::MeshChannel, directory::Directory, failure};
+use postern_mesh::{client::MeshChannel, directory::Directory, failure, held_back};
 use postern_proto::{
     account::v1::{
         ActivityState, AppProtocol, DomainState, LoginIdentity, LookupLoginRequest,
@@ -77,7 +77,10 @@ pub(crate) struct GoodLogin {
 #[derive(Debug, Error)]
 pub(crate) enum LoginError {
     #[error("login or password is wrong")]
-    BadCredentials,
+    BadCredentials {
+        /// The client is to hear it only after this time.
+        answer_after: Duration,
+    },
     #[error("the password is right, the account is suspended")]
     Suspended,
     #[error("too many failed logins")]
@@ -95,10 +98,18 @@ pub(crate) enum LoginError {
 }
 
 impl LoginError {
+    /// What the gateways and the panel are told.
+    pub(crate) fn status(&self) -> Status {
+        match self {
+            Self::BadCredentials { answer_after } => held_back::status(self.reason(), *answer_after),
+            _ => failure::status(self.reason()),
+        }
+    }
+
     /// The row of the failure table.
     pub(crate) fn reason(&self) -> Reason {
         match self {
-            Self::BadCredentials => Reason::BadCredentials,
+            Self::BadCredentials { .. } => Reason::BadCredentials,
             Self::Suspended => Reason::AccountSuspended,
             Self::Throttled => Reason::LoginThrottled,
             Self::EncryptionRequired => Reason::EncryptionRequired,
@@ -175,7 +186,7 @@ impl Authenticator {
         let begun = Instant::now();
         let result = self.decide(attempt).await;
         note_result(&result, &who, peer, protocol, begun.elapsed());
-        if matches!(result, Err(LoginError::BadCredentials)) {
+        if matches!(result, Err(LoginError::BadCredentials { .. })) {
             tokio::time::sleep(Duration::from_millis(rand::random_range(REFUSAL_DELAY_MILLIS))).await;
         }
         result
@@ -207,12 +218,12 @@ impl Authenticator {
             // Half a proof is no login.
             Ok(_) if protocol == Protocol::Panel && owner.second_factor => return,
             Ok(login) => return self.history.good(owner.mailbox_id, protocol, peer, login.app_password_id),
-            Err(LoginError::BadCredentials)
+            Err(LoginError::BadCredentials { .. })
                 if refusal_at(owner, protocol) == Some(Reason::BadCredentials) =>
             {
                 LoginFailure::DomainNotLive
             }
-            Err(LoginError::BadCredentials) => LoginFailure::Password,
+            Err(LoginError::BadCredentials { .. }) => LoginFailure::Password,
             Err(LoginError::Suspended) => LoginFailure::Suspended,
             Err(LoginError::Throttled) => LoginFailure::Throttled,
             Err(LoginError::EncryptionRequired) => LoginFailure::ClearText,
@@ -368,8 +379,10 @@ impl Authenticator {
                 self.let_in(&identity, &attempt, &counted, false, 0).await
             }
             None => {
-                self.store.failed_login(&counted, self.limits, unix_now()).await?;
-                Err(LoginError::BadCredentials)
+                let failures = self.store.failed_login(&counted, self.limits, unix_now()).await?;
+                Err(LoginError::BadCredentials {
+                    answer_after: failures.hold_back(self.limits.hold_back_max),
+                })
             }
         }
     }
@@ -491,7 +504,7 @@ fn note_result(
         }
         // The login as typed is not logged: people type their password there.
         Err(
-            error @ (LoginError::BadCredentials
+            error @ (LoginError::BadCredentials { .. }
             | LoginError::Suspended
             | LoginError::Throttled
             | LoginError::EncryptionRequired),

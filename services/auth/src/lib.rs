@@ -90,6 +90,7 @@ pub async fn open(
     let limits = ThrottleLimits {
         account: settings.limit_failed_logins_account,
         client: settings.limit_failed_logins_network,
+        hold_back_max: Duration::from_secs(settings.login_hold_back_seconds.into()),
     };
     let budgets = BudgetLimits {
         mailbox: settings.limit_recipients_per_hour_mailbox,

@@ -23,7 +23,7 @@ use thiserror::Error;
 use crate::{
     grant::{GrantEntry, GrantPolicy},
     redis_connection::RedisConnection,
-    throttle::{Attempt, GOOD_NAME_SECONDS, ThrottleLimits, WINDOW_SECONDS, Wait, clients_key},
+    throttle::{Attempt, Failures, GOOD_NAME_SECONDS, ThrottleLimits, WINDOW_SECONDS, Wait, clients_key},
 };
 
 /// Life of an hour's count, seconds: no clock needs to be exact.
@@ -173,15 +173,17 @@ impl RedisStore {
         })
     }
 
-    /// Counts a wrong password.
+    /// Counts a wrong password; how often it was wrong until now, this time included.
     pub(crate) async fn failed_login(
         &self,
         attempt: &Attempt,
         limits: ThrottleLimits,
         now: i64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Failures, StoreError> {
         let invocation = throttle_call(&FAILED_LOGIN, attempt, limits, now);
-        invocation.invoke_async(&mut self.connection.clone()).await.doing("counting a failed login")
+        let (account, client) =
+            invocation.invoke_async(&mut self.connection.clone()).await.doing("counting a failed login")?;
+        Ok(Failures { account, client })
     }
 
     /// Notes a right password and writes or renews the grant, `life` seconds long (`None`: no grant). `ask_throttle`

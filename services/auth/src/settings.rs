@@ -63,6 +63,11 @@ pub struct Settings {
     #[arg(long, env = "POSTERN_LIMIT_FAILED_LOGINS_NETWORK", value_name = "COUNT", default_value_t = 50)]
     pub limit_failed_logins_network: u32,
 
+    /// Longest time that the answer to a wrong password is held back, seconds: nothing at the first failure, 2 at the next,
+    /// doubled with each; counted as the limits on failed logins; 0 = off
+    #[arg(long, env = "POSTERN_LOGIN_HOLD_BACK_SECONDS", value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u8).range(0..=60))]
+    pub login_hold_back_seconds: u8,
+
     /// Remote recipients that one mailbox may send to in an hour; 0 = off
     #[arg(
         long,

@@ -5,6 +5,8 @@
 //! client that logged in to this account within the last 30 days has a count of its own, which nobody else can fill:
 //! 500 addresses may exhaust the account's count, and the owner still gets in from where they usually are.
 
+use std::time::Duration;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use postern_mail::{ClientKey, EmailAddress, PeerIp};
 use ring::digest;
@@ -14,11 +16,37 @@ pub(crate) const WINDOW_SECONDS: u32 = 600;
 /// How long a good login gives a client a count of its own, seconds.
 pub(crate) const GOOD_NAME_SECONDS: u32 = 30 * 24 * 3600;
 
+/// How many failures of a network weigh as one of an account: many people may sit behind one address.
+const NETWORK_SHARE: u32 = 5;
+/// How long the answer to the second failure is held back; doubled with each one after it.
+const HOLD_BACK_FIRST: Duration = Duration::from_secs(2);
+
 /// How many failures until one has to wait; 0 = off.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ThrottleLimits {
     pub(crate) account: u32,
     pub(crate) client: u32,
+    /// Longest time that the answer to a failure is held back; zero = off.
+    pub(crate) hold_back_max: Duration,
+}
+
+/// The counts of a failed attempt, itself included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Failures {
+    /// Of strangers at this account, or of this client alone when it logged in to it before.
+    pub(crate) account: u32,
+    /// Of this client network at whatever account; 0 for one that logged in to this account before.
+    pub(crate) client: u32,
+}
+
+impl Failures {
+    /// How long the client waits for its answer.
+    pub(crate) fn hold_back(self, max: Duration) -> Duration {
+        match self.account.max(self.client / NETWORK_SHARE) {
+            0 | 1 => Duration::ZERO,
+            count => HOLD_BACK_FIRST.saturating_mul(1 << (count - 2).min(16)).min(max),
+        }
+    }
 }
 
 /// What somebody who must wait has against them.
@@ -102,6 +130,17 @@ mod tests {
 
     fn attempt(login: &str, peer: &str) -> Attempt {
         Attempt::new(login, 1, peer.parse::<PeerIp>().unwrap().client_key())
+    }
+
+    #[test]
+    fn the_first_failure_costs_nothing_and_each_one_after_it_twice_the_time() {
+        let seconds =
+            |account, client, max| Failures { account, client }.hold_back(Duration::from_secs(max)).as_secs();
+        let growing: Vec<_> = (1..=7).map(|count| seconds(count, count, 15)).collect();
+        assert_eq!(growing, [0, 2, 4, 8, 15, 15, 15]);
+        // One after the other mistypes at a company's address, each at an account of their own.
+        assert_eq!((seconds(1, 9, 15), seconds(1, 10, 15), seconds(1, 50, 15)), (0, 2, 15));
+        assert_eq!((seconds(9, 0, 0), seconds(u32::MAX, u32::MAX, 60)), (0, 60));
     }
 
     #[test]

@@ -167,8 +167,8 @@ pub(crate) async fn sign_in(Extension(visit): Extension<Arc<Visit>>) -> Result<R
         peer_ip: visit.peer.to_string(),
         token: visit.form.trimmed("token").to_owned(),
     };
-    let opened = match session::sessions(&visit.panel).create_panel_session(request).await {
-        Ok(opened) => opened.into_inner(),
+    let opened = match session::open(&visit.panel, request).await {
+        Ok(opened) => opened,
         Err(status) => {
             let (key, code) = match failure::typed_reason(&status) {
                 Some(Reason::BadCredentials | Reason::CallerUnknown | Reason::InvalidArgument) => {

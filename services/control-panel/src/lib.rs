@@ -39,7 +39,9 @@ use axum::{
     extract::connect_info::Connected,
     serve::{IncomingStream, Listener},
 };
-use postern_mesh::{StartError, client::MeshChannel, settings::MeshSettings, shutdown::Shutdown};
+use postern_mesh::{
+    StartError, client::MeshChannel, held_back::HeldBack, settings::MeshSettings, shutdown::Shutdown,
+};
 use tokio::net::TcpListener;
 
 pub use settings::{PublicPorts, Settings};
@@ -60,6 +62,8 @@ pub(crate) struct Panel {
     settings: Settings,
     upstreams: Upstreams,
     mesh: MeshSettings,
+    /// Answers to wrong passwords.
+    held_back: HeldBack,
     /// TLS can be had at the doors.
     tls: bool,
 }
@@ -97,6 +101,7 @@ pub async fn open(
         settings: settings.clone(),
         upstreams,
         mesh: mesh.clone(),
+        held_back: HeldBack::new(shutdown),
         tls: identity.is_some(),
     });
     let pages = |secure| router::router(&panel, visit::Door { secure }).merge(unsubscribe.clone());

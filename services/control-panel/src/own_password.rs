@@ -74,11 +74,11 @@ async fn is_right(visit: &Visit, login: &str, password: &str) -> Result<bool, Fa
         peer_ip: visit.peer.to_string(),
         ..CreatePanelSessionRequest::default()
     };
-    match session::sessions(&visit.panel).create_panel_session(request).await {
+    match session::open(&visit.panel, request).await {
         // Where a second factor is on no session is opened yet, and its code is not what is asked here.
-        Ok(opened) if opened.get_ref().token.is_empty() => Ok(true),
+        Ok(opened) if opened.token.is_empty() => Ok(true),
         Ok(opened) => {
-            session::end(&visit.panel, &SessionToken::new(opened.into_inner().token)).await?;
+            session::end(&visit.panel, &SessionToken::new(opened.token)).await?;
             Ok(true)
         }
         Err(status) if status.code() == tonic::Code::Unauthenticated => Ok(false),

@@ -2,16 +2,18 @@
 //! at once everywhere. What a form carries against forgery is made of the token, so nothing has to be kept.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use postern_mail::Reason;
 use postern_mesh::{
     client::MeshChannel,
     failure,
     identity::{Caller, Role},
 };
 use postern_proto::auth::v1::{
-    DeletePanelSessionRequest, ExchangeTokenRequest, login_service_client::LoginServiceClient,
-    panel_session_service_client::PanelSessionServiceClient,
+    CreatePanelSessionRequest, CreatePanelSessionResponse, DeletePanelSessionRequest, ExchangeTokenRequest,
+    login_service_client::LoginServiceClient, panel_session_service_client::PanelSessionServiceClient,
 };
 use ring::{digest, hmac};
+use tonic::Status;
 
 use crate::{
     Panel,
@@ -129,14 +131,25 @@ pub(crate) async fn person(panel: &Panel, token: SessionToken) -> Result<Option<
 pub(crate) async fn end(panel: &Panel, token: &SessionToken) -> Result<(), Failure> {
     let request = DeletePanelSessionRequest { token: token.reveal().to_owned() };
     match sessions(panel).delete_panel_session(request).await {
-        Err(status) if failure::typed_reason(&status) != Some(postern_mail::Reason::NotFound) => {
-            Err(status.into())
-        }
+        Err(status) if failure::typed_reason(&status) != Some(Reason::NotFound) => Err(status.into()),
         _ => Ok(()),
     }
 }
 
-/// Opens and ends sessions.
+/// Opens a session for who shows a password or token. The answer to a wrong one is held back as auth says.
+pub(crate) async fn open(
+    panel: &Panel,
+    request: CreatePanelSessionRequest,
+) -> Result<CreatePanelSessionResponse, Status> {
+    match sessions(panel).create_panel_session(request).await {
+        Ok(opened) => Ok(opened.into_inner()),
+        Err(status) => match panel.held_back.reason_of(&status).await {
+            Reason::Overloaded => Err(failure::status(Reason::Overloaded)),
+            _ => Err(status),
+        },
+    }
+}
+
 pub(crate) fn sessions(panel: &Panel) -> PanelSessionServiceClient<MeshChannel> {
     PanelSessionServiceClient::new(panel.upstreams.auth.clone())
 }

@@ -4,7 +4,9 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::{body::Body, extract::ConnectInfo, http::Request};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use postern_mesh::{client::MeshChannel, identity::MeshKey, settings::MeshSettings};
+use postern_mesh::{
+    client::MeshChannel, held_back::HeldBack, identity::MeshKey, settings::MeshSettings, shutdown::Shutdown,
+};
 use tower::ServiceExt as _;
 
 use crate::{
@@ -23,7 +25,13 @@ pub(crate) fn panel() -> Arc<Panel> {
     // A port where nothing listens.
     let nowhere = || MeshChannel::connect_unsigned("http://127.0.0.1:9").expect("a way");
     let upstreams = Upstreams { account: nowhere(), auth: nowhere(), delivery: nowhere() };
-    Arc::new(Panel { settings, upstreams, mesh: MeshSettings::with_key(MeshKey::random()), tls: true })
+    Arc::new(Panel {
+        settings,
+        upstreams,
+        mesh: MeshSettings::with_key(MeshKey::random()),
+        held_back: HeldBack::new(&Shutdown::new()),
+        tls: true,
+    })
 }
 
 async fn send(

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Buf as _;
 use postern_mail::{PeerIp, Reason};
-use postern_mesh::shutdown::Shutdown;
+use postern_mesh::{admission::Place, shutdown::Shutdown};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     time::{Instant, sleep_until, timeout},
@@ -67,7 +67,7 @@ pub(crate) struct Times {
 impl Times {
     /// As the settings and the conformance list say.
     pub(crate) fn of(settings: &Settings) -> Self {
-        Self { login: Duration::from_secs(180), idle: settings.idle(), write: Duration::from_secs(60) }
+        Self { login: Duration::from_secs(180), idle: settings.idle(), write: settings.write() }
     }
 }
 
@@ -95,6 +95,7 @@ pub(crate) async fn serve<S>(
     door: Door,
     tls: Option<TlsAcceptor>,
     peer: PeerIp,
+    place: Place,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -107,7 +108,7 @@ pub(crate) async fn serve<S>(
         }
     }
     metrics::gauge!("postern_pop3_sessions").increment(1.0);
-    let mut connection = Connection::new(gateway, wire, tls, peer);
+    let mut connection = Connection::new(gateway, wire, tls, peer, place);
     let outcome = connection.run().await;
     metrics::gauge!("postern_pop3_sessions").decrement(1.0);
     connection.log(outcome);
@@ -118,6 +119,7 @@ struct Connection<S> {
     wire: Wire<S>,
     tls: Option<TlsAcceptor>,
     peer: PeerIp,
+    place: Place,
     session_id: String,
     session: Session,
     reader: LineReader,
@@ -134,7 +136,13 @@ struct Connection<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
-    fn new(gateway: Arc<Gateway>, wire: Wire<S>, tls: Option<TlsAcceptor>, peer: PeerIp) -> Self {
+    fn new(
+        gateway: Arc<Gateway>,
+        wire: Wire<S>,
+        tls: Option<TlsAcceptor>,
+        peer: PeerIp,
+        place: Place,
+    ) -> Self {
         let policy = Policy {
             plaintext_login: gateway.settings.plaintext_login.is_offered_to(peer),
             stls: tls.is_some(),
@@ -148,6 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             wire,
             tls,
             peer,
+            place,
             session_id: format!("{:016x}", rand::random::<u64>()),
             session,
             reader: LineReader::default(),
@@ -284,8 +293,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let clear_text = !self.wire.is_tls() && self.gateway.settings.plaintext_login.asks_domain(self.peer);
         let asker = Asker { peer: self.peer, session_id: &self.session_id, clear_text };
         let answer = self.gateway.upstream.authenticate(credentials, asker).await;
-        if let Err(reason) = &answer {
-            count_login(reason.name());
+        match &answer {
+            Ok(_) => self.place.is_customers(),
+            Err(reason) => count_login(reason.name()),
         }
         Event::Authenticated(answer)
     }
@@ -370,6 +380,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let tally = self.session.tally();
         metrics::counter!("postern_pop3_messages_retrieved_total").increment(u64::from(tally.retrieved));
         metrics::counter!("postern_pop3_messages_deleted_total").increment(u64::from(tally.deleted));
+        if let Outcome::Timeout | Outcome::Stalled = outcome {
+            let why = if outcome == Outcome::Timeout { "idle" } else { "stalled" };
+            metrics::counter!("postern_pop3_sessions_cut_total", "why" => why).increment(1);
+        }
         tracing::info!(
             session_id = self.session_id,
             peer = %self.peer,

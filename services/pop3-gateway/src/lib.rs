@@ -20,12 +20,12 @@ mod wire;
 
 use std::sync::Arc;
 
-use postern_mesh::{StartError, shutdown::Shutdown, sightings::Sightings};
+use postern_mesh::{StartError, admission::Admission, shutdown::Shutdown, sightings::Sightings};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     connection::{Door, Gateway, Times},
-    listener::{Admission, Listener},
+    listener::Listener,
     renew::Locks,
     upstream::Upstream,
 };
@@ -58,13 +58,12 @@ fn serve(settings: &Settings, upstreams: Upstreams, listeners: Vec<Listener>, sh
     let gateway = Arc::new(Gateway {
         settings: settings.clone(),
         times: Times::of(settings),
-        upstream: Upstream::new(upstreams, settings.pop3_gateway_name.clone()),
+        upstream: Upstream::new(upstreams, settings.pop3_gateway_name.clone(), shutdown),
         locks: Arc::default(),
         shutdown: shutdown.clone(),
         ended: CancellationToken::new(),
     });
-    let admission =
-        Arc::new(Admission::new(settings.limit_connections, settings.limit_connections_per_client));
+    let admission = Admission::new(settings.admission.clone());
     // Neither is a task of the shutdown: they must not keep a house without sessions from going down.
     tokio::spawn(Locks::keep(Arc::clone(&gateway.locks), gateway.upstream.clone(), gateway.ended.clone()));
     tokio::spawn(end_sessions(Arc::clone(&gateway)));
@@ -72,8 +71,8 @@ fn serve(settings: &Settings, upstreams: Upstreams, listeners: Vec<Listener>, sh
         if let Ok(address) = listener.address() {
             tracing::info!(%address, "listening");
         }
-        let (gateway, admission) = (Arc::clone(&gateway), Arc::clone(&admission));
-        shutdown.spawn(listener.accept_all(gateway, admission, sightings.clone()));
+        let gateway = Arc::clone(&gateway);
+        shutdown.spawn(listener.accept_all(gateway, admission.clone(), sightings.clone()));
     }
 }
 

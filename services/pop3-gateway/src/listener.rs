@@ -1,15 +1,9 @@
 //! Doors: accepts connections, sets their keep-alive, counts them, and hands them on. First step of the walk.
 
-use std::{
-    collections::HashMap,
-    io,
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use postern_mail::{ClientKey, PeerIp, Reason};
-use postern_mesh::{StartError, proxy, sightings::Sightings};
+use postern_mail::{PeerIp, Reason};
+use postern_mesh::{StartError, admission::Admission, proxy, sightings::Sightings};
 use postern_proto::auth::v1 as auth;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
@@ -63,12 +57,7 @@ impl Listener {
     }
 
     /// Accepts until shutdown.
-    pub(crate) async fn accept_all(
-        self,
-        gateway: Arc<Gateway>,
-        admission: Arc<Admission>,
-        sightings: Sightings,
-    ) {
+    pub(crate) async fn accept_all(self, gateway: Arc<Gateway>, admission: Admission, sightings: Sightings) {
         let mut pause = PAUSE_SHORTEST;
         loop {
             let accepted = tokio::select! {
@@ -78,7 +67,7 @@ impl Listener {
             match accepted {
                 Ok((stream, address)) => {
                     pause = PAUSE_SHORTEST;
-                    let (gateway, admission) = (Arc::clone(&gateway), Arc::clone(&admission));
+                    let (gateway, admission) = (Arc::clone(&gateway), admission.clone());
                     let tasks = gateway.shutdown.clone();
                     let (sightings, door, tls) = (sightings.clone(), self.door, self.tls.clone());
                     tasks.spawn(async move {
@@ -121,18 +110,19 @@ async fn greet(gateway: &Gateway, stream: TcpStream, address: SocketAddr) -> Opt
 
 async fn enter(
     gateway: Arc<Gateway>,
-    admission: Arc<Admission>,
+    admission: Admission,
     stream: TcpStream,
     peer: PeerIp,
     door: Door,
     tls: Option<TlsAcceptor>,
 ) {
-    let exempt = gateway.settings.is_exempt(peer);
-    let Some(_place) = admission.admit(peer, exempt) else {
-        metrics::counter!("postern_pop3_turned_away_total").increment(1);
-        return turn_away(stream, door).await;
-    };
-    connection::serve(gateway, stream, door, tls, peer).await;
+    match admission.admit(peer) {
+        Ok(place) => connection::serve(gateway, stream, door, tls, peer, place).await,
+        Err(why) => {
+            metrics::counter!("postern_pop3_turned_away_total", "why" => why.name()).increment(1);
+            turn_away(stream, door).await;
+        }
+    }
 }
 
 impl From<Door> for auth::Door {
@@ -161,86 +151,5 @@ async fn turn_away(mut stream: TcpStream, door: Door) {
         let line = format!("-ERR {}\r\n", Reason::TooManyConnections.pop3_text());
         // It is turned away, whether it hears why or not.
         let _ = timeout(TURN_AWAY_TIMEOUT, stream.write_all(line.as_bytes())).await;
-    }
-}
-
-/// Counts connections, in all and by client.
-#[derive(Debug)]
-pub(crate) struct Admission {
-    limit: usize,
-    limit_per_client: usize,
-    counts: Mutex<Counts>,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    all: usize,
-    by_client: HashMap<ClientKey, usize>,
-}
-
-/// The place of one connection; free again when dropped.
-#[derive(Debug)]
-pub(crate) struct Place {
-    admission: Arc<Admission>,
-    client: ClientKey,
-}
-
-impl Admission {
-    /// 0 means no limit.
-    #[must_use]
-    pub(crate) fn new(limit: usize, limit_per_client: usize) -> Self {
-        Self { limit, limit_per_client, counts: Mutex::default() }
-    }
-
-    /// A place, unless there are too many connections.
-    #[must_use]
-    pub(crate) fn admit(self: &Arc<Self>, peer: PeerIp, exempt: bool) -> Option<Place> {
-        let client = peer.client_key();
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_client = counts.by_client.get(&client).copied().unwrap_or(0);
-        let full = |count, limit| limit > 0 && count >= limit;
-        if !exempt && (full(counts.all, self.limit) || full(of_client, self.limit_per_client)) {
-            return None;
-        }
-        counts.all += 1;
-        counts.by_client.insert(client, of_client + 1);
-        Some(Place { admission: Arc::clone(self), client })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut counts = self.admission.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.all = counts.all.saturating_sub(1);
-        if let Some(count) = counts.by_client.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                counts.by_client.remove(&self.client);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_are_counted_by_client_and_given_back() {
-        let admission = Arc::new(Admission::new(3, 2));
-        let peer = |text: &str| text.parse::<PeerIp>().expect(text);
-        let one = admission.admit(peer("192.0.2.1"), false);
-        let two = admission.admit(peer("192.0.2.1"), false);
-        assert!(one.is_some() && two.is_some());
-        assert!(admission.admit(peer("192.0.2.1"), false).is_none(), "two for each client");
-        let other = admission.admit(peer("2001:db8::1"), false);
-        assert!(other.is_some());
-        assert!(admission.admit(peer("192.0.2.9"), false).is_none(), "three in all");
-        assert!(admission.admit(peer("192.0.2.9"), true).is_some(), "exempt");
-        drop(one);
-        assert!(admission.admit(peer("192.0.2.9"), false).is_some());
-        drop((two, other));
-        let counts = admission.counts.lock().expect("lock");
-        assert!(counts.all == 0 && counts.by_client.is_empty());
     }
 }

@@ -3,9 +3,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use clap::Args;
-use ipnet::IpNet;
-use postern_mail::PeerIp;
-use postern_mesh::{StartError, proxy::ProxySettings, settings::PlaintextLogin, tls::TlsSettings};
+use postern_mesh::{
+    StartError, admission::AdmissionSettings, proxy::ProxySettings, settings::PlaintextLogin,
+    tls::TlsSettings,
+};
 
 /// RFC 1939 section 3: the inactivity timer must be at least ten minutes.
 const IDLE_MIN_SECONDS: u64 = 600;
@@ -25,21 +26,13 @@ pub struct Settings {
     #[arg(long, env = "POSTERN_PLAINTEXT_LOGIN", value_name = "false|by-domain|true", num_args = 0..=1, default_value_t = PlaintextLogin::Never, default_missing_value = "true")]
     pub plaintext_login: PlaintextLogin,
 
-    /// POP3 connections at once (0 = no limit)
-    #[arg(long, env = "POSTERN_LIMIT_CONNECTIONS", value_name = "COUNT", default_value_t = 10_000)]
-    pub limit_connections: usize,
-
-    /// POP3 connections at once from one client: an IPv4 address or an IPv6 /64 (0 = no limit)
-    #[arg(long, env = "POSTERN_LIMIT_CONNECTIONS_PER_CLIENT", value_name = "COUNT", default_value_t = 50)]
-    pub limit_connections_per_client: usize,
-
-    /// Networks that the limits on connections do not hold for, separated by commas
-    #[arg(long, env = "POSTERN_LIMITS_EXEMPT_NETWORKS", value_name = "NETWORKS", value_delimiter = ',')]
-    pub limits_exempt_networks: Vec<IpNet>,
-
     /// Silence after which a session ends, without a word and without deletes, seconds (600 at least)
     #[arg(long, env = "POSTERN_POP3_IDLE_SECONDS", value_name = "SECONDS", default_value_t = IDLE_MIN_SECONDS)]
     pub pop3_idle_seconds: u64,
+
+    /// How long a client may take nothing of what is sent to it, seconds; then its session ends
+    #[arg(long, env = "POSTERN_POP3_WRITE_SECONDS", value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    pub pop3_write_seconds: u64,
 
     /// How long sessions may go on when this server goes down, seconds
     #[arg(long, env = "POSTERN_POP3_DRAIN_SECONDS", value_name = "SECONDS", default_value_t = 5)]
@@ -48,6 +41,10 @@ pub struct Settings {
     /// Name of this replica, shown to owners as the holder of a lock
     #[arg(long, env = "POSTERN_POP3_GATEWAY_NAME", value_name = "NAME", default_value_t = default_name())]
     pub pop3_gateway_name: String,
+
+    /// How many may come in
+    #[command(flatten)]
+    pub admission: AdmissionSettings,
 
     /// Certificates of the doors
     #[command(flatten)]
@@ -84,16 +81,16 @@ impl Settings {
         Duration::from_secs(self.pop3_idle_seconds)
     }
 
+    /// A client that takes nothing for so long is gone.
+    #[must_use]
+    pub fn write(&self) -> Duration {
+        Duration::from_secs(self.pop3_write_seconds)
+    }
+
     /// How long sessions may go on at the end.
     #[must_use]
     pub fn drain(&self) -> Duration {
         Duration::from_secs(self.pop3_drain_seconds)
-    }
-
-    /// True when the limits on connections do not hold for this peer.
-    #[must_use]
-    pub fn is_exempt(&self, peer: PeerIp) -> bool {
-        peer.is_in(&self.limits_exempt_networks)
     }
 }
 

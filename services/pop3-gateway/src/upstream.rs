@@ -5,7 +5,7 @@
 use std::{collections::HashMap, fmt, time::Duration};
 
 use postern_mail::{PeerIp, Reason};
-use postern_mesh::{client::MeshChannel, failure};
+use postern_mesh::{client::MeshChannel, failure, held_back::HeldBack, shutdown::Shutdown};
 use postern_proto::{
     auth::v1::{AuthenticateRequest, Protocol, login_service_client::LoginServiceClient},
     delivery::v1::{
@@ -55,16 +55,18 @@ pub(crate) struct Upstream {
     login: LoginServiceClient<MeshChannel>,
     maildrop: MaildropServiceClient<MeshChannel>,
     gateway: String,
+    held_back: HeldBack,
 }
 
 impl Upstream {
     /// Over these channels, in the name of this replica.
     #[must_use]
-    pub(crate) fn new(upstreams: Upstreams, gateway: String) -> Self {
+    pub(crate) fn new(upstreams: Upstreams, gateway: String, shutdown: &Shutdown) -> Self {
         Self {
             login: LoginServiceClient::new(upstreams.auth),
             maildrop: MaildropServiceClient::new(upstreams.delivery),
             gateway,
+            held_back: HeldBack::new(shutdown),
         }
     }
 
@@ -91,7 +93,10 @@ impl Upstream {
                 let answer = answer.into_inner();
                 Ok(Identity { login: answer.login, mailbox_id: answer.mailbox_id })
             }
-            Err(status) => Err(failed("authenticate", asker.session_id, &status)),
+            Err(status) => {
+                failed("authenticate", asker.session_id, &status);
+                Err(self.held_back.reason_of(&status).await)
+            }
         }
     }
 

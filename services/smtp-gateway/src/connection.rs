@@ -11,7 +11,7 @@ use std::{future, io, time::Duration};
 use bytes::BytesMut;
 use futures_util::FutureExt as _;
 use postern_mail::PeerIp;
-use postern_mesh::shutdown::Shutdown;
+use postern_mesh::{admission::Place, shutdown::Shutdown};
 use postern_smtp::data::DataLimits;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -21,6 +21,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use chunks::Chunks;
+pub use content::Slowest;
 
 use crate::{
     command::{CommandReader, Expect},
@@ -54,6 +55,8 @@ pub struct House {
     pub tls: Option<TlsAcceptor>,
     /// Silence after which a session ends.
     pub idle: Duration,
+    /// The slowest that content may come.
+    pub slowest: Slowest,
     /// How long to watch for clients that speak first.
     pub greet_delay: Duration,
     /// Bounds of content.
@@ -68,6 +71,7 @@ pub struct Connection {
     stream: Box<dyn Duplex>,
     session: Session,
     session_id: String,
+    place: Place,
     peer: PeerIp,
     door: Door,
     reader: CommandReader,
@@ -93,7 +97,13 @@ impl From<io::Error> for Gone {
 impl Connection {
     /// A connection before its first octet.
     #[must_use]
-    pub fn new(house: House, stream: Box<dyn Duplex>, profile: Profile, session_id: String) -> Self {
+    pub fn new(
+        house: House,
+        stream: Box<dyn Duplex>,
+        profile: Profile,
+        session_id: String,
+        place: Place,
+    ) -> Self {
         Self {
             house,
             stream,
@@ -101,6 +111,7 @@ impl Connection {
             door: profile.door,
             session: Session::new(profile),
             session_id,
+            place,
             reader: CommandReader::default(),
             expect: Expect::Command,
             input: BytesMut::new(),
@@ -176,7 +187,10 @@ impl Connection {
                 () = self.house.shutdown.triggered() => return Ok(Event::ShuttingDown),
                 revocation = hear(&mut self.revocations, &self.session) => return Ok(Event::Revoked(revocation)),
                 read = timeout(self.house.idle, self.stream.read_buf(&mut self.input)) => match read {
-                    Err(_) => return Ok(Event::Idle),
+                    Err(_) => {
+                        count_cut("idle");
+                        return Ok(Event::Idle);
+                    }
                     Ok(read) => {
                         if read? == 0 {
                             return Err(Gone);
@@ -193,7 +207,11 @@ impl Connection {
             self.revocations = Some(self.house.upstream.revocations.listen());
         }
         let asker = Asker { peer: self.peer, session_id: &self.session_id };
-        self.house.upstream.answer(question, asker).await
+        let event = self.house.upstream.answer(question, asker).await;
+        if event.shows_a_right() {
+            self.place.is_customers();
+        }
+        event
     }
 
     async fn flush(&mut self) -> Result<(), Gone> {
@@ -264,6 +282,11 @@ impl Connection {
         let _ = timeout(LINGER, linger).await;
         Ok(())
     }
+}
+
+/// Sessions that we end because nothing or too little comes.
+fn count_cut(why: &'static str) {
+    metrics::counter!("postern_smtp_sessions_cut_total", "why" => why).increment(1);
 }
 
 /// Waits for a revocation that ends this session; for ever when it has no right to lose.

@@ -3,7 +3,6 @@
 //! The walk of a mail through the files: [`listener`] -> [`connection`] -> [`command`] -> [`session`] -> [`upstream`],
 //! and its answer back through the same files.
 
-pub mod admission;
 pub mod command;
 pub mod connection;
 pub mod listener;
@@ -14,11 +13,12 @@ pub mod upstream;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use postern_mail::limits::CONTENT_LINE_MAX_BYTES;
-use postern_mesh::{StartError, client::MeshChannel, shutdown::Shutdown, sightings::Sightings};
+use postern_mesh::{
+    StartError, admission::Admission, client::MeshChannel, shutdown::Shutdown, sightings::Sightings,
+};
 use postern_smtp::data::DataLimits;
 use tokio::net::TcpListener;
 
-use admission::Admission;
 use connection::House;
 use listener::{Gate, Rules};
 use session::Door;
@@ -89,6 +89,7 @@ pub async fn open_doors(
         upstream,
         tls,
         idle: settings.idle(),
+        slowest: settings.slowest(),
         greet_delay: Duration::from_millis(settings.greet_delay_millis),
         data_limits: DataLimits {
             message_max_bytes: settings.message_max_bytes(),
@@ -112,9 +113,8 @@ fn gate(settings: &Settings, house: House, sightings: Sightings) -> Gate {
     Gate {
         house,
         sightings,
-        admission: Admission::new(settings.limit_connections, settings.limit_connections_per_client),
+        admission: Admission::new(settings.admission.clone()),
         proxy: Arc::new(settings.proxy.clone()),
-        exempt: settings.limits_exempt_networks.clone().into(),
         rules: Arc::new(Rules {
             mail_host: settings.mail_host.as_str().into(),
             plaintext_login: settings.plaintext_login,

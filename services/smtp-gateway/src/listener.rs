@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use ipnet::IpNet;
 use postern_mail::{PeerIp, Reason};
 use postern_mesh::{
+    admission::Admission,
     proxy::{self, ProxySettings},
     settings::PlaintextLogin,
     sightings::Sightings,
@@ -18,7 +18,6 @@ use tokio::{
 };
 
 use crate::{
-    admission::Admission,
     connection::{Connection, House},
     session::{Door, Profile},
 };
@@ -39,8 +38,6 @@ pub struct Gate {
     pub admission: Admission,
     /// Load balancers.
     pub proxy: Arc<ProxySettings>,
-    /// Whom limits do not hold for.
-    pub exempt: Arc<[IpNet]>,
     /// What sessions are told.
     pub rules: Arc<Rules>,
 }
@@ -91,10 +88,16 @@ async fn welcome(stream: TcpStream, address: SocketAddr, door: Door, gate: Gate)
         }
     };
     gate.sightings.note(peer, door.into());
-    let exempt = peer.is_in(&gate.exempt);
-    let Some(_ticket) = gate.admission.admit(peer.client_key(), exempt) else {
-        metrics::counter!("postern_smtp_connections_refused_total", "door" => door.name()).increment(1);
-        return refuse(&mut stream, door).await;
+    let exempt = gate.admission.is_exempt(peer);
+    let place = match gate.admission.admit(peer) {
+        Ok(place) => place,
+        Err(why) => {
+            metrics::counter!(
+                "postern_smtp_connections_refused_total", "door" => door.name(), "why" => why.name()
+            )
+            .increment(1);
+            return refuse(&mut stream, door).await;
+        }
     };
     // Replies are whole groups already; waiting for more of them only costs time.
     let _ = stream.set_nodelay(true);
@@ -105,7 +108,7 @@ async fn welcome(stream: TcpStream, address: SocketAddr, door: Door, gate: Gate)
     if exempt {
         house.greet_delay = Duration::ZERO;
     }
-    Connection::new(house, Box::new(stream), profile, session_id).run().await;
+    Connection::new(house, Box::new(stream), profile, session_id, place).run().await;
     metrics::gauge!("postern_smtp_connections").decrement(1);
 }
 

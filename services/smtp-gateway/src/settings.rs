@@ -3,9 +3,13 @@
 use std::{net::SocketAddr, time::Duration};
 
 use clap::Args;
-use ipnet::IpNet;
 use postern_mail::{EmailAddress, limits};
-use postern_mesh::{StartError, proxy::ProxySettings, settings::PlaintextLogin, tls::TlsSettings};
+use postern_mesh::{
+    StartError, admission::AdmissionSettings, proxy::ProxySettings, settings::PlaintextLogin,
+    tls::TlsSettings,
+};
+
+use crate::connection::Slowest;
 
 /// Where the gateway listens, what it calls itself, and what it lets one client do.
 #[derive(Args, Clone, Debug)]
@@ -42,29 +46,29 @@ pub struct Settings {
     #[arg(long, env = "POSTERN_LIMIT_RECIPIENTS", value_name = "COUNT", default_value_t = limits::RECIPIENTS_MAX, value_parser = recipients)]
     pub limit_recipients: usize,
 
-    /// SMTP connections at once (0 = no limit)
-    #[arg(long, env = "POSTERN_LIMIT_CONNECTIONS", value_name = "COUNT", default_value_t = 10_000)]
-    pub limit_connections: usize,
-
-    /// SMTP connections at once from one client: an IPv4 address or an IPv6 /64 (0 = no limit)
-    #[arg(long, env = "POSTERN_LIMIT_CONNECTIONS_PER_CLIENT", value_name = "COUNT", default_value_t = 50)]
-    pub limit_connections_per_client: usize,
-
     /// Refused recipients after which a session ends (0 = no limit)
     #[arg(long, env = "POSTERN_LIMIT_UNKNOWN_RECIPIENTS", value_name = "COUNT", default_value_t = 20)]
     pub limit_unknown_recipients: u32,
-
-    /// Networks that the limits on connections and refused recipients do not hold for, separated by commas
-    #[arg(long, env = "POSTERN_LIMITS_EXEMPT_NETWORKS", value_name = "NETWORKS", value_delimiter = ',')]
-    pub limits_exempt_networks: Vec<IpNet>,
 
     /// Silence after which a session ends, seconds
     #[arg(long, env = "POSTERN_SMTP_IDLE_SECONDS", value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     pub smtp_idle_seconds: u64,
 
+    /// Content that comes slower than this ends the session, octets a second (0 = no limit)
+    #[arg(long, env = "POSTERN_SMTP_SLOWEST_BYTES_PER_SECOND", value_name = "BYTES", default_value_t = 500)]
+    pub smtp_slowest_bytes_per_second: u64,
+
+    /// Time over which the speed of content is averaged, seconds
+    #[arg(long, env = "POSTERN_SMTP_SLOWEST_WINDOW_SECONDS", value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    pub smtp_slowest_window_seconds: u64,
+
     /// How long to wait for clients that speak before the greeting, milliseconds; 0 looks once
     #[arg(long, env = "POSTERN_GREET_DELAY_MILLIS", value_name = "MILLISECONDS", default_value_t = 0)]
     pub greet_delay_millis: u64,
+
+    /// How many may come in
+    #[command(flatten)]
+    pub admission: AdmissionSettings,
 
     /// Certificates of the doors
     #[command(flatten)]
@@ -117,6 +121,15 @@ impl Settings {
     #[must_use]
     pub fn idle(&self) -> Duration {
         Duration::from_secs(self.smtp_idle_seconds)
+    }
+
+    /// The slowest that content may come.
+    #[must_use]
+    pub fn slowest(&self) -> Slowest {
+        Slowest {
+            bytes_per_second: self.smtp_slowest_bytes_per_second,
+            window: Duration::from_secs(self.smtp_slowest_window_seconds),
+        }
     }
 
     /// `None`: no limit.

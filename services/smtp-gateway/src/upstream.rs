@@ -15,7 +15,9 @@ use std::{
 };
 
 use postern_mail::{EmailAddress, PeerIp, Reason, ReversePath, Verdict};
-use postern_mesh::{client::MeshChannel, directory::Directory, failure, shutdown::Shutdown};
+use postern_mesh::{
+    client::MeshChannel, directory::Directory, failure, held_back::HeldBack, shutdown::Shutdown,
+};
 use postern_proto::{
     auth::v1::{
         AuthenticateRequest, AuthenticatedSubmitter, CheckRelayRequest, Protocol,
@@ -49,6 +51,7 @@ pub struct Upstream {
     login: LoginServiceClient<MeshChannel>,
     relay: RelayServiceClient<MeshChannel>,
     submission: SubmissionServiceClient<MeshChannel>,
+    held_back: HeldBack,
     /// Which rights die.
     pub revocations: Revocations,
     names: Arc<Names>,
@@ -80,6 +83,7 @@ impl Upstream {
             login: LoginServiceClient::new(auth),
             relay,
             submission: SubmissionServiceClient::new(delivery),
+            held_back: HeldBack::new(shutdown),
             names: Arc::new(Names { mail_host: mail_host.to_owned(), postmasters }),
         }
     }
@@ -135,7 +139,7 @@ impl Upstream {
                 })
             }
             Err(status) => {
-                let reason = failure::reason_of(&status);
+                let reason = self.held_back.reason_of(&status).await;
                 let said = reason.at_smtp_login();
                 if said != reason {
                     away("auth", &status, asker.session_id, reason);

@@ -14,7 +14,7 @@ use nix::{
 };
 use postern_tests::{
     admin::PASSWORD,
-    eventually,
+    eventually, metrics,
     platform::{Blueprint, Service, free_ports},
     pop3::Pop3,
     process::binary_folder,
@@ -34,14 +34,6 @@ fn health(service: Service, door: SocketAddr) -> anyhow::Result<Output> {
         .env("POSTERN_HEALTH_LISTEN", format!("0.0.0.0:{}", door.port()))
         .output();
     output.context("the probe")
-}
-
-async fn metrics(door: SocketAddr) -> anyhow::Result<String> {
-    let mut stream = TcpStream::connect(door).await?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +103,7 @@ async fn what_waits_to_leave_is_a_gauge() -> anyhow::Result<()> {
     smtp::send(platform.smtp(0), "friend@outside.test", &["away@homepage.test"], &content).await?;
     let door = platform.replica(Service::Delivery, 0).health;
     let told = eventually(Duration::from_secs(60), async || {
-        metrics(door).await.is_ok_and(|text| {
+        metrics::all(door).await.is_ok_and(|text| {
             text.contains(r#"postern_queue_entries{class="mail",state="waiting"} 1"#)
                 && text.contains(r#"postern_queue_entries{class="errand",state="waiting"} 0"#)
                 && text.lines().any(|line| {
@@ -121,6 +113,6 @@ async fn what_waits_to_leave_is_a_gauge() -> anyhow::Result<()> {
                 })
         })
     });
-    assert!(told.await, "{}", metrics(door).await?);
+    assert!(told.await, "{}", metrics::all(door).await?);
     Ok(())
 }

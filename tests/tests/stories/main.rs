@@ -10,6 +10,8 @@ mod credentials;
 mod doctor;
 mod domains;
 mod explain;
+mod floods;
+mod held_back;
 mod hostile;
 mod lists;
 mod live_changes;

@@ -38,7 +38,7 @@ impl LoginService for LoginFace {
         let attempt = attempt(request.into_inner())?;
         match self.logins.authenticate(attempt).await {
             Ok(login) => Ok(Response::new(answer(login))),
-            Err(error) => Err(failure::status(error.reason())),
+            Err(error) => Err(error.status()),
         }
     }
 

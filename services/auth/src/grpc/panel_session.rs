@@ -105,7 +105,7 @@ impl PanelSessionService for PanelSessionFace {
             clear_text: false,
         };
         let login = self.logins.authenticate(attempt).await;
-        let login = login.map_err(|error| failure::status(error.reason()))?;
+        let login = login.map_err(|error| error.status())?;
         if login.identity.second_factor {
             let waiting = self.sessions.wait_for_code(&login.identity, Some(peer.ip())).await;
             let code_token = waiting.map_err(away)?;

@@ -1,8 +1,5 @@
--- Counts a wrong password.
+-- Counts a wrong password. Answers the counts that it is judged by: of the account, of the client network (0: not counted).
 if is_known then
-  count(KEYS[4])
-else
-  count(KEYS[2])
-  count(KEYS[3])
+  return {count(KEYS[4]), 0}
 end
-return 1
+return {count(KEYS[2]), count(KEYS[3])}

@@ -26,7 +26,9 @@ local function is_throttled()
 end
 
 local function count(key)
-  if redis.call('INCR', key) == 1 then
+  local failures = redis.call('INCR', key)
+  if failures == 1 then
     redis.call('EXPIRE', key, ARGV[5])
   end
+  return failures
 end

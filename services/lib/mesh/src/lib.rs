@@ -14,6 +14,7 @@ mod reload;
 mod trace_context;
 
 pub mod access;
+pub mod admission;
 pub mod audit;
 pub mod client;
 pub mod directory;
@@ -21,6 +22,7 @@ pub mod directory;
 pub mod dns;
 pub mod failure;
 pub mod health;
+pub mod held_back;
 pub mod identity;
 pub mod mesh_tls;
 pub mod probe;

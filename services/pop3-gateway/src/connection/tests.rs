@@ -4,7 +4,9 @@ mod fakes;
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use postern_mesh::{client::MeshChannel, identity::MeshKey, settings::MeshSettings, settings::from_env};
+use postern_mesh::{
+    admission::Admission, client::MeshChannel, identity::MeshKey, settings::MeshSettings, settings::from_env,
+};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, duplex},
     task::JoinHandle,
@@ -37,12 +39,13 @@ impl House {
             auth: MeshChannel::local(auth.routes(), "pop3-gateway", &mesh),
             delivery: MeshChannel::local(delivery.routes(), "pop3-gateway", &mesh),
         };
+        let shutdown = Shutdown::new();
         let gateway = Arc::new(Gateway {
             settings: from_env().expect("defaults"),
             times,
-            upstream: Upstream::new(upstreams, "test".to_owned()),
+            upstream: Upstream::new(upstreams, "test".to_owned(), &shutdown),
             locks: Arc::new(Locks::every(RENEW_EVERY, RENEW_EVERY)),
-            shutdown: Shutdown::new(),
+            shutdown,
             ended: CancellationToken::new(),
         });
         Self { gateway, delivery, auth }
@@ -51,8 +54,13 @@ impl House {
     fn connect(&self) -> Client {
         let (client, server) = duplex(64 * 1024);
         let peer = PeerIp::new([127, 0, 0, 1].into());
-        let session = tokio::spawn(serve(Arc::clone(&self.gateway), server, Door::Pop3, None, peer));
+        let place = self.place(peer);
+        let session = tokio::spawn(serve(Arc::clone(&self.gateway), server, Door::Pop3, None, peer, place));
         Client { stream: BufReader::new(client), session }
+    }
+
+    fn place(&self, peer: PeerIp) -> Place {
+        Admission::new(self.gateway.settings.admission.clone()).admit(peer).expect("a place")
     }
 
     async fn log_in(&self) -> Client {
@@ -517,7 +525,7 @@ async fn an_idle_session_is_small() {
     let house = House::with(Vec::new());
     let (_client, server) = duplex(64);
     let peer = PeerIp::new([127, 0, 0, 1].into());
-    let session = serve(Arc::clone(&house.gateway), server, Door::Pop3, None, peer);
+    let session = serve(Arc::clone(&house.gateway), server, Door::Pop3, None, peer, house.place(peer));
     let octets = std::mem::size_of_val(&session);
     assert!(octets <= 4096, "{octets} octets for each session that waits");
 }

@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Connection, Gone, hear};
+use super::{Connection, Gone, count_cut, hear};
 use crate::{
     session::{Envelope, Event},
     upstream::{FRAME_BYTES, Submission},
@@ -22,10 +22,15 @@ use crate::{
 
 /// Octets asked for at once.
 const CONTENT_READ_BYTES: usize = 64 * 1024;
-/// Whoever sends less than [`SLOWEST_BYTES`] in so much time of waiting holds a session for nothing.
-const SLOWEST_WINDOW: Duration = Duration::from_secs(60);
-/// 500 octets a second.
-const SLOWEST_BYTES: usize = 500 * 60;
+
+/// Whoever sends less than this holds a session for nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Slowest {
+    /// 0: no limit.
+    pub bytes_per_second: u64,
+    /// Averaged over so much time of waiting.
+    pub window: Duration,
+}
 
 impl Connection {
     /// Reads to the true end, whatever happens on the way; the session hears one word about it.
@@ -61,13 +66,20 @@ impl Connection {
             biased;
             revocation = hear(&mut self.revocations, &self.session) => Ok(Some(Event::Revoked(revocation))),
             read = timeout(self.house.idle, self.stream.read_buf(&mut self.input)) => {
-                let Ok(read) = read else { return Ok(Some(Event::Idle)) };
+                let Ok(read) = read else {
+                    count_cut("idle");
+                    return Ok(Some(Event::Idle));
+                };
                 let count = read?;
                 if count == 0 {
                     // No end, no message (RFC 5321 section 4.1.1.4): what was sent ahead is dropped (S-20).
                     return Err(Gone);
                 }
-                Ok(pace.is_too_slow(count, before.elapsed()).then_some(Event::Idle))
+                if pace.is_too_slow(count, before.elapsed(), self.house.slowest) {
+                    count_cut("slow");
+                    return Ok(Some(Event::Idle));
+                }
+                Ok(None)
             }
         }
     }
@@ -182,17 +194,17 @@ impl Way {
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     waited: Duration,
-    read_bytes: usize,
+    read_bytes: u64,
 }
 
 impl Pace {
-    fn is_too_slow(&mut self, read_bytes: usize, waited: Duration) -> bool {
+    fn is_too_slow(&mut self, read_bytes: usize, waited: Duration, slowest: Slowest) -> bool {
         self.waited += waited;
-        self.read_bytes += read_bytes;
-        if self.waited < SLOWEST_WINDOW {
+        self.read_bytes += read_bytes as u64;
+        if self.waited < slowest.window {
             return false;
         }
-        let slow = self.read_bytes < SLOWEST_BYTES;
+        let slow = self.read_bytes < slowest.bytes_per_second.saturating_mul(slowest.window.as_secs());
         *self = Self::default();
         slow
     }

@@ -59,6 +59,21 @@ pub enum Event {
     ShuttingDown,
 }
 
+impl Event {
+    /// True when another service said that this client may do what strangers may not.
+    #[must_use]
+    pub fn shows_a_right(&self) -> bool {
+        match self {
+            Self::LoginAnswered(answer) => answer.is_ok(),
+            Self::SenderAnswered(answer) => answer.is_ok(),
+            Self::RecipientsAnswered(answers) => {
+                answers.iter().flatten().any(|accepted| accepted.right.is_some())
+            }
+            _ => false,
+        }
+    }
+}
+
 /// Identity and time of a transaction, made at MAIL.
 #[derive(Clone, Copy, Debug)]
 pub struct Stamp {

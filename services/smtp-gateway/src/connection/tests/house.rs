@@ -13,7 +13,12 @@ use std::{
 
 use postern_mail::Reason;
 use postern_mesh::{
-    client::MeshChannel, failure, identity::MeshKey, settings::MeshSettings, shutdown::Shutdown,
+    admission::Admission,
+    client::MeshChannel,
+    failure,
+    identity::MeshKey,
+    settings::{MeshSettings, from_env},
+    shutdown::Shutdown,
 };
 use postern_proto::{account::v1 as account, auth::v1 as auth, delivery::v1 as delivery};
 use tokio::{
@@ -23,7 +28,7 @@ use tokio::{
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming, service::Routes};
 
-use super::super::{Connection, House};
+use super::super::{Connection, House, Slowest};
 use crate::{
     session::{Door, Profile},
     upstream::Upstream,
@@ -98,6 +103,7 @@ impl TestHouse {
             upstream,
             tls: None,
             idle: Duration::from_secs(300),
+            slowest: Slowest { bytes_per_second: 500, window: Duration::from_secs(60) },
             greet_delay: Duration::ZERO,
             data_limits: postern_smtp::data::DataLimits::default(),
             shutdown,
@@ -122,8 +128,11 @@ impl TestHouse {
     /// A client that is connected.
     pub(super) fn connect(&self, door: Door) -> TestClient {
         let (client, server) = tokio::io::duplex(64 * 1024);
+        let profile = self.profile(door);
+        let admission = Admission::new(from_env().expect("defaults"));
+        let place = admission.admit(profile.peer).expect("a place");
         let connection =
-            Connection::new(self.house.clone(), Box::new(server), self.profile(door), "session".into());
+            Connection::new(self.house.clone(), Box::new(server), profile, "session".into(), place);
         tokio::spawn(connection.run());
         TestClient { stream: client, read: Vec::new() }
     }

@@ -1,0 +1,319 @@
+//! Who may come in at the doors of a gateway: how many connections there may be, in all and of one client, at once and new within a
+//! minute. Counted in memory, by this replica alone; nobody is asked when a client connects.
+//!
+//! Some places are kept for clients that are known: that logged in here within the last day, or sent with a right to relay. So a
+//! flood of strangers fills its own share and never that of customers (DECISIONS.md, 56).
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use ipnet::IpNet;
+use postern_mail::{ClientKey, PeerIp};
+
+/// New connections are counted in steps of this time.
+const MINUTE: Duration = Duration::from_secs(60);
+/// Clients whose new connections are counted; more are let in uncounted until the minute is over.
+const COUNTED_MAX: usize = 200_000;
+/// How long a client is known after it showed a right.
+const KNOWN_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+/// Clients that are known at most.
+const KNOWN_MAX: u64 = 100_000;
+
+/// Limits of connections.
+#[derive(Args, Clone, Debug)]
+pub struct AdmissionSettings {
+    /// Connections at once to one gateway (0 = no limit)
+    #[arg(long, env = "POSTERN_LIMIT_CONNECTIONS", value_name = "COUNT", default_value_t = 10_000)]
+    pub limit_connections: usize,
+
+    /// Connections at once from one client: an IPv4 address or an IPv6 /64 (0 = no limit)
+    #[arg(long, env = "POSTERN_LIMIT_CONNECTIONS_PER_CLIENT", value_name = "COUNT", default_value_t = 50)]
+    pub limit_connections_per_client: usize,
+
+    /// New connections within a minute from one client: an IPv4 address or an IPv6 /64 (0 = no limit)
+    #[arg(
+        long,
+        env = "POSTERN_LIMIT_NEW_CONNECTIONS_PER_MINUTE",
+        value_name = "COUNT",
+        default_value_t = 100
+    )]
+    pub limit_new_connections_per_minute: u32,
+
+    /// Share of POSTERN_LIMIT_CONNECTIONS for clients that logged in or relayed at this gateway within a day, percent (0 to 90)
+    #[arg(long, env = "POSTERN_RESERVED_CONNECTIONS_PERCENT", value_name = "PERCENT", default_value_t = 20, value_parser = clap::value_parser!(u8).range(0..=90))]
+    pub reserved_connections_percent: u8,
+
+    /// Networks that the limits on connections and refused recipients do not hold for, separated by commas
+    #[arg(long, env = "POSTERN_LIMITS_EXEMPT_NETWORKS", value_name = "NETWORKS", value_delimiter = ',')]
+    pub limits_exempt_networks: Vec<IpNet>,
+}
+
+/// Why a client is turned away. All of it is over after a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnedAway {
+    /// All places are taken.
+    Full,
+    /// What is left is for clients that are known.
+    Reserved,
+    /// This client has too many connections.
+    Client,
+    /// This client connects too often.
+    TooOften,
+}
+
+impl TurnedAway {
+    /// Name in metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Reserved => "reserved",
+            Self::Client => "client",
+            Self::TooOften => "too often",
+        }
+    }
+}
+
+/// Counts connections. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    settings: AdmissionSettings,
+    known: moka::sync::Cache<ClientKey, ()>,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug)]
+struct Counts {
+    all: usize,
+    /// Of clients that were not known when they came and have shown no right since.
+    strangers: usize,
+    /// Only clients with at least one connection.
+    by_client: HashMap<ClientKey, usize>,
+    /// New connections in this minute.
+    new: HashMap<ClientKey, u32>,
+    minute: Instant,
+}
+
+/// The place of one connection; free again when dropped.
+#[derive(Debug)]
+pub struct Place {
+    inner: Arc<Inner>,
+    client: ClientKey,
+    stranger: bool,
+}
+
+impl Admission {
+    /// Nobody is in, nobody is known.
+    #[must_use]
+    pub fn new(settings: AdmissionSettings) -> Self {
+        let known = moka::sync::Cache::builder().max_capacity(KNOWN_MAX).time_to_live(KNOWN_FOR).build();
+        let counts = Counts {
+            all: 0,
+            strangers: 0,
+            by_client: HashMap::new(),
+            new: HashMap::new(),
+            minute: Instant::now(),
+        };
+        Self { inner: Arc::new(Inner { settings, known, counts: Mutex::new(counts) }) }
+    }
+
+    /// True when the limits do not hold for this peer.
+    #[must_use]
+    pub fn is_exempt(&self, peer: PeerIp) -> bool {
+        peer.is_in(&self.inner.settings.limits_exempt_networks)
+    }
+
+    /// A place for one more connection. Whoever is exempt is counted and let in.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn admit(&self, peer: PeerIp) -> Result<Place, TurnedAway> {
+        self.admit_at(peer, Instant::now())
+    }
+
+    fn admit_at(&self, peer: PeerIp, now: Instant) -> Result<Place, TurnedAway> {
+        let (client, exempt) = (peer.client_key(), self.is_exempt(peer));
+        let known = exempt || self.inner.known.contains_key(&client);
+        let mut counts = self.inner.counts();
+        let of_client = counts.by_client.get(&client).copied().unwrap_or(0);
+        if !exempt {
+            counts.judge(&client, of_client, known, &self.inner.settings, now)?;
+        }
+        counts.all += 1;
+        counts.strangers += usize::from(!known);
+        counts.by_client.insert(client, of_client + 1);
+        Ok(Place { inner: Arc::clone(&self.inner), client, stranger: !known })
+    }
+
+    /// Connections now.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.inner.counts().all
+    }
+}
+
+impl Place {
+    /// The client showed a right: a good login, a live grant. From now on it is known, and this connection fills no place of
+    /// strangers any more.
+    pub fn is_customers(&mut self) {
+        // Looked up first: to write is dearer, and sessions show their right with each message.
+        if !self.inner.known.contains_key(&self.client) {
+            self.inner.known.insert(self.client, ());
+        }
+        if self.stranger {
+            self.stranger = false;
+            self.inner.counts().strangers -= 1;
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.inner.counts();
+        counts.all -= 1;
+        counts.strangers -= usize::from(self.stranger);
+        if let Some(count) = counts.by_client.get_mut(&self.client) {
+            *count -= 1;
+            if *count == 0 {
+                counts.by_client.remove(&self.client);
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn counts(&self) -> std::sync::MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    fn judge(
+        &mut self,
+        client: &ClientKey,
+        of_client: usize,
+        known: bool,
+        settings: &AdmissionSettings,
+        now: Instant,
+    ) -> Result<(), TurnedAway> {
+        let full = |count: usize, limit: usize| limit > 0 && count >= limit;
+        // Also those that are turned away for another reason are counted: trying again and again costs, too.
+        if self.is_too_often(client, settings.limit_new_connections_per_minute, now) {
+            return Err(TurnedAway::TooOften);
+        }
+        if full(of_client, settings.limit_connections_per_client) {
+            return Err(TurnedAway::Client);
+        }
+        let total = settings.limit_connections;
+        if full(self.all, total) {
+            return Err(TurnedAway::Full);
+        }
+        let reserved = total * usize::from(settings.reserved_connections_percent) / 100;
+        if !known && full(self.strangers, total - reserved) {
+            return Err(TurnedAway::Reserved);
+        }
+        Ok(())
+    }
+
+    fn is_too_often(&mut self, client: &ClientKey, limit: u32, now: Instant) -> bool {
+        if limit == 0 {
+            return false;
+        }
+        if now.saturating_duration_since(self.minute) >= MINUTE {
+            self.new = HashMap::new();
+            self.minute = now;
+        }
+        if self.new.len() >= COUNTED_MAX && !self.new.contains_key(client) {
+            return false;
+        }
+        let count = self.new.entry(*client).or_insert(0);
+        *count = count.saturating_add(1);
+        *count > limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(text: &str) -> PeerIp {
+        text.parse().expect("an address")
+    }
+
+    fn admission(total: usize, per_client: usize, per_minute: u32, reserved: u8) -> Admission {
+        Admission::new(AdmissionSettings {
+            limit_connections: total,
+            limit_connections_per_client: per_client,
+            limit_new_connections_per_minute: per_minute,
+            reserved_connections_percent: reserved,
+            limits_exempt_networks: vec!["198.51.100.0/24".parse().expect("a network")],
+        })
+    }
+
+    #[test]
+    fn places_are_counted_by_client_and_given_back() {
+        let admission = admission(3, 2, 0, 0);
+        let first = admission.admit(peer("192.0.2.1")).expect("first");
+        let second = admission.admit(peer("192.0.2.1")).expect("second");
+        assert_eq!(admission.admit(peer("192.0.2.1")).err(), Some(TurnedAway::Client));
+        let third = admission.admit(peer("2001:db8::1")).expect("another client");
+        assert_eq!(admission.admit(peer("2001:db8::ffff")).err(), Some(TurnedAway::Full));
+        let exempt = admission.admit(peer("198.51.100.1")).expect("exempt");
+        assert_eq!(admission.open(), 4);
+        drop((first, exempt));
+        assert!(admission.admit(peer("192.0.2.9")).is_ok());
+        drop((second, third));
+        assert_eq!(admission.open(), 0);
+        assert!(admission.inner.counts().by_client.is_empty(), "nothing is remembered");
+    }
+
+    #[test]
+    fn zero_is_no_limit() {
+        let admission = admission(0, 0, 0, 20);
+        let places: Vec<_> = (0..500).map(|_| admission.admit(peer("192.0.2.1"))).collect();
+        assert!(places.iter().all(Result::is_ok));
+    }
+
+    #[test]
+    fn new_connections_are_limited_by_the_minute_also_for_those_that_go_at_once() {
+        let admission = admission(0, 0, 100, 0);
+        for number in 0..100 {
+            assert!(admission.admit(peer("2001:db8::1")).is_ok(), "connection {number}");
+        }
+        // The same /64, however many addresses it has.
+        assert_eq!(admission.admit(peer("2001:db8::2")).err(), Some(TurnedAway::TooOften));
+        assert!(admission.admit(peer("2001:db8:0:1::1")).is_ok(), "another client");
+        assert!(admission.admit(peer("198.51.100.1")).is_ok(), "exempt");
+        let later = Instant::now() + MINUTE;
+        assert!(admission.admit_at(peer("2001:db8::2"), later).is_ok(), "after the minute");
+    }
+
+    #[test]
+    fn strangers_leave_the_places_of_customers_free() {
+        let admission = admission(10, 0, 0, 20);
+        let mut customer = admission.admit(peer("192.0.2.1")).expect("not known yet");
+        customer.is_customers();
+        let strangers: Vec<_> =
+            (1..=8).map(|n| admission.admit(peer(&format!("203.0.113.{n}"))).expect("a place")).collect();
+        assert_eq!(admission.admit(peer("203.0.113.9")).err(), Some(TurnedAway::Reserved));
+        let again = admission.admit(peer("192.0.2.1")).expect("known");
+        assert_eq!(admission.admit(peer("192.0.2.1")).err(), Some(TurnedAway::Full), "ten in all");
+        // A stranger that shows a right is none any more: its place is another stranger's.
+        drop(again);
+        let mut strangers = strangers.into_iter();
+        let mut one = strangers.next().expect("a stranger");
+        one.is_customers();
+        assert!(admission.admit(peer("203.0.113.9")).is_err(), "ten in all");
+        drop(customer);
+        assert!(admission.admit(peer("203.0.113.9")).is_ok());
+    }
+}
