@@ -14,8 +14,8 @@ use moka::sync::Cache;
 use postern_mail::{DomainName, EmailAddress, ReversePath};
 use postern_proto::account::v1::{
     BatchResolveRecipientsRequest, DomainIdentity, LoginIdentity, LookupDomainRequest, LookupLoginRequest,
-    LookupMailboxRequest, MailboxIdentity, Resolution, ResolveRecipientRequest,
-    directory_service_client::DirectoryServiceClient,
+    LookupMailboxRequest, MailboxIdentity, RemoteOutcome, Resolution, ResolveRecipientRequest,
+    directory_service_client::DirectoryServiceClient, resolution::Outcome,
 };
 use tokio::sync::broadcast;
 use tonic::Status;
@@ -103,7 +103,7 @@ impl Directory {
     /// The status of the directory, or `UNAVAILABLE`.
     pub async fn resolve(&self, address: &EmailAddress) -> Result<Arc<Resolution>, Status> {
         let key = address.lookup_form();
-        if let Some(resolution) = self.inner.kept(&self.inner.resolutions, &key) {
+        if let Some(resolution) = self.inner.kept_resolution(&key) {
             return Ok(resolution);
         }
         let told = self.inner.freshness.told(key.domain().as_str());
@@ -123,7 +123,7 @@ impl Directory {
         let mut missing = Vec::new();
         for (index, address) in addresses.iter().enumerate() {
             let key = address.lookup_form();
-            let kept = self.inner.kept(&self.inner.resolutions, &key);
+            let kept = self.inner.kept_resolution(&key);
             if kept.is_none() {
                 missing.push((index, key));
             }
@@ -258,11 +258,19 @@ impl Inner {
         K: std::hash::Hash + Eq + Send + Sync + 'static,
         T: Clone + Send + Sync + 'static,
     {
+        self.current(cache, key).map(|kept| kept.answer)
+    }
+
+    fn current<K, T>(&self, cache: &Cache<K, Kept<T>>, key: &K) -> Option<Kept<T>>
+    where
+        K: std::hash::Hash + Eq + Send + Sync + 'static,
+        T: Clone + Send + Sync + 'static,
+    {
         if !self.freshness.is_fresh(Instant::now()) {
             return None;
         }
         let kept = cache.get(key)?;
-        self.freshness.holds(&kept.domain, kept.version, kept.epoch).then_some(kept.answer)
+        self.freshness.holds(&kept.domain, kept.version, kept.epoch).then_some(kept)
     }
 
     /// Keeps an answer for as long as nothing newer is told of its domain than what it was read at.
@@ -279,13 +287,31 @@ impl Inner {
         }
     }
 
+    /// Where an address leads, as far as it is known: of a domain that is not hosted here every address is remote, so that mail to
+    /// the world costs no question for each of its recipients.
+    fn kept_resolution(&self, key: &EmailAddress) -> Option<Arc<Resolution>> {
+        if let Some(resolution) = self.kept(&self.resolutions, key) {
+            return Some(resolution);
+        }
+        let domain = self.current(&self.domains, key.domain()).filter(|domain| domain.answer.is_none())?;
+        Some(Arc::new(Resolution {
+            address: key.canonical().to_string(),
+            domain: key.domain().to_string(),
+            domain_version: domain.version,
+            outcome: Some(Outcome::Remote(RemoteOutcome {})),
+        }))
+    }
+
     fn keep_resolution(&self, key: EmailAddress, resolution: &Arc<Resolution>, mut told: Told) {
         // Version 0: not hosted. Such an answer is as good as what had been told when it was asked for.
         if resolution.domain_version != 0 {
             told.version = resolution.domain_version;
         }
         let domain = key.domain().clone();
-        self.keep(&self.resolutions, key, Arc::clone(resolution), domain.as_str(), told);
+        match resolution.outcome {
+            Some(Outcome::Remote(_)) => self.keep(&self.domains, domain.clone(), None, domain.as_str(), told),
+            _ => self.keep(&self.resolutions, key, Arc::clone(resolution), domain.as_str(), told),
+        }
     }
 }
 
