@@ -27,6 +27,7 @@ const AUTHORITY_DAYS: u32 = 3650;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const AUTHORITY_FILE: &str = "ca.pem";
 const AUTHORITY_KEY_FILE: &str = "ca-key.pem";
+const LOCK_FILE: &str = "ca.lock";
 
 /// A local authority: its certificate may be given to a mail program or browser to trust.
 pub(super) struct Authority {
@@ -45,6 +46,10 @@ impl Authority {
     pub(super) fn open(folder: &Path) -> Result<Self, StartError> {
         fs::create_dir_all(folder).map_err(|e| StartError::file(folder, e))?;
         let (certificate_file, key_file) = (folder.join(AUTHORITY_FILE), folder.join(AUTHORITY_KEY_FILE));
+        // The doors of a house are several processes that share the folder and begin at once: one makes the pair, the others wait.
+        let lock_file = folder.join(LOCK_FILE);
+        let lock = fs::File::create(&lock_file).and_then(|lock| lock.lock().map(|()| lock));
+        let lock = lock.map_err(|e| StartError::file(&lock_file, e))?;
         if !(certificate_file.exists() && key_file.exists()) {
             make_authority(&certificate_file, &key_file)?;
         }
@@ -53,6 +58,7 @@ impl Authority {
         let text = fs::read(&certificate_file).map_err(|e| StartError::file(&certificate_file, e))?;
         let certificate = CertificateDer::from_pem_slice(&text)
             .map_err(|e| StartError::tls("certificate of the local authority", e))?;
+        drop(lock);
         let issuer = Issuer::new(authority_params(), key);
         let fallback = make_leaf(&issuer, &certificate, "localhost")
             .map_err(|e| StartError::tls("default certificate of the local authority", e))?;
@@ -129,4 +135,25 @@ fn make_leaf(
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let chain = vec![leaf.der().clone(), authority.clone()];
     Ok(CertifiedKey::from_der(chain, key, &ring::default_provider())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_begin_at_once_have_one_authority() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let begin = std::sync::Barrier::new(8);
+        let open = || {
+            begin.wait();
+            let authority = Authority::open(folder.path()).expect("opened");
+            (authority.certificate.clone(), authority.issuer.key().serialize_der())
+        };
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert!(opened.iter().all(|pair| *pair == opened[0]));
+    }
 }
