@@ -4,6 +4,7 @@
 //! The walk of a request: [`router`] -> [`visit`] (who comes, from where, in what language; is the form ours) -> a file of
 //! [`menus`] -> [`call`] (the gRPC calls, and what their failures mean to a person) -> [`layout`] and [`form`].
 
+mod acme;
 mod call;
 mod carry;
 mod code;

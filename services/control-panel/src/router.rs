@@ -11,7 +11,7 @@ use axum::{
 };
 
 use crate::{
-    Panel,
+    Panel, acme,
     call::Failure,
     code, front, menus, operator, own_password, programs, security,
     visit::{self, Door},
@@ -84,6 +84,7 @@ pub(crate) fn router(panel: &Arc<Panel>, door: Door) -> Router {
         .route(STYLE_PATH, get(asset("text/css; charset=utf-8", STYLE)))
         .route(ICON_PATH, get(asset("image/svg+xml", ICON)))
         .merge(programs::routes())
+        .merge(acme::routes())
         .route("/", get(async || Redirect::to(FRONT)))
         .route("/controlpanel/", get(to_panel))
         .route("/cpanel", get(to_panel))

@@ -1,6 +1,6 @@
 //! Settings of the control panel: its doors, and what it tells customers about the others.
 
-use std::{net::SocketAddr, str::FromStr};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::Args;
 use postern_mail::{DomainName, limits};
@@ -44,6 +44,10 @@ pub struct Settings {
     /// How long one may send after checking mail, seconds
     #[arg(long, env = "POSTERN_GRANT_SECONDS", value_name = "SECONDS", default_value_t = limits::GRANT_TTL_SECONDS)]
     pub grant_seconds: u32,
+
+    /// Folder whose `.well-known/acme-challenge` is shown to authorities that issue certificates: what certbot calls the webroot
+    #[arg(long, env = "POSTERN_ACME_WEBROOT", value_name = "FOLDER")]
+    pub acme_webroot: Option<PathBuf>,
 
     /// Certificates of the door
     #[command(flatten)]

@@ -13,6 +13,7 @@ use postern_tests::{
     dns::World,
     eventually,
     platform::{Blueprint, Platform},
+    web::Web,
 };
 use rcgen::{CertificateParams, KeyPair};
 use rustls_pki_types::ServerName;
@@ -155,5 +156,24 @@ async fn p_95_customers_names_have_certificates_of_their_own() -> anyhow::Result
     let last = write_pair(&file("four"), "mail.fourth.test", 90)?;
     shown_everywhere(&platform, "mail.fourth.test", &last).await?;
     shown_everywhere(&platform, "pop.rival.test", &second).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_finds_the_proof_of_a_name_at_the_panel() -> anyhow::Result<()> {
+    let webroot = tempfile::tempdir()?;
+    let challenges = webroot.path().join(".well-known/acme-challenge");
+    fs::create_dir_all(&challenges)?;
+    let platform =
+        Blueprint::new().set("POSTERN_ACME_WEBROOT", &webroot.path().display().to_string()).start().await?;
+    let mut authority = Web::new(platform.panel()).at_host("mail.homepage.test");
+    let address = "/.well-known/acme-challenge/evaGxfADs6pSRb2LAv9IZ";
+    assert_eq!(authority.get(address).await?.status, 404);
+    // As certbot does while we run.
+    fs::write(challenges.join("evaGxfADs6pSRb2LAv9IZ"), "evaGxfADs6pSRb2LAv9IZ.9jg46WB3rR")?;
+    let found = authority.get(address).await?;
+    assert_eq!((found.status, found.body.as_str()), (200, "evaGxfADs6pSRb2LAv9IZ.9jg46WB3rR"));
+    let outside = authority.get("/.well-known/acme-challenge/..%2f..%2f..%2fetc%2fpasswd").await?;
+    assert_eq!(outside.status, 404, "{}", outside.body);
     Ok(())
 }
