@@ -28,7 +28,9 @@ async fn every_no_looks_the_same() {
     let (redis, directory) = (PrivateRedis::start(), directory());
     directory.edit_box(2, |entry| entry.login.state = ActivityState::Suspended.into());
     directory.edit_box(3, |entry| entry.login.domain_state = DomainState::Pending.into());
-    let auth = Replica::open(&redis, &directory, &["--limit-failed-logins-network", "0"]).await;
+    // How long an answer is held back grows with the count, whatever the reason: that is the next test's.
+    let settings = ["--limit-failed-logins-network", "0", "--login-hold-back-seconds", "0"];
+    let auth = Replica::open(&redis, &directory, &settings).await;
     let long = "x".repeat(1025);
     let mut answers = Vec::new();
     for (login, password) in [
@@ -50,6 +52,30 @@ async fn every_no_looks_the_same() {
     }
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");
+}
+
+#[tokio::test]
+async fn every_no_is_held_back_the_same_and_by_all_replicas_together() {
+    let (redis, directory) = (PrivateRedis::start(), directory());
+    directory.edit_box(2, |entry| entry.login.state = ActivityState::Suspended.into());
+    let (one, other) =
+        (Replica::open(&redis, &directory, &[]).await, Replica::open(&redis, &directory, &[]).await);
+    let mut answers = Vec::new();
+    for (number, login) in
+        ["user@homepage.test", "nobody@homepage.test", "second@homepage.test", "x@nowhere.test"]
+            .iter()
+            .enumerate()
+    {
+        let peer = format!("203.0.113.{number}");
+        let mut of_login = Vec::new();
+        for auth in [&one, &other, &one] {
+            let status = auth.pop3(login, "wrong", &peer).await.unwrap_err();
+            of_login.push(postern_mesh::failure::metadata_of(&status).get("answer_after_millis").cloned());
+        }
+        answers.push(of_login);
+    }
+    answers.dedup();
+    assert_eq!(answers, [[None, Some("2000".to_owned()), Some("4000".to_owned())]]);
 }
 
 #[tokio::test]
