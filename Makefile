@@ -13,10 +13,11 @@ TARGET_FOLDER := $(or $(CARGO_TARGET_DIR),target)
 BUILT := $(TARGET_FOLDER)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
 STORES := postgresql redis-server
-MAIL_PROGRAMS := curl swaks msmtp mpop fetchmail python3 python3-venv
+MAIL_PROGRAMS := curl swaks msmtp mpop fetchmail getmail6 mutt s-nail python3 python3-venv perl libio-socket-ssl-perl ruby thunderbird xvfb
+RIVALS := postfix dovecot-pop3d
 BROWSER := chromium chromium-driver
 
-.PHONY: help up test bench faults scale queue-scale conformance fuzz screenshots accessibility containers contract check fmt clean stores mail-programs browser
+.PHONY: help up test bench faults scale queue-scale conformance fuzz differential siege screenshots accessibility containers contract check fmt clean stores mail-programs rivals browser
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,13 +26,13 @@ up: stores ## Build, and run the whole house with a demo customer until Ctrl-C (
 	$(CARGO) build --profile $(PROFILE) -p postern
 	@exec $(BUILT)/postern up --demo $(ARGS)
 
-test: stores mail-programs browser ## Run everything that must hold
+test: stores mail-programs rivals browser ## Run everything that must hold
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) build --workspace --all-targets
 	$(CARGO) test --workspace
 
-bench: stores ## Measure messages, polls, reads and relay, by sessions and sizes, for both shapes
+bench: stores rivals ## Measure messages, polls, reads and relay, by sessions and sizes, for both shapes
 	$(CARGO) build --release --workspace --bins
 	$(CARGO) run --release -p postern-tests --bin bench -- $(ARGS)
 
@@ -64,6 +65,14 @@ accessibility: stores browser ## The same pages read by axe-core, which npm fetc
 	$(CARGO) build --workspace --bins
 	$(CARGO) run -p postern-tests --bin screenshots -- --axe $(TARGET_FOLDER)/axe/node_modules/axe-core/axe.min.js
 
+differential: stores rivals ## The same octets to Postern and to Postfix and Dovecot (as root): what differs, and who is right
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace --test differential -- --nocapture
+
+siege: stores ## 10,000 waiting and 5,000 dripping sessions: memory of each, and the logins of others (ARGS='--idle 1000')
+	$(CARGO) build --release --workspace --bins
+	$(CARGO) run --release -p postern-tests --bin siege -- $(ARGS)
+
 containers: ## The compose file on a real Docker engine, seen from outside (as root; STAND_INS=no where images can be pulled)
 	@scripts/install-packages docker.io docker-compose debootstrap iproute2 python3 openssl
 	$(CARGO) build --release --workspace --bins
@@ -87,6 +96,9 @@ stores:
 
 mail-programs:
 	@scripts/install-packages $(MAIL_PROGRAMS)
+
+rivals:
+	@scripts/install-packages $(RIVALS)
 
 browser:
 	@scripts/install-packages $(BROWSER)

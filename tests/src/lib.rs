@@ -5,17 +5,30 @@ pub mod admin;
 pub mod browser;
 pub mod dns;
 pub mod journal;
+pub mod marionette;
 pub mod metrics;
 pub mod platform;
 pub mod pop3;
 pub mod process;
 pub mod python;
 pub mod raw;
+pub mod rivals;
 pub mod scale;
+pub mod siege;
 pub mod smtp;
+pub mod usage;
 pub mod web;
 
 use std::time::{Duration, Instant};
+
+/// Loads and idle sessions need more descriptors than the usual soft limit gives.
+pub fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // A lower limit only means that the largest figures show errors.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
 
 /// Waits until `condition` holds, at most `limit`; returns whether it held. Never a sleep for luck.
 pub async fn eventually(limit: Duration, mut condition: impl AsyncFnMut() -> bool) -> bool {

@@ -29,7 +29,8 @@ impl Pop3 {
         Self::over(crate::proxied(address, proxy, client).await?).await
     }
 
-    async fn over(stream: TcpStream) -> anyhow::Result<Self> {
+    /// Over a connection that is made already.
+    pub async fn over(stream: TcpStream) -> anyhow::Result<Self> {
         stream.set_nodelay(true)?;
         let mut client = Self { stream: BufReader::new(stream), greeting: String::new() };
         client.greeting = client.line().await?;

@@ -7,6 +7,7 @@ use postern_tests::{
     eventually, metrics,
     platform::{Blueprint, Platform, Service},
     pop3::Pop3,
+    siege::Siege,
     smtp::{self, Smtp, message},
 };
 
@@ -183,5 +184,14 @@ async fn a_reader_that_takes_nothing_loses_its_session_and_frees_its_box() -> an
     let health = platform.replica(Service::Pop3, 0).health;
     let cut = metrics::sum(health, "postern_pop3_sessions_cut_total", &["why=\"stalled\""]).await?;
     assert!((cut - 1.0).abs() < f64::EPSILON, "{cut}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_that_wait_or_drip_slow_nobody_and_leave_nothing_behind() -> anyhow::Result<()> {
+    let findings = Siege { idle: 400, dripping: 200, logins: 100 }.lay().await?;
+    assert!(findings.login_p99() < Duration::from_secs(1), "{:?}", findings.login_p99());
+    let each = findings.kib_each("pop3-gateway", 400);
+    assert!(each < 64.0, "{each} KiB a session");
     Ok(())
 }

@@ -20,6 +20,7 @@ mod loops;
 mod notifications;
 mod programs;
 mod rights;
+mod shapes;
 mod story;
 mod structure;
 mod tools;

@@ -1,60 +1,133 @@
-//! Real mail programs against the house: curl, swaks, msmtp, mpop, fetchmail, Python's poplib and smtplib.
+//! Real mail programs against the house, in clear text, over STARTTLS and over TLS: each checks mail, then sends.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+mod fetch;
+mod send;
+mod thunderbird;
+
+use std::{
+    collections::BTreeMap, fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path, time::Duration,
+};
 
 use postern_tests::{
-    admin::PASSWORD,
     eventually,
     platform::{Blueprint, Platform, run},
     smtp::{self, message},
 };
+use thunderbird::Thunderbird;
 
 const BOX: &str = "user@homepage.test";
 
-/// Every program plays the story of the platform from an address of its own.
+/// How a program is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tls {
+    /// In clear text, as programs were before.
+    Off,
+    /// STLS and STARTTLS.
+    Start,
+    /// TLS from the first octet.
+    Implicit,
+}
+
+impl Tls {
+    /// As scripts read it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Start => "start",
+            Self::Implicit => "implicit",
+        }
+    }
+}
+
+/// Exit code, and everything that was said and fetched.
+type Outcome = std::pin::Pin<Box<dyn Future<Output = anyhow::Result<(i32, String)>> + Send>>;
+
+/// What a person sets up: one program, or two, for both directions.
+struct Play {
+    name: &'static str,
+    check: fn(&Setup<'_>) -> Outcome,
+    send: fn(&Setup<'_>) -> Outcome,
+}
+
+const PLAYS: [Play; 9] = [
+    Play { name: "curl", check: fetch::curl, send: send::curl },
+    Play { name: "mpop and swaks", check: fetch::mpop, send: send::swaks },
+    Play { name: "fetchmail and msmtp", check: fetch::fetchmail, send: send::msmtp },
+    Play { name: "getmail and msmtp", check: fetch::getmail, send: send::msmtp },
+    Play { name: "mutt", check: fetch::mutt, send: send::mutt },
+    Play { name: "s-nail", check: fetch::s_nail, send: send::s_nail },
+    Play { name: "Python", check: fetch::python, send: send::python },
+    Play { name: "Perl", check: fetch::perl, send: send::perl },
+    Play { name: "Ruby", check: fetch::ruby, send: send::ruby },
+];
+
+/// getmail and Ruby know TLS from the first octet only.
+fn can(play: &Play, tls: Tls) -> bool {
+    tls != Tls::Start || !["getmail and msmtp", "Ruby"].contains(&play.name)
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn real_programs_check_and_then_send() -> anyhow::Result<()> {
-    let platform = Blueprint::new().start().await?;
+async fn real_programs_check_and_then_send_in_clear_text() -> anyhow::Result<()> {
+    story(Tls::Off).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_programs_check_and_then_send_over_starttls() -> anyhow::Result<()> {
+    story(Tls::Start).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_programs_check_and_then_send_over_tls() -> anyhow::Result<()> {
+    story(Tls::Implicit).await
+}
+
+/// Every program plays the story of the platform; with TLS a password in clear text would be refused.
+async fn story(tls: Tls) -> anyhow::Result<()> {
+    let clear_text = if tls == Tls::Off { "true" } else { "false" };
+    let platform = Blueprint::new().set("POSTERN_PLAINTEXT_LOGIN", clear_text).start().await?;
     let admin = platform.admin()?;
     admin.domain("homepage", "homepage.test").await?;
     admin.mailbox(BOX).await?;
+    let setup = Setup { platform: &platform, tls };
 
-    let programs: [(&str, Play); 4] = [
-        ("curl", Play { check: curl_check, send: curl_send }),
-        ("swaks", Play { check: mpop_check, send: swaks_send }),
-        ("msmtp", Play { check: fetchmail_check, send: msmtp_send }),
-        ("python", Play { check: python_check, send: python_send }),
-    ];
-    for (sent, (name, play)) in programs.into_iter().enumerate() {
+    for (sent, play) in PLAYS.iter().filter(|play| can(play, tls)).enumerate() {
+        let name = play.name;
         revoke_all(&platform).await?;
-        let tag = format!("from-outside-{name}");
+        let tag = format!("from-outside-{sent}");
         let reply = smtp::send(platform.smtp(0), "a@outside.test", &[BOX], &message(&tag, 3000)).await?;
         assert!(reply.starts_with("250"), "{reply}");
 
-        let before = (play.send)(&platform).await?;
+        let before = (play.send)(&setup).await?;
         assert_ne!(before.0, 0, "{name}: sending before checking must fail: {before:?}");
         assert!(
             before.1.contains("check your mail at mail.homepage.test first")
                 || before.1.contains("relaying prohibited"),
             "{name}: the program shows why: {before:?}"
         );
-        let checked = (play.check)(&platform).await?;
+        let checked = (play.check)(&setup).await?;
         assert_eq!(checked.0, 0, "{name}: {checked:?}");
         assert!(checked.1.contains(&tag), "{name} fetched the message: {checked:?}");
-        let after = (play.send)(&platform).await?;
+        let after = (play.send)(&setup).await?;
         assert_eq!(after.0, 0, "{name}: {after:?}");
-        let arrived =
-            eventually(Duration::from_secs(10), async || platform.sink.messages().len() == sent + 1).await;
-        assert!(arrived, "{name}: what was sent arrives outside");
+        setup.arrived_outside(name, sent + 1).await;
     }
-    Ok(())
+    thunderbird(&setup).await
 }
 
-type Outcome = std::pin::Pin<Box<dyn Future<Output = anyhow::Result<(i32, String)>> + Send>>;
-
-struct Play {
-    check: fn(&Platform) -> Outcome,
-    send: fn(&Platform) -> Outcome,
+/// With a window to look at, and buttons to press.
+async fn thunderbird(setup: &Setup<'_>) -> anyhow::Result<()> {
+    let sent = setup.platform.sink.messages().len();
+    revoke_all(setup.platform).await?;
+    let reply =
+        smtp::send(setup.platform.smtp(0), "a@outside.test", &[BOX], &message("for-the-bird", 3000)).await?;
+    assert!(reply.starts_with("250"), "{reply}");
+    let mut thunderbird = Thunderbird::start(setup).await?;
+    let refused = thunderbird.send().await?.unwrap_or_default();
+    assert!(refused.contains("check your mail at mail.homepage.test first"), "it shows why: {refused}");
+    thunderbird.check("for-the-bird").await?;
+    assert_eq!(thunderbird.send().await?, None, "it may send now");
+    setup.arrived_outside("Thunderbird", sent + 1).await;
+    Ok(())
 }
 
 /// Ends all grants of the box, so that the next program starts without one.
@@ -64,127 +137,104 @@ async fn revoke_all(platform: &Platform) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a program in a folder of its own as home; returns exit code and everything it said.
-fn program(platform: &Platform, name: &'static str, arguments: Vec<String>, stdin: String) -> Outcome {
-    let home = platform.folder().join("programs");
-    Box::pin(async move {
-        fs::create_dir_all(&home)?;
-        let environment = BTreeMap::from([
-            ("HOME".to_owned(), home.display().to_string()),
-            ("LC_ALL".to_owned(), "C.UTF-8".to_owned()),
-        ]);
-        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-        let (code, out, error) = run(Path::new(name), &arguments, &environment, &stdin).await?;
-        Ok((code, format!("{out}\n{error}")))
-    })
+/// Where a program finds the house.
+struct Setup<'a> {
+    platform: &'a Platform,
+    tls: Tls,
 }
 
-/// A configuration file that only its owner may read, as these programs ask for.
-fn private_file(platform: &Platform, name: &str, text: &str) -> String {
-    let path = platform.folder().join(name);
-    fs::write(&path, text).expect("write a configuration file");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("make it private");
-    path.display().to_string()
+impl Setup<'_> {
+    /// What the program sent has arrived, as it was written.
+    async fn arrived_outside(&self, name: &str, count: usize) {
+        let sink = &self.platform.sink;
+        let arrived = eventually(Duration::from_secs(10), async || sink.messages().len() == count).await;
+        assert!(arrived, "{name}: what was sent arrives outside");
+        let left = sink.messages().pop().expect("it arrived");
+        let content = String::from_utf8_lossy(&left.content).into_owned();
+        assert!(content.contains("\r\n.dot line\r\nhello\r\n"), "{name}: as it was written: {content}");
+        let over = if self.tls == Tls::Off { "with ESMTP id" } else { "with ESMTPS id" };
+        assert!(content.contains(over), "{name}: {over} in {content}");
+    }
+
+    /// POP3 door.
+    fn pop3(&self) -> SocketAddr {
+        match self.tls {
+            Tls::Implicit => self.platform.pop3s(0),
+            _ => self.platform.pop3(0),
+        }
+    }
+
+    /// Door for sending: that of mail programs with TLS, the old one without.
+    fn smtp(&self) -> SocketAddr {
+        match self.tls {
+            Tls::Off => self.platform.smtp(0),
+            Tls::Start => self.platform.submission(0),
+            Tls::Implicit => self.platform.smtps(0),
+        }
+    }
+
+    /// The authority that programs are told to trust.
+    fn authority(&self) -> String {
+        self.platform.authority().display().to_string()
+    }
+
+    /// A path in the folder of the test.
+    fn path(&self, name: &str) -> String {
+        self.platform.folder().join(name).display().to_string()
+    }
+
+    /// A configuration file that only its owner may read, as these programs ask for.
+    fn private_file(&self, name: &str, text: &str) -> String {
+        let path = self.path(name);
+        fs::write(&path, text).expect("write a configuration file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("make it private");
+        path
+    }
+
+    /// Runs a program in a folder of its own as home; what it wrote to `spool` belongs to what it said, once.
+    fn program(
+        &self,
+        name: &'static str,
+        arguments: Vec<String>,
+        stdin: String,
+        spool: Option<String>,
+    ) -> Outcome {
+        let home = self.path("programs");
+        Box::pin(async move {
+            fs::create_dir_all(&home)?;
+            let environment = BTreeMap::from([
+                ("HOME".to_owned(), home),
+                ("LC_ALL".to_owned(), "C.UTF-8".to_owned()),
+                ("TERM".to_owned(), "xterm".to_owned()),
+            ]);
+            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+            let (code, out, error) = run(Path::new(name), &arguments, &environment, &stdin).await?;
+            let fetched = spool.map(|spool| fs::read_to_string(spool).unwrap_or_default());
+            Ok((code, format!("{out}\n{error}\n{}", fetched.unwrap_or_default())))
+        })
+    }
+
+    /// Runs a script with what it must know as arguments: host, port, TLS, authority, and more.
+    fn script(&self, program: &'static str, text: &str, door: SocketAddr, more: &[&str]) -> Outcome {
+        let flag = if program == "python3" { "-c" } else { "-e" };
+        let mut arguments = vec![flag.to_owned(), text.to_owned()];
+        if program == "perl" || program == "ruby" {
+            arguments.push("--".to_owned());
+        }
+        arguments.extend(["localhost".to_owned(), door.port().to_string(), self.tls.word().to_owned()]);
+        arguments.push(self.authority());
+        arguments.extend(more.iter().map(|word| (*word).to_owned()));
+        self.program(program, arguments, String::new(), None)
+    }
 }
 
 fn letter() -> String {
-    format!("From: {BOX}\r\nTo: you@outside.test\r\nSubject: hello\r\n\r\n.dot line\r\nhello\r\n")
+    format!("From: {BOX}\r\nTo: you@outside.test\r\nSubject: hello\r\n\r\n{TEXT}")
 }
+
+/// What the letter says; programs that make the header themselves get this.
+const TEXT: &str = "first\r\n.dot line\r\nhello\r\n";
 
 fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
-}
-
-fn curl_check(platform: &Platform) -> Outcome {
-    let mut arguments = words(&format!("-sS --max-time 20 pop3://{}/1 --user", platform.pop3(0)));
-    arguments.push(format!("{BOX}:{PASSWORD}"));
-    program(platform, "curl", arguments, String::new())
-}
-
-fn curl_send(platform: &Platform) -> Outcome {
-    let file = private_file(platform, "letter.eml", &letter());
-    let arguments = words(&format!(
-        "-sSv --max-time 20 smtp://{}/client.homepage.test --mail-from {BOX} --mail-rcpt you@outside.test -T {file}",
-        platform.smtp(0)
-    ));
-    program(platform, "curl", arguments, String::new())
-}
-
-fn swaks_send(platform: &Platform) -> Outcome {
-    let door = platform.submission(0);
-    let arguments =
-        words(&format!("--server {} --port {} --from {BOX} --to you@outside.test", door.ip(), door.port()));
-    program(platform, "swaks", arguments, String::new())
-}
-
-fn msmtp_send(platform: &Platform) -> Outcome {
-    let door = platform.smtp(0);
-    let arguments = words(&format!(
-        "--host={} --port={} --from={BOX} --auth=off --tls=off you@outside.test",
-        door.ip(),
-        door.port()
-    ));
-    program(platform, "msmtp", arguments, letter())
-}
-
-fn mpop_check(platform: &Platform) -> Outcome {
-    let door = platform.pop3(0);
-    let spool = platform.folder().join("mpop.mbox");
-    let configuration = format!(
-        "account default\nhost {}\nport {}\nuser {BOX}\npassword {PASSWORD:?}\ntls off\nauth user\nkeep off\n\
-         delivery mbox {}\nuidls_file {}\n",
-        door.ip(),
-        door.port(),
-        spool.display(),
-        platform.folder().join("mpop.uidls").display()
-    );
-    let file = private_file(platform, "mpoprc", &configuration);
-    let fetch = program(platform, "mpop", words(&format!("--file={file}")), String::new());
-    with_spool(fetch, spool)
-}
-
-fn fetchmail_check(platform: &Platform) -> Outcome {
-    let door = platform.pop3(0);
-    let spool = platform.folder().join("fetchmail.mbox");
-    let configuration = format!(
-        "poll {} service {} protocol pop3 username {BOX:?} password {PASSWORD:?} sslproto '' mda \"cat >> {}\"\n",
-        door.ip(),
-        door.port(),
-        spool.display()
-    );
-    let file = private_file(platform, "fetchmailrc", &configuration);
-    let pids = platform.folder().join("fetchmail.pid");
-    let arguments = words(&format!("--fetchmailrc {file} --pidfile {} --nosyslog -a -v", pids.display()));
-    with_spool(program(platform, "fetchmail", arguments, String::new()), spool)
-}
-
-/// What a fetching program wrote to its spool file belongs to what it said.
-fn with_spool(fetch: Outcome, spool: std::path::PathBuf) -> Outcome {
-    Box::pin(async move {
-        let (code, said) = fetch.await?;
-        Ok((code, said + &fs::read_to_string(spool).unwrap_or_default()))
-    })
-}
-
-fn python_check(platform: &Platform) -> Outcome {
-    let door = platform.pop3(0);
-    let script = format!(
-        "import poplib\np = poplib.POP3({:?}, {})\np.user({BOX:?})\np.pass_({PASSWORD:?})\n\
-         count, size = p.stat()\nlines = p.retr(count)[1]\nassert p.capa()['UIDL'] == []\n\
-         p.dele(count)\np.quit()\nprint(b'\\n'.join(lines).decode())\n",
-        door.ip().to_string(),
-        door.port()
-    );
-    program(platform, "python3", vec!["-c".to_owned(), script], String::new())
-}
-
-fn python_send(platform: &Platform) -> Outcome {
-    let door = platform.smtp(0);
-    let script = format!(
-        "import smtplib\ns = smtplib.SMTP({:?}, {})\ns.sendmail({BOX:?}, ['you@outside.test'], {:?})\ns.quit()\n",
-        door.ip().to_string(),
-        door.port(),
-        letter()
-    );
-    program(platform, "python3", vec!["-c".to_owned(), script], String::new())
 }

@@ -1,7 +1,6 @@
 //! `make bench`: what one operation costs, in both shapes of the house, and beside Postfix and Dovecot in the same run
 //! when they are installed. The measure is CPU seconds of all servers for 1000 operations; rates follow from it.
 
-mod cpu;
 mod load;
 mod report;
 mod rivals;
@@ -13,10 +12,11 @@ use postern_tests::{
     admin::PASSWORD,
     platform::{Blueprint, Platform},
     pop3::Pop3,
+    raise_open_files,
+    usage::{CpuSeconds, memory_mib},
 };
 
 use crate::{
-    cpu::{CpuSeconds, memory_mib},
     load::{Operation, Target},
     report::{Report, Row},
 };
@@ -63,15 +63,6 @@ async fn main() -> anyhow::Result<()> {
     }
     report.print();
     report.save()
-}
-
-/// Loads and idle sessions need more descriptors than the usual soft limit gives.
-fn raise_open_files() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // A lower limit only means that the largest figures show errors.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
-    }
 }
 
 fn operations() -> Vec<(&'static str, Operation)> {

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
-use crate::{cpu::CpuSeconds, load::Outcome};
+use postern_tests::usage::CpuSeconds;
+
+use crate::load::Outcome;
 
 /// One figure.
 #[derive(Serialize)]

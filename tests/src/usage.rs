@@ -7,7 +7,7 @@ use std::{
 
 /// CPU seconds of each named process tree, reaped children included.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct CpuSeconds(pub(crate) BTreeMap<String, f64>);
+pub struct CpuSeconds(pub BTreeMap<String, f64>);
 
 struct Stat {
     parent: u32,
@@ -17,7 +17,7 @@ struct Stat {
 
 impl CpuSeconds {
     /// Reads the accounts now.
-    pub(crate) fn read(processes: &[(String, u32)]) -> Self {
+    pub fn read(processes: &[(String, u32)]) -> Self {
         let mut seconds = BTreeMap::new();
         for (name, pid) in processes {
             let ticks: u64 = tree(*pid).iter().map(|stat| stat.ticks).sum();
@@ -28,20 +28,20 @@ impl CpuSeconds {
     }
 
     /// What was used since `before`.
-    pub(crate) fn since(&self, before: &Self) -> Self {
+    pub fn since(&self, before: &Self) -> Self {
         let used =
             |(name, now): (&String, &f64)| (name.clone(), now - before.0.get(name).copied().unwrap_or(0.0));
         Self(self.0.iter().map(used).collect())
     }
 
     /// All trees together.
-    pub(crate) fn total(&self) -> f64 {
+    pub fn total(&self) -> f64 {
         self.0.values().sum()
     }
 }
 
 /// Proportional memory of each named process tree, MiB (shared pages are divided among who shares them).
-pub(crate) fn memory_mib(processes: &[(String, u32)]) -> BTreeMap<String, f64> {
+pub fn memory_mib(processes: &[(String, u32)]) -> BTreeMap<String, f64> {
     let mut memory = BTreeMap::new();
     for (name, pid) in processes {
         let octets: u64 = tree_pids(*pid).iter().map(|pid| proportional_bytes(*pid)).sum();
