@@ -159,7 +159,8 @@ impl Account {
         let change = match versions::enter_name(&mut tx, name).await {
             Ok(change) => change,
             Err(AccountError::NotFound(_)) => {
-                claims::withdraw(&mut tx, name).await?;
+                let own = caller.customer.as_str();
+                claims::withdraw(&mut tx, name, own).await?.ok_or_else(|| domains::not_found(name))?;
                 return tx.commit().await.doing("commit the end of a claim");
             }
             Err(error) => return Err(error),
@@ -176,6 +177,22 @@ impl Account {
             heir.inherit(&mut tx, name).await?;
         }
         tx.commit().await.doing("commit the removal of a domain")
+    }
+
+    /// Takes back what a customer waits for; the domain stays with its holder.
+    pub(crate) async fn withdraw_claim(
+        &self,
+        caller: &Caller,
+        name: &DomainName,
+        customer: &str,
+    ) -> Result<(), AccountError> {
+        let mut tx = self.store.begin(caller).await?;
+        versions::lock_names(&mut tx, name.as_str()).await?;
+        let withdrawn = claims::withdraw(&mut tx, name, customer).await?;
+        withdrawn.ok_or_else(|| {
+            AccountError::NotFound(format!("customer {customer} does not wait for domain {name}"))
+        })?;
+        tx.commit().await.doing("commit the end of a claim")
     }
 }
 

@@ -101,7 +101,14 @@ impl DomainService for Domains {
     ) -> Result<Response<DeleteDomainResponse>, Status> {
         let (caller, request) = opened(request)?;
         let name = fields::domain("name", &request.name)?;
-        self.0.delete_domain(&caller, &name).await?;
+        match request.claim_of.as_str() {
+            "" => self.0.delete_domain(&caller, &name).await?,
+            customer => {
+                operators_only(&caller, "claim_of")?;
+                let customer = fields::login("claim_of", customer)?;
+                self.0.withdraw_claim(&caller, &name, &customer).await?;
+            }
+        }
         Ok(Response::new(DeleteDomainResponse {}))
     }
 

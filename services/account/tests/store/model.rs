@@ -287,7 +287,11 @@ async fn set(replica: &Replica, model: &mut Model, dice: &mut Dice) -> String {
         }
         // The whole domain, but rarely.
         _ if dice.below(4) == 0 => {
-            replica.domains().delete_domain(DeleteDomainRequest { name: DOMAIN.into() }).await.unwrap();
+            replica
+                .domains()
+                .delete_domain(DeleteDomainRequest { name: DOMAIN.into(), ..Default::default() })
+                .await
+                .unwrap();
             let domain = replica.domain(DOMAIN, "model").await;
             *model = Model { default_box: domain.default_mailbox_id, ..Model::default() };
             "a new domain".into()

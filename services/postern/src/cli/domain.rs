@@ -74,10 +74,14 @@ pub enum DomainCommand {
         switches: Switches,
     },
     /// Stop hosting a domain; its boxes and forwards go with it
-    #[command(after_help = "Example:\n  postern domain remove homepage.test")]
+    #[command(after_help = "Examples:\n  postern domain remove homepage.test\n  \
+                      postern domain remove homepage.test --claim-of rival")]
     Remove {
         /// Name of the domain
         name: String,
+        /// Only take back that this customer waits for it; the domain stays with its holder
+        #[arg(long, value_name = "LOGIN")]
+        claim_of: Option<String>,
     },
 }
 
@@ -219,9 +223,13 @@ impl DomainCommand {
                 let answer = client.get_domain(GetDomainRequest { name }).await?.into_inner();
                 operator.show(&answer, |a| fields(&a.domain.clone().unwrap_or_default()))
             }
-            Self::Remove { name } => {
-                let said = format!("domain {name} is removed");
-                operator.done(&client.delete_domain(DeleteDomainRequest { name }).await?.into_inner(), said)
+            Self::Remove { name, claim_of } => {
+                let said = match &claim_of {
+                    None => format!("domain {name} is removed"),
+                    Some(customer) => format!("{customer} does not wait for domain {name} any more"),
+                };
+                let request = DeleteDomainRequest { name, claim_of: claim_of.unwrap_or_default() };
+                operator.done(&client.delete_domain(request).await?.into_inner(), said)
             }
         }
     }
