@@ -137,6 +137,7 @@ impl MailboxService for Mailboxes {
         Ok(Response::new(RestoreMailboxResponse {
             mailbox: Some(self.0.shown(restored.mailbox)),
             merge_from_mailbox_id: restored.merge_from.unwrap_or(0),
+            went_along: restored.went_along,
         }))
     }
 }
