@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use postern_mail::{EmailAddress, MessageId, Reason, ReversePath};
-use postern_mesh::failure;
+use postern_mesh::{directory::refusal_of_post, failure};
 use postern_proto::account::v1::{ListListMembersRequest, ListMember};
 use postern_smtp::dsn::MessageDsn;
 use tokio_util::sync::CancellationToken;
@@ -284,7 +284,7 @@ impl Lists {
             return Ok(false);
         };
         let may = inner.customer == found.customer
-            || super::admission::refusal(&inner, Some(&found.address), 0).is_none();
+            || refusal_of_post(&inner.list, inner.is_member, Some(&found.address), 0).is_none();
         if !may {
             tracing::info!(list = %found.address, member = %inner.address, "a list does not take posts of this list");
         }
