@@ -20,6 +20,7 @@ use postern_proto::{
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use super::customer;
 use crate::trace::{Attempt, Key, ListFilter, Row, Scope, Side, Traces, TrafficFilter, TrafficRow};
 
 const PAGE_SIZE_DEFAULT: i32 = 100;
@@ -93,7 +94,7 @@ impl TraceService for TraceDoor {
             .map_err(|_| invalid("direction: no such direction"))?;
         // Checked first: what is wrong with a question does not depend on who asks.
         let filter = filter(&request, i64::try_from(size).unwrap_or(i64::MAX) + 1)?;
-        let Some(scope) = scope(&caller, &request) else {
+        let Some(scope) = scope(&caller, customer(&request.customer)?, request.mailbox_id) else {
             return Ok(Response::new(ListTracesResponse::default()));
         };
         let filter = ListFilter { scope, ..filter };
@@ -144,18 +145,17 @@ fn side_of(caller: &Caller, row: &Row) -> Option<Side> {
 }
 
 /// Whose mail is asked for; `None`: somebody else's.
-fn scope(caller: &Caller, request: &ListTracesRequest) -> Option<Scope> {
-    let named = Some(request.customer.clone()).filter(|customer| !customer.is_empty());
+fn scope(caller: &Caller, named: Option<String>, mailbox_id: i64) -> Option<Scope> {
     let customer = match (caller.is_staff(), named) {
         (true, named) => named,
         (false, Some(named)) if named != caller.customer => return None,
         (false, _) => Some(caller.customer.clone()),
     };
     if caller.role == Role::Mailbox {
-        let asked = request.mailbox_id == 0 || request.mailbox_id == caller.mailbox_id;
+        let asked = mailbox_id == 0 || mailbox_id == caller.mailbox_id;
         return asked.then_some(Scope::Mailbox(caller.mailbox_id, customer));
     }
-    Some(match (request.mailbox_id, customer) {
+    Some(match (mailbox_id, customer) {
         (0, None) => Scope::All,
         (0, Some(customer)) => Scope::Customer(customer),
         (mailbox_id, customer) => Scope::Mailbox(mailbox_id, customer),
@@ -205,8 +205,7 @@ fn traffic_filter(caller: &Caller, request: &GetTrafficRequest) -> Result<Option
     if end.as_second().saturating_sub(begin.as_second()) > TRAFFIC_MAX_SECONDS {
         return Err(invalid("begin_time: at most 100 days before the end"));
     }
-    let named = Some(request.customer.clone()).filter(|customer| !customer.is_empty());
-    let customer = match (caller.is_staff(), named) {
+    let customer = match (caller.is_staff(), customer(&request.customer)?) {
         (true, named) => named,
         (false, Some(named)) if named != caller.customer => return Ok(None),
         (false, _) => Some(caller.customer.clone()),
