@@ -4,14 +4,21 @@
 //! What is left out of a document is left as it is; `postern apply --prune` removes things, never switches.
 
 mod check;
+mod loops;
+mod merge;
 mod reading;
+mod stored;
 
 use std::io::Read as _;
 
 use postern_proto::account::v1::{DefaultAction, DmarcHandling, ListPosting, ListReplies, SenderPolicy};
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::{check::key, reading::read};
+pub(super) use self::{
+    check::{domain_key, key, standing},
+    merge::merged,
+    reading::read,
+};
 use super::Failure;
 
 /// Larger documents are refused, octets.
@@ -115,7 +122,7 @@ pub(super) struct MailboxSettings {
     pub(super) address: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<String>,
-    /// Octets; -1: no bound of its own.
+    /// Octets; -1: no bound of its own; 0: what the limits of its customer say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) quota_bytes: Option<i64>,
     /// For a mailbox that is created; operators only. Else it gets a random password.
@@ -241,7 +248,7 @@ impl Document {
     fn parse(text: &str) -> Result<Self, String> {
         let document: Self = serde_yaml_ng::from_str(text).map_err(|error| error.to_string())?;
         check::check(&document)?;
-        Ok(document)
+        Ok(document.as_stored())
     }
 
     /// The YAML of it.

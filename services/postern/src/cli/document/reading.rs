@@ -121,10 +121,7 @@ async fn lists(operator: &Operator, domain: &str) -> Result<Vec<ListSettings>, F
     let mut all = Vec::new();
     all_pages(async |page_token| {
         let request = ListMailingListsRequest { domain: domain.to_owned(), page_size: PAGE_SIZE, page_token };
-        let Some(page) = unless_unbuilt(client.list_mailing_lists(request).await)? else {
-            return Ok(String::new());
-        };
-        let page = page.into_inner();
+        let page = client.list_mailing_lists(request).await?.into_inner();
         all.extend(page.lists.into_iter().map(list));
         Ok(page.next_page_token)
     })
@@ -168,10 +165,7 @@ async fn autoresponders(operator: &Operator, domain: &str) -> Result<Vec<Autores
     all_pages(async |page_token| {
         let request =
             ListAutorespondersRequest { domain: domain.to_owned(), page_size: PAGE_SIZE, page_token };
-        let Some(page) = unless_unbuilt(client.list_autoresponders(request).await)? else {
-            return Ok(String::new());
-        };
-        let page = page.into_inner();
+        let page = client.list_autoresponders(request).await?.into_inner();
         all.extend(page.autoresponders.into_iter().map(autoresponder));
         Ok(page.next_page_token)
     })
@@ -195,15 +189,6 @@ fn unless_missing<T>(answer: Result<T, Status>) -> Result<Option<T>, Failure> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(status) if typed_reason(&status) == Some(Reason::NotFound) => Ok(None),
-        Err(status) => Err(status.into()),
-    }
-}
-
-/// A house of an older version has no lists and autoresponders.
-fn unless_unbuilt<T>(answer: Result<T, Status>) -> Result<Option<T>, Failure> {
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(status) if status.code() == tonic::Code::Unimplemented => Ok(None),
         Err(status) => Err(status.into()),
     }
 }
