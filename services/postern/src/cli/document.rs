@@ -248,7 +248,7 @@ impl Document {
     fn parse(text: &str) -> Result<Self, String> {
         let document: Self = serde_yaml_ng::from_str(text).map_err(|error| error.to_string())?;
         check::check(&document)?;
-        Ok(document.as_stored())
+        Ok(document.into_stored())
     }
 
     /// The YAML of it.

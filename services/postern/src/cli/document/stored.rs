@@ -7,7 +7,7 @@ const NANOS_PER_MICRO: i128 = 1000;
 
 impl Document {
     /// Blanks around texts are no part of them, a list without an owner has the postmaster, times have microseconds.
-    pub(super) fn as_stored(mut self) -> Self {
+    pub(super) fn into_stored(mut self) -> Self {
         self.domains.iter_mut().for_each(domain);
         self
     }
