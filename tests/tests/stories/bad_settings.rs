@@ -47,6 +47,7 @@ fn good_requests() -> Vec<(&'static str, Value)> {
             json!({"domain": {"name": "homepage.test", "allowedSenders": ["rival"]}, "updateMask": "allowedSenders"}),
         ),
         ("DomainService/VerifyDomain", json!({"name": "homepage.test"})),
+        ("DomainService/GetDomainOverview", json!({"name": "homepage.test"})),
         ("DefaultAddressService/GetDefaultAddress", json!({"domain": "homepage.test"})),
         (
             "DefaultAddressService/UpdateDefaultAddress",
@@ -54,6 +55,7 @@ fn good_requests() -> Vec<(&'static str, Value)> {
         ),
         ("MailboxService/GetMailbox", json!({"address": "user@homepage.test"})),
         ("MailboxService/ListMailboxes", json!({"domain": "homepage.test", "pageToken": ""})),
+        ("MailboxService/GetMailboxHistory", json!({"address": "user@homepage.test"})),
         (
             "MailboxService/CreateMailbox",
             json!({"address": "new@homepage.test", "password": password, "displayName": "N", "requestId": "r3"}),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use postern_mesh::identity::Caller;
 use postern_proto::account::v1::{
     CreateDomainRequest, CreateDomainResponse, DeleteDomainRequest, DeleteDomainResponse, DmarcHandling,
-    Domain, DomainState, GetDomainRequest, GetDomainResponse, ListDomainsRequest, ListDomainsResponse,
-    SenderPolicy, UpdateDomainRequest, UpdateDomainResponse, VerifyDomainRequest, VerifyDomainResponse,
-    domain_service_server::DomainService,
+    Domain, DomainState, GetDomainOverviewRequest, GetDomainOverviewResponse, GetDomainRequest,
+    GetDomainResponse, ListDomainsRequest, ListDomainsResponse, SenderPolicy, UpdateDomainRequest,
+    UpdateDomainResponse, VerifyDomainRequest, VerifyDomainResponse, domain_service_server::DomainService,
 };
 use tonic::{Request, Response, Status};
 
@@ -113,6 +113,16 @@ impl DomainService for Domains {
         let name = fields::domain("name", &request.name)?;
         let (domain, findings) = self.0.verify_domain(&caller, &name).await?;
         Ok(Response::new(VerifyDomainResponse { domain: Some(domain), findings }))
+    }
+
+    async fn get_domain_overview(
+        &self,
+        request: Request<GetDomainOverviewRequest>,
+    ) -> Result<Response<GetDomainOverviewResponse>, Status> {
+        let (caller, request) = opened(request)?;
+        let name = fields::domain("name", &request.name)?;
+        let overview = Some(self.0.domain_overview(&caller, &name).await?);
+        Ok(Response::new(GetDomainOverviewResponse { overview }))
     }
 }
 

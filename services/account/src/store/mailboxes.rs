@@ -13,6 +13,7 @@ use crate::{
 /// A quota that is none.
 pub(crate) const NO_QUOTA: i64 = -1;
 
+/// Columns of [`mailbox`], of boxes that are not removed.
 macro_rules! select_mailboxes {
     ($rest:literal) => {
         concat!(
@@ -26,6 +27,7 @@ macro_rules! select_mailboxes {
         )
     };
 }
+pub(super) use select_mailboxes;
 
 /// A new mailbox.
 pub(crate) struct NewMailbox<'m> {
@@ -233,7 +235,7 @@ pub(crate) async fn remove_all(tx: &mut Tx, domain: &str, revision: i64) -> Resu
     .doing("remove the mailboxes of a domain")
 }
 
-fn mailbox(row: &PgRow) -> Result<Mailbox, sqlx::Error> {
+pub(super) fn mailbox(row: &PgRow) -> Result<Mailbox, sqlx::Error> {
     Ok(Mailbox {
         mailbox_id: row.try_get("mailbox_id")?,
         address: row.try_get("address")?,

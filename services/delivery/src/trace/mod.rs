@@ -21,7 +21,9 @@ use crate::{
 };
 
 pub(crate) use notes::{BoxNotes, run as run_notes};
-pub(crate) use store::{Attempt, Key, ListFilter, Row, Scope, Side, Traces, TrafficFilter, TrafficRow};
+pub(crate) use store::{
+    Attempt, Key, ListFilter, Row, Scope, Side, Summary, Traces, TrafficFilter, TrafficRow,
+};
 pub(crate) use sweep::run as run_sweep;
 pub use sweep::sweep;
 pub(crate) use traffic::Traffic;

@@ -22,6 +22,7 @@ pub mod dns;
 pub mod failure;
 pub mod health;
 pub mod identity;
+pub mod mail_file;
 pub mod mesh_tls;
 pub mod probe;
 pub mod proxy;

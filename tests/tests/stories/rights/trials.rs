@@ -49,6 +49,7 @@ fn of_delivery_and_auth() -> Vec<Trial> {
         own("delivery", "LockService/ReleaseLock", json!({"mailboxId": "$box_id"})),
         own("delivery", "BoxService/GetBox", json!({"mailboxId": "$box_id"})),
         own("delivery", "BoxService/ListClearings", json!({"mailboxId": "$box_id"})),
+        own("delivery", "BoxService/ListImports", json!({"mailboxId": "$box_id"})),
         own("delivery", "BoxService/ExportMessages", json!({"mailboxId": "$box_id"})),
         own(
             "delivery",
@@ -96,6 +97,8 @@ fn of_delivery_and_auth() -> Vec<Trial> {
         own("delivery", "TraceService/ListTraces", json!({})),
         own("delivery", "TraceService/GetTraffic", json!({"customer": "$customer"})),
         own("delivery", "TraceService/GetTraffic", json!({"domain": "$domain"})),
+        own("delivery", "TraceService/GetSendingSummary", json!({"customer": "$customer"})),
+        own("delivery", "TraceService/GetSendingSummary", json!({"mailboxId": "$box_id"})),
     ]
 }
 
@@ -110,6 +113,7 @@ fn of_account() -> Vec<Trial> {
         own("AuditService/ListAuditEntries", json!({"kind": "mailbox", "name": "$address"})),
         own("AuditService/RestoreAuditEntry", json!({"auditId": "$audit_id"})),
         own("DomainService/GetDomain", json!({"name": "$domain"})),
+        own("DomainService/GetDomainOverview", json!({"name": "$domain"})),
         own("DomainService/ListDomains", json!({"customer": "$customer"})),
         own("DomainService/ListDomains", json!({})),
         own("DomainService/CreateDomain", json!({"name": "fresh.test", "customer": "$customer"})),
@@ -141,6 +145,7 @@ fn of_account() -> Vec<Trial> {
         own("ForwardService/DeleteForward", json!({"address": "$address"})),
         own("MailboxService/GetMailbox", json!({"address": "$address"})),
         own("MailboxService/ListMailboxes", json!({"domain": "$domain"})),
+        own("MailboxService/GetMailboxHistory", json!({"address": "$address"})),
         own("MailboxService/CreateMailbox", json!({"address": "fresh@$domain", "password": password})),
         own(
             "MailboxService/UpdateMailbox",
