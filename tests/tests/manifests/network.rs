@@ -153,8 +153,8 @@ fn nothing_else_is_let_through() {
     }
 }
 
-/// A grant is tied to the client's address: the load balancer keeps it, the edge names it, and the gateways and auth know
-/// the edge.
+/// A grant is tied to the client's address: the load balancer keeps it, the edge names it, and the gateways, auth and the
+/// panel know the edge.
 #[test]
 fn gateways_learn_the_clients_own_addresses() {
     for overlay in Overlay::all() {
@@ -174,6 +174,8 @@ fn gateways_learn_the_clients_own_addresses() {
             ("smtp-gateway", "smtp"),
             ("smtp-gateway", "submission"),
             ("smtp-gateway", "smtps"),
+            ("control-panel", "http"),
+            ("control-panel", "https"),
         ] {
             let target = format!("{gateway}.postern.svc.cluster.local:{} ", port(&overlay, gateway, door));
             let line =
@@ -183,7 +185,7 @@ fn gateways_learn_the_clients_own_addresses() {
         let site = overlay.of_kind("ConfigMap").find(|object| name(object) == "postern-site").expect("site");
         let networks = site["data"]["POSTERN_PROXY_NETWORKS"].as_str().expect("networks");
         assert!(!networks.is_empty());
-        for service in ["pop3-gateway", "smtp-gateway", "auth"] {
+        for service in ["pop3-gateway", "smtp-gateway", "auth", "control-panel"] {
             assert!(settings::of(service).contains("POSTERN_PROXY_NETWORKS"), "{service}");
         }
     }

@@ -127,7 +127,7 @@ fn claim(place: &Place, domain: &Domain) -> Markup {
             div.notice.warn {
                 div {
                     p { (place.say("domain-claim")) }
-                    p { code { (claim.txt_name) " TXT \"" (claim.txt_value) "\"" } }
+                    p { (layout::copyable(&place.visit, &claim.txt_name)) " TXT " (layout::copyable(&place.visit, &claim.txt_value)) }
                 }
             }
         }
