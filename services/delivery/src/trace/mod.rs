@@ -1,8 +1,8 @@
 //! What becomes of mail, told line by line: one for each recipient, from acceptance to its end, kept when the mail is gone.
 //!
 //! The walk: `grpc/submission`, `bounce` and `answer` make the lines here -> `accept` writes them in the statement that
-//! accepts the message -> `queue` writes how attempts went in the statements that end or defer its rows -> what boxes tell
-//! (`notes`) and what it sums up to (`traffic`) follows in batches -> `grpc/trace` reads it back (`store`).
+//! accepts the message (those of a list's copies: `lists`, with the copies) -> `queue` writes how attempts went in the
+//! statements that end or defer its rows -> what boxes tell (`notes`) and what it sums up to (`traffic`) follows in batches -> `grpc/trace` reads it back (`store`).
 
 mod notes;
 mod store;
@@ -115,7 +115,8 @@ pub(crate) async fn begin(directory: &Directory, routed: Routed<'_>) -> Story {
     Story { submit_mailbox_id: routed.submit_mailbox_id, lines, endings: Vec::new() }
 }
 
-async fn owner(directory: &Directory, domain: &DomainName) -> Option<String> {
+/// Whose live domain it is.
+pub(crate) async fn owner(directory: &Directory, domain: &DomainName) -> Option<String> {
     match directory.domain(domain).await {
         Ok(identity) => identity
             .filter(|identity| identity.state() == DomainState::Live)
