@@ -31,7 +31,7 @@ test: stores mail-programs browser ## Run everything that must hold
 	$(CARGO) build --workspace --all-targets
 	$(CARGO) test --workspace
 
-bench: stores ## Measure messages, polls, reads and relay, by sessions and sizes, for both shapes
+bench: stores ## Measure messages, polls, reads, relay for both shapes, and what a large list does to others (ARGS='--shapes lists')
 	$(CARGO) build --release --workspace --bins
 	$(CARGO) run --release -p postern-tests --bin bench -- $(ARGS)
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
-use crate::{cpu::CpuSeconds, load::Outcome};
+use crate::{cpu::CpuSeconds, lists::Lists, load::Outcome};
 
 /// One figure.
 #[derive(Serialize)]
@@ -74,6 +74,7 @@ struct Memory {
 pub(crate) struct Report {
     rows: Vec<Row>,
     memory: Vec<Memory>,
+    lists: Option<Lists>,
 }
 
 impl Report {
@@ -85,7 +86,17 @@ impl Report {
         self.memory.push(Memory { shape: shape.to_owned(), state: state.to_owned(), mib });
     }
 
+    pub(crate) fn lists(&mut self, lists: Lists) {
+        self.lists = Some(lists);
+    }
+
     pub(crate) fn print(&self) {
+        if let Some(lists) = &self.lists {
+            lists.print();
+        }
+        if self.rows.is_empty() {
+            return;
+        }
         println!(
             "| shape | operation | sessions | per second | CPU s / 1000 | p50 ms | p99 ms | errors | CPU s / 1000 by service |"
         );
