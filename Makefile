@@ -14,9 +14,10 @@ BUILT := $(TARGET_FOLDER)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
 STORES := postgresql redis-server
 MAIL_PROGRAMS := curl swaks msmtp mpop fetchmail python3 python3-venv
+SCANNER := rspamd
 BROWSER := chromium chromium-driver
 
-.PHONY: help up test bench faults scale queue-scale conformance fuzz screenshots accessibility containers contract check fmt clean stores mail-programs browser
+.PHONY: help up test bench faults scale queue-scale conformance fuzz screenshots accessibility containers contract check fmt clean stores mail-programs scanner browser
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,7 +26,7 @@ up: stores ## Build, and run the whole house with a demo customer until Ctrl-C (
 	$(CARGO) build --profile $(PROFILE) -p postern
 	@exec $(BUILT)/postern up --demo $(ARGS)
 
-test: stores mail-programs browser ## Run everything that must hold
+test: stores mail-programs scanner browser ## Run everything that must hold
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) build --workspace --all-targets
@@ -43,7 +44,7 @@ scale: stores ## 1,000,000 mailboxes in 100,000 domains: does the mail path noti
 	$(CARGO) build --workspace --bins
 	$(CARGO) run -p postern-tests --bin scale -- $(ARGS)
 
-conformance: stores mail-programs ## What the protocols demand, and which test shows it
+conformance: stores mail-programs scanner ## What the protocols demand, and which test shows it
 	$(CARGO) build --workspace --all-targets
 	$(CARGO) test --workspace --no-fail-fast -- --show-output 2>&1 | $(BUILT)/conformance
 
@@ -87,6 +88,9 @@ stores:
 
 mail-programs:
 	@scripts/install-packages $(MAIL_PROGRAMS)
+
+scanner:
+	@scripts/install-packages $(SCANNER)
 
 browser:
 	@scripts/install-packages $(BROWSER)

@@ -10,6 +10,7 @@ pub mod pop3;
 pub mod process;
 pub mod python;
 pub mod raw;
+pub mod rspamd;
 pub mod scale;
 pub mod smtp;
 pub mod web;

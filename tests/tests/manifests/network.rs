@@ -130,6 +130,25 @@ fn stores_of_the_site_are_reached_by_those_who_have_them() {
     }
 }
 
+/// The scanner is the site's, in a namespace of its own.
+#[test]
+fn the_spam_scanner_is_reached_by_those_who_can_be_told_of_it() {
+    let scanner = serde_json::json!([{"namespaceSelector":
+        {"matchLabels": {"kubernetes.io/metadata.name": "rspamd"}}}]);
+    for overlay in Overlay::all() {
+        let mut reach = BTreeSet::new();
+        for policy in overlay.of_kind("NetworkPolicy") {
+            for rule in policy["spec"]["egress"].as_array().into_iter().flatten() {
+                if rule["to"] == scanner {
+                    assert_eq!(rule["ports"], serde_json::json!([{"protocol": "TCP", "port": 11333}]));
+                    reach.insert(name(policy).to_owned());
+                }
+            }
+        }
+        assert_eq!(reach, settings::having("POSTERN_SPAM_SCANNER_URL"));
+    }
+}
+
 #[test]
 fn nothing_else_is_let_through() {
     for overlay in Overlay::all() {

@@ -7,7 +7,7 @@ use postern_tests::{admin::PASSWORD, smtp, web::Web};
 use crate::house::House;
 
 /// Every page and form that names a thing: path with `{d}` for the domain, `{b}` for the box, and so on; the fields of the form.
-const OBJECTS: [(&str, &[(&str, &str)]); 24] = [
+const OBJECTS: [(&str, &[(&str, &str)]); 25] = [
     ("pop-accounts/box/{b}", &[]),
     ("pop-accounts/box/{b}/settings", &[("display-name", "mine now"), ("quota-kind", "plan")]),
     ("pop-accounts/box/{b}/password", &[("password", "taken over it"), ("password-again", "taken over it")]),
@@ -32,6 +32,7 @@ const OBJECTS: [(&str, &[(&str, &str)]); 24] = [
     ("autoresponders/of/{a}/remove", &[]),
     ("default-address", &[("action", "discard")]),
     ("domain/rules", &[("policy", "anyone")]),
+    ("domain/incoming", &[("spam", "off")]),
 ];
 
 async fn rivals_things(house: &House) -> anyhow::Result<()> {
@@ -92,8 +93,8 @@ async fn no_tenant_reaches_anothers_things_by_any_way() -> anyhow::Result<()> {
         for domain in ["rival.test", "homepage.test"] {
             for (path, fields) in OBJECTS {
                 let path = format!("/controlpanel/{domain}/{}", named(path, "rival.test"));
-                let own_rule = domain == "homepage.test"
-                    && (path.ends_with("default-address") || path.ends_with("rules"));
+                let is_rule = ["default-address", "rules", "incoming"].iter().any(|end| path.ends_with(end));
+                let own_rule = domain == "homepage.test" && is_rule;
                 if own_rule {
                     continue;
                 }

@@ -12,6 +12,8 @@ domains:
   auth_only: false
   grant_seconds: 600
   default_address: reject
+  spam: quarantine
+  spam_mailbox: anna@homepage.test
   mailboxes:
   - address: anna@homepage.test
     name: Anna
@@ -43,6 +45,7 @@ async fn a_document_is_applied_once_and_comes_back() -> anyhow::Result<()> {
         "+ mailbox anna@homepage.test: with a random password",
         "+ forward info@homepage.test: anna@homepage.test, anna@elsewhere.test",
         "~ default-address homepage.test: box -> reject",
+        "~ domain homepage.test: spam quarantine, spam_mailbox anna@homepage.test",
         "nothing was changed: add --yes to do it",
     ] {
         assert!(out.lines().any(|have| have == line), "{line} in\n{out}");

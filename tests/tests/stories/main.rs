@@ -17,6 +17,7 @@ mod loops;
 mod notifications;
 mod programs;
 mod rights;
+mod spam;
 mod story;
 mod structure;
 mod tools;

@@ -6,8 +6,8 @@ use postern_mesh::identity::Caller;
 use postern_proto::account::v1::{
     CreateDomainRequest, CreateDomainResponse, DeleteDomainRequest, DeleteDomainResponse, DmarcHandling,
     Domain, DomainState, GetDomainRequest, GetDomainResponse, ListDomainsRequest, ListDomainsResponse,
-    SenderPolicy, UpdateDomainRequest, UpdateDomainResponse, VerifyDomainRequest, VerifyDomainResponse,
-    domain_service_server::DomainService,
+    SenderPolicy, SpamHandling, UpdateDomainRequest, UpdateDomainResponse, VerifyDomainRequest,
+    VerifyDomainResponse, domain_service_server::DomainService,
 };
 use tonic::{Request, Response, Status};
 
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// What UpdateDomain can change.
-const PATHS: [&str; 7] = [
+const PATHS: [&str; 9] = [
     "state",
     "grant_ttl_seconds",
     "auth_only",
@@ -30,6 +30,8 @@ const PATHS: [&str; 7] = [
     "allowed_senders",
     "plaintext_login",
     "dmarc_handling",
+    "spam_handling",
+    "spam_mailbox",
 ];
 
 pub(super) struct Domains(pub(super) Arc<Account>);
@@ -150,6 +152,18 @@ fn update(caller: &Caller, domain: Domain, paths: &[&str]) -> Result<DomainUpdat
         update.dmarc_handling = match DmarcHandling::try_from(domain.dmarc_handling) {
             Ok(handling) if handling != DmarcHandling::Unspecified => Some(handling.into()),
             _ => return invalid("domain.dmarc_handling", "must be NOTE or FOLLOW"),
+        };
+    }
+    if paths.contains(&"spam_handling") {
+        update.spam_handling = match SpamHandling::try_from(domain.spam_handling) {
+            Ok(handling) if handling != SpamHandling::Unspecified => Some(handling.into()),
+            _ => return invalid("domain.spam_handling", "must be OFF, MARK, FOLLOW or QUARANTINE"),
+        };
+    }
+    if paths.contains(&"spam_mailbox") {
+        update.spam_mailbox = match domain.spam_mailbox.as_str() {
+            "" => Some(String::new()),
+            text => Some(fields::local_address("domain.spam_mailbox", text)?.to_string()),
         };
     }
     if paths.contains(&"allowed_senders") {

@@ -314,7 +314,9 @@ pub(crate) async fn domain(pool: &PgPool, name: &DomainName) -> Result<Option<Do
         sqlx::query(
             "select d.domain, v.version, c.login as customer, d.state, d.sender_policy, d.allowed_senders, \
              coalesce(d.alias_of, '') as alias_of, coalesce(t.plaintext_login, d.plaintext_login) as plaintext_login, \
-             coalesce(t.dmarc_handling, d.dmarc_handling) as dmarc_handling \
+             coalesce(t.dmarc_handling, d.dmarc_handling) as dmarc_handling, \
+             coalesce(t.spam_handling, d.spam_handling) as spam_handling, \
+             coalesce(t.spam_mailbox, d.spam_mailbox) as spam_mailbox \
              from domains d join versions v on v.domain = d.domain join customers c on c.customer_id = d.customer_id \
              left join domains t on t.domain = d.alias_of \
              where d.domain = $1",
@@ -331,6 +333,8 @@ pub(crate) async fn domain(pool: &PgPool, name: &DomainName) -> Result<Option<Do
                 plaintext_login: row.try_get("plaintext_login")?,
                 alias_of: row.try_get("alias_of")?,
                 dmarc_handling: number(&row, "dmarc_handling")?,
+                spam_handling: number(&row, "spam_handling")?,
+                spam_mailbox: row.try_get("spam_mailbox")?,
             })
         })
         .fetch_optional(pool)

@@ -119,6 +119,19 @@ pub(crate) async fn exists(tx: &mut Tx, address: &str) -> Result<bool, AccountEr
         .doing("look for a mailbox")
 }
 
+/// True when this is the address of a mailbox of this customer.
+pub(crate) async fn is_of_customer(tx: &mut Tx, address: &str, customer: &str) -> Result<bool, AccountError> {
+    sqlx::query_scalar(
+        "select exists (select from mailboxes m join customers c using (customer_id) \
+         where m.login = $1 and m.address = $1 and m.removed_time is null and c.login = $2)",
+    )
+    .bind(address)
+    .bind(customer)
+    .fetch_one(&mut **tx)
+    .await
+    .doing("look for a mailbox of a customer")
+}
+
 /// Adds a mailbox and returns its id.
 pub(crate) async fn insert(tx: &mut Tx, new: &NewMailbox<'_>) -> Result<i64, AccountError> {
     sqlx::query_scalar(

@@ -64,7 +64,7 @@ pub struct TraceLine {
     pub mailbox_id: Option<i64>,
     /// Where it stands.
     pub state: TraceState,
-    /// Why it failed; else empty.
+    /// Why it failed, or what else there is to tell of it; may be empty.
     pub outcome: String,
 }
 
@@ -88,6 +88,8 @@ pub(crate) struct Routed<'a> {
     pub(crate) queue: &'a [NewQueueRow],
     pub(crate) failed: &'a [FailedRecipient],
     pub(crate) submit_mailbox_id: Option<i64>,
+    /// What is to be told of each copy in a box; may be empty.
+    pub(crate) note: &'a str,
 }
 
 /// The beginning of a message's story. Whose addresses they are is asked of the directory, which keeps its answers; an address
@@ -142,6 +144,7 @@ fn lines(routed: &Routed<'_>) -> Vec<TraceLine> {
     for entry in routed.entries {
         lines.push(TraceLine {
             mailbox_id: Some(entry.mailbox_id),
+            outcome: routed.note.to_owned(),
             ..line(entry.delivered_to.clone(), TraceState::Delivered)
         });
     }

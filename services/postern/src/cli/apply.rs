@@ -3,6 +3,7 @@
 
 mod deed;
 mod plan;
+mod switches;
 
 use std::io::{IsTerminal as _, Write as _};
 

@@ -8,7 +8,9 @@ mod reading;
 
 use std::io::Read as _;
 
-use postern_proto::account::v1::{DefaultAction, DmarcHandling, ListPosting, ListReplies, SenderPolicy};
+use postern_proto::account::v1::{
+    DefaultAction, DmarcHandling, ListPosting, ListReplies, SenderPolicy, SpamHandling,
+};
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::{check::key, reading::read};
@@ -44,6 +46,11 @@ pub(super) struct DomainSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) dmarc: Option<Dmarc>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) spam: Option<Spam>,
+    /// Address of the mailbox for spam; empty: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) spam_mailbox: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) senders: Option<Senders>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) allowed_senders: Option<Vec<String>>,
@@ -78,6 +85,36 @@ impl Dmarc {
 
     fn of(handling: DmarcHandling) -> Self {
         if handling == DmarcHandling::Follow { Self::Follow } else { Self::Note }
+    }
+}
+
+/// What becomes of mail by the word of the spam scanner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Spam {
+    Off,
+    Mark,
+    Follow,
+    Quarantine,
+}
+
+impl Spam {
+    pub(super) fn handling(self) -> SpamHandling {
+        match self {
+            Self::Off => SpamHandling::Off,
+            Self::Mark => SpamHandling::Mark,
+            Self::Follow => SpamHandling::Follow,
+            Self::Quarantine => SpamHandling::Quarantine,
+        }
+    }
+
+    fn of(handling: SpamHandling) -> Self {
+        match handling {
+            SpamHandling::Off => Self::Off,
+            SpamHandling::Follow => Self::Follow,
+            SpamHandling::Quarantine => Self::Quarantine,
+            SpamHandling::Mark | SpamHandling::Unspecified => Self::Mark,
+        }
     }
 }
 

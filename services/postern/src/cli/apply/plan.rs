@@ -1,23 +1,23 @@
 //! What must be done so that the settings become what a document says: the difference of two documents, in a safe order.
-//! Domains come first (aliases after what they are an alias of), then what addresses lead to, then the default addresses, and
-//! what is to go goes last, save where its address is needed for something else. Pure.
+//! Domains come first (aliases after what they are an alias of), then what addresses lead to, then the default addresses and
+//! where spam goes, and what is to go goes last, save where its address is needed for something else. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use postern_mail::DomainName;
 use postern_proto::{
     account::v1::{
-        Autoresponder, CreateDomainRequest, CreateMailboxRequest, DefaultAddress, Domain, Forward, Mailbox,
+        Autoresponder, CreateDomainRequest, CreateMailboxRequest, DefaultAddress, Forward, Mailbox,
         MailingList, NewPassword, new_password::Secret,
     },
     google::Timestamp,
 };
 
-use super::deed::Deed;
+use super::{deed::Deed, switches};
 use crate::cli::{
     document::{
-        AutoresponderSettings, Dmarc, Document, DomainSettings, ForwardSettings, ListSettings,
-        MailboxSettings, Senders, default_rule, key,
+        AutoresponderSettings, Document, DomainSettings, ForwardSettings, ListSettings, MailboxSettings,
+        default_rule, key,
     },
     operator::request_id,
 };
@@ -45,7 +45,7 @@ pub(super) fn plan(present: &Document, wanted: &Document, prune: bool) -> (Vec<S
         let nothing = DomainSettings::default();
         plan.contents(before.unwrap_or(&nothing), domain);
     }
-    let steps = [plan.first, plan.domains, plan.contents, plan.defaults, plan.last].concat();
+    let steps = [plan.first, plan.domains, plan.contents, plan.finally, plan.last].concat();
     (steps, plan.warnings)
 }
 
@@ -56,7 +56,8 @@ struct Plan {
     first: Vec<Step>,
     domains: Vec<Step>,
     contents: Vec<Step>,
-    defaults: Vec<Step>,
+    /// What names an address that must be there.
+    finally: Vec<Step>,
     last: Vec<Step>,
     warnings: Vec<String>,
 }
@@ -76,9 +77,14 @@ impl Plan {
         }
         // A new domain has the platform's defaults.
         let new = DomainSettings { grant_seconds: Some(0), ..DomainSettings::default() };
-        let (domain, paths, what) = switches(&name, before.unwrap_or(&new), wanted);
-        if !paths.is_empty() {
-            self.domains.push(step("~", Deed::UpdateDomain(domain, paths), what));
+        let was = before.unwrap_or(&new);
+        for (steps, (domain, paths, what)) in [
+            (&mut self.domains, switches::of_domain(&name, was, wanted)),
+            (&mut self.finally, switches::of_spam(&name, was, wanted)),
+        ] {
+            if !paths.is_empty() {
+                steps.push(step("~", Deed::UpdateDomain(domain, paths), what));
+            }
         }
         if before.is_some_and(|before| before.alias_of != wanted.alias_of) {
             self.warnings.push(format!("domain {name}: alias_of is set at creation and stays as it is"));
@@ -88,7 +94,7 @@ impl Plan {
         if let Some(word) = wanted.default_address.clone().filter(|word| key(word) != key(&was)) {
             let (action, target) = default_rule(&word);
             let rule = DefaultAddress { domain: name, action: action.into(), target };
-            self.defaults.push(step("~", Deed::SetDefault(rule), format!("{was} -> {word}")));
+            self.finally.push(step("~", Deed::SetDefault(rule), format!("{was} -> {word}")));
         }
     }
 
@@ -221,52 +227,6 @@ impl Plan {
             }
         }
     }
-}
-
-/// The domain as it should be, the paths that change, and the same in words.
-fn switches(
-    name: &str,
-    was: &DomainSettings,
-    wanted: &DomainSettings,
-) -> (Domain, Vec<&'static str>, String) {
-    let mut domain = Domain { name: name.to_owned(), ..Domain::default() };
-    let (mut paths, mut what) = (Vec::new(), Vec::new());
-    if let Some(seconds) = wanted.grant_seconds.filter(|s| *s != was.grant_seconds.unwrap_or(0)) {
-        domain.grant_ttl_seconds = Some(seconds).filter(|seconds| *seconds != 0);
-        paths.push("grant_ttl_seconds");
-        what.push(format!("grant_seconds {seconds}"));
-    }
-    if let Some(only) = wanted.auth_only.filter(|only| *only != was.auth_only.unwrap_or(false)) {
-        domain.auth_only = only;
-        paths.push("auth_only");
-        what.push(format!("auth_only {only}"));
-    }
-    if let Some(plain) = wanted.plaintext_login.filter(|p| *p != was.plaintext_login.unwrap_or(false)) {
-        domain.plaintext_login = plain;
-        paths.push("plaintext_login");
-        what.push(format!("plaintext_login {plain}"));
-    }
-    if let Some(dmarc) = wanted.dmarc.filter(|d| was.dmarc.unwrap_or(Dmarc::Note) != *d) {
-        domain.dmarc_handling = dmarc.handling().into();
-        paths.push("dmarc_handling");
-        what.push(format!("dmarc {dmarc:?}").to_lowercase());
-    }
-    if let Some(senders) = wanted.senders.filter(|s| was.senders.unwrap_or(Senders::Owner) != *s) {
-        domain.sender_policy = senders.policy().into();
-        paths.push("sender_policy");
-        what.push(format!("senders {senders:?}").to_lowercase());
-    }
-    let sorted = |logins: &Option<Vec<String>>| -> BTreeSet<String> {
-        logins.iter().flatten().map(|login| login.to_lowercase()).collect()
-    };
-    if let Some(logins) = &wanted.allowed_senders
-        && sorted(&wanted.allowed_senders) != sorted(&was.allowed_senders)
-    {
-        domain.allowed_senders.clone_from(logins);
-        paths.push("allowed_senders");
-        what.push(format!("allowed_senders {}", logins.join(" ")));
-    }
-    (domain, paths, what.join(", "))
 }
 
 fn new_mailbox(mailbox: &MailboxSettings) -> Step {

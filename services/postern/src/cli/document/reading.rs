@@ -19,7 +19,7 @@ use tonic::Status;
 
 use super::{
     AutoresponderSettings, Dmarc, Document, DomainSettings, ForwardSettings, ListSettings, MailboxSettings,
-    Posting, Replies, Senders, default_word,
+    Posting, Replies, Senders, Spam, default_word,
 };
 use crate::cli::{
     Failure,
@@ -53,7 +53,11 @@ async fn one(operator: &Operator, domain: Domain) -> Result<DomainSettings, Fail
     let senders = Some(Senders::of(domain.sender_policy()));
     // Of a second name it is that of the domain it stands for.
     let dmarc = domain.alias_of.is_empty().then(|| Dmarc::of(domain.dmarc_handling()));
+    let spam = domain.alias_of.is_empty().then(|| Spam::of(domain.spam_handling()));
+    let spam_mailbox = domain.alias_of.is_empty().then(|| domain.spam_mailbox.clone());
     let mut settings = DomainSettings {
+        spam,
+        spam_mailbox: spam_mailbox.filter(|address| !address.is_empty()),
         alias_of: Some(domain.alias_of).filter(|name| !name.is_empty()),
         grant_seconds: Some(domain.grant_ttl_seconds.unwrap_or(0)),
         auth_only: Some(domain.auth_only),
