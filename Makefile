@@ -15,9 +15,10 @@ BUILT := $(TARGET_FOLDER)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 STORES := postgresql redis-server
 MAIL_PROGRAMS := curl swaks msmtp mpop fetchmail python3 python3-venv
 SCANNER := rspamd
+MAIL_SERVERS := postfix exim4-daemon-light
 BROWSER := chromium chromium-driver
 
-.PHONY: help up test bench faults scale queue-scale conformance fuzz screenshots accessibility containers contract check fmt clean stores mail-programs scanner browser
+.PHONY: help up test bench faults scale queue-scale conformance fuzz screenshots accessibility containers contract check fmt clean stores mail-programs scanner mail-servers browser
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,7 +27,7 @@ up: stores ## Build, and run the whole house with a demo customer until Ctrl-C (
 	$(CARGO) build --profile $(PROFILE) -p postern
 	@exec $(BUILT)/postern up --demo $(ARGS)
 
-test: stores mail-programs scanner browser ## Run everything that must hold
+test: stores mail-programs scanner mail-servers browser ## Run everything that must hold
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) build --workspace --all-targets
@@ -44,7 +45,7 @@ scale: stores ## 1,000,000 mailboxes in 100,000 domains: does the mail path noti
 	$(CARGO) build --workspace --bins
 	$(CARGO) run -p postern-tests --bin scale -- $(ARGS)
 
-conformance: stores mail-programs scanner ## What the protocols demand, and which test shows it
+conformance: stores mail-programs scanner mail-servers ## What the protocols demand, and which test shows it
 	$(CARGO) build --workspace --all-targets
 	$(CARGO) test --workspace --no-fail-fast -- --show-output 2>&1 | $(BUILT)/conformance
 
@@ -91,6 +92,9 @@ mail-programs:
 
 scanner:
 	@scripts/install-packages $(SCANNER)
+
+mail-servers:
+	@scripts/unpack-packages $(TARGET_FOLDER)/mail-servers $(MAIL_SERVERS)
 
 browser:
 	@scripts/install-packages $(BROWSER)

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod browser;
 pub mod dns;
 pub mod journal;
+pub mod neighbours;
 pub mod platform;
 pub mod pop3;
 pub mod process;

@@ -14,6 +14,7 @@ mod lists;
 mod live_changes;
 mod lock;
 mod loops;
+mod neighbours;
 mod notifications;
 mod programs;
 mod rights;

@@ -16,7 +16,12 @@ use nix::{
     unistd::{Pid, User, chown},
 };
 use postern::sink::{Sink, SinkSettings};
-use postern_tests::{admin::PASSWORD, eventually, platform::free_ports};
+use postern_tests::{
+    admin::PASSWORD,
+    eventually,
+    neighbours::{Server, postfix},
+    platform::free_ports,
+};
 use tempfile::TempDir;
 
 use crate::{
@@ -35,6 +40,7 @@ struct Rivals {
     smtp: SocketAddr,
     pop3: SocketAddr,
     processes: Vec<(String, u32)>,
+    postfix: Option<Server>,
     sink: Sink,
 }
 
@@ -77,7 +83,8 @@ impl Rivals {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
         let ports = free_ports(2)?;
         let sink = Sink::start(SinkSettings::default()).await?;
-        let mut rivals = Self { folder, smtp: ports[0], pop3: ports[1], processes: Vec::new(), sink };
+        let mut rivals =
+            Self { folder, smtp: ports[0], pop3: ports[1], processes: Vec::new(), postfix: None, sink };
         rivals.start_postfix().await?;
         rivals.start_dovecot().await?;
         Ok(rivals)
@@ -92,42 +99,20 @@ impl Rivals {
     }
 
     async fn start_postfix(&mut self) -> anyhow::Result<()> {
-        let configuration = self.make_folder("postfix", "root")?;
-        let queue = self.make_folder("queue", "root")?;
-        let state = self.make_folder("state", "postfix")?;
-        let mail = self.make_folder("mail", "nobody")?;
-        let nobody = User::from_name("nobody")?.context("no user nobody")?;
-        let boxes: String = (0..BOXES).map(|n| format!("{} user{n}/\n", box_login(n))).collect();
-        fs::write(configuration.join("boxes"), boxes)?;
-        let main = format!(
-            "compatibility_level = 3.6\nqueue_directory = {queue}\ndata_directory = {state}\n\
-             command_directory = /usr/sbin\ndaemon_directory = /usr/lib/postfix/sbin\nmail_owner = postfix\n\
-             setgid_group = postdrop\nmyhostname = mail.rival.test\nmydestination =\ninet_interfaces = 127.0.0.1\n\
-             inet_protocols = ipv4\nmynetworks = 127.0.0.0/8\nrelayhost = [{sink_ip}]:{sink_port}\n\
-             virtual_mailbox_domains = homepage.test\nvirtual_mailbox_base = {mail}\n\
-             virtual_mailbox_maps = texthash:{configuration}/boxes\nvirtual_uid_maps = static:{uid}\n\
-             virtual_gid_maps = static:{gid}\nvirtual_minimum_uid = 1\nmailbox_size_limit = 0\n\
-             virtual_mailbox_limit = 0\nmaillog_file = /var/log/{log}\nmaillog_file_prefixes = /var\n\
-             smtpd_client_connection_count_limit = 0\nsmtpd_peername_lookup = no\n\
-             disable_dns_lookups = yes\nsmtp_host_lookup = native\nalias_maps =\nlocal_recipient_maps =\ndefault_process_limit = 200\n",
-            queue = queue.display(),
-            state = state.display(),
-            mail = mail.display(),
-            configuration = configuration.display(),
-            sink_ip = self.sink.address().ip(),
-            sink_port = self.sink.address().port(),
-            uid = nobody.uid,
-            gid = nobody.gid,
-            log = "postern-bench-rival.log",
-        );
-        fs::write(configuration.join("main.cf"), main)?;
-        fs::write(configuration.join("master.cf"), master_cf(self.smtp.port()))?;
-        let status = Command::new("/usr/sbin/postfix").arg("-c").arg(&configuration).arg("start").output()?;
-        if !status.status.success() {
-            bail!("postfix: {}", String::from_utf8_lossy(&status.stderr));
-        }
-        let pid = wait_for_pid(&queue.join("pid/master.pid")).await?;
-        self.processes.push(("postfix".to_owned(), pid));
+        let boxes: Vec<_> = (0..BOXES).map(|n| (box_login(n), format!("user{n}/"))).collect();
+        let sink = self.sink.address();
+        let more = format!("relayhost = [{}]:{}\n", sink.ip(), sink.port());
+        let server = postfix::start(&postfix::Settings {
+            folder: self.folder.path(),
+            door: self.smtp,
+            host: "mail.rival.test",
+            domain: "homepage.test",
+            boxes: &boxes,
+            more: &more,
+        })
+        .await?;
+        self.processes.push(("postfix".to_owned(), server.pid()));
+        self.postfix = Some(server);
         Ok(())
     }
 
@@ -216,37 +201,4 @@ async fn wait_for_pid(file: &Path) -> anyhow::Result<u32> {
         bail!("{} did not appear", file.display());
     }
     pid.context("a process id")
-}
-
-fn master_cf(port: u16) -> String {
-    let daemons = [
-        ("pickup", "unix n - n 60 1 pickup"),
-        ("cleanup", "unix n - n - 0 cleanup"),
-        ("qmgr", "unix n - n 300 1 qmgr"),
-        ("tlsmgr", "unix - - n 1000? 1 tlsmgr"),
-        ("rewrite", "unix - - n - - trivial-rewrite"),
-        ("bounce", "unix - - n - 0 bounce"),
-        ("defer", "unix - - n - 0 bounce"),
-        ("trace", "unix - - n - 0 bounce"),
-        ("verify", "unix - - n - 1 verify"),
-        ("flush", "unix n - n 1000? 0 flush"),
-        ("proxymap", "unix - - n - - proxymap"),
-        ("proxywrite", "unix - - n - 1 proxymap"),
-        ("smtp", "unix - - n - - smtp"),
-        ("relay", "unix - - n - - smtp"),
-        ("showq", "unix n - n - - showq"),
-        ("error", "unix - - n - - error"),
-        ("retry", "unix - - n - - error"),
-        ("discard", "unix - - n - - discard"),
-        ("local", "unix - n n - - local"),
-        ("virtual", "unix - n n - - virtual"),
-        ("anvil", "unix - - n - 1 anvil"),
-        ("scache", "unix - - n - 1 scache"),
-        ("postlog", "unix-dgram n - n - 1 postlogd"),
-    ];
-    let mut text = format!("127.0.0.1:{port} inet n - n - - smtpd\n");
-    for (name, rest) in daemons {
-        text.push_str(&format!("{name} {rest}\n"));
-    }
-    text
 }
