@@ -207,7 +207,7 @@ impl Platform {
             bail!("scripts/make-secrets: {}", String::from_utf8_lossy(&made.stderr));
         }
         self.mesh_key = std::fs::read_to_string(secrets.join("mesh-key"))?;
-        self.operator_token = std::fs::read_to_string(secrets.join("operator-token"))?;
+        self.operator_token = std::fs::read_to_string(secrets.join("operator-token"))?.trim().to_owned();
         // The stores are those of the test.
         for (file, url) in
             [("database-url", self.stores.database_url()), ("redis-url", self.stores.redis_url())]
@@ -403,6 +403,11 @@ impl Platform {
     /// gRPC door of auth, the first replica.
     pub fn auth_door(&self) -> SocketAddr {
         self.door("POSTERN_AUTH_LISTEN", 0)
+    }
+
+    /// gRPC door of delivery, the first replica.
+    pub fn delivery_door(&self) -> SocketAddr {
+        self.door("POSTERN_DELIVERY_LISTEN", 0)
     }
 
     /// What makes its bearer an operator.

@@ -3,10 +3,13 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
+use postern_mesh::tls::unjudged;
+use rustls_pki_types::ServerName;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
 };
+use tokio_rustls::TlsConnector;
 
 /// Somebody with a jar of cookies.
 #[derive(Clone, Debug)]
@@ -17,6 +20,10 @@ pub struct Web {
     cookies: BTreeMap<String, String>,
     /// Sent with each request.
     headers: Vec<(String, String)>,
+    /// Comes over this load balancer, which names this client.
+    proxy: Option<(String, String)>,
+    /// Speaks TLS, and believes any certificate.
+    tls: bool,
 }
 
 /// What came back.
@@ -35,7 +42,28 @@ pub struct Answer {
 impl Web {
     /// Comes through this door, with nothing in the jar.
     pub fn new(door: SocketAddr) -> Self {
-        Self { door, host: door.to_string(), cookies: BTreeMap::new(), headers: Vec::new() }
+        Self {
+            door,
+            host: door.to_string(),
+            cookies: BTreeMap::new(),
+            headers: Vec::new(),
+            proxy: None,
+            tls: false,
+        }
+    }
+
+    /// The same over a load balancer that speaks the PROXY protocol.
+    #[must_use]
+    pub fn through_proxy(mut self, proxy: &str, client: &str) -> Self {
+        self.proxy = Some((proxy.to_owned(), client.to_owned()));
+        self
+    }
+
+    /// The same with TLS.
+    #[must_use]
+    pub fn over_tls(mut self) -> Self {
+        self.tls = true;
+        self
     }
 
     /// The same, asking for another host.
@@ -76,6 +104,37 @@ impl Web {
         self.post(path, &all).await
     }
 
+    /// Begins to send a file of so many octets with a form of this session.
+    pub async fn send_file(&mut self, path: &str, name: &str, bytes: usize) -> anyhow::Result<Sending> {
+        let token = self.form_token().await?;
+        self.send_file_with(path, &token, name, bytes).await
+    }
+
+    /// The same with a token of the test's own.
+    pub async fn send_file_with(
+        &mut self,
+        path: &str,
+        token: &str,
+        name: &str,
+        bytes: usize,
+    ) -> anyhow::Result<Sending> {
+        const BOUNDARY: &str = "--a-boundary";
+        let field = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=");
+        let begin = format!(
+            "{field}\"form-token\"\r\n\r\n{token}\r\n{field}\"file\"; filename=\"{name}\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\n"
+        );
+        let end = format!("\r\n--{BOUNDARY}--\r\n");
+        let head = format!(
+            "{}Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: {}\r\n\r\n{begin}",
+            self.head("POST", path),
+            begin.len() + bytes + end.len()
+        );
+        let mut stream = TcpStream::connect(self.door).await?;
+        stream.write_all(head.as_bytes()).await?;
+        Ok(Sending { stream, end })
+    }
+
     /// The token of the forms of this session.
     pub async fn form_token(&mut self) -> anyhow::Result<String> {
         // Every page of somebody who is signed in has the form to sign out.
@@ -99,14 +158,7 @@ impl Web {
     }
 
     async fn send(&mut self, method: &str, path: &str, body: Option<String>) -> anyhow::Result<Answer> {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.host);
-        let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        if !cookies.is_empty() {
-            request += &format!("Cookie: {}\r\n", cookies.join("; "));
-        }
-        for (name, value) in &self.headers {
-            request += &format!("{name}: {value}\r\n");
-        }
+        let mut request = self.head(method, path);
         if let Some(body) = &body {
             request += &format!(
                 "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n",
@@ -115,17 +167,35 @@ impl Web {
         }
         request += "\r\n";
         request += body.as_deref().unwrap_or_default();
-        let exchange = async {
-            let mut stream = TcpStream::connect(self.door).await?;
-            stream.write_all(request.as_bytes()).await?;
-            let mut answer = Vec::new();
-            stream.read_to_end(&mut answer).await?;
-            anyhow::Ok(String::from_utf8_lossy(&answer).into_owned())
-        };
-        let text = tokio::time::timeout(Duration::from_secs(20), exchange).await??;
+        let text = tokio::time::timeout(Duration::from_secs(20), self.exchange(&request)).await??;
         let answer = Answer::read(&text)?;
         self.keep(&answer);
         Ok(answer)
+    }
+
+    /// The head of a request, without what a body needs.
+    fn head(&self, method: &str, path: &str) -> String {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.host);
+        let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        if !cookies.is_empty() {
+            head += &format!("Cookie: {}\r\n", cookies.join("; "));
+        }
+        for (name, value) in &self.headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        head
+    }
+
+    async fn exchange(&self, request: &str) -> anyhow::Result<String> {
+        let stream = match &self.proxy {
+            Some((proxy, client)) => crate::proxied(self.door, proxy, client).await?,
+            None => TcpStream::connect(self.door).await?,
+        };
+        if !self.tls {
+            return answered(stream, request).await;
+        }
+        let connector = TlsConnector::from(unjudged()?);
+        answered(connector.connect(ServerName::try_from("localhost")?, stream).await?, request).await
     }
 
     fn keep(&mut self, answer: &Answer) {
@@ -139,6 +209,34 @@ impl Web {
             }
         }
     }
+}
+
+/// A file on its way, sent piece by piece. Dropped, it is a browser that goes away.
+pub struct Sending {
+    stream: TcpStream,
+    end: String,
+}
+
+impl Sending {
+    /// The next octets. That the panel has answered already, and listens no more, is no error.
+    pub async fn piece(&mut self, octets: &[u8]) -> anyhow::Result<()> {
+        let _ = self.stream.write_all(octets).await;
+        Ok(())
+    }
+
+    /// The file is complete; the answer.
+    pub async fn finish(self) -> anyhow::Result<Answer> {
+        let answered = answered(self.stream, &self.end);
+        Answer::read(&tokio::time::timeout(Duration::from_secs(60), answered).await??)
+    }
+}
+
+async fn answered(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> anyhow::Result<String> {
+    // Who is answered before all is sent hears the answer nevertheless.
+    let _ = stream.write_all(request.as_bytes()).await;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 impl Answer {

@@ -1,6 +1,7 @@
 //! A tool for Postern in Rust: makes a mailbox, watches changes, reads the audit (docs/TOOLS.md).
 //!
 //! `POSTERN_TOKEN=... postern-example-tool http://127.0.0.1:7102 http://127.0.0.1:7101 anna@homepage.test`: auth, account, address.
+//! With `--ca FILE` before them the doors are spoken to over TLS, and their URLs begin with `https`.
 
 use std::time::Duration;
 
@@ -14,7 +15,11 @@ use postern_proto::{
     },
     auth::v1::{ExchangeTokenRequest, login_service_client::LoginServiceClient},
 };
-use tonic::{Request, Status, Streaming, metadata::AsciiMetadataValue, transport::Channel};
+use tonic::{
+    Request, Status, Streaming,
+    metadata::AsciiMetadataValue,
+    transport::{Certificate, Channel, ClientTlsConfig},
+};
 use tonic_types::StatusExt as _;
 
 /// Each call ends by then.
@@ -61,12 +66,18 @@ fn told(status: &Status) -> anyhow::Error {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [auth, account, address] = arguments.as_slice() else {
-        bail!("usage: postern-example-tool AUTH_URL ACCOUNT_URL ADDRESS");
+    let (authority, rest) = match arguments.as_slice() {
+        [option, file, rest @ ..] if option == "--ca" => {
+            (Some(std::fs::read(file).with_context(|| file.clone())?), rest)
+        }
+        rest => (None, rest),
+    };
+    let [auth, account, address] = rest else {
+        bail!("usage: postern-example-tool [--ca FILE] AUTH_URL ACCOUNT_URL ADDRESS");
     };
     let token = std::env::var("POSTERN_TOKEN").context("POSTERN_TOKEN is not set")?;
-    let auth = Channel::from_shared(auth.clone())?.connect().await?;
-    let account = Channel::from_shared(account.clone())?.connect().await?;
+    let auth = door(auth, "auth", authority.as_deref()).await?;
+    let account = door(account, "account", authority.as_deref()).await?;
     let identity = Identity::from_token(auth, token).await?;
     let (_, domain) = address.rsplit_once('@').context("an address has an @")?;
 
@@ -81,6 +92,19 @@ async fn main() -> anyhow::Result<()> {
     println!("change {domain} version {version}");
     println!("listed {} mailboxes", count(&account, &identity, domain).await?);
     audit(&account, &identity, address).await
+}
+
+/// A channel to a door. Over TLS a service is who its certificate says, wherever it stands.
+async fn door(url: &str, service: &str, authority: Option<&[u8]>) -> anyhow::Result<Channel> {
+    let endpoint = Channel::from_shared(url.to_owned())?;
+    let endpoint = match authority {
+        None => endpoint,
+        Some(pem) => {
+            let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
+            endpoint.tls_config(tls.domain_name(format!("{service}.postern.internal")))?
+        }
+    };
+    endpoint.connect().await.with_context(|| format!("{url} does not answer"))
 }
 
 async fn create(account: &Channel, identity: &Identity, address: &str) -> anyhow::Result<()> {

@@ -97,12 +97,15 @@ pub(crate) async fn claim(
     Ok(domain)
 }
 
-/// Takes back what the caller waits for. The lock of the domain is held.
-pub(crate) async fn withdraw(tx: &mut Tx, name: &DomainName) -> Result<(), AccountError> {
-    let customer = tx.caller.customer.clone();
-    let claimed = claims::get_in(tx, name, &customer).await?.ok_or_else(|| domains::not_found(name))?;
-    claims::withdraw(tx, name, &customer).await?;
-    deed(&claimed, "delete").removed(tx, &claimed).await
+/// Takes back that a customer waits for a domain; `None`: it does not wait. The lock of the domain is held.
+pub(crate) async fn withdraw(
+    tx: &mut Tx,
+    name: &DomainName,
+    customer: &str,
+) -> Result<Option<()>, AccountError> {
+    let Some(claimed) = claims::get_in(tx, name, customer).await? else { return Ok(None) };
+    claims::withdraw(tx, name, customer).await?;
+    deed(&claimed, "delete").removed(tx, &claimed).await.map(Some)
 }
 
 /// Adds a domain that nobody has: with its default box, or as a second name.

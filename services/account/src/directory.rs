@@ -1,12 +1,11 @@
 //! The questions of the mail path. "Unknown" is an answer, not an error.
 
-use postern_mail::{DomainName, EmailAddress};
+use postern_mail::{DomainName, EmailAddress, is_customer_login};
 use postern_proto::account::v1::{DomainIdentity, Limits, LoginIdentity, MailboxIdentity, Resolution};
 
 use crate::{
     Account,
     error::AccountError,
-    logins,
     resolver::{Question, resolve},
     store::directory,
 };
@@ -25,7 +24,7 @@ impl Account {
     /// Whose login this is; what cannot be one is nobody's.
     pub(crate) async fn login(&self, login: &str) -> Result<Option<LoginIdentity>, AccountError> {
         match canonical_login(login) {
-            Some(canonical) => directory::login(self.store.pool(), &canonical).await,
+            Some(canonical) => directory::login(self.store.pool(), &canonical, false).await,
             None => Ok(None),
         }
     }
@@ -33,7 +32,7 @@ impl Account {
     /// The same for a panel session: a customer login that opens no box is one too.
     pub(crate) async fn panel_login(&self, login: &str) -> Result<Option<LoginIdentity>, AccountError> {
         let Some(canonical) = canonical_login(login) else { return Ok(None) };
-        match directory::login(self.store.pool(), &canonical).await? {
+        match directory::login(self.store.pool(), &canonical, true).await? {
             Some(identity) => Ok(Some(identity)),
             None => directory::customer_login(self.store.pool(), &canonical).await,
         }
@@ -69,7 +68,7 @@ pub(crate) fn canonical_login(login: &str) -> Option<String> {
         return login.parse::<EmailAddress>().ok().map(|address| address.canonical().to_string());
     }
     let login = login.to_ascii_lowercase();
-    logins::is_well_formed(&login).then_some(login)
+    is_customer_login(&login).then_some(login)
 }
 
 #[cfg(test)]

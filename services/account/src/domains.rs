@@ -2,7 +2,7 @@
 
 use postern_mail::DomainName;
 use postern_mesh::identity::Caller;
-use postern_proto::account::v1::{Domain, DomainState};
+use postern_proto::account::v1::{Domain, DomainState, SpamHandling};
 use prost::Message as _;
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     limits,
     paging::Page,
     store::{
+        Tx,
         audit::Deed,
         claims as claim_rows, customers, domains,
         domains::DomainUpdate,
@@ -139,6 +140,10 @@ impl Account {
             )));
         }
         domains::update(&mut tx, name, update, change.version).await?;
+        if update.spam_handling == Some(SpamHandling::Quarantine.into()) || update.spam_mailbox.is_some() {
+            let domain = domains::get_in(&mut tx, name).await?;
+            has_a_place_for_spam(&mut tx, &domain).await?;
+        }
         // From now on AUTH only: the grants that its mailboxes have already end too.
         let revoked = if update.auth_only == Some(true) && !before.auth_only {
             mailboxes::revoke(&mut tx, &change.domain, false, change.version).await?
@@ -159,7 +164,8 @@ impl Account {
         let change = match versions::enter_name(&mut tx, name).await {
             Ok(change) => change,
             Err(AccountError::NotFound(_)) => {
-                claims::withdraw(&mut tx, name).await?;
+                let own = caller.customer.as_str();
+                claims::withdraw(&mut tx, name, own).await?.ok_or_else(|| domains::not_found(name))?;
                 return tx.commit().await.doing("commit the end of a claim");
             }
             Err(error) => return Err(error),
@@ -177,6 +183,22 @@ impl Account {
         }
         tx.commit().await.doing("commit the removal of a domain")
     }
+
+    /// Takes back what a customer waits for; the domain stays with its holder.
+    pub(crate) async fn withdraw_claim(
+        &self,
+        caller: &Caller,
+        name: &DomainName,
+        customer: &str,
+    ) -> Result<(), AccountError> {
+        let mut tx = self.store.begin(caller).await?;
+        versions::lock_names(&mut tx, name.as_str()).await?;
+        let withdrawn = claims::withdraw(&mut tx, name, customer).await?;
+        withdrawn.ok_or_else(|| {
+            AccountError::NotFound(format!("customer {customer} does not wait for domain {name}"))
+        })?;
+        tx.commit().await.doing("commit the end of a claim")
+    }
 }
 
 pub(crate) fn deed<'d>(domain: &'d Domain, action: &'static str) -> Deed<'d> {
@@ -190,6 +212,23 @@ fn held_by_another(new: &NewDomain) -> AccountError {
     ))
 }
 
+/// Spam that is put aside must be put somewhere where its owner can look for what is none.
+async fn has_a_place_for_spam(tx: &mut Tx, domain: &Domain) -> Result<(), AccountError> {
+    let place = &domain.spam_mailbox;
+    if place.is_empty() && domain.spam_handling() == SpamHandling::Quarantine {
+        return Err(AccountError::Precondition(
+            "domain.spam_mailbox: QUARANTINE needs the address of a mailbox".to_owned(),
+        ));
+    }
+    if !place.is_empty() && !mailboxes::is_of_customer(tx, place, &domain.customer).await? {
+        return Err(AccountError::Precondition(format!(
+            "domain.spam_mailbox: customer {} has no mailbox {place}",
+            domain.customer
+        )));
+    }
+    Ok(())
+}
+
 /// How logins are treated is a matter of the boxes.
 fn refuse_what_the_target_has(change: &DomainChange, update: &DomainUpdate) -> Result<(), AccountError> {
     let field = if update.grant_ttl_seconds.is_some() {
@@ -200,6 +239,10 @@ fn refuse_what_the_target_has(change: &DomainChange, update: &DomainUpdate) -> R
         "plaintext_login"
     } else if update.dmarc_handling.is_some() {
         "dmarc_handling"
+    } else if update.spam_handling.is_some() {
+        "spam_handling"
+    } else if update.spam_mailbox.is_some() {
+        "spam_mailbox"
     } else {
         return Ok(());
     };

@@ -5,7 +5,7 @@ mod texts;
 use std::fmt::Display;
 
 use postern_mail::{
-    DomainName, EmailAddress,
+    DomainName, EmailAddress, is_customer_login,
     limits::{PASSWORD_MAX_BYTES, PASSWORD_MIN_BYTES},
 };
 
@@ -18,6 +18,8 @@ use crate::{error::AccountError, logins, store::mailboxes::NO_QUOTA};
 pub(crate) const DISPLAY_NAME_MAX_CHARS: usize = 200;
 /// Id of a create, characters.
 pub(crate) const REQUEST_ID_MAX_CHARS: usize = 128;
+/// Code of a second factor, octets: recovery codes have 19 with their hyphens.
+pub(crate) const CODE_MAX_BYTES: usize = 64;
 /// Targets of one forward.
 pub(crate) const TARGETS_MAX: usize = 100;
 /// Customers that a domain lets send in its name.
@@ -77,7 +79,7 @@ pub(crate) fn domain(field: &str, text: &str) -> Checked<DomainName> {
 /// A customer login that exists, maybe: case is folded, form is checked.
 pub(crate) fn login(field: &str, text: &str) -> Checked<String> {
     let login = text.to_ascii_lowercase();
-    if !logins::is_well_formed(&login) {
+    if !is_customer_login(&login) {
         return invalid(field, "a customer login has 1 to 8 characters of a-z and 0-9");
     }
     Ok(login)
@@ -123,6 +125,17 @@ pub(crate) fn password(field: &str, text: &str) -> Checked<()> {
         return invalid(field, "control characters are not allowed");
     }
     Ok(())
+}
+
+/// A code of a second factor as somebody typed it; empty: none.
+pub(crate) fn code<'t>(field: &str, text: &'t str) -> Checked<&'t str> {
+    if text.len() > CODE_MAX_BYTES {
+        return invalid(field, format_args!("at most {CODE_MAX_BYTES} octets"));
+    }
+    if text.chars().any(char::is_control) {
+        return invalid(field, "control characters are not allowed");
+    }
+    Ok(text)
 }
 
 /// The id of a create; empty: none.
@@ -210,6 +223,8 @@ mod tests {
             (why(password("password.plain", "short")), "password.plain", "at least 8"),
             (why(password("password.plain", &long)), "password.plain", "at most 1024"),
             (why(password("password.plain", "pass\0word")), "password.plain", "control"),
+            (why(code("code", &long)), "code", "at most 64"),
+            (why(code("code", "12\r\n3456")), "code", "control"),
             (why(request_id(&"x".repeat(129))), "request_id", "128"),
             (why(request_id("a\rb")), "request_id", "control"),
             (why(mask(None, &["state"])), "update_mask", "missing"),

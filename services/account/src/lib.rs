@@ -32,6 +32,7 @@ mod logins;
 mod mail_keys;
 mod mailboxes;
 mod mailing_lists;
+mod overviews;
 mod paging;
 mod passwords;
 mod removals;

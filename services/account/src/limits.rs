@@ -10,8 +10,9 @@ use postern_proto::account::v1::{CustomerLimits, Limits};
 use crate::{
     Account,
     error::{AccountError, Doing as _},
+    fields::invalid,
     settings::LimitDefaults,
-    store::{Tx, audit::Deed, customers, domains, limits, versions},
+    store::{Tx, audit::Deed, customers, domains, limits, mailboxes::NO_QUOTA, versions},
 };
 
 /// What is counted.
@@ -123,6 +124,25 @@ pub(crate) async fn room_at(
         Some(owner) if tx.caller.is_staff() || owner == tx.caller.customer => {
             room_for(tx, defaults, &owner, kind, how_many).await
         }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a quota of one box above what each box of its customer may hold. What staff sets is for them to know.
+pub(crate) async fn quota_within(
+    tx: &mut Tx,
+    defaults: &LimitDefaults,
+    customer: &str,
+    field: &str,
+    quota_bytes: Option<i64>,
+) -> Result<(), AccountError> {
+    let Some(wanted) = quota_bytes.filter(|_| !tx.caller.is_staff()) else { return Ok(()) };
+    let set = limits::set_for(tx, customer).await?;
+    match defaults.effective(&set).mailbox_storage_bytes {
+        Some(most) if wanted == NO_QUOTA || wanted > most => invalid(
+            field,
+            format_args!("a mailbox of {customer} may hold at most {most} octets: ask the operator for more"),
+        ),
         _ => Ok(()),
     }
 }

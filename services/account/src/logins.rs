@@ -1,10 +1,7 @@
 //! The rule for logins of default boxes: the first eight letters of the domain (LOGINS.md). Pure.
 
-use postern_mail::DomainName;
+use postern_mail::{CUSTOMER_LOGIN_MAX_CHARS as LOGIN_MAX_CHARS, DomainName};
 use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark};
-
-/// A customer login, or the login of a default box, characters.
-pub(crate) const LOGIN_MAX_CHARS: usize = 8;
 
 /// Names of the platform itself, cut to the length of a login.
 const RESERVED: [&str; 16] = [
@@ -43,18 +40,13 @@ pub(crate) fn is_reserved(login: &str) -> bool {
     RESERVED.contains(&login)
 }
 
-/// True for 1 to 8 of a-z and 0-9.
-pub(crate) fn is_well_formed(login: &str) -> bool {
-    (1..=LOGIN_MAX_CHARS).contains(&login.len())
-        && login.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
-}
-
 fn cut(text: &str) -> String {
     text.chars().filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit()).take(LOGIN_MAX_CHARS).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use postern_mail::is_customer_login;
     use proptest::prelude::*;
 
     use super::*;
@@ -114,7 +106,7 @@ mod tests {
     #[test]
     fn reserved_words_are_cut_like_logins() {
         for word in RESERVED {
-            assert!(is_well_formed(word), "{word}");
+            assert!(is_customer_login(word), "{word}");
         }
     }
 
@@ -124,7 +116,7 @@ mod tests {
             if let Ok(domain) = text.parse::<DomainName>() {
                 let logins: Vec<_> = candidates(&base(&domain)).take(200).collect();
                 for login in &logins {
-                    prop_assert!(is_well_formed(login) && !is_reserved(login), "{}", login);
+                    prop_assert!(is_customer_login(login) && !is_reserved(login), "{}", login);
                 }
             }
         }

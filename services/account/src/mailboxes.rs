@@ -86,6 +86,7 @@ impl Account {
         }
         limits::room_at(&mut tx, &self.limits, new.address.domain(), limits::Kind::Mailboxes, 1).await?;
         let change = versions::enter(&mut tx, new.address.domain()).await?;
+        limits::quota_within(&mut tx, &self.limits, &change.customer, "quota_bytes", new.quota_bytes).await?;
         standing::refuse_taken(&mut tx, &new.address, Newcomer::Mailbox).await?;
         let row = mailboxes::NewMailbox {
             address: &address,
@@ -115,6 +116,10 @@ impl Account {
         let (mut tx, mailbox, change) = self.enter_mailbox(caller, &changed.name).await?;
         if !changed.etag.is_empty() && changed.etag != mailbox.etag {
             return Err(AccountError::EtagMismatch(format!("mailbox {}", changed.name)));
+        }
+        if let Some(wanted) = changed.quota_bytes.filter(|wanted| *wanted != mailbox.quota_bytes) {
+            let field = "mailbox.quota_bytes";
+            limits::quota_within(&mut tx, &self.limits, &change.customer, field, wanted).await?;
         }
         let suspended =
             changed.state == Some(ActivityState::Suspended) && mailbox.state() != ActivityState::Suspended;
@@ -178,7 +183,7 @@ impl Account {
             mailboxes::remove(&mut tx, mailbox.mailbox_id, change.version, self.vault_days).await?;
         deed(&change, &mailbox, "delete").removed(&mut tx, &mailbox).await?;
         removals::with_mailbox(&mut tx, &change, &mailbox.address).await?;
-        let references = references::to(&mut tx, &mailbox.address, change.customer_id).await?;
+        let references = references::to(&mut tx, &mailbox.address, &change).await?;
         change.announce(&mut tx, &[mailbox.mailbox_id]).await?;
         tx.commit().await.doing("commit the removal of a mailbox")?;
         Ok(DeleteMailboxResponse { mailbox_id: mailbox.mailbox_id, references, restorable_until_time })

@@ -132,7 +132,7 @@ impl Account {
         let before = found(&mut tx, address).await?;
         lists::remove(&mut tx, before.list_id, change.version).await?;
         deed(&change, &before, "delete").removed(&mut tx, &before).await?;
-        let references = references::to(&mut tx, &before.address, change.customer_id).await?;
+        let references = references::to(&mut tx, &before.address, &change).await?;
         change.announce(&mut tx, &[]).await?;
         tx.commit().await.doing("commit the removal of a mailing list")?;
         Ok(references)

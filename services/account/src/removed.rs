@@ -2,7 +2,7 @@
 
 use postern_mail::{DomainName, EmailAddress};
 use postern_mesh::identity::Caller;
-use postern_proto::account::v1::{Mailbox, RemovedMailbox};
+use postern_proto::account::v1::{AuditEntry, Mailbox, RemovedMailbox, WentAlong};
 
 use crate::{
     Account,
@@ -10,11 +10,13 @@ use crate::{
     limits,
     mailboxes::deed,
     paging::Page,
+    restoring,
     store::{
-        Tx, mailboxes,
+        Tx, audit, mailboxes,
         removed::{self, Removed},
         standing::{self, Newcomer},
-        storage, versions,
+        storage,
+        versions::{self, DomainChange},
     },
 };
 
@@ -23,6 +25,8 @@ pub(crate) struct Restored {
     pub(crate) mailbox: Mailbox,
     /// The removed mailbox whose mail is still apart, when another one has the address now.
     pub(crate) merge_from: Option<i64>,
+    /// What went with the mailbox, and whether it is back with it.
+    pub(crate) went_along: Vec<WentAlong>,
 }
 
 impl Account {
@@ -46,8 +50,8 @@ impl Account {
         Ok((rows.into_iter().map(|row| row.mailbox).collect(), next))
     }
 
-    /// Brings a removed mailbox back: the one that was removed last, or `mailbox_id`. When another mailbox has its address,
-    /// nothing is changed and both are named.
+    /// Brings a removed mailbox back: the one that was removed last, or `mailbox_id`, with the forward and the autoresponder that
+    /// went with it as far as they may stand now. When another mailbox has its address, nothing is changed and both are named.
     pub(crate) async fn restore_mailbox(
         &self,
         caller: &Caller,
@@ -59,6 +63,14 @@ impl Account {
         let domain: DomainName =
             seen.domain.parse().map_err(|_| AccountError::Stored("a stored domain is no domain name"))?;
         limits::room_at(&mut tx, &self.limits, &domain, limits::Kind::Mailboxes, 1).await?;
+        let mut went_along = Vec::new();
+        for entry in audit::removed_with_mailbox(&mut tx, seen.mailbox_id).await? {
+            let room = refusal(restoring::room_for(&mut tx, &self.limits, &entry).await)?;
+            went_along.push((entry, room));
+        }
+        if !went_along.is_empty() {
+            versions::lock_graph(&mut tx).await?;
+        }
         let change = versions::try_enter(&mut tx, domain.as_str()).await?;
         let Some(change) = change.filter(|change| change.customer_id == seen.customer_id) else {
             return Err(AccountError::Precondition(format!(
@@ -75,7 +87,7 @@ impl Account {
         }
         if mailboxes::exists(&mut tx, name).await? {
             let mailbox = mailboxes::get_in(&mut tx, name).await?;
-            return Ok(Restored { mailbox, merge_from: Some(found.mailbox_id) });
+            return Ok(Restored { mailbox, merge_from: Some(found.mailbox_id), went_along: Vec::new() });
         }
         if found.default_box {
             return Err(AccountError::Precondition(format!(
@@ -89,9 +101,10 @@ impl Account {
         storage::judge(&mut tx, &self.limits.as_limits(), &change.domain).await?;
         let mailbox = mailboxes::get_in(&mut tx, name).await?;
         deed(&change, &mailbox, "restore").created(&mut tx, &mailbox).await?;
+        let went_along = bring_along(&mut tx, went_along, &change).await?;
         change.announce(&mut tx, &[]).await?;
         tx.commit().await.doing("commit a restored mailbox")?;
-        Ok(Restored { mailbox, merge_from: None })
+        Ok(Restored { mailbox, merge_from: None, went_along })
     }
 
     /// The removed mailbox of this name, if it is the caller's.
@@ -104,5 +117,37 @@ impl Account {
                 id => format!("no removed mailbox {name} with id {id} can be restored"),
             })
         })
+    }
+}
+
+/// Brings back what went with a mailbox, save what there is no room for. Nothing of it keeps the box away.
+async fn bring_along(
+    tx: &mut Tx,
+    entries: Vec<(AuditEntry, Option<String>)>,
+    change: &DomainChange,
+) -> Result<Vec<WentAlong>, AccountError> {
+    let mut went_along = Vec::with_capacity(entries.len());
+    for (entry, no_room) in entries {
+        let refused = match no_room {
+            None => refusal(restoring::bring_back(tx, &entry, change).await.map(drop))?,
+            refused => refused,
+        };
+        let refused = refused.unwrap_or_default();
+        went_along.push(WentAlong { kind: entry.kind, audit_id: entry.audit_id, refused });
+    }
+    Ok(went_along)
+}
+
+/// Why it is refused as things stand; a failure of ours stays one.
+fn refusal(done: Result<(), AccountError>) -> Result<Option<String>, AccountError> {
+    match done {
+        Ok(()) => Ok(None),
+        Err(
+            error @ (AccountError::AlreadyExists(_)
+            | AccountError::Precondition(_)
+            | AccountError::LimitReached(_)
+            | AccountError::Invalid(_)),
+        ) => Ok(Some(error.to_string())),
+        Err(error) => Err(error),
     }
 }

@@ -118,7 +118,8 @@ impl Question {
     pub(crate) fn at_home(&self, snapshot: &Snapshot) -> Option<Self> {
         let target = snapshot.domains.get(self.domain())?.hosted.as_ref()?.alias_of.as_ref()?;
         let address: EmailAddress = format!("{}@{target}", self.address.local()).parse().ok()?;
-        Some(Self::new(&address))
+        // A tag is somebody's token: it stays as it was typed.
+        Some(Self { tag: self.tag.clone(), ..Self::new(&address) })
     }
 }
 

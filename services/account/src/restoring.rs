@@ -54,18 +54,8 @@ impl Account {
 }
 
 async fn restore(tx: &mut Tx, defaults: &LimitDefaults, entry: &AuditEntry) -> Result<i64, AccountError> {
-    let address: EmailAddress =
-        entry.name.parse().map_err(|_| AccountError::Stored("a stored address is no address"))?;
-    match entry.kind.as_str() {
-        "forward" => limits::room_at(tx, defaults, address.domain(), Kind::Forwards, 1).await?,
-        "list" => {
-            let list: MailingList = thing(entry)?;
-            limits::room_at(tx, defaults, address.domain(), Kind::Lists, 1).await?;
-            let members = i64::from(list.member_count);
-            limits::room_at(tx, defaults, address.domain(), Kind::ListMembers, members).await?;
-        }
-        _ => limits::room_at(tx, defaults, address.domain(), Kind::Autoresponders, 1).await?,
-    }
+    let address = address_of(entry)?;
+    room_for(tx, defaults, entry).await?;
     versions::lock_graph(tx).await?;
     let change = versions::enter(tx, address.domain()).await?;
     if change.customer != entry.customer {
@@ -74,13 +64,47 @@ async fn restore(tx: &mut Tx, defaults: &LimitDefaults, entry: &AuditEntry) -> R
             address.domain()
         )));
     }
-    let restored_id = match entry.kind.as_str() {
-        "forward" => restore_forward(tx, entry, &address, &change).await?,
-        "list" => restore_list(tx, entry, &address, &change).await?,
-        _ => restore_autoresponder(tx, entry, &address, &change).await?,
-    };
+    let restored_id = bring_back(tx, entry, &change).await?;
     change.announce(tx, &[]).await?;
     Ok(restored_id)
+}
+
+/// Refuses what its customer may not have. Comes before the locks of the graph and of domains.
+pub(crate) async fn room_for(
+    tx: &mut Tx,
+    defaults: &LimitDefaults,
+    entry: &AuditEntry,
+) -> Result<(), AccountError> {
+    let address = address_of(entry)?;
+    match entry.kind.as_str() {
+        "forward" => limits::room_at(tx, defaults, address.domain(), Kind::Forwards, 1).await,
+        "list" => {
+            let list: MailingList = thing(entry)?;
+            limits::room_at(tx, defaults, address.domain(), Kind::Lists, 1).await?;
+            let members = i64::from(list.member_count);
+            limits::room_at(tx, defaults, address.domain(), Kind::ListMembers, members).await
+        }
+        _ => limits::room_at(tx, defaults, address.domain(), Kind::Autoresponders, 1).await,
+    }
+}
+
+/// Makes it again where it may stand, and returns the number of the entry that tells of it. The locks of the graph and of the
+/// domain are held; what is refused has changed nothing.
+pub(crate) async fn bring_back(
+    tx: &mut Tx,
+    entry: &AuditEntry,
+    change: &DomainChange,
+) -> Result<i64, AccountError> {
+    let address = address_of(entry)?;
+    match entry.kind.as_str() {
+        "forward" => restore_forward(tx, entry, &address, change).await,
+        "list" => restore_list(tx, entry, &address, change).await,
+        _ => restore_autoresponder(tx, entry, &address, change).await,
+    }
+}
+
+fn address_of(entry: &AuditEntry) -> Result<EmailAddress, AccountError> {
+    entry.name.parse().map_err(|_| AccountError::Stored("a stored address is no address"))
 }
 
 async fn restore_forward(

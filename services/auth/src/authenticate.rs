@@ -275,7 +275,7 @@ impl Authenticator {
 
     /// Whether passwords in clear text are taken for this login: a matter of its domain, so that it says nothing about who
     /// exists there.
-    async fn takes_clear_text(
+    pub(crate) async fn takes_clear_text(
         &self,
         login: Option<&str>,
         identity: Option<&LoginIdentity>,

@@ -14,14 +14,14 @@ mod way;
 use std::sync::Arc;
 
 use postern_mail::EmailAddress;
-use postern_mesh::{client::MeshChannel, directory::Directory};
+use postern_mesh::{client::MeshChannel, directory::Directory, settings::PlaintextLogin};
 use postern_proto::account::v1::{RemoteOutcome, Resolution, resolution::Outcome};
 use tonic::Status;
 
 use self::sight::Sight;
 use crate::{authenticate::Authenticator, redis_store::RedisStore, relay::RelayDesk};
 
-pub(crate) use self::send::SendQuestion;
+pub(crate) use self::{account_of::TypedLogin, send::SendQuestion};
 
 /// Explains. One for the whole process.
 pub(crate) struct Explainer {
@@ -34,6 +34,8 @@ pub(crate) struct Explainer {
     pub(crate) delivery: Option<MeshChannel>,
     /// The platform's own mail host.
     pub(crate) mail_host: String,
+    /// As the gateways have it.
+    pub(crate) plaintext_login: PlaintextLogin,
 }
 
 impl Explainer {

@@ -16,6 +16,7 @@ use tonic::Status;
 
 use crate::{
     grant::{GrantEntry, unix_now},
+    grpc::NO_LOGIN,
     redis_store::{RedisStore, StoreError},
     revocation::Revocations,
     throttle::canonical_login,
@@ -99,8 +100,9 @@ impl GrantList {
     }
 
     async fn mailbox_of(&self, caller: &Caller, login: &str) -> Result<i64, GrantListError> {
+        let malformed = GrantListError::BadRequest { field: "login", why: NO_LOGIN };
+        let canonical = canonical_login(login).ok_or(malformed)?;
         let unknown = || GrantListError::NoSuchLogin(login.to_owned());
-        let canonical = canonical_login(login).ok_or_else(unknown)?;
         let found = self.directory.login(&canonical).await;
         let identity = found.map_err(|status| GrantListError::Directory(Box::new(status)))?;
         let own =

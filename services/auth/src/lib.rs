@@ -122,6 +122,7 @@ pub async fn open(
         account,
         delivery,
         mail_host: settings.mail_host.clone(),
+        plaintext_login: settings.plaintext_login,
     };
     let sighting_face = SightingFace { store: store.clone() };
     let operators = OperatorTokens::new(token.as_deref(), mesh.mesh_key.clone());

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 use clap::Args;
 use ipnet::IpNet;
 use postern_mail::PeerIp;
-use postern_mesh::{StartError, proxy::ProxySettings, secret};
+use postern_mesh::{StartError, proxy::ProxySettings, secret, settings::PlaintextLogin};
 use thiserror::Error;
 
 /// Networks that cannot be a client's own address: behind one of them stand many, so that one login would open the
@@ -34,6 +34,10 @@ pub struct Settings {
     /// The platform's own mail host, as the SMTP gateways have it: explanations say what they would say
     #[arg(long, env = "POSTERN_MAIL_HOST", value_name = "NAME", default_value = "mail.postern.test")]
     pub mail_host: String,
+
+    /// Passwords without TLS, as the gateways have it: explanations say what they would say
+    #[arg(long, env = "POSTERN_PLAINTEXT_LOGIN", value_name = "false|by-domain|true", num_args = 0..=1, default_value_t = PlaintextLogin::Never, default_missing_value = "true")]
+    pub plaintext_login: PlaintextLogin,
 
     /// Life of a relay grant, seconds, where the domain does not say otherwise
     #[arg(long, env = "POSTERN_GRANT_SECONDS", value_name = "SECONDS", default_value_t = postern_mail::limits::GRANT_TTL_SECONDS, value_parser = clap::value_parser!(u32).range(1..=3600))]

@@ -1,11 +1,11 @@
-//! The cookies of the panel: the session, the choices of language and time zone, and what is said once on the next page.
+//! The cookies of the panel: the session, the choices of language and time zone, and what is said or shown once on the next page.
 
 use http::{HeaderMap, HeaderValue, header};
 
 /// Language and time zone are kept for a year, seconds.
 const CHOICE_SECONDS: u32 = 365 * 24 * 3600;
-/// What is said once waits so long for its page, seconds.
-const SAID_SECONDS: u32 = 120;
+/// What is said or shown once waits so long for its page, seconds.
+const ONCE_SECONDS: u32 = 120;
 /// What waits for the code of a second factor, seconds: as long as auth waits.
 const WAITING_SECONDS: u32 = 300;
 
@@ -22,6 +22,8 @@ pub(crate) enum Cookie {
     Zone,
     /// What is said once.
     Said,
+    /// A secret that is shown once, locked.
+    Once,
 }
 
 impl Cookie {
@@ -37,6 +39,8 @@ impl Cookie {
             (Self::Zone, _) => "postern-zone",
             (Self::Said, true) => "__Host-postern-said",
             (Self::Said, false) => "postern-said",
+            (Self::Once, true) => "__Host-postern-once",
+            (Self::Once, false) => "postern-once",
         }
     }
 
@@ -61,7 +65,7 @@ impl Cookie {
             // Ends with the browser; auth ends it earlier.
             Self::Session => String::new(),
             Self::Language | Self::Zone => format!("; Max-Age={CHOICE_SECONDS}"),
-            Self::Said => format!("; Max-Age={SAID_SECONDS}"),
+            Self::Said | Self::Once => format!("; Max-Age={ONCE_SECONDS}"),
             Self::Waiting => format!("; Max-Age={WAITING_SECONDS}"),
         };
         self.header(value, &life, secure)

@@ -1,5 +1,5 @@
 //! The frame around every page: header with the choice of domain, the menus, the way back up, what was just done, the guide,
-//! and the foot. Everything that is put in is escaped by maud; there is no script.
+//! and the foot. Everything that is put in is escaped by maud; the only script is a file that no page needs.
 
 mod icon;
 pub(crate) mod said;
@@ -15,7 +15,7 @@ use crate::{
     menus::{self, Menu},
     operator::{self, Desk, OPERATOR},
     place::{Place, path_at, segment},
-    router::{FRONT, PREFERENCES, SECURITY, SIGN_OUT, STYLE_PATH},
+    router::{FRONT, PREFERENCES, SCRIPT_PATH, SECURITY, SIGN_OUT, STYLE_PATH},
     texts::Language,
     visit::Visit,
     wording,
@@ -76,6 +76,7 @@ pub(crate) fn page(frame: &Frame<'_>, page: Page) -> Response {
                 meta name="color-scheme" content="light dark";
                 title { (page.title) " · Postern" }
                 link rel="stylesheet" href=(STYLE_PATH);
+                script src=(SCRIPT_PATH) defer {}
                 link rel="icon" href="/controlpanel/icon.svg" type="image/svg+xml";
             }
             body {
@@ -289,17 +290,21 @@ pub(crate) fn paging(visit: &Visit, address: &str, next: &str) -> Markup {
     }
 }
 
+/// An address with what the query of this page has of these names.
+pub(crate) fn with_query(visit: &Visit, address: &str, names: &[&str]) -> String {
+    let given = names.iter().filter(|name| !visit.query.get(name).is_empty());
+    let pairs: Vec<_> = given.map(|name| format!("{name}={}", segment(visit.query.get(name)))).collect();
+    if pairs.is_empty() { address.to_owned() } else { format!("{address}?{}", pairs.join("&")) }
+}
+
 /// The way to the next page, which keeps the filters of these names.
 pub(crate) fn next_page(visit: &Visit, address: &str, filters: &[&str], next: &str) -> Markup {
-    let kept: String = filters
-        .iter()
-        .filter(|name| !visit.query.get(name).is_empty())
-        .map(|name| format!("&{name}={}", segment(visit.query.get(name))))
-        .collect();
+    let here = with_query(visit, address, filters);
+    let and = if here.contains('?') { '&' } else { '?' };
     html! {
         @if !next.is_empty() {
             nav.paging aria-label=(visit.say("layout-paging")) {
-                a.button href={ (address) "?page=" (segment(next)) (kept) } { (visit.say("layout-next-page")) }
+                a.button href={ (here) (and) "page=" (segment(next)) } { (visit.say("layout-next-page")) }
             }
         }
     }
@@ -309,8 +314,19 @@ pub(crate) fn next_page(visit: &Visit, address: &str, filters: &[&str], next: &s
 pub(crate) fn address(text: &str) -> Markup {
     html! {
         @match text.rsplit_once('@') {
-            Some((local, domain)) => { (local) wbr; "@" (domain) },
-            None => (text),
+            Some((local, domain)) => span { (local) wbr; "@" (domain) },
+            None => span { (text) },
+        }
+    }
+}
+
+/// What is typed elsewhere, to be copied: one click selects all of it, and where scripts run there is a button.
+pub(crate) fn copyable(visit: &Visit, text: &str) -> Markup {
+    html! {
+        span.copyable {
+            code { (text) }
+            button.copy type="button" hidden title=(visit.say("layout-copy")) aria-label=(visit.name("layout-copy-this", text))
+                data-done=(visit.name("layout-copied", text)) { (icon("copy")) (icon("done")) }
         }
     }
 }

@@ -13,11 +13,14 @@ mod form;
 mod front;
 mod host;
 mod layout;
+mod listener;
 mod mail_program;
 mod menus;
 mod moment;
+mod once;
 mod operator;
 mod own_password;
+mod picture;
 mod place;
 mod programs;
 mod router;
@@ -25,27 +28,31 @@ mod security;
 mod session;
 mod settings;
 mod texts;
-mod tls;
 mod unsubscribe;
+mod upload;
 mod visit;
 mod wording;
 
 #[cfg(test)]
 mod tests;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::connect_info::Connected,
-    serve::{IncomingStream, Listener},
-};
+use axum::Router;
 use postern_mesh::{
     StartError, client::MeshChannel, held_back::HeldBack, settings::MeshSettings, shutdown::Shutdown,
 };
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::Semaphore,
+};
 
+use listener::{Listener, Peer};
 pub use settings::{PublicPorts, Settings};
+
+/// Files of mail that come in at once: each has a thread and about half a megabyte.
+const IMPORTS_MAX: usize = 16;
 
 /// The services behind the panel.
 #[derive(Clone, Debug)]
@@ -67,22 +74,8 @@ pub(crate) struct Panel {
     held_back: HeldBack,
     /// TLS can be had at the doors.
     tls: bool,
-}
-
-/// Where a connection comes from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
-
-impl Connected<IncomingStream<'_, TcpListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
-        Self(*stream.remote_addr())
-    }
-}
-
-impl Connected<IncomingStream<'_, tls::TlsListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, tls::TlsListener>) -> Self {
-        Self(*stream.remote_addr())
-    }
+    /// Files of mail that may come in at once.
+    imports: Arc<Semaphore>,
 }
 
 /// Opens the doors and serves until shutdown.
@@ -104,6 +97,7 @@ pub async fn open(
         mesh: mesh.clone(),
         held_back: HeldBack::new(shutdown),
         tls: identity.is_some(),
+        imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
     });
     let pages = |secure| router::router(&panel, visit::Door { secure }).merge(unsubscribe.clone());
     let bind = async |address| TcpListener::bind(address).await.map_err(|e| StartError::listen(address, e));
@@ -111,17 +105,17 @@ pub async fn open(
     let plain = bind(settings.panel_listen).await?;
     if let Some(identity) = identity {
         let secure = bind(settings.panel_tls_listen).await?;
-        let secure = tls::TlsListener::new(secure, identity.acceptor(&[b"http/1.1"]), shutdown);
+        let acceptor = identity.acceptor(&[b"http/1.1"]);
+        let secure = Listener::tls(secure, settings.proxy.clone(), acceptor, shutdown);
         serve(secure, pages(true), shutdown);
     }
-    serve(plain, pages(false), shutdown);
+    serve(Listener::plain(plain, settings.proxy.clone(), shutdown), pages(false), shutdown);
     Ok(())
 }
 
-fn serve<L>(listener: L, router: Router, shutdown: &Shutdown)
+fn serve<S>(listener: Listener<S>, router: Router, shutdown: &Shutdown)
 where
-    L: Listener<Addr = SocketAddr>,
-    Peer: for<'s> Connected<IncomingStream<'s, L>>,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let ending = shutdown.clone();
     let service = router.into_make_service_with_connect_info::<Peer>();

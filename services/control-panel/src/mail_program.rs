@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::visit::Visit;
+use crate::{layout::copyable, visit::Visit};
 
 /// One server as a mail program wants it.
 pub(crate) struct Server {
@@ -30,19 +30,19 @@ pub(crate) fn cards(visit: &Visit, domain: &str, login: Option<&str>) -> Markup 
                 section.card {
                     h2 { (visit.say(server.title)) }
                     dl.facts {
-                        dt { (visit.say("program-server")) } dd { code { (host) } }
+                        dt { (visit.say("program-server")) } dd { (copyable(visit, &host)) }
                         @if visit.panel.tls {
                             dt { (visit.say("program-port")) }
-                            dd { code { (server.tls_port) } " SSL/TLS " span.badge.good { (visit.say("program-best")) } }
-                            dt { (visit.say("program-or-port")) } dd { code { (server.plain_port) } " STARTTLS" }
+                            dd { (copyable(visit, &server.tls_port.to_string())) " SSL/TLS " span.badge.good { (visit.say("program-best")) } }
+                            dt { (visit.say("program-or-port")) } dd { (copyable(visit, &server.plain_port.to_string())) " STARTTLS" }
                         } @else {
                             dt { (visit.say("program-port")) }
-                            dd { code { (server.plain_port) } " " (visit.say("program-no-encryption")) }
+                            dd { (copyable(visit, &server.plain_port.to_string())) " " (visit.say("program-no-encryption")) }
                         }
                         dt { (visit.say("program-user")) }
                         dd {
                             @match login {
-                                Some(login) => code { (login) },
+                                Some(login) => (copyable(visit, login)),
                                 None => { (visit.say("program-whole-address")) " " code { "you@" (domain) } },
                             }
                         }

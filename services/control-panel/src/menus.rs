@@ -113,6 +113,11 @@ pub(crate) fn routes() -> Router<Arc<Panel>> {
         .merge(activity::routes())
 }
 
+/// What takes files, which only [`crate::upload::Upload`] reads.
+pub(crate) fn uploads() -> Router<Arc<Panel>> {
+    pop_accounts::uploads()
+}
+
 /// The domains of a customer who has several, or none.
 pub(crate) fn domain_list(visit: &Visit, domains: &[Domain]) -> Response {
     let body = html! {

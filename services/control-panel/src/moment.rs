@@ -1,7 +1,7 @@
 //! Times, sizes and counts as people read them, in their language and time zone.
 
 use fluent_bundle::FluentValue;
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use maud::{Markup, html};
 use postern_proto::google::Timestamp as Moment;
 
@@ -39,7 +39,7 @@ impl Reader {
     fn spoken(&self, time: Timestamp) -> String {
         let there = time.to_zoned_datetime(self.zone.clone());
         let today = Timestamp::now().to_zoned_datetime(self.zone.clone()).date();
-        let clock = there.strftime("%H:%M").to_string();
+        let clock = self.clock(time);
         if there.date() == today {
             return self.texts.fill("moment-today", &[("time", clock.into())]);
         }
@@ -53,6 +53,25 @@ impl Reader {
             Language::German => there.strftime("%d.%m.%Y, %H:%M").to_string(),
             Language::English => there.strftime("%-d %b %Y, %H:%M").to_string(),
         }
+    }
+
+    /// A day with its weekday, as `Sat 28 Nov`.
+    pub(crate) fn day(&self, day: Date) -> String {
+        let form = match self.texts.0 {
+            Language::German => "%d.%m.",
+            Language::English => "%-d %b",
+        };
+        format!("{} {}", self.weekday(day), day.strftime(form))
+    }
+
+    /// The weekday in short.
+    pub(crate) fn weekday(&self, day: Date) -> String {
+        self.texts.fill("moment-weekday", &[("day", i64::from(day.weekday().to_monday_one_offset()).into())])
+    }
+
+    /// The time of day.
+    pub(crate) fn clock(&self, time: Timestamp) -> String {
+        time.to_zoned_datetime(self.zone.clone()).strftime("%H:%M").to_string()
     }
 
     /// Octets, as `3.4 MB` (powers of 1000, as disks are sold and mail programs count).

@@ -34,6 +34,7 @@ pub(crate) fn routes() -> Router<Arc<Panel>> {
         .route(&at("sessions/end-all"), post(sessions::end_all))
         .route(&at("second-factor"), post(second_factor::begin))
         .route(&at("second-factor/confirm"), post(second_factor::confirm))
+        .route(&at("second-factor/codes"), get(second_factor::codes))
         .route(&at("second-factor/remove"), post(second_factor::remove))
 }
 

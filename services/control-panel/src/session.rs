@@ -12,7 +12,11 @@ use postern_proto::auth::v1::{
     CreatePanelSessionRequest, CreatePanelSessionResponse, DeletePanelSessionRequest, ExchangeTokenRequest,
     login_service_client::LoginServiceClient, panel_session_service_client::PanelSessionServiceClient,
 };
-use ring::{digest, hmac};
+use ring::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    digest, hmac,
+    rand::{SecureRandom as _, SystemRandom},
+};
 use tonic::Status;
 
 use crate::{
@@ -23,6 +27,7 @@ use crate::{
 /// What the token of a form is made for, so that it can stand for nothing else.
 const FORM_PURPOSE: &[u8] = b"form of the control panel";
 const SAID_PURPOSE: &[u8] = b"said by the control panel: ";
+const ONCE_PURPOSE: &[u8] = b"shown once by the control panel";
 
 /// The token of a panel session (`pss_...`). Never shown: not on a page, not in a log.
 #[derive(Clone)]
@@ -67,6 +72,33 @@ impl SessionToken {
     /// True for what [`Self::seal`] gave for this text.
     pub(crate) fn sealed(&self, text: &str, seal: &str) -> bool {
         self.fits(&[SAID_PURPOSE, text.as_bytes()], seal)
+    }
+
+    /// A secret that the browser keeps for us until that page, and that only this session reads there. `None`: there is no
+    /// randomness to be had.
+    pub(crate) fn lock(&self, page: &str, secret: &str) -> Option<String> {
+        let mut nonce = [0; NONCE_LEN];
+        SystemRandom::new().fill(&mut nonce).ok()?;
+        let mut sealed = secret.as_bytes().to_vec();
+        let (at, place) = (Nonce::assume_unique_for_key(nonce), Aad::from(page.as_bytes()));
+        self.key()?.seal_in_place_append_tag(at, place, &mut sealed).ok()?;
+        Some(URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat()))
+    }
+
+    /// What [`Self::lock`] was given for this page; `None` for anything else.
+    pub(crate) fn unlock(&self, page: &str, locked: &str) -> Option<String> {
+        let locked = URL_SAFE_NO_PAD.decode(locked).ok()?;
+        let (nonce, sealed) = locked.split_first_chunk::<NONCE_LEN>()?;
+        let mut sealed = sealed.to_vec();
+        let (at, place) = (Nonce::assume_unique_for_key(*nonce), Aad::from(page.as_bytes()));
+        let secret = self.key()?.open_in_place(at, place, &mut sealed).ok()?;
+        String::from_utf8(secret.to_vec()).ok()
+    }
+
+    fn key(&self) -> Option<LessSafeKey> {
+        let token = hmac::Key::new(hmac::HMAC_SHA256, self.0.as_bytes());
+        let key = hmac::sign(&token, ONCE_PURPOSE);
+        Some(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.as_ref()).ok()?))
     }
 
     fn tag(&self, parts: &[&[u8]]) -> String {
@@ -173,5 +205,20 @@ mod tests {
         assert!(!form.contains("pss_a") && !format!("{:?}", token("pss_a")).contains("pss_a"));
         let seal = token("pss_a").seal("x");
         assert!(token("pss_a").sealed("x", &seal) && !token("pss_a").sealed("y", &seal));
+    }
+
+    #[test]
+    fn what_is_shown_once_is_read_by_its_session_on_its_page_only() {
+        let token = |text: &str| SessionToken::new(text.to_owned());
+        let locked = token("pss_a").lock("/page", "a secret").expect("randomness");
+        assert!(
+            !locked.contains("secret") && locked != token("pss_a").lock("/page", "a secret").expect("more")
+        );
+        assert_eq!(token("pss_a").unlock("/page", &locked).as_deref(), Some("a secret"));
+        assert_eq!(token("pss_a").unlock("/other", &locked), None);
+        assert_eq!(token("pss_b").unlock("/page", &locked), None);
+        for broken in ["", "x", "AAAA", &locked[1..], &locked[..locked.len() - 1]] {
+            assert_eq!(token("pss_a").unlock("/page", broken), None, "{broken}");
+        }
     }
 }

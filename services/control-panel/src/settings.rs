@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::Args;
 use postern_mail::{DomainName, limits};
-use postern_mesh::{StartError, tls::TlsSettings};
+use postern_mesh::{StartError, proxy::ProxySettings, tls::TlsSettings};
 
 /// Where the panel listens and what it says about the mail doors.
 #[derive(Args, Clone, Debug)]
@@ -52,6 +52,10 @@ pub struct Settings {
     /// Certificates of the door
     #[command(flatten)]
     pub tls: TlsSettings,
+
+    /// Load balancers in front of the doors
+    #[command(flatten)]
+    pub proxy: ProxySettings,
 }
 
 impl Settings {

@@ -15,17 +15,19 @@ use http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use postern_mail::{DomainName, PeerIp};
 
 use crate::{
-    Panel, Peer,
+    Panel,
     call::Failure,
     carry,
     cookie::Cookie,
     form::{Form, TOKEN_FIELD},
     front, host, layout,
     layout::said::Said,
+    listener::Peer,
     moment::{self, Reader},
     router::FRONT,
     session::{self, Person, SessionToken},
     texts::{Language, Texts},
+    upload,
 };
 
 /// Octets of a form: ten thousand addresses of a list fit.
@@ -44,6 +46,8 @@ pub(crate) struct Visit {
     pub(crate) panel: Arc<Panel>,
     pub(crate) reader: Reader,
     pub(crate) peer: PeerIp,
+    /// Somebody at this machine.
+    pub(crate) here: bool,
     pub(crate) secure: bool,
     /// The domain whose host was typed.
     pub(crate) host: DomainName,
@@ -59,6 +63,8 @@ pub(crate) struct Visit {
     pub(crate) waiting: Option<String>,
     /// What the page before has done.
     pub(crate) said: Option<Said>,
+    /// A secret that this page shows, and no other, and not again.
+    pub(crate) once: Option<String>,
     /// That the browser says that one of our own pages sent this.
     pub(crate) from_here: bool,
 }
@@ -76,7 +82,8 @@ impl Visit {
                 texts: Texts(Language::of(headers, door.secure)),
                 zone: moment::zone(zone.as_deref()),
             },
-            peer: PeerIp::new(peer.0.ip()),
+            peer: peer.ip,
+            here: peer.is_here(),
             secure: door.secure,
             host: host::domain(headers, &parts.uri, &panel.settings.mail_host),
             port: host::port(headers, &parts.uri),
@@ -87,6 +94,7 @@ impl Visit {
             person: None,
             waiting: Cookie::Waiting.read(headers, door.secure),
             said: None,
+            once: None,
             from_here: false,
         }
     }
@@ -108,7 +116,7 @@ impl Visit {
 
     /// Whether a password may come through this door from there.
     pub(crate) fn may_give_password(&self) -> bool {
-        self.secure || self.peer.is_loopback()
+        self.secure || self.here
     }
 
     /// Goes to another page, which says what was done.
@@ -121,11 +129,17 @@ impl Visit {
         response
     }
 
-    async fn admit(&mut self, headers: &HeaderMap, body: Body) -> Result<(), Failure> {
+    /// Reads who it is and what the form says; an upload stays with the request.
+    async fn admit(&mut self, headers: &HeaderMap, body: Body) -> Result<Body, Failure> {
+        let mut rest = Body::empty();
         if self.method == Method::POST {
             self.from_here = came_from_here(headers)?;
-            let body = axum::body::to_bytes(body, FORM_MAX_BYTES).await.map_err(|_| Failure::BadForm)?;
-            self.form = Form::read(&body)?;
+            if upload::is_upload(&self.method, headers) {
+                rest = body;
+            } else {
+                let body = axum::body::to_bytes(body, FORM_MAX_BYTES).await.map_err(|_| Failure::BadForm)?;
+                self.form = Form::read(&body)?;
+            }
         }
         if let Some(token) = Cookie::Session.read(headers, self.secure) {
             self.person = session::person(&self.panel, SessionToken::new(token)).await?;
@@ -133,8 +147,10 @@ impl Visit {
         if let Some(person) = &self.person {
             let said = Cookie::Said.read(headers, self.secure);
             self.said = said.and_then(|said| Said::unsealed(&said, &person.token));
+            let once = Cookie::Once.read(headers, self.secure).filter(|_| self.method == Method::GET);
+            self.once = once.and_then(|once| person.token.unlock(&self.address, &once));
         }
-        Ok(())
+        Ok(rest)
     }
 }
 
@@ -173,9 +189,9 @@ pub(crate) async fn receive(
     let admitted = visit.admit(&parts.headers, body).await;
     let visit = Arc::new(visit);
     let mut response = match admitted {
-        Ok(()) => {
+        Ok(rest) => {
             parts.extensions.insert(Arc::clone(&visit));
-            next.run(Request::from_parts(parts, Body::empty())).await
+            next.run(Request::from_parts(parts, rest)).await
         }
         Err(failure) => failure.into_response(),
     };
@@ -183,9 +199,13 @@ pub(crate) async fn receive(
         response = page_of(&visit, &failure).await;
     }
     // Said once: the page that shows it takes it away.
-    let shown = visit.said.is_some() && visit.method == Method::GET && !response.status().is_redirection();
-    if shown && let Some(cookie) = Cookie::Said.clear(visit.secure) {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
+    if visit.method == Method::GET && !response.status().is_redirection() {
+        let shown = [(visit.said.is_some(), Cookie::Said), (visit.once.is_some(), Cookie::Once)];
+        for (_, cookie) in shown.into_iter().filter(|(was_shown, _)| *was_shown) {
+            response
+                .headers_mut()
+                .extend(cookie.clear(visit.secure).map(|clear| (header::SET_COOKIE, clear)));
+        }
     }
     response
 }
@@ -201,7 +221,8 @@ async fn page_of(visit: &Visit, failure: &Failure) -> Response {
     }
 }
 
-/// For pages that are somebody's: lets nobody through who is not signed in, and no form that is not of this session.
+/// For pages that are somebody's: lets nobody through who is not signed in, and no form that is not of this session. An upload has
+/// no form that could be looked at here: only where [`crate::upload::Upload`] looks, one gets through.
 pub(crate) async fn signed_in(
     Extension(visit): Extension<Arc<Visit>>,
     request: Request,

@@ -7,7 +7,7 @@ use crate::texts::Texts;
 
 /// What services say, `*` for what differs, and the key of our text, in which `{ $a }` to `{ $d }` are what stood for the
 /// stars.
-const KNOWN: [(&str, &str); 27] = [
+const KNOWN: [(&str, &str); 29] = [
     ("is missing", "wording-missing"),
     ("an address has the form name@domain*", "wording-no-address"),
     ("a character that is not allowed in an address*", "wording-bad-character"),
@@ -34,6 +34,8 @@ const KNOWN: [(&str, &str); 27] = [
     ("domain * is hosted here already", "wording-domain-there"),
     ("leads back to itself: *", "wording-ring"),
     ("there is no mailbox * to keep a copy in", "wording-no-box-for-copy"),
+    ("QUARANTINE needs the address of a mailbox", "wording-spam-box-needed"),
+    ("customer * has no mailbox *", "wording-no-such-box"),
     ("customer * may have * * and has *: remove some, or ask the operator for more", "wording-limit"),
 ];
 

@@ -21,6 +21,7 @@ pub mod queue;
 mod references;
 pub mod route;
 pub mod settings;
+pub mod spam;
 pub mod store;
 pub mod sweep;
 pub mod trace;
@@ -59,6 +60,7 @@ use lock::Locks;
 use maildrop::Maildrops;
 use outbound::OutboundSettings;
 use queue::{ContentSource, Queue, QueueParts, QueueStore, StoredContents};
+use spam::Scanner;
 use store::Store;
 use transfer::Importer;
 use vault::{Vault, destroy::Destroyer};
@@ -90,11 +92,12 @@ pub async fn open_with_readiness(
     settings.check()?;
     let outbound = settings.queue.outbound(settings.smarthost.as_deref(), &settings.mail_host)?;
     let checks = Checks::new(&settings.authenticity, &settings.queue.resolver, &settings.mail_host)?;
+    let scanner = Scanner::new(&settings.spam)?;
     let stores = Stores::open(settings).await?;
     let directory = Directory::new(account.clone(), shutdown);
     let lists = ListDirectory::new(account.clone());
     let (fates, fates_waiting) = CopyFates::new();
-    let house = House { settings, stores, directory, account, lists, checks, fates, shutdown };
+    let house = House { settings, stores, directory, account, lists, checks, scanner, fates, shutdown };
     let (acceptor, queue) = house.start_queue(outbound)?;
     house.start_probes(fates_waiting, &acceptor, &queue);
     let ready = readiness(&house.stores.store, &house.stores.locks);
@@ -149,6 +152,7 @@ struct House<'a> {
     account: MeshChannel,
     lists: ListDirectory,
     checks: Checks,
+    scanner: Option<Scanner>,
     fates: CopyFates,
     shutdown: &'a Shutdown,
 }
@@ -236,6 +240,7 @@ impl House<'_> {
             queue: queue.handle.clone(),
             mail_host: self.settings.mail_host.as_str().into(),
             checks: self.checks.clone(),
+            scanner: self.scanner.clone(),
             fates: self.fates.clone(),
             contents: self.contents(),
         }
@@ -259,6 +264,8 @@ impl House<'_> {
         shutdown.spawn(usage::run(store.clone(), self.account.clone(), shutdown.clone()));
         shutdown.spawn(trace::run_notes(store.clone(), shutdown.clone()));
         shutdown.spawn(census::run(store.clone(), shutdown.clone()));
+        let (locks, directory) = (self.stores.locks.clone(), self.directory.clone());
+        shutdown.spawn(lock::endings::run(locks, directory, shutdown.clone()));
         if self.settings.sweep_seconds == 0 {
             return;
         }

@@ -6,7 +6,7 @@ use clap::Args;
 use postern_mail::limits;
 use postern_mesh::{StartError, secret};
 
-use crate::{authenticity::AuthenticitySettings, queue::QueueSettings};
+use crate::{authenticity::AuthenticitySettings, queue::QueueSettings, spam::SpamSettings};
 
 /// What the delivery service must know.
 #[derive(Args, Clone, Debug)]
@@ -117,6 +117,10 @@ pub struct Settings {
     /// How mail from strangers is looked at
     #[command(flatten)]
     pub authenticity: AuthenticitySettings,
+
+    /// How mail from strangers is scanned for spam
+    #[command(flatten)]
+    pub spam: SpamSettings,
 
     /// How mail leaves
     #[command(flatten)]

@@ -2,11 +2,15 @@
 //! before a change of the look is done (`make screenshots`). With `--axe` each page is also read by axe-core, and the run ends
 //! with 1 when that finds a serious or critical fault (`make accessibility`).
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Parser;
+use postern::sink::{Answer, Moment, Sink, SinkSettings};
 use postern_proto::account::v1::{DefaultAction, MailingList};
 use postern_tests::{
     admin::PASSWORD,
@@ -23,14 +27,16 @@ const WIDTHS: [u32; 3] = [360, 768, 1280];
 const BASE: &str = "/controlpanel/homepage.test";
 
 /// Name of the picture and address of the page; those with a slash in front are not below the domain.
-const PAGES: [(&str, &str); 35] = [
+const PAGES: [(&str, &str); 37] = [
     ("home", "home"),
+    ("home-day", "home?span=day"),
     ("pop-accounts", "pop-accounts"),
     ("pop-account", "pop-accounts/box/anna@homepage.test"),
     ("app-passwords", "pop-accounts/box/anna@homepage.test/app-passwords"),
     ("security", "/controlpanel/security"),
     ("pop-account-new", "pop-accounts/new"),
     ("pop-account-remove", "pop-accounts/box/anna@homepage.test/remove"),
+    ("pop-account-import", "pop-accounts/box/office@homepage.test/import"),
     ("pop-account-clear", "pop-accounts/box/anna@homepage.test/clear"),
     ("forwards", "forwards"),
     ("forward", "forwards/of/sales@homepage.test"),
@@ -89,11 +95,13 @@ async fn main() -> anyhow::Result<()> {
         Settings::parse().axe.map(std::fs::read_to_string).transpose().context("the script of axe-core")?;
     let folder = binary_folder()?.parent().context("the target folder")?.join("screenshots");
     std::fs::create_dir_all(&folder)?;
-    let platform = Blueprint::new().start().await?;
+    let outside = outside().await?;
+    let platform = Blueprint::new().set("POSTERN_SMARTHOST", &outside.address().to_string()).start().await?;
     furnish(&platform).await?;
+    age(&platform).await?;
     let _session = Pop3::login(platform.pop3(0), "anna@homepage.test", PASSWORD).await?;
     // She may send now: something that leaves, or waits for it.
-    for to in ["you@outside.test", "office@homepage.test", "nobody@homepage.test"] {
+    for to in ["you@outside.test", "office@homepage.test", "gone@outside.test", "later@outside.test"] {
         smtp::send(platform.smtp(0), "anna@homepage.test", &[to], &message("a letter", 3_000)).await?;
     }
     let mut faults = Vec::new();
@@ -171,6 +179,20 @@ impl Camera<'_> {
         self.browser.press_text("Remove forward").await?;
         self.picture("said-with-undo").await?;
         self.browser.press_text("Undo").await?;
+        self.browser.open(&format!("{BASE}/pop-accounts/box/anna@homepage.test/import")).await?;
+        let file = self.folder.join("letters.mbox");
+        std::fs::write(
+            &file,
+            "From a@b.test\nSubject: one\n\nFirst\n\nFrom a@b.test\nSubject: two\n\nSec\0ond\n",
+        )?;
+        self.browser.find("#file").await?.send_keys(&file.canonicalize()?.display().to_string()).await?;
+        self.browser.press("form.upload button").await?;
+        self.picture("import-course").await?;
+        std::fs::remove_file(&file)?;
+        self.browser.open(&format!("{BASE}/pop-accounts/box/anna@homepage.test/app-passwords")).await?;
+        self.browser.find("#name").await?.send_keys("Thunderbird at home").await?;
+        self.browser.press_text("Make app password").await?;
+        self.picture("app-password-new").await?;
         self.browser.open(&format!("{BASE}/domain")).await?;
         self.browser.press_text("Check DNS now").await?;
         self.picture("dns").await?;
@@ -227,6 +249,48 @@ impl Camera<'_> {
         }
         Ok(())
     }
+}
+
+/// Takes everything but what `gone@` and `later@` get.
+async fn outside() -> anyhow::Result<Sink> {
+    let script = |moment: &Moment<'_>| match moment {
+        Moment::Recipient { recipient, .. } if recipient.starts_with("gone@") => {
+            Answer::Reply("550 5.1.1 nobody of that name here".to_owned())
+        }
+        Moment::Recipient { recipient, .. } if recipient.starts_with("later@") => {
+            Answer::Reply("450 4.2.1 come back later".to_owned())
+        }
+        _ => Answer::Accept,
+    };
+    Ok(Sink::start(SinkSettings { script: Some(Arc::new(script)), ..SinkSettings::default() }).await?)
+}
+
+/// What only time brings: the mail of a week, a box that filled over a month, and a member whose copies came back.
+async fn age(platform: &Platform) -> anyhow::Result<()> {
+    let mailbox_id = platform.admin()?.get_mailbox("anna@homepage.test").await?.mailbox_id;
+    let pool = sqlx::PgPool::connect(&platform.stores.database_url()).await?;
+    sqlx::query(
+        "insert into account.box_usage_days (mailbox_id, day, used_bytes, message_count)
+        select $1, current_date - back, (40 - back) * 2500 + (back * 7 % 5) * 4000, 40 - back
+        from generate_series(1, 34) as back on conflict do nothing",
+    )
+    .bind(mailbox_id)
+    .execute(&pool)
+    .await?;
+    sqlx::query(
+        "insert into mail.traffic (customer, domain, hour, received_count, sent_count)
+        select 'homepage', 'homepage.test', date_trunc('hour', now()) - back * interval '1 hour',
+            back * 7 % 13 + back % 3, back * 5 % 7 from generate_series(1, 160) as back on conflict do nothing",
+    )
+    .execute(&pool)
+    .await?;
+    sqlx::query(
+        "update account.list_members set suspend_time = now() - interval '2 days' where member = 'member3@outside.test'",
+    )
+    .execute(&pool)
+    .await?;
+    pool.close().await;
+    Ok(())
 }
 
 /// Something to see on every page.

@@ -150,6 +150,12 @@ fn containers_are_shut_in_and_gateways_see_their_clients() {
         assert!(about.get("ports").is_none() && strings(&about["networks"]) == ["stores"], "{store}");
     }
     assert_eq!(compose["networks"]["stores"]["internal"], true);
+    // The scanner reads everybody's mail and talks to the world: it sees delivery alone.
+    assert_eq!(strings(&compose["services"]["rspamd"]["networks"]), ["scanner"]);
+    let services = compose["services"].as_object().expect("services");
+    for (service, about) in services.iter().filter(|(name, _)| *name != "rspamd") {
+        assert_eq!(strings(&about["networks"]).contains(&"scanner"), service == "delivery", "{service}");
+    }
 }
 
 #[test]

@@ -130,6 +130,25 @@ fn stores_of_the_site_are_reached_by_those_who_have_them() {
     }
 }
 
+/// The scanner is the site's, in a namespace of its own.
+#[test]
+fn the_spam_scanner_is_reached_by_those_who_can_be_told_of_it() {
+    let scanner = serde_json::json!([{"namespaceSelector":
+        {"matchLabels": {"kubernetes.io/metadata.name": "rspamd"}}}]);
+    for overlay in Overlay::all() {
+        let mut reach = BTreeSet::new();
+        for policy in overlay.of_kind("NetworkPolicy") {
+            for rule in policy["spec"]["egress"].as_array().into_iter().flatten() {
+                if rule["to"] == scanner {
+                    assert_eq!(rule["ports"], serde_json::json!([{"protocol": "TCP", "port": 11333}]));
+                    reach.insert(name(policy).to_owned());
+                }
+            }
+        }
+        assert_eq!(reach, settings::having("POSTERN_SPAM_SCANNER_URL"));
+    }
+}
+
 #[test]
 fn nothing_else_is_let_through() {
     for overlay in Overlay::all() {
@@ -153,8 +172,8 @@ fn nothing_else_is_let_through() {
     }
 }
 
-/// A grant is tied to the client's address: the load balancer keeps it, the edge names it, and the gateways and auth know
-/// the edge.
+/// A grant is tied to the client's address: the load balancer keeps it, the edge names it, and the gateways, auth and the
+/// panel know the edge.
 #[test]
 fn gateways_learn_the_clients_own_addresses() {
     for overlay in Overlay::all() {
@@ -174,6 +193,8 @@ fn gateways_learn_the_clients_own_addresses() {
             ("smtp-gateway", "smtp"),
             ("smtp-gateway", "submission"),
             ("smtp-gateway", "smtps"),
+            ("control-panel", "http"),
+            ("control-panel", "https"),
         ] {
             let target = format!("{gateway}.postern.svc.cluster.local:{} ", port(&overlay, gateway, door));
             let line =
@@ -183,7 +204,7 @@ fn gateways_learn_the_clients_own_addresses() {
         let site = overlay.of_kind("ConfigMap").find(|object| name(object) == "postern-site").expect("site");
         let networks = site["data"]["POSTERN_PROXY_NETWORKS"].as_str().expect("networks");
         assert!(!networks.is_empty());
-        for service in ["pop3-gateway", "smtp-gateway", "auth"] {
+        for service in ["pop3-gateway", "smtp-gateway", "auth", "control-panel"] {
             assert!(settings::of(service).contains("POSTERN_PROXY_NETWORKS"), "{service}");
         }
     }

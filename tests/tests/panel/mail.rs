@@ -57,7 +57,7 @@ async fn what_came_and_went_is_found_with_its_story_by_its_owner_only() -> anyho
     }
     // The counts of the week come within seconds.
     let counted = eventually(Duration::from_secs(15), async || {
-        owner.get(LIST).await.is_ok_and(|page| page.body.contains("sent: 1"))
+        owner.get(LIST).await.is_ok_and(|page| page.body.contains("sent <strong>1</strong>"))
     });
     assert!(counted.await, "the week: {}", owner.get(LIST).await?.body);
 

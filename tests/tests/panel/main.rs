@@ -2,7 +2,9 @@
 //! POP3 and SMTP.
 
 mod forms;
+mod home;
 mod house;
+mod import;
 mod mail;
 mod menus;
 mod operator;

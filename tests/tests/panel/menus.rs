@@ -24,6 +24,7 @@ async fn every_menu_works_without_scripts_and_is_live_at_once() -> anyhow::Resul
     mailing_lists(&house, &browser).await?;
     autoresponders(&house, &browser).await?;
     default_address(&house, &browser).await?;
+    incoming_mail(&house, &browser).await?;
     activity(&house, &browser).await?;
     browser.close().await
 }
@@ -258,6 +259,28 @@ async fn default_address(house: &House, browser: &Browser) -> anyhow::Result<()>
     assert!(house.has_mail("user@homepage.test", PASSWORD, "to-an-unknown-name").await);
     browser.press_text("Undo").await?;
     assert!(house.is_taken("nobody@homepage.test", false).await);
+    Ok(())
+}
+
+async fn incoming_mail(house: &House, browser: &Browser) -> anyhow::Result<()> {
+    let save = "form[action$='/domain/incoming'] button.primary";
+    browser.open(&format!("{BASE}/domain")).await?;
+    browser.find("main input[name='spam'][value='quarantine']").await?.click().await?;
+    browser.find("main input[name='dmarc']").await?.click().await?;
+    browser.press(save).await?;
+    assert!(browser.text("main").await?.contains("Say which box spam is put into"));
+    browser.fill("spam-mailbox", "nobody@elsewhere.test").await?;
+    browser.press(save).await?;
+    assert!(browser.text("main").await?.contains("nobody@elsewhere.test is none of your POP accounts"));
+    // What was typed is kept, and saved once it makes sense.
+    browser.fill("spam-mailbox", "user@homepage.test").await?;
+    browser.press(save).await?;
+    assert!(browser.said().await?.contains("were changed"));
+    let (_, exported, _) = house.platform.postern(&["export", "homepage.test"], "").await?;
+    for line in ["spam: quarantine", "spam_mailbox: user@homepage.test", "dmarc: follow"] {
+        assert!(exported.contains(line), "{line}: {exported}");
+    }
+    assert_eq!(browser.value("spam-mailbox").await?, "user@homepage.test");
     Ok(())
 }
 

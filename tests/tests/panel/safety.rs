@@ -2,12 +2,12 @@
 //! of a page.
 
 use postern_proto::account::v1::{DefaultAction, MailingList};
-use postern_tests::{admin::PASSWORD, smtp, web::Web};
+use postern_tests::{admin::PASSWORD, platform::Blueprint, smtp, web::Web};
 
 use crate::house::House;
 
 /// Every page and form that names a thing: path with `{d}` for the domain, `{b}` for the box, and so on; the fields of the form.
-const OBJECTS: [(&str, &[(&str, &str)]); 24] = [
+const OBJECTS: [(&str, &[(&str, &str)]); 26] = [
     ("pop-accounts/box/{b}", &[]),
     ("pop-accounts/box/{b}/settings", &[("display-name", "mine now"), ("quota-kind", "plan")]),
     ("pop-accounts/box/{b}/password", &[("password", "taken over it"), ("password-again", "taken over it")]),
@@ -27,11 +27,13 @@ const OBJECTS: [(&str, &[(&str, &str)]); 24] = [
     ("mailing-lists/of/{l}/settings", &[("posting", "anyone")]),
     ("mailing-lists/of/{l}/members", &[("addresses", "thief@outside.test")]),
     ("mailing-lists/of/{l}/members/remove", &[("member", "{b}")]),
+    ("mailing-lists/of/{l}/members/resume", &[("resumed", "thief@outside.test")]),
     ("mailing-lists/of/{l}/remove", &[]),
     ("autoresponders/of/{a}", &[("subject", "x"), ("text", "y")]),
     ("autoresponders/of/{a}/remove", &[]),
     ("default-address", &[("action", "discard")]),
     ("domain/rules", &[("policy", "anyone")]),
+    ("domain/incoming", &[("spam", "off")]),
 ];
 
 async fn rivals_things(house: &House) -> anyhow::Result<()> {
@@ -92,8 +94,8 @@ async fn no_tenant_reaches_anothers_things_by_any_way() -> anyhow::Result<()> {
         for domain in ["rival.test", "homepage.test"] {
             for (path, fields) in OBJECTS {
                 let path = format!("/controlpanel/{domain}/{}", named(path, "rival.test"));
-                let own_rule = domain == "homepage.test"
-                    && (path.ends_with("default-address") || path.ends_with("rules"));
+                let is_rule = ["default-address", "rules", "incoming"].iter().any(|end| path.ends_with(end));
+                let own_rule = domain == "homepage.test" && is_rule;
                 if own_rule {
                     continue;
                 }
@@ -220,6 +222,9 @@ async fn a_session_is_new_at_each_sign_in_and_ends_everywhere() -> anyhow::Resul
     Ok(())
 }
 
+/// What no page has: scripts but the one file, pictures, handlers.
+const FOREIGN: &str =
+    "script:not([src='/controlpanel/script.js']), script:not(:empty), img, [onerror], [onclick]";
 const PAYLOADS: [&str; 3] = [
     "<script>document.title='broken'</script>",
     "\"><img src=x onerror=\"document.title='broken'\">",
@@ -264,13 +269,39 @@ async fn what_strangers_send_never_becomes_part_of_a_page() -> anyhow::Result<()
         browser.open(&format!("/controlpanel/homepage.test/{page}")).await?;
         let title = browser.client.title().await?;
         assert!(title.contains("Postern") && !title.contains("broken"), "{page}: {title}");
-        assert!(
-            browser.client.find_all(fantoccini::Locator::Css("script, img, [onerror]")).await?.is_empty(),
-            "{page}"
-        );
+        assert!(browser.client.find_all(fantoccini::Locator::Css(FOREIGN)).await?.is_empty(), "{page}");
     }
     let list = browser.open("/controlpanel/homepage.test/pop-accounts").await;
     list?;
     assert!(browser.text("table").await?.contains("<script>"), "it is shown as what it is");
     browser.close().await
+}
+
+/// A load balancer that is listed names the client; what it brings is never this machine's, and nobody else names anybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_load_balancer_the_panel_knows_the_client() -> anyhow::Result<()> {
+    const PROXY: &str = "127.0.0.9";
+    const FAR: &str = "203.0.113.20";
+    let platform = Blueprint::new().set("POSTERN_PROXY_NETWORKS", PROXY).start().await?;
+    platform.admin()?.domain("homepage", "homepage.test").await?;
+    let plain = || Web::new(platform.panel());
+    for client in [FAR, "127.0.0.1"] {
+        let mut web = plain().through_proxy(PROXY, client);
+        let answer = web.get("/controlpanel").await?;
+        assert!(
+            answer.status == 307 && answer.location.starts_with("https://"),
+            "{client}: {}",
+            answer.status
+        );
+        assert_eq!(web.sign_in("homepage", PASSWORD).await?.status, 403, "{client}: no password without TLS");
+    }
+    let mut web = Web::new(platform.panel_tls()).over_tls().through_proxy(PROXY, FAR);
+    assert_eq!(web.sign_in("homepage", PASSWORD).await?.status, 303);
+    assert!(web.get("/controlpanel/security").await?.body.contains(FAR), "the session is that client's");
+    let question = web.get("/controlpanel/homepage.test/trouble/send").await?.body;
+    assert!(question.contains(&format!("value=\"{FAR}\"")), "{question}");
+    // Who is not listed gets nowhere with a header, and who is gets nowhere without one.
+    assert_eq!(plain().through_proxy("127.0.0.8", FAR).get("/controlpanel").await?.status, 400);
+    assert_eq!(plain().sign_in("homepage", PASSWORD).await?.status, 303, "from this machine as ever");
+    Ok(())
 }

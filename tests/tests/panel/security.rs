@@ -49,8 +49,11 @@ async fn turn_on(web: &mut Web) -> anyhow::Result<(String, Vec<String>)> {
     assert!(answer.status == 422 && answer.body.contains("This code is wrong"), "{}", answer.body);
     assert!(!answer.body.contains(&key), "the key is shown once");
     let answer = web.submit(&confirm, &[("code", &code(&key, 0)?)]).await?;
-    assert_eq!(answer.status, 200, "{}", answer.body);
-    Ok((key, shown(&answer.body)))
+    assert_eq!(answer.status, 303, "{}", answer.body);
+    let codes = web.get(&answer.location).await?;
+    assert_eq!(codes.status, 200, "{}", codes.body);
+    assert_eq!(web.get(&answer.location).await?.location, SECURITY, "the codes are shown once");
+    Ok((key, shown(&codes.body)))
 }
 
 /// Somebody whose password was right and who is asked for the code.
@@ -193,8 +196,15 @@ async fn app_passwords_are_shown_once_and_log_ins_are_told() -> anyhow::Result<(
     let answer = web.submit(&page, &[("name", ""), ("protocol", "pop3")]).await?;
     assert!(answer.status == 422 && answer.body.contains("name-problem"), "{}", answer.body);
     let made = web.submit(&page, &[("name", "The <b>laptop"), ("protocol", "pop3")]).await?;
-    let secret = shown(&made.body).into_iter().find(|text| text.len() == 27).context("an app password")?;
-    assert!(!web.get(&page).await?.body.contains(&secret), "it is shown once");
+    assert_eq!((made.status, made.location.as_str()), (303, page.as_str()), "{}", made.body);
+    assert!(web.get(BOX).await?.status == 200, "another page on the way does not take it away");
+    let locked = web.cookie("postern-once").context("on its way")?.to_owned();
+    let one = web.get(&page).await?;
+    let secret = shown(&one.body).into_iter().find(|text| text.len() == 27).context("an app password")?;
+    assert!(!locked.contains(&secret) && web.cookie("postern-once").is_none());
+    let again = web.get(&page).await?.body;
+    assert!(!again.contains(&secret), "it is shown once");
+    assert_eq!(again.matches("The &lt;b&gt;laptop</th>").count(), 1, "a reload makes no second one");
     assert!(house.opens(login, &secret, true).await);
     assert_eq!(Web::new(house.platform.panel()).sign_in(login, &secret).await?.status, 401);
     let used = eventually(Duration::from_secs(10), async || {

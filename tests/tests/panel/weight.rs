@@ -39,7 +39,9 @@ async fn pages_are_light_and_quick_with_a_thousand_boxes() -> anyhow::Result<()>
     }
     let plain = look(&people, "/controlpanel/preferences").await?;
     println!("preferences: p95 {plain:?}");
-    for page in ["home", "pop-accounts", "pop-accounts/box/box0500@homepage.test", "forwards", "activity"] {
+    for page in
+        ["home", "pop-accounts", "pop-accounts/box/box0500@homepage.test", "forwards", "activity", "mail"]
+    {
         let took = look(&people, &format!("/controlpanel/homepage.test/{page}")).await?;
         println!("{page}: p95 {took:?}");
         let ratio = took.as_secs_f64() / plain.as_secs_f64();

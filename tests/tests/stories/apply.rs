@@ -12,21 +12,42 @@ domains:
   auth_only: false
   grant_seconds: 600
   default_address: reject
+  senders: named
+  allowed_senders: [Rival]
+  spam: quarantine
+  spam_mailbox: anna@homepage.test
   mailboxes:
   - address: anna@homepage.test
-    name: Anna
+    name: ' Anna '
+    quota_bytes: 0
   - address: user@homepage.test
+    quota_bytes: 1000000
   forwards:
   - address: info@homepage.test
     targets: [anna@homepage.test, anna@elsewhere.test]
   - address: sales@homepage.test
     targets: [info@homepage.test]
+  lists:
+  - address: staff@homepage.test
+    owner: ''
+    subject_prefix: ' [staff] '
+    description: ' All of us '
+    members: [anna@homepage.test, Friend@elsewhere.test]
+  autoresponders:
+  - address: anna@homepage.test
+    subject: ' Away '
+    text: Back on Monday.
+    start: 2026-01-02T03:04:05.1234567Z
+    interval_seconds: 0
+- name: homepage-too.test
+  alias_of: Homepage.test
 ";
 
 async fn house() -> anyhow::Result<Platform> {
     let platform = Blueprint::new().start().await?;
     let admin = platform.admin()?;
     admin.domain("homepage", "homepage.test").await?;
+    admin.domain("rival", "rival.test").await?;
     admin.mailbox("user@homepage.test").await?;
     admin.forward("old@homepage.test", &["user@homepage.test"], false).await?;
     Ok(platform)
@@ -39,10 +60,16 @@ async fn a_document_is_applied_once_and_comes_back() -> anyhow::Result<()> {
     let (code, out, error) = platform.postern(&["apply", "-"], DOCUMENT).await?;
     assert_eq!(code, 0, "{error}");
     for line in [
-        "~ domain homepage.test: grant_seconds 600",
+        "+ domain homepage-too.test",
+        "~ domain homepage.test: grant_seconds 600, senders named, allowed_senders Rival",
+        "~ mailbox user@homepage.test: quota_bytes 1000000",
+        "+ list staff@homepage.test",
+        "+ list-members staff@homepage.test: 2 addresses",
+        "+ autoresponder anna@homepage.test: Away",
         "+ mailbox anna@homepage.test: with a random password",
         "+ forward info@homepage.test: anna@homepage.test, anna@elsewhere.test",
         "~ default-address homepage.test: box -> reject",
+        "~ domain homepage.test: spam quarantine, spam_mailbox anna@homepage.test",
         "nothing was changed: add --yes to do it",
     ] {
         assert!(out.lines().any(|have| have == line), "{line} in\n{out}");
@@ -67,10 +94,63 @@ async fn a_document_is_applied_once_and_comes_back() -> anyhow::Result<()> {
     let (code, out, error) = platform.postern(&["apply", "-", "--yes", "--prune"], &exported).await?;
     assert_eq!((code, out.trim()), (0, "nothing to do"), "{error}\n{exported}");
 
+    // A quota goes back to what the customer's limits say.
+    let without = DOCUMENT.replace("quota_bytes: 1000000", "quota_bytes: 0");
+    let (code, out, error) = platform.postern(&["apply", "-", "--yes"], &without).await?;
+    let reset = "~ mailbox user@homepage.test: quota_bytes as the customer's";
+    assert_eq!((code, out.trim()), (0, reset), "{error}");
+    assert_eq!(platform.admin()?.get_mailbox("user@homepage.test").await?.quota_bytes, None);
+    let (code, _, error) = platform.postern(&["apply", "-", "--yes"], DOCUMENT).await?;
+    assert_eq!(code, 0, "{error}");
+
     // Pruning takes away what the document does not name, and nothing else.
     let (code, out, error) = platform.postern(&["apply", "-", "--yes", "--prune"], DOCUMENT).await?;
     assert_eq!(code, 0, "{error}");
     assert_eq!(out.trim(), "- forward old@homepage.test");
+    Ok(())
+}
+
+/// What a document would clash with is seen before anything is changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_there_already_is_in_the_plan() -> anyhow::Result<()> {
+    let platform = house().await?;
+    let admin = platform.admin()?;
+    admin.forward("ring@homepage.test", &["x@homepage.test"], false).await?;
+    let document = |what: &str| format!("customer: homepage\ndomains:\n- name: homepage.test\n{what}");
+    let anna = "  mailboxes:\n  - address: anna@homepage.test\n";
+    let loops = "  forwards:\n  - address: x@homepage.test\n    targets: [Ring+1@homepage.test]\n";
+    let by_default = "  default_address: ring@homepage.test\n";
+    let list = "  lists:\n  - address: old@homepage.test\n";
+    for (what, words) in [
+        (
+            loops,
+            "with what is there already: a loop: ring@homepage.test -> x@homepage.test -> ring@homepage.test",
+        ),
+        (by_default, "a loop: *@homepage.test -> ring@homepage.test -> *@homepage.test"),
+        (list, "old@homepage.test is a forward and a list"),
+    ] {
+        let (code, out, error) =
+            platform.postern(&["apply", "-", "--yes"], &document(&format!("{anna}{what}"))).await?;
+        assert!(code == 1 && error.contains(words), "{words}: {code} {out}{error}");
+        assert!(admin.get_mailbox("anna@homepage.test").await.is_err(), "{words}");
+    }
+    // What goes first is in nobody's way.
+    let (code, out, error) = platform.postern(&["apply", "-", "--yes", "--prune"], &document(list)).await?;
+    assert_eq!(code, 0, "{out}{error}");
+    assert!(
+        out.contains("+ list old@homepage.test") && out.contains("- mailbox user@homepage.test"),
+        "{out}"
+    );
+
+    // A forward that hides the box of its address is shown, and not taken for a mistake.
+    admin.mailbox("user@homepage.test").await?;
+    let hides = "  forwards:\n  - address: user@homepage.test\n    targets: [me@elsewhere.test]\n";
+    let (code, out, error) = platform.postern(&["apply", "-"], &document(hides)).await?;
+    assert_eq!(code, 0, "{error}");
+    assert!(out.contains("! forward user@homepage.test: mail goes to the forward only"), "{out}");
+    let keeps = hides.replace("[me@", "[user@homepage.test, me@");
+    let (code, out, error) = platform.postern(&["apply", "-"], &document(&keeps)).await?;
+    assert!(code == 0 && !out.contains("! forward"), "{out}{error}");
     Ok(())
 }
 

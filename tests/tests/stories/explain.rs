@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use postern_proto::{
-    account::v1::{DefaultAction, DomainState},
+    account::v1::{DefaultAction, DomainState, MailingList},
     auth::v1::{
         ExplainLoginRequest, ExplainRecipientRequest, ExplainSendRequest, ExplainSendResponse, Explanation,
         Verdict,
@@ -16,7 +16,7 @@ use postern_tests::{
     eventually,
     platform::{Blueprint, Platform},
     pop3::Pop3,
-    smtp::Smtp,
+    smtp::{self, Smtp, message},
 };
 
 const BOX: &str = "user@homepage.test";
@@ -35,7 +35,8 @@ fn decided_by(explanation: &Explanation) -> &str {
 }
 
 async fn explain_login(admin: &Admin, login: &str, peer: &str) -> anyhow::Result<Explanation> {
-    let request = ExplainLoginRequest { login: login.to_owned(), peer_ip: peer.to_owned() };
+    let request =
+        ExplainLoginRequest { login: login.to_owned(), peer_ip: peer.to_owned(), clear_text: false };
     Ok(admin.explain().explain_login(request).await?.into_inner().explanation.unwrap_or_default())
 }
 
@@ -51,6 +52,7 @@ async fn explain_send(
         recipient: to.to_owned(),
         peer_ip: peer.to_owned(),
         login: login.to_owned(),
+        clear_text: false,
     };
     Ok(admin.explain().explain_send(request).await?.into_inner())
 }
@@ -142,7 +144,9 @@ async fn suspended_and_too_many_wrong_passwords() -> anyhow::Result<()> {
     assert!(refused);
     let explained = explain_login(&admin, BOX, HERE).await?;
     assert_eq!((explained.verdict(), decided_by(&explained)), (Verdict::Refused, "not-suspended"));
-    assert_eq!(said(&explained, "POP3 PASS"), pass(&platform, BOX, PASSWORD).await?);
+    let heard = pass(&platform, BOX, PASSWORD).await?;
+    assert!(heard.starts_with("-ERR [SYS/PERM] disconnected by administrator"), "{heard}");
+    assert_eq!(said(&explained, "POP3 PASS"), heard);
     assert_eq!(said(&explained, "SMTP AUTH"), auth(&platform, BOX, PASSWORD).await?);
     admin.suspend(BOX, false).await?;
 
@@ -233,6 +237,30 @@ async fn cannot_send_mail() -> anyhow::Result<()> {
     let explained =
         explain_send(&admin, BOX, OUTSIDE, "", "nobody@homepage.test").await?.explanation.unwrap_or_default();
     assert_eq!(decided_by(&explained), "login-known");
+
+    // A list is answered for after the mail itself.
+    let list = "staff@homepage.test";
+    let staff = MailingList { address: list.to_owned(), owner: BOX.to_owned(), ..MailingList::default() };
+    admin.mailing_list(staff, &["member@elsewhere.test".to_owned()]).await?;
+    for (from, verdict) in [
+        ("a@b.test", Verdict::Refused),
+        ("Member@elsewhere.test", Verdict::Works),
+        (BOX, Verdict::Works),
+        ("", Verdict::Refused),
+    ] {
+        let explained = explain_send(&admin, from, list, HERE, "").await?.explanation.unwrap_or_default();
+        assert_eq!(explained.verdict(), verdict, "{from}: {explained:#?}");
+        assert_eq!(said(&explained, "SMTP RCPT"), rcpt(&platform, from, list, HERE).await?, "{from}");
+        let heard = smtp::send(platform.smtp(0), from, &[list], &message("post", 500)).await?;
+        match verdict {
+            Verdict::Works => assert!(heard.starts_with("250"), "{from}: {heard}"),
+            _ => {
+                assert!(heard.starts_with("550 5.7.2 "), "{from}: {heard}");
+                assert_eq!(said(&explained, "SMTP DATA"), heard, "{from}");
+                assert_eq!(decided_by(&explained), "may-post", "{from}");
+            }
+        }
+    }
 
     // A domain that is not in service.
     admin.domain_state("rival.test", DomainState::Pending).await?;
@@ -369,7 +397,8 @@ async fn nobody_learns_of_others() -> anyhow::Result<()> {
         ("mailbox user", admin.explain_as_mailbox(BOX, "homepage", admin.get_mailbox(BOX).await?.mailbox_id)),
     ] {
         let login = async |login: &str| {
-            let request = ExplainLoginRequest { login: login.to_owned(), peer_ip: HERE.to_owned() };
+            let request =
+                ExplainLoginRequest { login: login.to_owned(), peer_ip: HERE.to_owned(), clear_text: false };
             anyhow::Ok(
                 explain.clone().explain_login(request).await?.into_inner().explanation.unwrap_or_default(),
             )
@@ -384,6 +413,7 @@ async fn nobody_learns_of_others() -> anyhow::Result<()> {
                 recipient: OUTSIDE.to_owned(),
                 peer_ip: HERE.to_owned(),
                 login: login.to_owned(),
+                clear_text: false,
             };
             anyhow::Ok(explain.clone().explain_send(request).await?.into_inner())
         };

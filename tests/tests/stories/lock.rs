@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use postern_proto::{account::v1::DefaultAction, delivery::v1::ReleaseLockRequest};
+use postern_proto::{
+    account::v1::DefaultAction,
+    delivery::v1::{GetLockRequest, ReleaseLockRequest},
+};
 use postern_tests::{
     admin::PASSWORD,
     eventually,
@@ -101,6 +104,42 @@ async fn the_owner_can_free_the_box() -> anyhow::Result<()> {
         assert!(reply.starts_with("-ERR [SYS/TEMP]"), "{reply}");
     }
     assert!(!mine.retr(1).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspension_ends_open_sessions_which_delete_nothing() -> anyhow::Result<()> {
+    const IDLE: &str = "idle@homepage.test";
+    const BYSTANDER: &str = "user@rival.test";
+    let platform = house().await?;
+    let admin = platform.admin()?;
+    admin.domain("rival", "rival.test").await?;
+    let mut mailbox_ids = vec![admin.get_mailbox(BOX).await?.mailbox_id];
+    for address in [IDLE, BYSTANDER] {
+        mailbox_ids.push(admin.mailbox(address).await?.mailbox_id);
+    }
+    deliver(&platform, "one").await?;
+    let mut deleting = Pop3::login(platform.pop3(0), BOX, PASSWORD).await?;
+    deleting.ok("DELE 1").await?;
+    let mut idle = Pop3::login(platform.pop3(0), IDLE, PASSWORD).await?;
+    let mut bystander = Pop3::login(platform.pop3(0), BYSTANDER, PASSWORD).await?;
+
+    let (code, _, error) = platform.postern(&["customer", "suspend", "homepage"], "").await?;
+    assert_eq!(code, 0, "{error}");
+    let free = eventually(Duration::from_secs(10), async || {
+        let held = async |mailbox_id| admin.locks().get_lock(GetLockRequest { mailbox_id }).await.is_ok();
+        !held(mailbox_ids[0]).await && !held(mailbox_ids[1]).await
+    })
+    .await;
+    assert!(free, "the boxes of who is suspended are taken from their sessions");
+    let reply = deleting.command("QUIT").await?;
+    assert!(reply.starts_with("-ERR [SYS/TEMP]"), "{reply}");
+    assert_eq!(admin.message_count(mailbox_ids[0]).await?, 1);
+    // The gateway asks for its locks every 20 s, and leaves 5 s for a QUIT.
+    assert!(idle.is_closed_within(Duration::from_secs(40)).await);
+    bystander.ok("NOOP").await?;
+    let mailbox_id = mailbox_ids[2];
+    admin.locks().get_lock(GetLockRequest { mailbox_id }).await?;
     Ok(())
 }
 

@@ -27,10 +27,13 @@ use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, prost::Mes
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 
-use trials::{Trial, trials};
+use trials::{CHANGED_BY_MAILBOX_USERS, CHANGED_BY_SUPPORT, Trial, Whose, trials};
 
 /// What passwords are set to: found in no audit entry.
 const CANARY: &str = "canary-in-the-mine";
+
+const API_TOKEN_PROTO: &str = include_str!("../../../proto/postern/account/v1/api_token.proto");
+const AUDIT_PROTO: &str = include_str!("../../../proto/postern/account/v1/audit.proto");
 
 /// What the names in a trial stand for, the longest values first.
 #[derive(Clone)]
@@ -234,6 +237,14 @@ async fn furnish(house: &mut House, victim: i64) -> anyhow::Result<Things> {
     house
         .secrets
         .extend([&token["secret"], &app["secret"]].map(|s| s.as_str().unwrap_or_default().to_owned()));
+    // Another user's second factor, with a code for when it is lost.
+    sqlx::query(
+        "insert into account.second_factors (mailbox_id, secret, confirm_time, recovery_sha256)
+         values ($1, decode(repeat('5ec2e7a1', 5), 'hex'), now(), array[sha256('recovery')])",
+    )
+    .bind(spare)
+    .execute(&house.database)
+    .await?;
     admin.forward("gone@rival.test", &["you@outside.test"], false).await?;
     admin.remove_forward("gone@rival.test").await?;
     let audit: i64 = sqlx::query_scalar(
@@ -451,6 +462,41 @@ fn assert_every_rpc_is_tried(pool: &DescriptorPool, trials: &[Trial]) {
     assert_eq!(tried.difference(&known).collect::<Vec<_>>(), Vec::<&String>::new(), "no such RPC");
 }
 
+/// The trials ask the table who may call; here the table is held against what people are told.
+#[test]
+fn the_table_admits_whom_it_is_said_to() {
+    for trial in trials() {
+        let callers =
+            access::method(&trial.path).map(|row| row.callers).unwrap_or_else(|| panic!("{}", trial.path));
+        let (by_customers, by_users) = (callers.admit(Role::Customer), callers.admit(Role::Mailbox));
+        match trial.whose {
+            Whose::Anybody => assert!(callers == access::Callers::ANYBODY, "{}", trial.path),
+            Whose::House => {
+                assert!(callers != access::Callers::ANYBODY, "{}", trial.path);
+                assert!(!by_customers && !by_users, "{} is not for customers", trial.path);
+            }
+            Whose::Customers => assert!(by_customers, "{} is for customers", trial.path),
+        }
+    }
+    let changed_by = |role| -> BTreeSet<&str> {
+        let rows =
+            access::table().iter().filter(|row| row.changes && row.callers != access::Callers::ANYBODY);
+        rows.filter(|row| row.callers.admit(role)).map(|row| row.path).collect()
+    };
+    assert_eq!(changed_by(Role::Mailbox), BTreeSet::from(CHANGED_BY_MAILBOX_USERS));
+    assert_eq!(changed_by(Role::Support), BTreeSet::from(CHANGED_BY_SUPPORT));
+    for area in access::Area::SCOPED {
+        let comment = API_TOKEN_PROTO.split_once("Areas: ").and_then(|(_, rest)| rest.split_once('.'));
+        let (areas, _) = comment.expect("the comment names the areas");
+        let told = areas.split([' ', ',', '\n', '/']).any(|word| word == area.name());
+        assert!(told, "{} is no area of the comment in api_token.proto: {areas}", area.name());
+    }
+    for reads_mail in ["MaildropService/ReadMessages", "BoxService/ExportMessages"] {
+        let row = access::method(&format!("/postern.delivery.v1.{reads_mail}")).expect(reads_mail);
+        assert!(!row.callers.admit(Role::Support), "support never reads mail: {reads_mail}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_reaches_what_is_another_customers_and_no_secret_is_audited() -> anyhow::Result<()> {
     let mut house = house().await?;
@@ -474,6 +520,8 @@ async fn nobody_reaches_what_is_another_customers_and_no_secret_is_audited() -> 
     let mut hashes = hashes(&house.database).await?;
     let failed = owners(&mut house, &trials).await?;
     assert!(failed.is_empty(), "the owner was refused:\n{}", failed.join("\n"));
+    let factor = json!({"login": house.rival.get("spare")});
+    house.operate("account.v1.SecondFactorService/DeleteSecondFactor", factor).await?;
     let refused = admitted_staff(&house, &trials).await?;
     assert!(refused.is_empty(), "staff was refused:\n{}", refused.join("\n"));
     hashes.extend(self::hashes(&house.database).await?);
@@ -595,7 +643,11 @@ async fn hashes(database: &PgPool) -> anyhow::Result<Vec<String>> {
          union select encode(secret_sha256, 'hex') from account.api_tokens
          union select encode(secret_sha256, 'base64') from account.api_tokens
          union select encode(secret_sha256, 'hex') from account.app_passwords
-         union select encode(secret_sha256, 'base64') from account.app_passwords",
+         union select encode(secret_sha256, 'base64') from account.app_passwords
+         union select encode(secret, 'hex') from account.second_factors
+         union select encode(secret, 'base64') from account.second_factors
+         union select encode(unnest(recovery_sha256), 'hex') from account.second_factors
+         union select encode(unnest(recovery_sha256), 'base64') from account.second_factors",
     )
     .fetch_all(database)
     .await?)
@@ -609,8 +661,17 @@ async fn no_secret_in_the_audit(database: &PgPool, secrets: &[String]) -> anyhow
             .fetch_all(database)
             .await?;
     println!("{} audit entries: {}; {} secrets", entries.len(), done.join(", "), secrets.len());
-    for told in ["api-token create", "app-password create", "mailbox set-password", "customer set-password"] {
+    for told in [
+        "api-token create",
+        "app-password create",
+        "mailbox set-password",
+        "customer set-password",
+        "second-factor delete",
+    ] {
         assert!(done.iter().any(|deed| deed == told), "{told} is in the audit: {done:?}");
+    }
+    for kind in done.iter().filter_map(|deed| deed.split_whitespace().next()) {
+        assert!(AUDIT_PROTO.contains(&format!("`{kind}`")), "{kind} is not told in audit.proto");
     }
     assert!(secrets.len() > 8 && secrets.iter().all(|secret| secret.len() > 8), "there are secrets");
     for entry in &entries {

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use postern::sink::{Answer, Moment, Sink, SinkSettings};
 use postern_proto::{
+    account::v1::{ListPosting, MailingList},
     delivery::v1::{
         GetTraceRequest, GetTrafficRequest, ListTracesRequest, MailDirection, TraceEntry, TraceState,
     },
@@ -126,6 +127,71 @@ async fn a_message_keeps_its_story() -> anyhow::Result<()> {
     assert!(code == 0 && shown.contains("TRACE_STATE_FAILED") && shown.contains(&id), "{shown}");
     let (code, ..) = platform.postern(&["trace", "01998877665544332211009988776655"], "").await?;
     assert_eq!(code, 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_copy_of_a_list_has_its_line() -> anyhow::Result<()> {
+    const LIST: &str = "staff@homepage.test";
+    let sink = outside().await?;
+    let (platform, admin) = house(&sink).await?;
+    admin.forward("away@homepage.test", &["far@outside.test"], false).await?;
+    let members = [
+        "user@homepage.test",
+        "other@rival.test",
+        "away@homepage.test",
+        "slow@outside.test",
+        "gone@outside.test",
+    ];
+    let list = MailingList {
+        address: LIST.to_owned(),
+        posting: ListPosting::Anyone.into(),
+        ..MailingList::default()
+    };
+    admin.mailing_list(list, &members.map(str::to_owned)).await?;
+    let content = smtp::message("post", 500);
+    let reply = smtp::send(platform.smtp(0), "friend@outside.test", &[LIST], &content).await?;
+    let post = story(&admin, &id_of(&reply)).await?;
+    assert_eq!((post.len(), post[0].state()), (1, TraceState::PassedOn), "{post:?}");
+
+    let copies = async || -> anyhow::Result<Vec<TraceEntry>> {
+        let all = admin.traces().list_traces(ListTracesRequest::default()).await?.into_inner().entries;
+        Ok(all.into_iter().filter(|entry| entry.sender == "staff-bounces@homepage.test").collect())
+    };
+    let settled = eventually(LIMIT, async || {
+        copies().await.is_ok_and(|all| {
+            all.len() >= members.len() && all.iter().all(|entry| entry.state() != TraceState::Queued)
+        })
+    });
+    assert!(settled.await, "{:#?}", copies().await);
+    let all = copies().await?;
+    assert_eq!(all.len(), members.len(), "one line each: {all:#?}");
+    for (recipient, via, state, customer) in [
+        ("user@homepage.test", LIST, TraceState::Delivered, "homepage"),
+        ("other@rival.test", LIST, TraceState::Delivered, "rival"),
+        ("far@outside.test", "away@homepage.test", TraceState::Sent, "homepage"),
+        ("slow@outside.test", LIST, TraceState::Sent, ""),
+        ("gone@outside.test", LIST, TraceState::Failed, ""),
+    ] {
+        let entry = of(&all, recipient).expect(recipient);
+        assert_eq!((entry.via.as_str(), entry.state(), entry.customer.as_str()), (via, state, customer));
+    }
+    let copy = story(&admin, &all[0].queue_id).await?;
+    assert_eq!(copy.len(), members.len(), "the copy has one id: {copy:#?}");
+    assert_eq!(of(&copy, "slow@outside.test").map(|entry| entry.attempts.len()), Some(2));
+    let gone = of(&all, "gone@outside.test").expect("a line");
+    assert!(gone.outcome.contains("550 5.1.1 nobody of that name"), "{gone:?}");
+
+    // A member sees the copy in the own box, and that it was read.
+    let mut session = Pop3::login(platform.pop3(0), "other@rival.test", PASSWORD).await?;
+    session.retr(1).await?;
+    session.quit().await?;
+    let read = eventually(LIMIT, async || {
+        let request = ListTracesRequest::default();
+        let own = admin.traces_as_customer("rival").list_traces(request).await;
+        own.is_ok_and(|own| matches!(&own.into_inner().entries[..], [only] if only.read_time.is_some()))
+    });
+    assert!(read.await, "the member's customer sees that it was read");
     Ok(())
 }
 

@@ -3,10 +3,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use postern_proto::{
-    account::v1::{Mailbox, UpdateMailboxRequest},
-    google::FieldMask,
-};
+use postern_proto::account::v1::{ListPosting, MailingList};
 use postern_tests::{
     admin::{Admin, PASSWORD},
     eventually,
@@ -82,7 +79,17 @@ async fn a_removed_box_comes_back_as_it_was_or_into_its_successor() -> anyhow::R
         send(&platform, &message(name, 900)).await?;
     }
     let before = uidl(&platform).await?;
-    let mailbox_id = admin.remove_mailbox(USER).await?;
+    // What still names it is told, and how it comes back.
+    admin.forward("info@homepage.test", &[USER, "friend@outside.test"], false).await?;
+    let list = MailingList { address: "staff@homepage.test".to_owned(), ..MailingList::default() };
+    admin.mailing_list(list, &[USER.to_owned()]).await?;
+    let mailbox_id = admin.get_mailbox(USER).await?.mailbox_id;
+    let said = postern(&platform, &["account", "remove", USER]).await?;
+    let told =
+        "is removed; it is still named by forward info@homepage.test, list staff@homepage.test as member\n";
+    assert!(said.contains(told), "{said}");
+    assert!(said.contains("`postern mailbox restore user@homepage.test` brings it back"), "{said}");
+    admin.remove_forward("info@homepage.test").await?;
     rcpt_becomes(&platform, "550 5.1.1 ").await?;
     let listed = postern(&platform, &["mailbox", "restore", USER, "--list"]).await?;
     assert!(listed.contains(&mailbox_id.to_string()), "{listed}");
@@ -92,6 +99,15 @@ async fn a_removed_box_comes_back_as_it_was_or_into_its_successor() -> anyhow::R
     assert_eq!(admin.get_mailbox(USER).await?.mailbox_id, mailbox_id);
     rcpt_becomes(&platform, "250 ").await?;
     assert_eq!(uidl(&platform).await?, before);
+
+    // With what went along: the forward and the answer that it had.
+    admin.forward(USER, &["friend@outside.test"], true).await?;
+    admin.autoresponder(USER, "Away", "Back soon").await?;
+    admin.remove_mailbox(USER).await?;
+    let said = postern(&platform, &["mailbox", "restore", USER]).await?;
+    assert!(said.trim_end().ends_with("with its forward and its autoresponder"), "{said}");
+    postern(&platform, &["autoresponder", "show", USER]).await?;
+    admin.remove_forward(USER).await?;
 
     // Recreated meanwhile: the old mail joins the new, under new UIDLs.
     admin.remove_mailbox(USER).await?;
@@ -167,10 +183,8 @@ async fn support_clears_without_loss() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_box_says_so_at_rcpt_and_takes_mail_again() -> anyhow::Result<()> {
     let (platform, admin) = house().await?;
-    let mailbox = Mailbox { address: USER.to_owned(), quota_bytes: Some(10_000), ..Mailbox::default() };
-    let update_mask = Some(FieldMask { paths: vec!["quota_bytes".to_owned()] });
-    let request = UpdateMailboxRequest { mailbox: Some(mailbox), update_mask };
-    admin.mailboxes().update_mailbox(request).await?;
+    let said = postern(&platform, &["account", "set", USER, "--quota", "10000", "--name", "User"]).await?;
+    assert_eq!(said.trim_end(), "account user@homepage.test is changed; name: User; may hold: 10000 octets");
     send(&platform, &message("fills", 12_000)).await?;
     let reply = rcpt_becomes(&platform, "452 4.2.2 ").await?;
     assert!(reply.contains("delete mail or raise the quota"), "{reply}");
@@ -180,11 +194,39 @@ async fn a_full_box_says_so_at_rcpt_and_takes_mail_again() -> anyhow::Result<()>
         "{shown:?}"
     );
 
+    // What an alias or a list took is delivered all the same; the box itself stays closed.
+    admin.forward("info@homepage.test", &[USER], false).await?;
+    let list = MailingList {
+        address: "staff@homepage.test".to_owned(),
+        posting: ListPosting::Anyone.into(),
+        ..MailingList::default()
+    };
+    admin.mailing_list(list, &[USER.to_owned()]).await?;
+    for way in ["info@homepage.test", "staff@homepage.test"] {
+        let reply = smtp::send(platform.smtp(0), "someone@outside.test", &[way], &message(way, 900)).await?;
+        anyhow::ensure!(reply.starts_with("250 2.0.0 "), "{reply}");
+    }
+    let mailbox_id = shown.mailbox_id;
+    let arrived = eventually(Duration::from_secs(20), async || {
+        admin.message_count(mailbox_id).await.is_ok_and(|count| count == 3)
+    });
+    assert!(arrived.await, "the copies of the alias and of the list");
+    rcpt_becomes(&platform, "452 4.2.2 ").await?;
+
     let mut client = Pop3::login(platform.pop3(0), USER, PASSWORD).await?;
     client.ok("DELE 1").await?;
     client.quit().await?;
     rcpt_becomes(&platform, "250 ").await?;
     send(&platform, &message("again", 900)).await?;
+
+    // A bound that is taken back is that of the customer again.
+    postern(&platform, &["limits", "set", "homepage", "--mailbox-storage", "1M"]).await?;
+    let said = postern(&platform, &["account", "set", USER, "--quota", "default"]).await?;
+    assert!(said.trim_end().ends_with("may hold: 1048576 octets"), "{said}");
+    let words = ["account", "add", "large@homepage.test", "--quota", "2M", "--password-stdin"];
+    let (code, _, error) = platform.postern(&words, PASSWORD).await?;
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(admin.get_mailbox("large@homepage.test").await?.quota_bytes, Some(2 << 20));
     Ok(())
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use postern_mesh::identity::Caller;
 use postern_proto::account::v1::{
     CreateDomainRequest, CreateDomainResponse, DeleteDomainRequest, DeleteDomainResponse, DmarcHandling,
-    Domain, DomainState, GetDomainRequest, GetDomainResponse, ListDomainsRequest, ListDomainsResponse,
-    SenderPolicy, UpdateDomainRequest, UpdateDomainResponse, VerifyDomainRequest, VerifyDomainResponse,
+    Domain, DomainState, GetDomainOverviewRequest, GetDomainOverviewResponse, GetDomainRequest,
+    GetDomainResponse, ListDomainsRequest, ListDomainsResponse, SenderPolicy, SpamHandling,
+    UpdateDomainRequest, UpdateDomainResponse, VerifyDomainRequest, VerifyDomainResponse,
     domain_service_server::DomainService,
 };
 use tonic::{Request, Response, Status};
@@ -22,7 +23,7 @@ use crate::{
 };
 
 /// What UpdateDomain can change.
-const PATHS: [&str; 7] = [
+const PATHS: [&str; 9] = [
     "state",
     "grant_ttl_seconds",
     "auth_only",
@@ -30,6 +31,8 @@ const PATHS: [&str; 7] = [
     "allowed_senders",
     "plaintext_login",
     "dmarc_handling",
+    "spam_handling",
+    "spam_mailbox",
 ];
 
 pub(super) struct Domains(pub(super) Arc<Account>);
@@ -101,7 +104,14 @@ impl DomainService for Domains {
     ) -> Result<Response<DeleteDomainResponse>, Status> {
         let (caller, request) = opened(request)?;
         let name = fields::domain("name", &request.name)?;
-        self.0.delete_domain(&caller, &name).await?;
+        match request.claim_of.as_str() {
+            "" => self.0.delete_domain(&caller, &name).await?,
+            customer => {
+                operators_only(&caller, "claim_of")?;
+                let customer = fields::login("claim_of", customer)?;
+                self.0.withdraw_claim(&caller, &name, &customer).await?;
+            }
+        }
         Ok(Response::new(DeleteDomainResponse {}))
     }
 
@@ -113,6 +123,16 @@ impl DomainService for Domains {
         let name = fields::domain("name", &request.name)?;
         let (domain, findings) = self.0.verify_domain(&caller, &name).await?;
         Ok(Response::new(VerifyDomainResponse { domain: Some(domain), findings }))
+    }
+
+    async fn get_domain_overview(
+        &self,
+        request: Request<GetDomainOverviewRequest>,
+    ) -> Result<Response<GetDomainOverviewResponse>, Status> {
+        let (caller, request) = opened(request)?;
+        let name = fields::domain("name", &request.name)?;
+        let overview = Some(self.0.domain_overview(&caller, &name).await?);
+        Ok(Response::new(GetDomainOverviewResponse { overview }))
     }
 }
 
@@ -150,6 +170,18 @@ fn update(caller: &Caller, domain: Domain, paths: &[&str]) -> Result<DomainUpdat
         update.dmarc_handling = match DmarcHandling::try_from(domain.dmarc_handling) {
             Ok(handling) if handling != DmarcHandling::Unspecified => Some(handling.into()),
             _ => return invalid("domain.dmarc_handling", "must be NOTE or FOLLOW"),
+        };
+    }
+    if paths.contains(&"spam_handling") {
+        update.spam_handling = match SpamHandling::try_from(domain.spam_handling) {
+            Ok(handling) if handling != SpamHandling::Unspecified => Some(handling.into()),
+            _ => return invalid("domain.spam_handling", "must be OFF, MARK, FOLLOW or QUARANTINE"),
+        };
+    }
+    if paths.contains(&"spam_mailbox") {
+        update.spam_mailbox = match domain.spam_mailbox.as_str() {
+            "" => Some(String::new()),
+            text => Some(fields::local_address("domain.spam_mailbox", text)?.to_string()),
         };
     }
     if paths.contains(&"allowed_senders") {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use postern_proto::account::v1::{
     CreateMailboxRequest, CreateMailboxResponse, DeleteMailboxRequest, DeleteMailboxResponse,
-    GetMailboxRequest, GetMailboxResponse, ListMailboxesRequest, ListMailboxesResponse,
-    ListRemovedMailboxesRequest, ListRemovedMailboxesResponse, RestoreMailboxRequest, RestoreMailboxResponse,
-    SetMailboxPasswordRequest, SetMailboxPasswordResponse, UpdateMailboxRequest, UpdateMailboxResponse,
-    mailbox_service_server::MailboxService,
+    GetMailboxHistoryRequest, GetMailboxHistoryResponse, GetMailboxRequest, GetMailboxResponse,
+    ListMailboxesRequest, ListMailboxesResponse, ListRemovedMailboxesRequest, ListRemovedMailboxesResponse,
+    RestoreMailboxRequest, RestoreMailboxResponse, SetMailboxPasswordRequest, SetMailboxPasswordResponse,
+    UpdateMailboxRequest, UpdateMailboxResponse, mailbox_service_server::MailboxService,
 };
 use tonic::{Request, Response, Status};
 
@@ -30,6 +30,16 @@ impl MailboxService for Mailboxes {
         let name = fields::mailbox_name("address", &request.address)?;
         let mailbox = Some(self.0.shown(self.0.mailbox(&caller, &name).await?));
         Ok(Response::new(GetMailboxResponse { mailbox }))
+    }
+
+    async fn get_mailbox_history(
+        &self,
+        request: Request<GetMailboxHistoryRequest>,
+    ) -> Result<Response<GetMailboxHistoryResponse>, Status> {
+        let (caller, request) = opened(request)?;
+        let name = fields::mailbox_name("address", &request.address)?;
+        let days = self.0.mailbox_days(&caller, &name).await?;
+        Ok(Response::new(GetMailboxHistoryResponse { days }))
     }
 
     async fn list_mailboxes(
@@ -137,6 +147,7 @@ impl MailboxService for Mailboxes {
         Ok(Response::new(RestoreMailboxResponse {
             mailbox: Some(self.0.shown(restored.mailbox)),
             merge_from_mailbox_id: restored.merge_from.unwrap_or(0),
+            went_along: restored.went_along,
         }))
     }
 }

@@ -11,7 +11,7 @@ use postern_proto::account::v1::{
 use tonic::{Request, Response, Status};
 
 use super::opened;
-use crate::Account;
+use crate::{Account, error::AccountError, fields};
 
 pub(super) struct SecondFactors(pub(super) Arc<Account>);
 
@@ -22,7 +22,8 @@ impl SecondFactorService for SecondFactors {
         request: Request<GetSecondFactorRequest>,
     ) -> Result<Response<GetSecondFactorResponse>, Status> {
         let (caller, request) = opened(request)?;
-        let second_factor = Some(self.0.second_factor(&caller, &request.login).await?);
+        let login = login(&request.login)?;
+        let second_factor = Some(self.0.second_factor(&caller, &login).await?);
         Ok(Response::new(GetSecondFactorResponse { second_factor }))
     }
 
@@ -31,7 +32,7 @@ impl SecondFactorService for SecondFactors {
         request: Request<BeginSecondFactorRequest>,
     ) -> Result<Response<BeginSecondFactorResponse>, Status> {
         let (caller, request) = opened(request)?;
-        let secret = self.0.begin_second_factor(&caller, &request.login).await?;
+        let secret = self.0.begin_second_factor(&caller, &login(&request.login)?).await?;
         Ok(Response::new(BeginSecondFactorResponse { secret }))
     }
 
@@ -40,8 +41,8 @@ impl SecondFactorService for SecondFactors {
         request: Request<ConfirmSecondFactorRequest>,
     ) -> Result<Response<ConfirmSecondFactorResponse>, Status> {
         let (caller, request) = opened(request)?;
-        let (factor, recovery_codes) =
-            self.0.confirm_second_factor(&caller, &request.login, &request.code).await?;
+        let (login, code) = (login(&request.login)?, fields::code("code", &request.code)?);
+        let (factor, recovery_codes) = self.0.confirm_second_factor(&caller, &login, code).await?;
         Ok(Response::new(ConfirmSecondFactorResponse { second_factor: Some(factor), recovery_codes }))
     }
 
@@ -50,7 +51,8 @@ impl SecondFactorService for SecondFactors {
         request: Request<DeleteSecondFactorRequest>,
     ) -> Result<Response<DeleteSecondFactorResponse>, Status> {
         let (caller, request) = opened(request)?;
-        self.0.delete_second_factor(&caller, &request.login, &request.code).await?;
+        let (login, code) = (login(&request.login)?, fields::code("code", &request.code)?);
+        self.0.delete_second_factor(&caller, &login, code).await?;
         Ok(Response::new(DeleteSecondFactorResponse {}))
     }
 
@@ -59,7 +61,13 @@ impl SecondFactorService for SecondFactors {
         request: Request<CheckSecondFactorRequest>,
     ) -> Result<Response<CheckSecondFactorResponse>, Status> {
         let (caller, request) = opened(request)?;
-        let verdict = self.0.check_second_factor(&caller, &request.login, &request.code).await?.into();
+        // Whatever was typed at sign-in is a code, if a wrong one.
+        let code = fields::code("code", &request.code).unwrap_or_default();
+        let verdict = self.0.check_second_factor(&caller, &login(&request.login)?, code).await?.into();
         Ok(Response::new(CheckSecondFactorResponse { verdict }))
     }
+}
+
+fn login(text: &str) -> Result<String, AccountError> {
+    fields::mailbox_name("login", text)
 }

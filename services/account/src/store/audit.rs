@@ -119,6 +119,26 @@ pub(crate) async fn find_in(
     .doing("read the audit")
 }
 
+/// The removals of the forward and the autoresponder that went with this removed mailbox: written in the transaction that removed
+/// it, so at the same time.
+pub(crate) async fn removed_with_mailbox(
+    tx: &mut Tx,
+    mailbox_id: i64,
+) -> Result<Vec<AuditEntry>, AccountError> {
+    sqlx::query(
+        "select a.audit_id, (extract(epoch from a.time) * 1000000)::bigint as micros, a.actor_role, a.actor, a.peer_ip, \
+         a.customer, a.kind, a.name, a.action, a.before_json, a.after_json \
+         from mailboxes m join customers c using (customer_id) join audit a on a.kind in ('forward', 'autoresponder') \
+         and a.name = m.login and a.time = m.removed_time and a.action = 'delete' and a.customer = c.login \
+         where m.mailbox_id = $1 order by a.kind desc",
+    )
+    .bind(mailbox_id)
+    .try_map(|row: PgRow| entry(&row))
+    .fetch_all(&mut **tx)
+    .await
+    .doing("read the audit")
+}
+
 fn entry(row: &PgRow) -> Result<AuditEntry, sqlx::Error> {
     Ok(AuditEntry {
         audit_id: row.try_get("audit_id")?,

@@ -193,16 +193,32 @@ fn hosted(row: &PgRow) -> Result<HostedDomain, AccountError> {
     Ok(HostedDomain { state, alias_of, default_mailbox_id, default_rule })
 }
 
+/// Whether a code is needed besides the password; only panel sessions ask for it.
+macro_rules! second_factor {
+    () => {
+        "exists (select from second_factors f where f.confirm_time is not null and \
+         (case when m.default_box then f.customer_id = m.customer_id else f.mailbox_id = m.mailbox_id end))"
+    };
+}
+
+/// `$for_panel` chooses between two statements.
 macro_rules! select_logins {
-    ($domain_state:literal, $rest:literal) => {
+    ($for_panel:expr, $domain_state:literal, $rest:literal) => {
+        if $for_panel {
+            select_logins!(@ second_factor!(), $domain_state, $rest)
+        } else {
+            select_logins!(@ "false", $domain_state, $rest)
+        }
+    };
+    (@ $second_factor:expr, $domain_state:literal, $rest:literal) => {
         concat!(
             "select m.login, m.mailbox_id, m.address, m.domain, v.version, c.login as customer, \
              coalesce(m.password_phc, c.password_phc) as phc, m.credential_version, m.state, c.state as customer_state, \
              m.default_box, array(select a.app_password_id || ' ' || a.protocol || ' ' || encode(a.secret_sha256, 'base64') \
              from app_passwords a where a.mailbox_id = m.mailbox_id order by a.app_password_id)::text[] as app_passwords, \
-             exists (select from second_factors f where f.confirm_time is not null and \
-             (case when m.default_box then f.customer_id = m.customer_id else f.mailbox_id = m.mailbox_id end)) \
-             as second_factor, ",
+             ",
+            $second_factor,
+            " as second_factor, ",
             $domain_state,
             " as domain_state, d.grant_ttl_seconds, d.auth_only, d.plaintext_login \
              from mailboxes m join domains d on d.domain = m.domain join versions v on v.domain = m.domain \
@@ -212,33 +228,40 @@ macro_rules! select_logins {
     };
 }
 
-/// Whose login this canonical one is.
-pub(crate) async fn login(pool: &PgPool, login: &str) -> Result<Option<LoginIdentity>, AccountError> {
-    let found = read!(
-        sqlx::query(select_logins!("d.state", "where m.login = $1 and m.removed_time is null"))
-            .bind(login)
-            .try_map(|row| login_identity(&row))
-            .fetch_optional(pool)
-    );
+/// Whose login this canonical one is; its second factor is told for a panel session only.
+pub(crate) async fn login(
+    pool: &PgPool,
+    login: &str,
+    for_panel: bool,
+) -> Result<Option<LoginIdentity>, AccountError> {
+    let statement = select_logins!(for_panel, "d.state", "where m.login = $1 and m.removed_time is null");
+    let found =
+        read!(sqlx::query(statement).bind(login).try_map(|row| login_identity(&row)).fetch_optional(pool));
     match found.doing("look up a login")? {
         Some(identity) => Ok(Some(identity)),
-        None => login_under_second_name(pool, login).await,
+        None => login_under_second_name(pool, login, for_panel).await,
     }
 }
 
 /// `user@alias` is the login `user@target`, and works while both names are in service.
-async fn login_under_second_name(pool: &PgPool, login: &str) -> Result<Option<LoginIdentity>, AccountError> {
+async fn login_under_second_name(
+    pool: &PgPool,
+    login: &str,
+    for_panel: bool,
+) -> Result<Option<LoginIdentity>, AccountError> {
     let Some((local, domain)) = login.rsplit_once('@') else { return Ok(None) };
+    let statement = select_logins!(
+        for_panel,
+        "case when a.state = 2 then d.state else a.state end",
+        "join domains a on a.alias_of = m.domain \
+         where a.domain = $2 and m.login = $1 || '@' || a.alias_of and m.removed_time is null"
+    );
     read!(
-        sqlx::query(select_logins!(
-            "case when a.state = 2 then d.state else a.state end",
-            "join domains a on a.alias_of = m.domain \
-             where a.domain = $2 and m.login = $1 || '@' || a.alias_of and m.removed_time is null"
-        ))
-        .bind(local)
-        .bind(domain)
-        .try_map(|row| login_identity(&row))
-        .fetch_optional(pool)
+        sqlx::query(statement)
+            .bind(local)
+            .bind(domain)
+            .try_map(|row| login_identity(&row))
+            .fetch_optional(pool)
     )
     .doing("look up a login under a second name")
 }
@@ -314,7 +337,9 @@ pub(crate) async fn domain(pool: &PgPool, name: &DomainName) -> Result<Option<Do
         sqlx::query(
             "select d.domain, v.version, c.login as customer, d.state, d.sender_policy, d.allowed_senders, \
              coalesce(d.alias_of, '') as alias_of, coalesce(t.plaintext_login, d.plaintext_login) as plaintext_login, \
-             coalesce(t.dmarc_handling, d.dmarc_handling) as dmarc_handling \
+             coalesce(t.dmarc_handling, d.dmarc_handling) as dmarc_handling, \
+             coalesce(t.spam_handling, d.spam_handling) as spam_handling, \
+             coalesce(t.spam_mailbox, d.spam_mailbox) as spam_mailbox \
              from domains d join versions v on v.domain = d.domain join customers c on c.customer_id = d.customer_id \
              left join domains t on t.domain = d.alias_of \
              where d.domain = $1",
@@ -331,6 +356,8 @@ pub(crate) async fn domain(pool: &PgPool, name: &DomainName) -> Result<Option<Do
                 plaintext_login: row.try_get("plaintext_login")?,
                 alias_of: row.try_get("alias_of")?,
                 dmarc_handling: number(&row, "dmarc_handling")?,
+                spam_handling: number(&row, "spam_handling")?,
+                spam_mailbox: row.try_get("spam_mailbox")?,
             })
         })
         .fetch_optional(pool)

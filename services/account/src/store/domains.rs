@@ -16,7 +16,8 @@ macro_rules! select_domains {
         concat!(
             "select d.domain, c.login as customer, d.state, coalesce(d.login, '') as login, \
              coalesce(d.default_mailbox_id, 0) as default_mailbox_id, d.grant_ttl_seconds, d.auth_only, d.sender_policy, \
-             d.allowed_senders, coalesce(d.alias_of, '') as alias_of, d.plaintext_login, d.live_without_dns, d.dmarc_handling, d.revision, \
+             d.allowed_senders, coalesce(d.alias_of, '') as alias_of, d.plaintext_login, d.live_without_dns, d.dmarc_handling, \
+             d.spam_handling, d.spam_mailbox, d.revision, \
              (extract(epoch from d.create_time) * 1000000)::bigint as create_micros, \
              (extract(epoch from d.update_time) * 1000000)::bigint as update_micros, \
              (extract(epoch from d.check_time) * 1000000)::bigint as check_micros, \
@@ -40,6 +41,9 @@ pub(crate) struct DomainUpdate {
     pub(crate) allowed_senders: Option<Vec<String>>,
     pub(crate) plaintext_login: Option<bool>,
     pub(crate) dmarc_handling: Option<i32>,
+    pub(crate) spam_handling: Option<i32>,
+    /// Empty: none.
+    pub(crate) spam_mailbox: Option<String>,
 }
 
 /// A domain that is to be hosted.
@@ -179,7 +183,8 @@ pub(crate) async fn update(
 ) -> Result<(), AccountError> {
     sqlx::query(
         "update domains set state = coalesce($2, state), plaintext_login = coalesce($9, plaintext_login), \
-         dmarc_handling = coalesce($10, dmarc_handling), \
+         dmarc_handling = coalesce($10, dmarc_handling), spam_handling = coalesce($11, spam_handling), \
+         spam_mailbox = coalesce($12, spam_mailbox), \
          live_without_dns = case when $2 is null then live_without_dns else $2 = 2 end, \
          grace_end_time = case when $2 is null then grace_end_time end, \
          grant_ttl_seconds = case when $3 then $4 else grant_ttl_seconds end, \
@@ -196,6 +201,8 @@ pub(crate) async fn update(
     .bind(revision)
     .bind(update.plaintext_login)
     .bind(update.dmarc_handling.map(small))
+    .bind(update.spam_handling.map(small))
+    .bind(update.spam_mailbox.as_deref())
     .execute(&mut **tx)
     .await
     .doing("change a domain")
@@ -297,6 +304,8 @@ fn domain(row: &PgRow) -> Result<Domain, sqlx::Error> {
         plaintext_login: row.try_get("plaintext_login")?,
         live_without_dns: row.try_get("live_without_dns")?,
         dmarc_handling: number(row, "dmarc_handling")?,
+        spam_handling: number(row, "spam_handling")?,
+        spam_mailbox: row.try_get("spam_mailbox")?,
         check_time: optional_timestamp(row, "check_micros")?,
         grace_end_time: optional_timestamp(row, "grace_micros")?,
         name,

@@ -13,6 +13,7 @@ use crate::{
 /// A quota that is none.
 pub(crate) const NO_QUOTA: i64 = -1;
 
+/// Columns of [`mailbox`], of boxes that are not removed.
 macro_rules! select_mailboxes {
     ($rest:literal) => {
         concat!(
@@ -26,6 +27,7 @@ macro_rules! select_mailboxes {
         )
     };
 }
+pub(super) use select_mailboxes;
 
 /// A new mailbox.
 pub(crate) struct NewMailbox<'m> {
@@ -117,6 +119,19 @@ pub(crate) async fn exists(tx: &mut Tx, address: &str) -> Result<bool, AccountEr
         .fetch_one(&mut **tx)
         .await
         .doing("look for a mailbox")
+}
+
+/// True when this is the address of a mailbox of this customer.
+pub(crate) async fn is_of_customer(tx: &mut Tx, address: &str, customer: &str) -> Result<bool, AccountError> {
+    sqlx::query_scalar(
+        "select exists (select from mailboxes m join customers c using (customer_id) \
+         where m.login = $1 and m.address = $1 and m.removed_time is null and c.login = $2)",
+    )
+    .bind(address)
+    .bind(customer)
+    .fetch_one(&mut **tx)
+    .await
+    .doing("look for a mailbox of a customer")
 }
 
 /// Adds a mailbox and returns its id.
@@ -233,7 +248,7 @@ pub(crate) async fn remove_all(tx: &mut Tx, domain: &str, revision: i64) -> Resu
     .doing("remove the mailboxes of a domain")
 }
 
-fn mailbox(row: &PgRow) -> Result<Mailbox, sqlx::Error> {
+pub(super) fn mailbox(row: &PgRow) -> Result<Mailbox, sqlx::Error> {
     Ok(Mailbox {
         mailbox_id: row.try_get("mailbox_id")?,
         address: row.try_get("address")?,

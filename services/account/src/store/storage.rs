@@ -52,14 +52,21 @@ const JUDGE: &str = with_rooms!(
      where r.mailbox_id = m.mailbox_id and m.over_quota <> r.is_full"
 );
 
-/// Keeps what delivery told, as far as it is news. Rows are locked by id, so that two reports cannot stand in each other's way.
+/// Keeps what delivery told, as far as it is news, and what it told first on this day. Rows are locked by id, so that two
+/// reports cannot stand in each other's way.
 pub(crate) async fn keep(pool: &PgPool, boxes: &[BoxUsage]) -> Result<(), AccountError> {
     let column = |of: fn(&BoxUsage) -> i64| -> Vec<i64> { boxes.iter().map(of).collect() };
     sqlx::query(
-        "insert into box_usage as u (mailbox_id, used_bytes, message_count, version) \
-         select * from (select distinct on (mailbox_id) * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) \
-            as told (mailbox_id, used_bytes, message_count, version) order by mailbox_id, version desc) as newest \
-         order by mailbox_id \
+        "with newest as materialized ( \
+            select distinct on (mailbox_id) * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) \
+            as told (mailbox_id, used_bytes, message_count, version) order by mailbox_id, version desc \
+         ), days as ( \
+            insert into box_usage_days (mailbox_id, day, used_bytes, message_count) \
+            select mailbox_id, (now() at time zone 'UTC')::date, used_bytes, message_count from newest \
+            order by mailbox_id on conflict do nothing \
+         ) \
+         insert into box_usage as u (mailbox_id, used_bytes, message_count, version) \
+         select * from newest order by mailbox_id \
          on conflict (mailbox_id) do update set used_bytes = excluded.used_bytes, \
             message_count = excluded.message_count, version = excluded.version where u.version < excluded.version",
     )
@@ -132,7 +139,15 @@ pub(crate) async fn forget(tx: &mut Tx, mailbox_ids: &[i64]) -> Result<(), Accou
     .bind(mailbox_ids)
     .execute(&mut **tx)
     .await
-    .doing("forget what destroyed mailboxes held")
+    .doing("forget what destroyed mailboxes held")?;
+    sqlx::query(
+        "delete from box_usage_days d using mailboxes m \
+         where d.mailbox_id = any($1) and m.mailbox_id = d.mailbox_id and m.destroyed_time is not null",
+    )
+    .bind(mailbox_ids)
+    .execute(&mut **tx)
+    .await
+    .doing("forget what destroyed mailboxes held before")
     .map(drop)
 }
 

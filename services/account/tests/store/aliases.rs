@@ -8,9 +8,9 @@ use crate::house::{Postgres, Replica, asking};
 use postern_mail::Reason;
 use postern_proto::account::v1::{
     CreateDomainRequest, DefaultAction, DefaultAddress, DeleteDomainRequest, DeleteMailboxRequest, Domain,
-    DomainState, GetDomainRequest, LookupDomainRequest, SenderPolicy, UpdateDefaultAddressRequest,
-    UpdateDomainRequest, VerifyDomainRequest, WatchChangesRequest, resolution::Outcome,
-    watch_changes_response::Event,
+    DomainState, GetDomainRequest, LookupDomainRequest, LookupLoginRequest, SenderPolicy,
+    UpdateDefaultAddressRequest, UpdateDomainRequest, VerifyDomainRequest, WatchChangesRequest,
+    resolution::Outcome, watch_changes_response::Event,
 };
 
 fn second_name(name: &str, target: &str, customer: &str) -> CreateDomainRequest {
@@ -89,6 +89,23 @@ async fn both_names_lead_to_the_same_boxes() {
     assert_eq!((one.login.as_str(), one.domain.as_str()), ("user@z-shop.test", "z-shop.test"));
     assert!(login(&replica, "nobody@shop.test").await.is_none());
 
+    // That a code is asked for besides is told for panel sessions only.
+    let secret = "decode(repeat('ab', 20), 'hex'), now()";
+    let (box_id, owner) =
+        (mailbox.mailbox_id, "(select customer_id from account.customers where login = 'shop')");
+    let factor = format!(
+        "insert into account.second_factors (mailbox_id, customer_id, secret, confirm_time) \
+         values ({box_id}, null, {secret}), (null, {owner}, {secret})"
+    );
+    postgres.run("aliases", &factor);
+    for name in ["user@shop.test", "user@z-shop.test", target.login.as_str()] {
+        for for_panel in [false, true] {
+            let request = LookupLoginRequest { login: name.into(), for_panel };
+            let found = replica.directory().lookup_login(request).await.unwrap().into_inner().identity;
+            assert_eq!(found.unwrap().second_factor, for_panel, "{name}");
+        }
+    }
+
     // Nothing stands under a second name by itself.
     let said = "shop.test is a second name of z-shop.test";
     refused(
@@ -111,7 +128,7 @@ async fn both_names_lead_to_the_same_boxes() {
     let ring = replica.forwards().create_forward(new_forward("r@z-shop.test", &["r@shop.test"], false)).await;
     refused(ring, Reason::FailedPrecondition, "r@z-shop.test -> r@shop.test -> r@z-shop.test");
 
-    let remove = |name: &str| DeleteDomainRequest { name: name.into() };
+    let remove = |name: &str| DeleteDomainRequest { name: name.into(), ..Default::default() };
     refused(domains.delete_domain(remove("z-shop.test")).await, Reason::FailedPrecondition, "shop.test");
     domains.delete_domain(remove("shop.test")).await.unwrap();
     assert!(matches!(resolve(&replica, "user@shop.test").await.outcome, Some(Outcome::Remote(_))));

@@ -76,7 +76,7 @@ async fn only_the_verified_of_two_claims_gets_the_domain() {
     refused(replica.domains_of("cleo").get_domain(get.clone()).await, Reason::NotFound, not_hosted);
     let check = VerifyDomainRequest { name: "shop.test".into() };
     refused(replica.domains_of("cleo").verify_domain(check).await, Reason::NotFound, not_hosted);
-    let remove = DeleteDomainRequest { name: "shop.test".into() };
+    let remove = DeleteDomainRequest { name: "shop.test".into(), ..Default::default() };
     refused(replica.domains_of("cleo").delete_domain(remove.clone()).await, Reason::NotFound, not_hosted);
     assert_eq!(seen_by(&replica, "shop.test", "bert").await, second);
     let operator = replica.domains().get_domain(get).await.unwrap().into_inner().domain.unwrap();
@@ -134,10 +134,20 @@ async fn claims_are_taken_back_and_inherited() {
     for customer in ["anna", "bert", "cleo"] {
         ask_for(&replica, "shop.test", customer).await;
     }
-    let remove = DeleteDomainRequest { name: "shop.test".into() };
+    let remove = DeleteDomainRequest { name: "shop.test".into(), ..Default::default() };
     replica.domains_of("bert").delete_domain(remove.clone()).await.unwrap();
     let get = GetDomainRequest { name: "shop.test".into() };
     refused(replica.domains_of("bert").get_domain(get.clone()).await, Reason::NotFound, "not hosted");
+    // The operator takes one back for somebody; the holder keeps the domain, and nobody else may.
+    ask_for(&replica, "shop.test", "bert").await;
+    let of = |claim_of: &str| DeleteDomainRequest { name: "shop.test".into(), claim_of: claim_of.into() };
+    let tried = replica.domains_of("anna").delete_domain(of("bert")).await;
+    refused(tried, Reason::CallerNotPermitted, "operators only");
+    replica.domains().delete_domain(of("bert")).await.unwrap();
+    refused(replica.domains_of("bert").get_domain(get.clone()).await, Reason::NotFound, "not hosted");
+    refused(replica.domains().delete_domain(of("bert")).await, Reason::NotFound, "bert does not wait");
+    refused(replica.domains().delete_domain(of("anna")).await, Reason::NotFound, "anna does not wait");
+    assert_eq!(seen_by(&replica, "shop.test", "anna").await.customer, "anna");
     // The next who waits gets it when the holder goes, and has to prove it: it had another owner.
     replica.domains_of("anna").delete_domain(remove.clone()).await.unwrap();
     let inherited = seen_by(&replica, "shop.test", "cleo").await;
@@ -212,7 +222,7 @@ async fn in_a_race_for_a_name_one_holds_it_and_all_others_wait() {
         (one.domains_of(&holders[0]), one.domains_of(winner), two.domains_of(winner));
     let request = || VerifyDomainRequest { name: "race.test".into() };
     let _ = tokio::join!(
-        leaving.delete_domain(DeleteDomainRequest { name: "race.test".into() }),
+        leaving.delete_domain(DeleteDomainRequest { name: "race.test".into(), ..Default::default() }),
         left.verify_domain(request()),
         right.verify_domain(request()),
     );

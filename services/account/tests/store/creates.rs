@@ -145,7 +145,7 @@ async fn a_login_is_never_given_to_somebody_else() {
         ("postmaster@homepage.test", PHC)
     );
 
-    let delete = |name: &str| DeleteDomainRequest { name: name.into() };
+    let delete = |name: &str| DeleteDomainRequest { name: name.into(), ..Default::default() };
     replica.domains().delete_domain(delete("homepages.test")).await.unwrap();
     assert!(login(&replica, "homepag3").await.is_none());
     // Another customer with the same domain does not get it; its owner does.
@@ -224,7 +224,11 @@ async fn a_recreated_mailbox_is_another_one() {
     }
     // A removed domain is remote, with a version that has grown; its boxes are known as removed.
     let version = resolve(&replica, "user@box.test").await.domain_version;
-    replica.domains().delete_domain(DeleteDomainRequest { name: "box.test".into() }).await.unwrap();
+    replica
+        .domains()
+        .delete_domain(DeleteDomainRequest { name: "box.test".into(), ..Default::default() })
+        .await
+        .unwrap();
     let resolution = resolve(&replica, "user@box.test").await;
     assert!(matches!(resolution.outcome, Some(Outcome::Remote(_))) && resolution.domain_version > version);
     assert!(

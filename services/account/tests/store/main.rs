@@ -16,6 +16,7 @@ mod house;
 mod lists;
 mod live;
 mod model;
+mod overviews;
 mod rules;
 mod storage;
 mod undo;

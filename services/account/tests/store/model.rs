@@ -10,14 +10,22 @@ use crate::house::{Postgres, Replica};
 use postern_mail::Reason;
 use postern_mesh::failure;
 use postern_proto::account::v1::{
-    BatchResolveRecipientsRequest, DefaultAction, DefaultAddress, DeleteAutoresponderRequest,
-    DeleteDomainRequest, DeleteForwardRequest, DeleteMailboxRequest, DeleteMailingListRequest, Forward,
-    LocalOutcome, MailingList, Resolution, UpdateDefaultAddressRequest, UpdateForwardRequest,
-    UpdateMailingListRequest, resolution::Outcome,
+    BatchResolveRecipientsRequest, BoxUsage, CreateDomainRequest, DefaultAction, DefaultAddress,
+    DeleteAutoresponderRequest, DeleteDomainRequest, DeleteForwardRequest, DeleteMailboxRequest,
+    DeleteMailingListRequest, Domain, DomainState, Forward, LocalOutcome, Mailbox, MailingList,
+    ReportBoxUsageRequest, Resolution, RestoreMailboxRequest, UpdateDefaultAddressRequest,
+    UpdateDomainRequest, UpdateForwardRequest, UpdateMailboxRequest, UpdateMailingListRequest,
+    resolution::Outcome,
 };
 use tonic::Status;
 
 const DOMAIN: &str = "m.test";
+/// Its second name: every address is asked under both.
+const SECOND: &str = "m-too.test";
+/// Where forwards lead: outside, and to what the default address takes.
+const TARGETS: [&str; 3] = ["p@else.test", "q@else.test", "nobody@m-too.test"];
+/// A quota, and what a box holds that is full.
+const QUOTA: i64 = 50;
 /// Names that get in each other's way.
 const NAMES: [&str; 13] = [
     "a",
@@ -37,7 +45,7 @@ const NAMES: [&str; 13] = [
 /// Asked after each setting, beside the names.
 const ASKED: [&str; 9] =
     ["A", "a+u", "c+t", "a-request+Tag", "b-owner", "b-bounces+x", "abuse+t", "a-owner+t", "nobody"];
-const SETTINGS: usize = 250;
+const SETTINGS: usize = 400;
 
 /// A small generator (splitmix64): the same numbers for the same seed, for ever.
 struct Dice(u64);
@@ -55,9 +63,24 @@ impl Dice {
     }
 }
 
+/// A box that was removed, with what went with it.
+struct Removed {
+    id: i64,
+    forward: Option<(String, bool)>,
+    answers: bool,
+}
+
 /// What a customer has set, in plain maps by local part.
 #[derive(Default)]
 struct Model {
+    /// Neither the domain nor its second name takes mail; the second name does not.
+    domain_sleeps: bool,
+    second_sleeps: bool,
+    /// By name, the newest last.
+    removed: BTreeMap<String, Vec<Removed>>,
+    full: BTreeSet<i64>,
+    /// Of the reports of usage.
+    reports: i64,
     default_box: i64,
     boxes: BTreeMap<String, i64>,
     forwards: BTreeMap<String, (String, bool)>,
@@ -97,6 +120,44 @@ impl Model {
             })
     }
 
+    /// A removal of a box takes along what stands beside it.
+    fn remove_box(&mut self, name: &str) -> bool {
+        let Some(id) = self.boxes.remove(name) else { return false };
+        let (forward, answers) = (self.forwards.remove(name), self.answers.remove(name));
+        self.removed.entry(name.to_owned()).or_default().push(Removed { id, forward, answers });
+        true
+    }
+
+    /// The box that was removed last comes back with what it had, unless something stands there. True when it is no error.
+    fn restore_box(&mut self, name: &str) -> bool {
+        let free = self.may_have_box(name);
+        let Some(removed) = self.removed.get_mut(name).filter(|removed| !removed.is_empty()) else {
+            return false;
+        };
+        if self.boxes.contains_key(name) {
+            return true;
+        }
+        let Some(Removed { id, forward, answers }) = removed.pop_if(|_| free) else { return false };
+        self.boxes.insert(name.to_owned(), id);
+        self.forwards.extend(forward.map(|forward| (name.to_owned(), forward)));
+        if answers {
+            self.answers.insert(name.to_owned());
+        }
+        true
+    }
+
+    fn shown(&self, id: i64) -> String {
+        if self.full.contains(&id) { format!("{id} full") } else { id.to_string() }
+    }
+
+    /// The same under the second name.
+    fn leads_under(&self, domain: &str, asked: &str) -> String {
+        match self.domain_sleeps || (domain == SECOND && self.second_sleeps) {
+            true => "not live".into(),
+            false => self.leads(asked),
+        }
+    }
+
     /// Where an address leads, in one line.
     fn leads(&self, asked: &str) -> String {
         let name = asked.to_lowercase();
@@ -129,8 +190,10 @@ impl Model {
     fn exactly(&self, name: &str, tag: &str) -> Option<String> {
         let answer = if self.answers.contains(name) { " and answers" } else { "" };
         match (self.boxes.get(name), self.forwards.get(name)) {
-            (Some(id), None) => return Some(format!("{id}{answer}")),
-            (Some(id), Some((target, true))) => return Some(format!("{id} to {target}{answer}")),
+            (Some(id), None) => return Some(format!("{}{answer}", self.shown(*id))),
+            (Some(id), Some((target, true))) => {
+                return Some(format!("{} to {target}{answer}", self.shown(*id)));
+            }
             (_, Some((target, _))) => return Some(format!("to {target}{answer}")),
             (None, None) => {}
         }
@@ -165,6 +228,7 @@ fn said(local: &LocalOutcome) -> String {
     };
     let mut words = vec![matched.to_owned()];
     words.extend(local.mailbox.as_ref().map(|mailbox| mailbox.mailbox_id.to_string()));
+    words.extend(local.mailbox.as_ref().filter(|mailbox| mailbox.full).map(|_| "full".to_owned()));
     if let Some(list) = &local.list {
         let role = list.role().as_str_name().trim_start_matches("LIST_ADDRESS_").to_lowercase();
         words.push(format!("{} {role} {}", list.list_id, list.tag));
@@ -197,7 +261,7 @@ async fn set(replica: &Replica, model: &mut Model, dice: &mut Dice) -> String {
         }
         format!("{what} {}", if may { "done" } else { "refused" })
     };
-    match dice.below(20) {
+    match dice.below(26) {
         0..=2 => {
             let made = replica.mailboxes().create_mailbox(new_mailbox(&address)).await;
             let id = made.as_ref().ok().map(|made| made.get_ref().mailbox.as_ref().unwrap().mailbox_id);
@@ -208,7 +272,7 @@ async fn set(replica: &Replica, model: &mut Model, dice: &mut Dice) -> String {
             said
         }
         3..=5 => {
-            let (keeps, target) = (dice.below(2) == 1, dice.of(&["p@else.test", "q@else.test"]));
+            let (keeps, target) = (dice.below(2) == 1, dice.of(&TARGETS));
             let made = replica.forwards().create_forward(new_forward(&address, &[target], keeps)).await;
             let may = model.may_have_forward(&name) && (!keeps || model.boxes.contains_key(&name));
             if may {
@@ -239,12 +303,7 @@ async fn set(replica: &Replica, model: &mut Model, dice: &mut Dice) -> String {
         }
         11 => {
             let done = replica.mailboxes().delete_mailbox(DeleteMailboxRequest { address }).await;
-            let had = model.boxes.remove(&name).is_some();
-            if had {
-                model.forwards.remove(&name);
-                model.answers.remove(&name);
-            }
-            agree(&format!("no box {name}"), had, done.map(drop))
+            agree(&format!("no box {name}"), model.remove_box(&name), done.map(drop))
         }
         12 => {
             let done = replica.forwards().delete_forward(DeleteForwardRequest { address }).await;
@@ -285,15 +344,72 @@ async fn set(replica: &Replica, model: &mut Model, dice: &mut Dice) -> String {
             model.rule = Some(action);
             format!("default {action:?}")
         }
+        19..=21 => {
+            let done =
+                replica.mailboxes().restore_mailbox(RestoreMailboxRequest { address, mailbox_id: 0 }).await;
+            agree(&format!("box {name} back"), model.restore_box(&name), done.map(drop))
+        }
+        22..=23 => {
+            use DomainState::{Live, Lost, Pending};
+            let (domain, state) = (dice.of(&[DOMAIN, SECOND]), dice.of(&[Live, Live, Live, Pending, Lost]));
+            let wanted = Domain { name: domain.into(), state: state.into(), ..Default::default() };
+            let request = UpdateDomainRequest { domain: Some(wanted), update_mask: paths(&["state"]) };
+            replica.domains().update_domain(request).await.unwrap();
+            match domain {
+                DOMAIN => model.domain_sleeps = state != Live,
+                _ => model.second_sleeps = state != Live,
+            }
+            format!("{domain} {state:?}")
+        }
+        24 => {
+            let Some(id) = model.boxes.get(&name).copied() else { return "nothing".into() };
+            let mailbox = Mailbox { address, quota_bytes: Some(QUOTA), ..Default::default() };
+            let request =
+                UpdateMailboxRequest { mailbox: Some(mailbox), update_mask: paths(&["quota_bytes"]) };
+            replica.mailboxes().update_mailbox(request).await.unwrap();
+            let is_full = dice.below(2) == 1;
+            model.reports += 1;
+            let used_bytes = if is_full { QUOTA } else { QUOTA - 1 };
+            let told = BoxUsage { mailbox_id: id, used_bytes, message_count: 1, version: model.reports };
+            replica.storage().report_box_usage(ReportBoxUsageRequest { boxes: vec![told] }).await.unwrap();
+            if is_full {
+                model.full.insert(id)
+            } else {
+                model.full.remove(&id)
+            };
+            format!("{name} holds {used_bytes}")
+        }
         // The whole domain, but rarely.
         _ if dice.below(4) == 0 => {
-            replica.domains().delete_domain(DeleteDomainRequest { name: DOMAIN.into() }).await.unwrap();
-            let domain = replica.domain(DOMAIN, "model").await;
-            *model = Model { default_box: domain.default_mailbox_id, ..Model::default() };
+            let names: Vec<String> = model.boxes.keys().cloned().collect();
+            for name in names {
+                model.remove_box(&name);
+            }
+            for name in [SECOND, DOMAIN] {
+                let request = DeleteDomainRequest { name: name.into(), ..Default::default() };
+                replica.domains().delete_domain(request).await.unwrap();
+            }
+            let default_box = new_domain(replica).await;
+            let Model { removed, full, reports, .. } = std::mem::take(model);
+            *model = Model { default_box, removed, full, reports, ..Model::default() };
             "a new domain".into()
         }
         _ => "nothing".into(),
     }
+}
+
+/// The domain and its second name, in service; the id of its default box.
+async fn new_domain(replica: &Replica) -> i64 {
+    let domain = replica.domain(DOMAIN, "model").await;
+    let second = CreateDomainRequest {
+        name: SECOND.into(),
+        customer: "model".into(),
+        alias_of: DOMAIN.into(),
+        live: true,
+        ..Default::default()
+    };
+    replica.domains().create_domain(second).await.unwrap();
+    domain.default_mailbox_id
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -304,19 +420,19 @@ async fn addresses_lead_where_a_plain_model_says_after_any_settings() {
     let postgres = Postgres::start();
     let replica = Replica::open(&postgres.database("model")).await;
     replica.customer("model").await;
-    let domain = replica.domain(DOMAIN, "model").await;
-    let mut model = Model { default_box: domain.default_mailbox_id, ..Model::default() };
+    let mut model = Model { default_box: new_domain(&replica).await, ..Model::default() };
     let mut dice = Dice(seed);
     let mut history = Vec::new();
     for _ in 0..SETTINGS {
         history.push(set(&replica, &mut model, &mut dice).await);
-        let asked: Vec<_> = NAMES.iter().chain(&ASKED).copied().collect();
-        let addresses = asked.iter().map(|name| format!("{name}@{DOMAIN}")).collect();
+        let names = NAMES.iter().chain(&ASKED).copied();
+        let asked: Vec<_> = names.flat_map(|name| [(name, DOMAIN), (name, SECOND)]).collect();
+        let addresses = asked.iter().map(|(name, domain)| format!("{name}@{domain}")).collect();
         let request = BatchResolveRecipientsRequest { addresses };
         let answer = replica.directory().batch_resolve_recipients(request).await.unwrap().into_inner();
-        for (name, resolution) in asked.iter().zip(&answer.resolutions) {
-            let (service, model) = (told(resolution), model.leads(name));
-            assert_eq!(service.trim_end(), model.trim_end(), "{name} after {}", history.join("; "));
+        for ((name, domain), resolution) in asked.iter().zip(&answer.resolutions) {
+            let (service, model) = (told(resolution), model.leads_under(domain, name));
+            assert_eq!(service.trim_end(), model.trim_end(), "{name}@{domain} after {}", history.join("; "));
         }
     }
     let done = history.iter().filter(|setting| setting.ends_with("done")).count();

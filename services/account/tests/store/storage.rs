@@ -3,11 +3,13 @@
 use crate::asking::{create_mailbox, login, new_forward, new_mailbox, next_event, paths, refused, resolve};
 use crate::house::{Postgres, Replica};
 use postern_mail::Reason;
+use postern_mesh::identity::{Caller, Role};
 use postern_proto::account::v1::{
-    BoxUsage, ConfirmDestroyedMailboxesRequest, DeleteDomainRequest, DeleteMailboxRequest,
-    ListExpiredMailboxesRequest, ListRemovedMailboxesRequest, Mailbox, ReportBoxUsageRequest,
-    RestoreMailboxRequest, RestoreMailboxResponse, UpdateMailboxRequest, WatchChangesRequest,
-    resolution::Outcome, watch_changes_response::Event,
+    BoxUsage, ConfirmDestroyedMailboxesRequest, CreateMailboxRequest, CustomerLimits, DeleteDomainRequest,
+    DeleteMailboxRequest, Limits, ListExpiredMailboxesRequest, ListRemovedMailboxesRequest, Mailbox,
+    NewPassword, ReportBoxUsageRequest, RestoreMailboxRequest, RestoreMailboxResponse, UpdateLimitsRequest,
+    UpdateMailboxRequest, WatchChangesRequest, limits_service_client::LimitsServiceClient,
+    new_password::Secret, resolution::Outcome, watch_changes_response::Event,
 };
 use tonic::Status;
 
@@ -42,6 +44,43 @@ async fn restore(
 ) -> Result<RestoreMailboxResponse, Status> {
     let request = RestoreMailboxRequest { address: address.into(), mailbox_id };
     replica.mailboxes().restore_mailbox(request).await.map(tonic::Response::into_inner)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_sets_quotas_within_its_limits_and_the_operator_any() {
+    let postgres = Postgres::start();
+    let replica = Replica::open(&postgres.database("bounds")).await;
+    replica.customer("bound").await;
+    replica.domain("bound.test", "bound").await;
+    create_mailbox(&replica, "a@bound.test").await;
+    let mut own = replica.mailboxes_of("bound");
+    // Where nothing is bounded a customer may lift its own bounds.
+    own.update_mailbox(quota("a@bound.test", Some(-1))).await.unwrap();
+    let limits = Limits { mailbox_storage_bytes: Some(1000), ..Limits::default() };
+    let limits = CustomerLimits { customer: "bound".into(), limits: Some(limits), ..Default::default() };
+    let operator = replica.channel_of(Caller::new("test", Role::Operator));
+    let request = UpdateLimitsRequest { limits: Some(limits) };
+    LimitsServiceClient::new(operator).update_limits(request).await.unwrap();
+
+    for above in [1001, -1] {
+        own.update_mailbox(quota("a@bound.test", Some(10))).await.unwrap();
+        let said = "mailbox.quota_bytes: a mailbox of bound may hold at most 1000 octets";
+        refused(own.update_mailbox(quota("a@bound.test", Some(above))).await, Reason::InvalidArgument, said);
+        let password = NewPassword { secret: Some(Secret::Plain("correct horse".into())) };
+        let new = CreateMailboxRequest {
+            quota_bytes: Some(above),
+            password: Some(password),
+            ..new_mailbox("b@bound.test")
+        };
+        refused(own.create_mailbox(new).await, Reason::InvalidArgument, "quota_bytes: a mailbox of bound");
+        // What the operator set stays when the same is said again.
+        replica.mailboxes().update_mailbox(quota("a@bound.test", Some(above))).await.unwrap();
+        own.update_mailbox(quota("a@bound.test", Some(above))).await.unwrap();
+    }
+    for within in [Some(1000), Some(1), None] {
+        let shown = own.update_mailbox(quota("a@bound.test", within)).await.unwrap().into_inner();
+        assert_eq!(shown.mailbox.unwrap().effective_quota_bytes, within.or(Some(1000)));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,7 +183,11 @@ async fn a_removed_mailbox_comes_back_whole() {
 
     // A domain that is gone takes its boxes along; who has it next does not get them.
     create_mailbox(&replica, "b@back.test").await;
-    replica.domains().delete_domain(DeleteDomainRequest { name: "back.test".into() }).await.unwrap();
+    replica
+        .domains()
+        .delete_domain(DeleteDomainRequest { name: "back.test".into(), ..Default::default() })
+        .await
+        .unwrap();
     refused(restore(&replica, "b@back.test", 0).await, Reason::FailedPrecondition, "add the domain first");
     replica.customer("next").await;
     replica.domain("back.test", "next").await;

@@ -14,6 +14,17 @@ use crate::{
     throttle::Wait,
 };
 
+/// A login that is to be explained.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TypedLogin<'q> {
+    /// As typed.
+    pub(crate) login: &'q str,
+    /// `None`: from any client.
+    pub(crate) peer: Option<PeerIp>,
+    /// Without TLS.
+    pub(crate) clear_text: bool,
+}
+
 /// Whose login it is, or why nobody gets in with it.
 pub(super) struct Account {
     pub(super) identity: Option<Arc<LoginIdentity>>,
@@ -23,18 +34,22 @@ pub(super) struct Account {
 
 impl Explainer {
     /// Walks the questions in the order in which they are decided. The password is never looked at.
-    pub(super) async fn account_of(
-        &self,
-        way: &mut Way,
-        sight: &Sight,
-        typed: &str,
-        peer: Option<PeerIp>,
-    ) -> Account {
-        let (login, found) = match self.logins.identify(typed).await {
+    pub(super) async fn account_of(&self, way: &mut Way, sight: &Sight, typed: TypedLogin<'_>) -> Account {
+        let (login, found) = match self.logins.identify(typed.login).await {
             Ok(known) => known,
             Err(error) => return away(way, "login-known", "the directory", &error),
         };
         let identity = found.filter(|identity| sight.sees_box(&identity.customer, identity.mailbox_id));
+        if typed.clear_text {
+            match self.takes_clear_text(sight, login.as_deref(), identity.as_deref(), typed.peer).await {
+                Ok(Some(why)) => way.passed("encrypted", why),
+                Ok(None) => {
+                    in_clear_text(way);
+                    return refused(Reason::EncryptionRequired, identity);
+                }
+                Err(error) => return away(way, "encrypted", "the directory", &error),
+            }
+        }
         let Some(login) = login else {
             way.stopped(
                 "login-form",
@@ -50,7 +65,7 @@ impl Explainer {
         if identity.is_some() || sight.sees_all() {
             let known_as = identity.as_ref().map_or(login.as_str(), |identity| identity.login.as_str());
             let mailbox_id = identity.as_ref().map_or(0, |identity| identity.mailbox_id);
-            match self.logins.waiting(known_as, mailbox_id, peer).await {
+            match self.logins.waiting(known_as, mailbox_id, typed.peer).await {
                 Ok(None) => way.passed("may-try-now", "not too many wrong passwords lately"),
                 Ok(Some(wait)) => {
                     throttled(way, wait);
@@ -66,6 +81,35 @@ impl Explainer {
         way.passed("login-known", format!("it opens mailbox {}, {}", identity.mailbox_id, identity.address));
         in_service(way, &identity);
         Account { refusal: refusal_of(&identity), identity: Some(identity) }
+    }
+
+    /// Why a password in clear text is taken for this login; `None`: it is not. The domain of a login that this person may not see
+    /// takes none, like one that is not hosted.
+    async fn takes_clear_text(
+        &self,
+        sight: &Sight,
+        login: Option<&str>,
+        identity: Option<&LoginIdentity>,
+        peer: Option<PeerIp>,
+    ) -> Result<Option<&'static str>, LoginError> {
+        let peer = peer.unwrap_or(PeerIp::NOBODY);
+        if !self.plaintext_login.is_offered_to(peer) {
+            return Ok(None);
+        }
+        if !self.plaintext_login.asks_domain(peer) {
+            return Ok(Some("passwords in clear text are taken from this client, whatever the login"));
+        }
+        let is_seen = identity.is_some() || sight.sees_all() || self.sees_domain_of(sight, login).await?;
+        let taken = is_seen && self.logins.takes_clear_text(login, identity).await?;
+        Ok(taken.then_some("the domain of this login takes passwords in clear text"))
+    }
+
+    async fn sees_domain_of(&self, sight: &Sight, login: Option<&str>) -> Result<bool, LoginError> {
+        let address: Option<EmailAddress> = login.and_then(|login| login.parse().ok());
+        let Some(address) = address else { return Ok(false) };
+        let domain = self.directory.domain(address.domain()).await;
+        let domain = domain.map_err(|status| LoginError::Directory(Box::new(status)))?;
+        Ok(domain.is_some_and(|domain| sight.sees_customer(&domain.customer)))
     }
 
     /// There is no such login: what may have been meant.
@@ -99,6 +143,17 @@ impl Explainer {
             ),
         }
     }
+}
+
+fn in_clear_text(way: &mut Way) {
+    way.stopped(
+        "encrypted",
+        "the password would come without TLS, and is not taken so for this login",
+        Verdict::Refused,
+        "encryption is required for this login",
+        "Switch on TLS (\"SSL/TLS\" or \"STARTTLS\") for incoming and outgoing mail in the mail program. Only for programs that \
+         have none: `postern domain set` with `--plaintext-login true`, where the platform leaves that to domains.",
+    );
 }
 
 fn throttled(way: &mut Way, wait: Wait) {

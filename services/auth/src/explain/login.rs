@@ -9,13 +9,13 @@ use postern_proto::{
 };
 use postern_smtp::reply::Reply;
 
-use super::{Explainer, sight::Sight, way::Way};
+use super::{Explainer, TypedLogin, sight::Sight, way::Way};
 
 impl Explainer {
-    /// Explains a login as typed, from this client (`None`: from any).
-    pub(crate) async fn login(&self, sight: &Sight, typed: &str, peer: Option<PeerIp>) -> Explanation {
+    /// Explains a login.
+    pub(crate) async fn login(&self, sight: &Sight, typed: TypedLogin<'_>) -> Explanation {
         let mut way = Way::default();
-        let account = self.account_of(&mut way, sight, typed, peer).await;
+        let account = self.account_of(&mut way, sight, typed).await;
         match (account.refusal, account.identity) {
             (None, Some(identity)) => {
                 self.lock_of(&mut way, &identity).await;
@@ -23,14 +23,17 @@ impl Explainer {
             }
             (refusal, _) => {
                 let reason = refusal.unwrap_or(Reason::Unavailable);
-                way.pop3("PASS", reason, None);
+                // Where no clear text is offered nobody is asked for a password.
+                let offered = self.plaintext_login.is_offered_to(typed.peer.unwrap_or(PeerIp::NOBODY));
+                let is_early = reason == Reason::EncryptionRequired && !offered;
+                way.pop3(if is_early { "USER" } else { "PASS" }, reason, None);
                 way.smtp("AUTH", &reason.at_smtp_login().into());
             }
         }
         way.finish(
             "with the right password this login works",
             "If the mail program still says that login or password is wrong, the password is wrong: set a new one, and type \
-             the same one into the mail program.",
+             the same one into the mail program. If it says that encryption is required, switch on TLS in it.",
         )
     }
 

@@ -2,15 +2,18 @@
 //! was seen at all.
 
 use postern_mail::{EmailAddress, PeerIp, Reason, ReversePath};
-use postern_mesh::directory::Place;
+use postern_mesh::directory::{Place, refusal_of_post};
 use postern_proto::{
-    account::v1::LoginIdentity,
+    account::v1::{
+        ListAddress, ListPosting, LoginIdentity, LookupMailingListRequest, MailingList, Resolution,
+        mailing_list_service_client::MailingListServiceClient, resolution::Outcome,
+    },
     auth::v1::{ExplainSendResponse, Verdict},
     google::Timestamp,
 };
 use postern_smtp::reply::Reply;
 
-use super::{Explainer, sight::Sight, way::Way};
+use super::{Explainer, TypedLogin, sight::Sight, way::Way};
 use crate::{
     authenticate::temporary_reason,
     grant::unix_now,
@@ -30,6 +33,8 @@ pub(crate) struct SendQuestion {
     pub(crate) peer: Option<PeerIp>,
     /// With SMTP AUTH as this login, typed; empty: without.
     pub(crate) login: String,
+    /// That login comes without TLS.
+    pub(crate) clear_text: bool,
 }
 
 impl Explainer {
@@ -50,8 +55,9 @@ impl Explainer {
     async fn decisions(&self, way: &mut Way, sight: &Sight, question: &SendQuestion) {
         let submitter = match question.login.as_str() {
             "" => None,
-            typed => {
-                let account = self.account_of(way, sight, typed, question.peer).await;
+            login => {
+                let (peer, clear_text) = (question.peer, question.clear_text);
+                let account = self.account_of(way, sight, TypedLogin { login, peer, clear_text }).await;
                 if let Some(reason) = account.refusal {
                     way.smtp("AUTH", &reason.at_smtp_login().into());
                     return;
@@ -60,14 +66,15 @@ impl Explainer {
                 account.identity.map(|identity| submitter(&identity))
             }
         };
-        let place = match self.resolve(sight, &question.recipient).await {
-            Ok(resolution) => Place::of(&resolution),
+        let resolution = match self.resolve(sight, &question.recipient).await {
+            Ok(resolution) => resolution,
             Err(status) => {
                 way.away("recipient-place", "the directory");
                 way.smtp("RCPT", &temporary_reason(&status).into());
                 return;
             }
         };
+        let place = Place::of(&resolution);
         if let Some(reason) = place.refusal() {
             refused_recipient(way, question, reason);
             return;
@@ -85,6 +92,50 @@ impl Explainer {
             _ => self.desk.decide(&asked, sees).await,
         };
         self.relaying(way, sight, question, &asked, place, decided).await;
+        if let Some(list_id) = list_of_post(&resolution) {
+            self.posting(way, question, list_id).await;
+        }
+    }
+
+    /// Whether a mailing list takes a post of this sender; it is answered after the mail itself.
+    async fn posting(&self, way: &mut Way, question: &SendQuestion, list_id: i64) {
+        const RULE: &str = "may-post";
+        let sender = question.sender.address();
+        let member = sender.map(ToString::to_string).unwrap_or_default();
+        let request = LookupMailingListRequest { list_id, member };
+        let mut lists = MailingListServiceClient::new(self.account.clone());
+        let found = match lists.lookup_mailing_list(request).await {
+            Ok(answer) => answer.into_inner(),
+            Err(status) => {
+                way.away(RULE, "account");
+                way.smtp("DATA", &temporary_reason(&status).into());
+                return;
+            }
+        };
+        let recipient = &question.recipient;
+        let Some(list) = found.list else {
+            let found = format!("the list {recipient} was removed just now");
+            way.stopped(RULE, found, Verdict::Refused, "there is no such recipient", "Ask again.");
+            way.smtp("DATA", &Reason::NoSuchMailbox.into());
+            return;
+        };
+        let who = who_may_post(&list);
+        match refusal_of_post(&list, found.is_member, sender, 0) {
+            None if list.message_max_bytes > 0 => {
+                way.passed(RULE, format!("{who} may post, up to {} octets", list.message_max_bytes));
+            }
+            None => way.passed(RULE, format!("{who} may post")),
+            Some(reason) => {
+                way.smtp("DATA", &reason.into());
+                way.stopped(
+                    RULE,
+                    format!("{recipient} is a mailing list to which only {who} may post"),
+                    Verdict::Refused,
+                    "the mailing list does not take posts of this sender",
+                    "Send from the address that is a member, or have the list's owner add this one or let more people post.",
+                );
+            }
+        }
     }
 
     async fn relaying(
@@ -253,6 +304,20 @@ impl Explainer {
         }
         let clients = self.store.clients_of(identity.mailbox_id).await.unwrap_or_default();
         clients.contains(&peer.client_key().to_string())
+    }
+}
+
+/// The list that mail to this address is a post to.
+fn list_of_post(resolution: &Resolution) -> Option<i64> {
+    let Some(Outcome::Local(local)) = &resolution.outcome else { return None };
+    local.list.as_ref().filter(|list| list.role() == ListAddress::Post).map(|list| list.list_id)
+}
+
+fn who_may_post(list: &MailingList) -> &'static str {
+    match list.posting() {
+        ListPosting::Anyone => "anybody with an address",
+        ListPosting::Members | ListPosting::Unspecified => "its members and its owner",
+        ListPosting::Owner => "its owner",
     }
 }
 

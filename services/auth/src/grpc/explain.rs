@@ -10,7 +10,7 @@ use postern_proto::auth::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{invalid, peer_ip};
-use crate::explain::{Explainer, SendQuestion, sight::Sight};
+use crate::explain::{Explainer, SendQuestion, TypedLogin, sight::Sight};
 
 /// Longest login that is looked at, octets.
 const LOGIN_MAX_BYTES: usize = 320;
@@ -31,7 +31,8 @@ impl ExplainService for ExplainFace {
             return Err(invalid("login", "is missing"));
         }
         let peer = optional_peer(&request.peer_ip)?;
-        let explanation = Some(self.explainer.login(&sight, login, peer).await);
+        let typed = TypedLogin { login, peer, clear_text: request.clear_text };
+        let explanation = Some(self.explainer.login(&sight, typed).await);
         Ok(Response::new(ExplainLoginResponse { explanation }))
     }
 
@@ -45,6 +46,7 @@ impl ExplainService for ExplainFace {
             recipient: address("recipient", &request.recipient)?,
             peer: optional_peer(&request.peer_ip)?,
             login: login("login", &request.login)?.to_owned(),
+            clear_text: request.clear_text,
         };
         Ok(Response::new(self.explainer.send(&sight, &question).await))
     }

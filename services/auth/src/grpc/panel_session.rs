@@ -24,11 +24,12 @@ use postern_proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{invalid, login::token_refused, peer_ip};
+use super::{NO_LOGIN, invalid, login::token_refused, peer_ip};
 use crate::{
     authenticate::{Authenticator, LoginAttempt, Password, temporary_reason},
     panel_session::{PanelSessions, SessionError, person_key, person_key_of, person_of},
     redis_store::StoreError,
+    throttle::canonical_login,
     tokens::Tokens,
 };
 
@@ -75,7 +76,8 @@ pub(super) async fn whose(
     caller: &Caller,
     login: &str,
 ) -> Result<LoginIdentity, Status> {
-    let found = sessions.look_up(login).await.map_err(asking_failed)?;
+    let canonical = canonical_login(login).ok_or_else(|| invalid("login", NO_LOGIN))?;
+    let found = sessions.look_up(&canonical).await.map_err(asking_failed)?;
     let sees = |identity: &LoginIdentity| caller.may_act_for_mailbox(&identity.customer, identity.mailbox_id);
     found
         .filter(sees)

@@ -22,6 +22,8 @@ pub(crate) fn icon(name: &str) -> Markup {
         "trouble" => "M12 4 2.5 20h19zM12 10v4.5M12 17.3v.1",
         "program" => "M3 5h18v11H3zM8 20h8M12 16v4",
         "operator" => "M4 20v-6h4v6M10 20V9h4v11M16 20V4h4v16",
+        "copy" => "M9 9h11v11H9zM5 15H4V4h11v1",
+        "done" => "M5 12.5l4.5 4.5L19 7.5",
         "security" => "M12 3l7 3v5c0 5-3 8-7 10-4-2-7-5-7-10V6zM9 12l2 2 4-4",
         _ => return html! {},
     };

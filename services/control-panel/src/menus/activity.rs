@@ -51,7 +51,7 @@ const KINDS: [(&str, &str); 15] = [
     ("grant", "activity-kind-grant"),
 ];
 /// What was done, as the audit names it, and its text.
-const ACTIONS: [(&str, &str); 12] = [
+const ACTIONS: [(&str, &str); 14] = [
     ("create", "activity-action-create"),
     ("update", "activity-action-update"),
     ("delete", "activity-action-delete"),
@@ -60,6 +60,8 @@ const ACTIONS: [(&str, &str); 12] = [
     ("verify", "activity-action-verify"),
     ("release", "activity-action-release"),
     ("clear", "activity-action-clear"),
+    ("import", "activity-action-import"),
+    ("merge", "activity-action-merge"),
     ("revoke", "activity-action-revoke"),
     ("end", "activity-action-end"),
     ("recovery-code", "activity-action-recovery-code"),

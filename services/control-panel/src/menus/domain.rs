@@ -1,6 +1,8 @@
-//! Domain & DNS: where the domain stands, what the world sees of it and should see, and the rules for sending in its name.
+//! Domain & DNS: where the domain stands, what the world sees of it and should see, the rules for sending in its
+//! name, and what becomes of mail that is forged or spam.
 
 mod dns;
+mod incoming;
 mod more;
 mod rules;
 
@@ -15,7 +17,13 @@ use maud::{Markup, html};
 use postern_proto::account::v1::{Domain, DomainState};
 
 use super::Menu;
-use crate::{Panel, call::Failure, form::Problems, layout, place::Place};
+use crate::{
+    Panel,
+    call::Failure,
+    form::{Form, Problems},
+    layout,
+    place::Place,
+};
 
 pub(crate) static MENU: Menu =
     Menu { name: "domain", title: "domain-title", icon: "domain", guide, for_mailbox_users: false };
@@ -25,20 +33,29 @@ pub(super) fn routes() -> Router<Arc<Panel>> {
         .route("/controlpanel/{domain}/domain", get(page))
         .route("/controlpanel/{domain}/domain/verify", post(dns::verify))
         .route("/controlpanel/{domain}/domain/rules", post(rules::change))
+        .route("/controlpanel/{domain}/domain/incoming", post(incoming::change))
         .route("/controlpanel/{domain}/domain/new", get(more::new_page).post(more::create))
         .route("/controlpanel/{domain}/domain/remove", get(more::remove_page).post(more::remove))
 }
 
 async fn page(place: Place) -> Result<Response, Failure> {
-    Ok(show(&place, &place.domain, &html! {}, None, &Problems::none()))
+    Ok(show(&place, &place.domain, &html! {}, Typed::Nothing, &Problems::none()))
 }
 
-/// The page: `findings` where DNS was just asked, `typed` where the rules were not taken.
+/// What was typed and not taken.
+#[derive(Clone, Copy)]
+enum Typed<'a> {
+    Nothing,
+    Rules(&'a Form),
+    Incoming(&'a Form),
+}
+
+/// The page: `findings` where DNS was just asked, `typed` where a form was not taken.
 fn show(
     place: &Place,
     domain: &Domain,
     findings: &Markup,
-    typed: Option<&crate::form::Form>,
+    typed: Typed<'_>,
     problems: &Problems,
 ) -> Response {
     let path = place.path(&MENU, &[]);
@@ -47,7 +64,14 @@ fn show(
         (facts(place, domain))
         (findings)
         @if domain.state() != DomainState::Claimed {
-            (rules::card(place, domain, typed, problems))
+            @let none = Problems::none();
+            @let (rules, rules_problems) = match typed { Typed::Rules(form) => (Some(form), problems), _ => (None, &none) };
+            (rules::card(place, domain, rules, rules_problems))
+            @if domain.alias_of.is_empty() {
+                @let (incoming, its_problems) =
+                    match typed { Typed::Incoming(form) => (Some(form), problems), _ => (None, &none) };
+                (incoming::card(place, domain, incoming, its_problems))
+            }
         }
         @if !place.person.is_staff() {
             section.card {
@@ -127,7 +151,7 @@ fn claim(place: &Place, domain: &Domain) -> Markup {
             div.notice.warn {
                 div {
                     p { (place.say("domain-claim")) }
-                    p { code { (claim.txt_name) " TXT \"" (claim.txt_value) "\"" } }
+                    p { (layout::copyable(&place.visit, &claim.txt_name)) " TXT " (layout::copyable(&place.visit, &claim.txt_value)) }
                 }
             }
         }

@@ -1,4 +1,6 @@
-//! Home: the domain at a glance, what needs somebody, and what a mail program must be told.
+//! Home: the domain at a glance, what needs somebody, mail as pictures, and what a mail program must be told.
+
+mod attention;
 
 use std::sync::Arc;
 
@@ -7,13 +9,13 @@ use maud::{Markup, html};
 use postern_mesh::identity::Role;
 use postern_proto::{
     account::v1::{
-        ActivityState, AuditEntry, CustomerLimits, DomainState, GetLimitsRequest, GetMailboxRequest,
-        ListAuditEntriesRequest, ListMailboxesRequest, Mailbox,
+        AuditEntry, CustomerLimits, DomainOverview, GetDomainOverviewRequest, GetLimitsRequest,
+        GetMailboxRequest, ListAuditEntriesRequest, Mailbox,
     },
-    delivery::v1::{ListQueueEntriesRequest, QueueEntry},
+    delivery::v1::{GetSendingSummaryResponse, ListQueueEntriesRequest, QueueEntry},
 };
 
-use super::{Menu, activity, autoresponders, domain, forwards, mailing_lists, pop_accounts};
+use super::{Menu, activity, autoresponders, forwards, mail, mailing_lists, pop_accounts};
 use crate::{
     Panel,
     call::Failure,
@@ -25,16 +27,10 @@ use crate::{
 pub(crate) static MENU: Menu =
     Menu { name: "home", title: "home-title", icon: "home", guide, for_mailbox_users: true };
 
-/// Boxes that are looked at for what needs somebody.
-const BOXES_SEEN: i32 = 200;
-/// Boxes that are shown.
-const BOXES_SHOWN: usize = 5;
 /// Deeds that are shown.
 const DEEDS_SHOWN: i32 = 5;
 /// Mail that waits, looked at.
 const WAITING_SEEN: i32 = 100;
-/// Attempts after which waiting mail is worth a look.
-const ATTEMPTS_MANY: i32 = 3;
 
 pub(super) fn routes() -> Router<Arc<Panel>> {
     Router::new().route("/controlpanel/{domain}/home", get(page))
@@ -42,22 +38,28 @@ pub(super) fn routes() -> Router<Arc<Panel>> {
 
 /// What the page is made of. A part that is away leaves its place empty; the rest of the page stands.
 struct Known {
-    boxes: Vec<Mailbox>,
+    overview: DomainOverview,
     limits: Option<CustomerLimits>,
     deeds: Vec<AuditEntry>,
     waiting: Vec<QueueEntry>,
+    sending: Option<GetSendingSummaryResponse>,
 }
 
 async fn page(place: Place) -> Result<Response, Failure> {
     if place.person.caller.role == Role::Mailbox {
         return own_box(&place).await;
     }
-    let known = known(&place).await?;
+    let here = place.path(&MENU, &[]);
+    let (known, traffic) =
+        tokio::join!(known(&place), mail::traffic::picture(&place, Some(place.name()), &here));
+    let known = known?;
     let body = html! {
-        (attention(&place, &known))
+        (attention::list(&place, &known))
         (numbers(&place, &known))
         div.cards.wide {
-            (fullest(&place, &known.boxes))
+            (traffic)
+            (mail::fates::picture(&place, known.sending.as_ref()))
+            (largest(&place, &known.overview.largest_mailboxes))
             (lately(&place, &known.deeds))
         }
         section {
@@ -96,14 +98,10 @@ async fn own_box(place: &Place) -> Result<Response, Failure> {
 
 async fn known(place: &Place) -> Result<Known, Failure> {
     let customer = place.domain.customer.clone();
-    let (mut boxes, mut limits) = (place.calls().mailboxes(), place.calls().limits());
+    let (mut domains, mut limits) = (place.calls().domains(), place.calls().limits());
     let (mut audit, mut queue) = (place.calls().audit(), place.calls().queue());
-    let (boxes, limits, deeds, waiting) = tokio::join!(
-        boxes.list_mailboxes(ListMailboxesRequest {
-            domain: place.name().to_owned(),
-            page_size: BOXES_SEEN,
-            ..ListMailboxesRequest::default()
-        }),
+    let (overview, limits, deeds, waiting, sending) = tokio::join!(
+        domains.get_domain_overview(GetDomainOverviewRequest { name: place.name().to_owned() }),
         limits.get_limits(GetLimitsRequest { customer: customer.clone() }),
         audit.list_audit_entries(ListAuditEntriesRequest {
             customer: customer.clone(),
@@ -115,48 +113,15 @@ async fn known(place: &Place) -> Result<Known, Failure> {
             page_size: WAITING_SEEN,
             ..ListQueueEntriesRequest::default()
         }),
+        mail::fates::summary(place),
     );
     Ok(Known {
-        boxes: boxes?.into_inner().mailboxes,
+        overview: overview?.into_inner().overview.unwrap_or_default(),
         limits: limits.ok().and_then(|answer| answer.into_inner().limits),
         deeds: deeds.map(|answer| answer.into_inner().entries).unwrap_or_default(),
         waiting: waiting.map(|answer| answer.into_inner().entries).unwrap_or_default(),
+        sending,
     })
-}
-
-/// What needs somebody, each with the way to it; or that nothing does.
-fn attention(place: &Place, known: &Known) -> Markup {
-    let full = known.boxes.iter().filter(|mailbox| mailbox.full);
-    let suspended = known.boxes.iter().filter(|mailbox| mailbox.state() == ActivityState::Suspended);
-    let live = place.domain.state() == DomainState::Live && place.domain.grace_end_time.is_none();
-    let late: Vec<&QueueEntry> =
-        known.waiting.iter().filter(|entry| entry.attempt_count >= ATTEMPTS_MANY).collect();
-    let box_of = |mailbox: &Mailbox| place.path(&pop_accounts::MENU, &["box", &mailbox.login]);
-    let item = |kind: &str, text: String, to: String| {
-        html! { li class={ "notice " (kind) } { p { (text) } a href=(to) { (place.say("home-look")) } } }
-    };
-    let nothing = live
-        && late.is_empty()
-        && !known.boxes.iter().any(|b| b.full || b.state() == ActivityState::Suspended);
-    html! {
-        @if nothing {
-            div.notice.good { p { (icon("domain")) " " (place.visit.name("home-all-well", place.name())) } }
-        } @else {
-            ul.plain.attention {
-                @if !live { (item("bad", place.visit.name("home-not-live", place.name()), place.path(&domain::MENU, &[]))) }
-                @for mailbox in full { (item("bad", place.visit.name("home-full", &mailbox.login), box_of(mailbox))) }
-                @for mailbox in suspended { (item("warn", place.visit.name("home-suspended", &mailbox.login), box_of(mailbox))) }
-                @for entry in late {
-                    li.notice.warn {
-                        p {
-                            (place.visit.name("home-late", &entry.recipient)) " "
-                            small { (entry.last_outcome) }
-                        }
-                    }
-                }
-            }
-        }
-    }
 }
 
 /// How much of everything there is, each with the way to it.
@@ -204,14 +169,13 @@ fn numbers(place: &Place, known: &Known) -> Markup {
 }
 
 /// The boxes that hold most.
-fn fullest(place: &Place, boxes: &[Mailbox]) -> Markup {
-    let mut sorted: Vec<&Mailbox> = boxes.iter().collect();
-    sorted.sort_by_key(|mailbox| std::cmp::Reverse(mailbox.used_bytes));
+fn largest(place: &Place, boxes: &[Mailbox]) -> Markup {
     html! {
         section.card {
             h2 { (place.say("home-fullest")) }
+            @if boxes.is_empty() { p.soft { (place.say("home-fullest-none")) } }
             ul.plain {
-                @for mailbox in sorted.into_iter().take(BOXES_SHOWN) {
+                @for mailbox in boxes {
                     li.row {
                         a href=(place.path(&pop_accounts::MENU, &["box", &mailbox.login])) { (mailbox.login) }
                         (layout::meter(&place.visit, mailbox.used_bytes, mailbox.effective_quota_bytes))

@@ -1,7 +1,8 @@
 //! Sent & received: what came and went, how much of it, and the story of each message.
 
-mod chart;
+pub(super) mod fates;
 mod story;
+pub(super) mod traffic;
 
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ pub(crate) static MENU: Menu =
 /// Messages on one page.
 const PAGE_SIZE: i32 = 50;
 /// What filters keep on the next page.
-const FILTERS: [&str; 5] = ["direction", "address", "state", "from", "to"];
+const FILTERS: [&str; 6] = ["direction", "address", "state", "from", "to", "span"];
 /// Ways, as they stand in addresses.
 const DIRECTIONS: [(&str, MailDirection, &str); 2] =
     [("received", MailDirection::Received, "mail-received"), ("sent", MailDirection::Sent, "mail-sent")];
@@ -59,11 +60,16 @@ async fn page(place: Place) -> Result<Response, Failure> {
         ..ListTracesRequest::default()
     };
     let mut traces = place.calls().traces();
-    let (page, week) = tokio::join!(traces.list_traces(request), chart::of_the_week(&place));
+    let here = layout::with_query(&place.visit, &place.path(&MENU, &[]), &FILTERS[..5]);
+    let (page, traffic, fates) = tokio::join!(
+        traces.list_traces(request),
+        traffic::picture(&place, None, &here),
+        fates::summary(&place)
+    );
     let page = page?.into_inner();
     let body = html! {
         p.lead { (place.say("mail-lead")) }
-        (week)
+        div.cards.wide { (traffic) (fates::picture(&place, fates.as_ref())) }
         (filters(&place))
         @if page.entries.is_empty() && page.next_page_token.is_empty() {
             (layout::empty(&place.say("mail-empty"), &place.say("mail-empty-text"), None))
@@ -92,6 +98,7 @@ fn filters(place: &Place) -> Markup {
     let states: Vec<_> = std::iter::once(any()).chain(states).collect();
     html! {
         form.card.filters method="get" action=(place.path(&MENU, &[])) {
+            @if !query.get("span").is_empty() { input type="hidden" name="span" value=(query.get("span")); }
             div.fields {
                 (Field::new("address", place.say("mail-address")).value(query.get("address")).text())
                 (Field::new("direction", place.say("mail-direction")).value(query.get("direction")).select(&directions))

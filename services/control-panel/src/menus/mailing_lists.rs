@@ -34,6 +34,7 @@ pub(super) fn routes() -> Router<Arc<Panel>> {
         .route(&below("members"), post(members::add))
         .route(&below("members/remove"), post(members::remove))
         .route(&below("members/add-again"), post(members::add_again))
+        .route(&below("members/resume"), post(members::resume))
         .route(&below("remove"), get(editor::remove_page).post(editor::remove))
 }
 

@@ -4,7 +4,9 @@ mod account;
 mod app_passwords;
 mod changes;
 mod creation;
+mod growth;
 mod history;
+mod import;
 mod removal;
 mod session;
 
@@ -31,8 +33,15 @@ const PAGE_SIZE: i32 = 50;
 /// Removed boxes that are shown below the list.
 const REMOVED_SHOWN: i32 = 20;
 
+/// A box in addresses.
+const BOX: &str = "/controlpanel/{domain}/pop-accounts/box/{name}";
+
+/// What takes a file.
+pub(super) fn uploads() -> Router<Arc<Panel>> {
+    Router::new().route(&format!("{BOX}/import"), post(import::take))
+}
+
 pub(super) fn routes() -> Router<Arc<Panel>> {
-    const BOX: &str = "/controlpanel/{domain}/pop-accounts/box/{name}";
     let below = |path: &str| format!("{BOX}/{path}");
     Router::new()
         .route("/controlpanel/{domain}/pop-accounts", get(list))
@@ -46,6 +55,8 @@ pub(super) fn routes() -> Router<Arc<Panel>> {
         .route(&below("app-passwords/remove"), post(app_passwords::remove))
         .route(&below("second-factor"), post(history::reset))
         .route(&below("release"), post(session::release))
+        .route(&below("import"), get(import::page))
+        .route(&below("import/{id}"), get(import::course))
         .route(&below("revoke"), post(session::revoke))
         .route(&below("clear"), get(session::clear_page).post(session::clear))
         .route(&below("bring-back"), post(session::bring_back))

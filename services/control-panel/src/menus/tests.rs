@@ -24,7 +24,7 @@ fn place(domain: &str, language: Language) -> Place {
         calls: Calls::new(&panel.upstreams, "none"),
         token: SessionToken::new("pss_x".to_owned()),
     };
-    let visit = Visit::begin(&panel, Door { secure: false }, Peer(HERE), &parts);
+    let visit = Visit::begin(&panel, Door { secure: false }, Peer::direct(HERE), &parts);
     let visit = Visit { person: Some(person.clone()), ..visit };
     Place::at(Arc::new(visit), person, Domain { name: domain.to_owned(), ..Domain::default() })
 }

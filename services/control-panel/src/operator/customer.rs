@@ -88,7 +88,9 @@ fn facts(staff: &Staff, customer: &Customer) -> Markup {
         section.card {
             h2 { (staff.say("pop-facts")) }
             dl.facts {
-                dt { (staff.say("pop-column-name")) } dd { (customer.display_name) }
+                @if !customer.display_name.is_empty() {
+                    dt { (staff.say("pop-column-name")) } dd { (customer.display_name) }
+                }
                 dt { (staff.say("pop-column-state")) } dd { (state(staff, customer)) }
                 dt { (staff.say("pop-created-at")) } dd { (reader.moment_or(customer.create_time.as_ref(), "–")) }
                 dt { (staff.say("operator-domains")) }

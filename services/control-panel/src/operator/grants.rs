@@ -63,7 +63,7 @@ fn row(staff: &Staff, grant: &Grant) -> Markup {
     html! {
         tr {
             th scope="row" data-label=(staff.say(COLUMNS[0])) { code { (grant.client) } }
-            td data-label=(staff.say(COLUMNS[1])) { (grant.login) }
+            td data-label=(staff.say(COLUMNS[1])) { (layout::address(&grant.login)) }
             td data-label=(staff.say(COLUMNS[2])) { (reader.moment_or(grant.issue_time.as_ref(), "–")) }
             td data-label=(staff.say(COLUMNS[3])) { (reader.moment_or(grant.expire_time.as_ref(), "–")) }
             td data-label=(staff.say(COLUMNS[4])) {

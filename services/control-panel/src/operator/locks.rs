@@ -53,7 +53,7 @@ fn row(staff: &Staff, lock: &Lock, name: &str) -> Markup {
     let id = lock.mailbox_id.to_string();
     html! {
         tr {
-            th scope="row" data-label=(staff.say(COLUMNS[0])) { (name) }
+            th scope="row" data-label=(staff.say(COLUMNS[0])) { (layout::address(name)) }
             td data-label=(staff.say(COLUMNS[1])) { code { (lock.peer_ip) } }
             td data-label=(staff.say(COLUMNS[2])) { (staff.visit.reader.moment_or(lock.since_time.as_ref(), "–")) }
             td data-label=(staff.say(COLUMNS[3])) { (lock.gateway) }

@@ -101,12 +101,16 @@ fn row(staff: &Staff, entry: &QueueEntry) -> Markup {
                 } @else { (entry.recipient) }
             }
             td data-label=(staff.say(COLUMNS[1])) {
-                @if entry.sender.is_empty() { "<>" } @else { (entry.sender) }
-                " " small { (entry.customer) " · " (reader.size(entry.size_bytes)) }
+                div.stack {
+                    @if entry.sender.is_empty() { "<>" } @else { (layout::address(&entry.sender)) }
+                    small { (entry.customer) " · " (reader.size(entry.size_bytes)) }
+                }
             }
             td data-label=(staff.say(COLUMNS[2])) {
-                @if let Some((_, _, key)) = state { span class=(class) { (staff.say(key)) } }
-                " " small { (reader.count("operator-queue-attempts", i64::from(entry.attempt_count))) }
+                div.stack {
+                    @if let Some((_, _, key)) = state { span class=(class) { (staff.say(key)) } }
+                    small { (reader.count("operator-queue-attempts", i64::from(entry.attempt_count))) }
+                }
             }
             td data-label=(staff.say(COLUMNS[3])) { (reader.moment_or(entry.next_attempt_time.as_ref(), "–")) }
             td data-label=(staff.say(COLUMNS[4])) { (entry.last_outcome) }

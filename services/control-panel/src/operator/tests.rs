@@ -20,7 +20,7 @@ fn every_desk_has_a_name_and_a_guide() {
     for language in Language::ALL {
         let request = Request::get(OPERATOR).header("accept-language", language.tag());
         let (parts, ()) = request.body(()).expect("a request").into_parts();
-        let visit = Visit::begin(&panel, Door { secure: false }, Peer(HERE), &parts);
+        let visit = Visit::begin(&panel, Door { secure: false }, Peer::direct(HERE), &parts);
         for desk in ALL {
             let guide = (desk.guide)(&visit).into_string();
             assert!(guide.contains("<dd>") && guide.len() > 200, "{} ({language:?}): {guide}", desk.name);

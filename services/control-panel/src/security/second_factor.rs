@@ -17,6 +17,7 @@ use crate::{
     code,
     form::Problems,
     layout::{self, said::Said},
+    once,
     place::{Somebody, segment},
     programs::qr,
     router::SECURITY,
@@ -96,7 +97,7 @@ pub(super) async fn begin(Somebody { visit, person }: Somebody) -> Result<Respon
         p.lead { (visit.say("factor-scan")) }
         section.card {
             (qr::code(&address, &visit.say("factor-qr")))
-            dl.facts { dt { (visit.say("factor-secret")) } dd { code { (grouped) } } }
+            dl.facts { dt { (visit.say("factor-secret")) } dd { (layout::copyable(&visit, &grouped)) } }
             (confirm_form(&visit, &Problems::none()))
         }
     };
@@ -135,12 +136,18 @@ pub(super) async fn confirm(Somebody { visit, person }: Somebody) -> Result<Resp
     let except_session_id = person.token.session_id();
     let others = EndPanelSessionsRequest { except_session_id, ..EndPanelSessionsRequest::default() };
     person.calls.sessions().end_panel_sessions(others).await?;
+    once::lead_to(&visit, &person, &path("/codes"), &codes.join(" "))
+}
+
+/// The recovery codes, once.
+pub(super) async fn codes(Somebody { visit, .. }: Somebody) -> Result<Response, Failure> {
+    let Some(codes) = &visit.once else { return Err(Failure::Elsewhere(SECURITY.to_owned())) };
     let body = html! {
         div.notice.good role="status" { p { (visit.say("factor-turned-on")) } }
         section.card {
             h2 { (visit.say("factor-codes-title")) }
             p { (visit.say("factor-codes-text")) }
-            ul.codes { @for code in &codes { li { code { (code) } } } }
+            ul.codes { @for code in codes.split(' ') { li { code { (code) } } } }
             div.actions { a.button.primary href=(SECURITY) { (visit.say("factor-codes-kept")) } }
         }
     };

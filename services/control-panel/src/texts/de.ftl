@@ -19,6 +19,9 @@ layout-first-page = Erste Seite
 layout-next-page = Nächste Seite
 layout-action = Aktion
 layout-used-of = { $used } von { $all }
+layout-copy = Kopieren
+layout-copy-this = { $name } kopieren
+layout-copied = Kopiert: { $name }
 
 ## Die erste Seite
 
@@ -139,6 +142,8 @@ wording-is-command = { $a } gehört zur Mailingliste { $b } selbst.
 wording-domain-there = { $a } wird hier schon betrieben.
 wording-ring = Das würde zu sich selbst zurückführen: { $a }
 wording-no-box-for-copy = Es gibt kein POP-Konto { $a }, das eine Kopie behalten könnte.
+wording-spam-box-needed = Bitte angeben, in welches Postfach Spam gelegt wird.
+wording-no-such-box = { $b } ist keines Ihrer POP-Konten.
 wording-limit = Ihr Tarif erlaubt { $b } davon, und Sie haben { $d }. Entfernen Sie etwas, oder bitten Sie Ihren Anbieter um mehr.
 
 ## Domains
@@ -293,15 +298,40 @@ forward-guide-ring-text = Eine Weiterleitung, die zu sich selbst zurückführen 
 home-title = Start
 home-heading = { $name } auf einen Blick
 home-all-well = Alles in Ordnung: { $name } ist in Betrieb, und es gibt nichts zu tun.
-home-not-live = { $name } ist nicht ganz in Betrieb: Fremde erreichen die Domain vielleicht nicht.
+home-needs = Braucht Sie
+home-not-live = { $name } ist noch nicht in Betrieb: Weder Nameserver noch MX führen hierher. Fremde erreichen die Domain nicht.
+home-lost = { $name } ist außer Betrieb: DNS führt woandershin. Fremde erreichen die Domain nicht.
+home-grace = DNS führt { $name } nicht mehr hierher. Bis { $time } bleibt die Domain in Betrieb.
+home-claim = { $name } braucht den TXT-Eintrag { $record }. Er beweist, dass die Domain Ihnen gehört.
 home-full = Das Postfach { $name } ist voll; Mail dorthin wartet bei den Absendern.
 home-suspended = { $name } ist gesperrt: dort kann sich niemand anmelden.
+home-nearly-full = Das Postfach { $name } ist fast voll: { $used } von { $all }.
+home-full-more = { $count ->
+    [one] Noch ein Postfach ist voll oder fast voll.
+   *[other] Noch { $count } Postfächer sind voll oder fast voll.
+ }
+home-suspended-more = { $count ->
+    [one] Noch ein Postfach ist gesperrt.
+   *[other] Noch { $count } Postfächer sind gesperrt.
+ }
+home-refused = Mail von { $sender } an { $recipient } wurde abgelehnt ({ $time }).
+home-refused-automatic = Eine automatische Antwort oder ein Bericht an { $recipient } wurde abgelehnt ({ $time }).
 home-late = Mail an { $name } konnte noch nicht hinaus.
+home-late-more = { $count ->
+    [one] Noch eine Nachricht konnte bisher nicht hinaus.
+   *[other] Noch { $count } Nachrichten konnten bisher nicht hinaus.
+ }
+home-member = { $member } bekommt von der Liste { $list } seit { $time } nichts: Kopien kamen zurück.
+home-member-more = { $count ->
+    [one] Noch ein Mitglied einer Liste bekommt nichts, weil Kopien zurückkamen.
+   *[other] Noch { $count } Mitglieder von Listen bekommen nichts, weil Kopien zurückkamen.
+ }
 home-look = Ansehen
 home-of = von { $all }
 home-all-domains = Die Zahlen gelten für alle Ihre Domains zusammen.
 home-storage = an Mail
 home-fullest = Größte Postfächer
+home-fullest-none = Alle Postfächer sind leer.
 home-lately = Zuletzt
 home-all-activity = Alle Aktivitäten
 home-own-box = Mein Postfach öffnen
@@ -325,6 +355,12 @@ list-column-address = Liste
 list-column-member = Mitglied
 list-column-origin = Wie
 list-column-since = Seit
+list-column-posts = Beiträge
+list-posts-sent = bekommt sie
+list-posts-suspended = bekommt keine
+list-posts-why = Kopien kamen zurück; seit
+list-posts-resume = Wieder senden
+list-posts-resumed = { $name } bekommt die Beiträge dieser Liste wieder.
 list-members = Mitglieder
 list-member-count = { $count ->
         [one] 1 Mitglied
@@ -515,6 +551,20 @@ domain-field-auth-only = Nur mit Passwort senden
 domain-field-auth-only-hint = Abrufen allein lässt dann niemanden senden; Mailprogramme müssen sich zum Senden anmelden.
 domain-field-plaintext = Passwörter unverschlüsselt annehmen
 domain-field-plaintext-hint = Für sehr alte Programme. Wer unterwegs mithört, kann sie lesen.
+domain-incoming = Eingehende Mail
+domain-field-spam = Mail, die nach Spam aussieht
+domain-spam-mark = Zustellen und kennzeichnen
+domain-spam-mark-text = die übliche Wahl: Mailprogramme sortieren nach dem Feld X-Spam-Flag
+domain-spam-follow = Abweisen, was sicher Spam ist
+domain-spam-follow-text = zweifelhafte Absender sollen es später noch einmal versuchen; alles andere wird gekennzeichnet zugestellt
+domain-spam-quarantine = In ein Spam-Postfach legen
+domain-spam-quarantine-text = nichts wird abgewiesen, und Sie können nachsehen, ob etwas kein Spam war
+domain-spam-off = Nicht prüfen
+domain-spam-off-text = Mail kommt, wie sie ist
+domain-field-spam-mailbox = Spam-Postfach
+domain-field-spam-mailbox-hint = Adresse eines Ihrer POP-Konten. Ist es voll, wird Spam vertröstet.
+domain-field-dmarc = Fälschungen abweisen
+domain-field-dmarc-hint = Mail, die nicht von ihrem Verfasser stammt, wird abgewiesen, wenn dessen Domain es so will (DMARC).
 domain-changed = Die Regeln von { $name } wurden geändert.
 domain-more = Weitere Domains
 domain-more-text = Ein Kunde kann mehrere Domains haben, oder mehrere Namen für eine.
@@ -592,6 +642,8 @@ activity-action-set-password = bekam ein neues Passwort
 activity-action-verify = wurde geprüft
 activity-action-release = wurde freigegeben
 activity-action-clear = wurde geleert
+activity-action-import = bekam Mail aus einer Datei
+activity-action-merge = bekam die Mail eines entfernten Postfachs
 activity-action-revoke = wurde entzogen
 activity-guide = Jede Änderung an { $name } und Ihren anderen Domains steht hier, gleich wer sie gemacht hat: Sie, ein Betreiber oder ein Werkzeug.
 activity-guide-who = Wer
@@ -818,7 +870,6 @@ operator-health-gateways = Die Zugänge für Mailprogramme. Sie werden hier nich
 ## Gesendet & empfangen
 mail-title = Gesendet & empfangen
 mail-lead = Die Post aller Ihrer Domains, die neueste zuerst: woher sie kam, wohin sie ging, was aus ihr wurde. Nie ihr Inhalt.
-mail-week = Die letzten sieben Tage
 mail-received = empfangen
 mail-sent = gesendet
 mail-address = Adresse einer der beiden Seiten
@@ -951,3 +1002,68 @@ factor-codes-left = { $count ->
     [one] Ein Wiederherstellungscode ist übrig.
    *[other] { $count } Wiederherstellungscodes sind übrig.
 }
+
+## Bilder
+
+moment-weekday = { $day ->
+    [1] Mo
+    [2] Di
+    [3] Mi
+    [4] Do
+    [5] Fr
+    [6] Sa
+   *[other] So
+ }
+picture-traffic = Mail herein und hinaus
+picture-traffic-text = Ein Balken über der Linie für Mail, die kam, einer darunter für Mail, die ging. Die Zahlen stehen in der Tabelle dahinter.
+picture-traffic-none = In dieser Zeit kam und ging keine Mail.
+picture-spans = Wie weit zurück
+picture-week = 7 Tage
+picture-day = 24 Stunden
+picture-when = Wann
+picture-figures = Zahlen
+picture-fates = Was aus gesendeter Mail wurde
+picture-fates-text = Ein Balken, geteilt nach dem, was aus der Mail wurde. Die Zahlen stehen in der Liste darunter.
+picture-fates-week = Der letzten sieben Tage, je Empfänger gezählt.
+picture-fates-partial = Der letzten sieben Tage; gezählt sind die neuesten 5000.
+picture-fates-none = In den letzten sieben Tagen wurde nichts gesendet.
+picture-growth = Wie es voller wurde
+picture-growth-text = Von { $first } am { $from } auf { $now } jetzt.
+picture-today = jetzt
+
+## Mail aus einem anderen Haus
+
+import-title = Mail importieren
+import-this = Eine Maildatei importieren …
+import-hint = Mail, die Sie aus einem anderen Programm oder von einem anderen Anbieter als mbox-Datei haben, kommt unverändert und in ihrer Reihenfolge in dieses Postfach.
+import-lead = Die Nachrichten einer mbox-Datei kommen in das Postfach { $name }. Sie werden importiert, während die Datei gesendet wird. Was das Postfach schon hat, wird ausgelassen; dieselbe Datei darf also noch einmal gesendet werden.
+import-file = Maildatei (mbox)
+import-file-hint = Thunderbird, Apple Mail und die meisten Anbieter exportieren sie. Sie beginnt mit einer Zeile "From …". Die Größe ist gleich; es dauert so lange, wie Ihre Leitung braucht.
+import-begin = Importieren
+import-sending = Die Datei wird gesendet. Andere Seiten können Sie sich in einem weiteren Fenster ansehen.
+import-no-file = Bitte wählen Sie eine Datei.
+import-no-mbox = Das ist keine mbox-Datei: Sie beginnt nicht mit "From ". Entpacken Sie ein Archiv (zip, gz) zuerst.
+import-before = Importe der letzten 30 Tage
+import-column-file = Datei
+import-column-begin = Begonnen
+import-column-state = Stand
+import-column-count = Importiert
+import-nameless = eine Datei ohne Namen
+import-running = läuft
+import-done = fertig
+import-stopped = abgebrochen
+import-running-text = Nachrichten kommen herein. Diese Seite sieht alle zwei Sekunden neu nach; Sie können sie verlassen und wiederkommen.
+import-done-text = Alle Nachrichten der Datei wurden angesehen; die neuen liegen in { $name }.
+import-full-text = { $name } ist voll. Was importiert wurde, bleibt. Schaffen Sie Platz oder erhöhen Sie die Größe und senden Sie dieselbe Datei noch einmal: Es geht weiter, wo es aufhörte.
+import-stopped-text = Es endete vor der Datei: Die Leitung brach ab, oder ein Teil der Plattform war weg. Was importiert wurde, bleibt. Senden Sie dieselbe Datei noch einmal: Es geht weiter, wo es aufhörte.
+import-progress = Bisher
+import-end = Beendet
+import-imported = Neue Nachrichten
+import-known = Schon vorhanden
+import-refused = Nicht genommen
+import-message-number = Nachricht { $count } der Datei
+import-why-large = größer, als eine Nachricht sein darf
+import-why-content = keine Nachricht: Sie enthält Zeichen, die Mail nicht enthalten darf
+import-why-full = das Postfach ist voll
+import-to-box = Zum Postfach
+import-another = Noch eine Datei importieren

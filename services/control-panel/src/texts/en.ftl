@@ -19,6 +19,9 @@ layout-first-page = First page
 layout-next-page = Next page
 layout-action = Action
 layout-used-of = { $used } of { $all }
+layout-copy = Copy
+layout-copy-this = Copy { $name }
+layout-copied = Copied: { $name }
 
 ## The first page
 
@@ -139,6 +142,8 @@ wording-is-command = { $a } is an address of the mailing list { $b } itself.
 wording-domain-there = { $a } is hosted here already.
 wording-ring = This would lead back to itself: { $a }
 wording-no-box-for-copy = There is no POP account { $a } that could keep a copy.
+wording-spam-box-needed = Say which box spam is put into.
+wording-no-such-box = { $b } is none of your POP accounts.
 wording-limit = Your plan allows { $b } of these, and you have { $d }. Remove some, or ask your provider for more.
 
 ## Domains
@@ -293,15 +298,40 @@ forward-guide-ring-text = A forward that would lead back to itself is not taken;
 home-title = Home
 home-heading = { $name } at a glance
 home-all-well = All is well: { $name } is in service, and nothing needs you.
-home-not-live = { $name } is not fully in service: strangers may not reach it.
+home-needs = Needs you
+home-not-live = { $name } is not in service yet: neither its name servers nor its MX lead here. Strangers cannot reach it.
+home-lost = { $name } is out of service: DNS leads elsewhere. Strangers cannot reach it.
+home-grace = DNS no longer leads { $name } here. It is served on until { $time }.
+home-claim = { $name } needs the TXT record { $record }, which proves that it is yours.
 home-full = The box { $name } is full; mail to it waits at its senders.
 home-suspended = { $name } is suspended: nobody can log in there.
+home-nearly-full = The box { $name } is nearly full: { $used } of { $all }.
+home-full-more = { $count ->
+    [one] One more box is full, or nearly so.
+   *[other] { $count } more boxes are full, or nearly so.
+ }
+home-suspended-more = { $count ->
+    [one] One more box is suspended.
+   *[other] { $count } more boxes are suspended.
+ }
+home-refused = Mail from { $sender } to { $recipient } was refused ({ $time }).
+home-refused-automatic = An automatic answer or report to { $recipient } was refused ({ $time }).
 home-late = Mail to { $name } could not leave yet.
+home-late-more = { $count ->
+    [one] One more message could not leave yet.
+   *[other] { $count } more messages could not leave yet.
+ }
+home-member = { $member } gets nothing from the list { $list } since { $time }: copies came back.
+home-member-more = { $count ->
+    [one] One more member of a list gets nothing, because copies came back.
+   *[other] { $count } more members of lists get nothing, because copies came back.
+ }
 home-look = Have a look
 home-of = of { $all }
 home-all-domains = The numbers are those of all your domains together.
 home-storage = of mail
 home-fullest = Largest boxes
+home-fullest-none = All boxes are empty.
 home-lately = Lately
 home-all-activity = All activity
 home-own-box = Open my box
@@ -325,6 +355,12 @@ list-column-address = List
 list-column-member = Member
 list-column-origin = How
 list-column-since = Since
+list-column-posts = Posts
+list-posts-sent = gets them
+list-posts-suspended = gets none
+list-posts-why = Copies came back; since
+list-posts-resume = Send again
+list-posts-resumed = { $name } gets posts of this list again.
 list-members = Members
 list-member-count = { $count ->
         [one] 1 member
@@ -515,6 +551,20 @@ domain-field-auth-only = Sending with a password only
 domain-field-auth-only-hint = Checking mail first then lets nobody send; mail programs must log in for sending.
 domain-field-plaintext = Take passwords without encryption
 domain-field-plaintext-hint = For very old programs. Whoever listens on the way can read them.
+domain-incoming = Incoming mail
+domain-field-spam = Mail that looks like spam
+domain-spam-mark = Deliver it, marked
+domain-spam-mark-text = the usual choice: mail programs sort it by the field X-Spam-Flag
+domain-spam-follow = Refuse what is certainly spam
+domain-spam-follow-text = doubtful senders are asked to come again; the rest is delivered, marked
+domain-spam-quarantine = Put it into a box for spam
+domain-spam-quarantine-text = nothing is refused, and you can look for what is none
+domain-spam-off = Do not scan
+domain-spam-off-text = mail comes as it is
+domain-field-spam-mailbox = Box for spam
+domain-field-spam-mailbox-hint = Address of one of your POP accounts. While it is full, spam is put off.
+domain-field-dmarc = Refuse forgeries
+domain-field-dmarc-hint = Mail that is not from its author is refused where the author’s domain asks for it (DMARC).
 domain-changed = The rules of { $name } were changed.
 domain-more = More domains
 domain-more-text = One customer may have several domains, or several names for one.
@@ -592,6 +642,8 @@ activity-action-set-password = got a new password
 activity-action-verify = was checked
 activity-action-release = was freed
 activity-action-clear = was emptied
+activity-action-import = got mail from a file
+activity-action-merge = got the mail of a removed box
 activity-action-revoke = was revoked
 activity-guide = Every change to { $name } and your other domains is written down here, whoever made it: you, an operator or a tool.
 activity-guide-who = Who
@@ -818,7 +870,6 @@ operator-health-gateways = The doors for mail programs. They are not asked here;
 ## Sent & received
 mail-title = Sent & received
 mail-lead = The mail of all your domains, newest first: where it came from, where it went, what became of it. Never its content.
-mail-week = The last seven days
 mail-received = received
 mail-sent = sent
 mail-address = Address of either side
@@ -951,3 +1002,68 @@ factor-codes-left = { $count ->
     [one] One recovery code is left.
    *[other] { $count } recovery codes are left.
 }
+
+## Pictures
+
+moment-weekday = { $day ->
+    [1] Mon
+    [2] Tue
+    [3] Wed
+    [4] Thu
+    [5] Fri
+    [6] Sat
+   *[other] Sun
+ }
+picture-traffic = Mail in and out
+picture-traffic-text = A bar above the line for mail that came in, one below it for mail that went out. The table behind it has the figures.
+picture-traffic-none = No mail came or went in this time.
+picture-spans = How far back
+picture-week = 7 days
+picture-day = 24 hours
+picture-when = When
+picture-figures = Figures
+picture-fates = What became of sent mail
+picture-fates-text = One bar, divided by what became of the mail. The list below it has the figures.
+picture-fates-week = Of the last seven days, counted for each recipient.
+picture-fates-partial = Of the last seven days; the newest 5,000 are counted.
+picture-fates-none = Nothing was sent in the last seven days.
+picture-growth = How it filled
+picture-growth-text = From { $first } on { $from } to { $now } now.
+picture-today = now
+
+## Mail of another house
+
+import-title = Import mail
+import-this = Import a file of mail …
+import-hint = Mail that another program or provider gave you as an mbox file comes into this box, as it is and in its order.
+import-lead = Messages of an mbox file come into the box { $name }. They are imported while the file is sent; what the box has already is left out, so the same file may be sent again.
+import-file = File of mail (mbox)
+import-file-hint = Thunderbird, Apple Mail and most providers export it. It begins with a line "From …". Any size; it may take as long as your line needs.
+import-begin = Import
+import-sending = The file is being sent. You may look at other pages in another window.
+import-no-file = Please choose a file.
+import-no-mbox = This is no mbox file: it does not begin with "From ". Unpack an archive (zip, gz) first.
+import-before = Imports of the last 30 days
+import-column-file = File
+import-column-begin = Begun
+import-column-state = State
+import-column-count = Imported
+import-nameless = a file without a name
+import-running = runs
+import-done = done
+import-stopped = stopped
+import-running-text = Messages come in. This page looks anew every two seconds; you may leave it and come back.
+import-done-text = All messages of the file were looked at; those that were new are in { $name }.
+import-full-text = { $name } is full. What was imported stays. Make room or raise the quota, then send the same file again: it goes on where it stopped.
+import-stopped-text = It ended before the file did: the line broke, or a part of the platform was away. What was imported stays. Send the same file again: it goes on where it stopped.
+import-progress = So far
+import-end = Ended
+import-imported = New messages
+import-known = Already there
+import-refused = Not taken
+import-message-number = Message { $count } of the file
+import-why-large = larger than a message may be
+import-why-content = no message: it has octets that no mail may have
+import-why-full = the box is full
+import-to-box = To the box
+import-another = Import another file

@@ -107,9 +107,14 @@ impl Checks {
         })
     }
 
+    /// True when mail is checked at all.
+    pub(crate) fn are_on(&self) -> bool {
+        !self.deadline.is_zero()
+    }
+
     /// True for clients whose mail is not looked at.
     pub(crate) fn exempts(&self, peer: PeerIp) -> bool {
-        self.deadline.is_zero() || self.exempt.iter().any(|network| network.contains(&peer.ip()))
+        self.exempt.iter().any(|network| network.contains(&peer.ip()))
     }
 
     /// Looks at a message. It takes no longer than the deadline, whatever DNS does.
@@ -118,7 +123,7 @@ impl Checks {
     /// The content cannot be read.
     pub(crate) async fn look(
         &self,
-        arrival: Arrival<'_>,
+        arrival: &Arrival<'_>,
         contents: &dyn ContentSource,
     ) -> Result<Findings, ContentError> {
         let (block, hashes) = read(arrival.message, contents).await?;
@@ -132,12 +137,12 @@ impl Checks {
             false => Instant::now() + self.deadline,
         };
         let began = Instant::now();
-        let outputs = self.ask(&arrival, &message, sender_domain, until).await;
+        let outputs = self.ask(arrival, &message, sender_domain, until).await;
         metrics::histogram!("postern_mail_check_seconds").record(began.elapsed().as_secs_f64());
         if Instant::now() >= until {
             self.patience.lose(names);
         }
-        Ok(self.findings(&arrival, &message, &outputs))
+        Ok(self.findings(arrival, &message, &outputs))
     }
 
     async fn ask<'m>(

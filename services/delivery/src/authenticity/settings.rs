@@ -18,7 +18,7 @@ pub struct AuthenticitySettings {
     )]
     pub mail_check_millis: u64,
 
-    /// Networks whose mail is not checked, separated by commas, or `none`
+    /// Networks whose mail is not checked, for spam neither, separated by commas, or `none`
     #[arg(
         long,
         env = "POSTERN_MAIL_CHECK_EXEMPT_NETWORKS",

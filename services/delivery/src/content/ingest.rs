@@ -153,6 +153,13 @@ impl Ingest {
         self
     }
 
+    /// Takes out of its header what others said of spam.
+    #[must_use]
+    pub fn without_spam_verdicts(mut self) -> Self {
+        self.scan = self.scan.map(HeaderScan::without_spam_verdicts);
+        self
+    }
+
     /// Begins a message that was received elsewhere, or long ago: its header is not looked at, nothing is taken out.
     #[must_use]
     pub fn verbatim(id: MessageId, blobs: &Blobs, budget: &Budget, limits: IngestLimits) -> Self {

@@ -2,10 +2,13 @@
 //!
 //! Pure: pieces go in, the pieces to keep come out. Incoming Return-Path fields are taken out (RFC 5321 section 4.4), and so
 //! are Authentication-Results in our name, which only we may write (RFC 8601 section 5), and Bcc of a submission (RFC 5322
-//! section 3.6.3). Received fields are counted and Delivered-To addresses collected, both to find loops (RFC 5321 section 6.3).
+//! section 3.6.3), and what others said of spam where we say it ourselves. Received fields are counted and Delivered-To
+//! addresses collected, both to find loops (RFC 5321 section 6.3).
 
 use bytes::Bytes;
 use postern_mail::{EmailAddress, Reason, limits};
+
+use crate::spam;
 
 /// Delivered-To fields after which a message is in a loop.
 const DELIVERED_TO_MAX: usize = 100;
@@ -27,11 +30,13 @@ enum Field {
     MessageId,
     /// Authentication-Results: withheld until it is known whose.
     Results,
+    /// What a spam scanner said.
+    SpamVerdict,
     Other,
 }
 
 /// Names that mean something here.
-const NAMES: [(&[u8], Field); 7] = [
+const NAMES: [(&[u8], Field); 10] = [
     (b"return-path", Field::ReturnPath),
     (b"received", Field::Received),
     (b"delivered-to", Field::DeliveredTo),
@@ -39,6 +44,9 @@ const NAMES: [(&[u8], Field); 7] = [
     (b"date", Field::Date),
     (b"message-id", Field::MessageId),
     (b"authentication-results", Field::Results),
+    (spam::FIELDS[0], Field::SpamVerdict),
+    (spam::FIELDS[1], Field::SpamVerdict),
+    (spam::FIELDS[2], Field::SpamVerdict),
 ];
 
 impl Field {
@@ -92,6 +100,8 @@ pub struct HeaderScan {
     found: Found,
     /// A mail program sent it: whom it hides from the others stays hidden.
     drops_bcc: bool,
+    /// Our own scanner says whether it is spam.
+    drops_spam_verdicts: bool,
     /// The Authentication-Results field being read, whole.
     withheld: Vec<u8>,
     /// Our name in such fields; empty: they are all kept.
@@ -108,6 +118,7 @@ impl Default for HeaderScan {
             header_bytes: 0,
             found: Found::default(),
             drops_bcc: false,
+            drops_spam_verdicts: false,
             withheld: Vec::new(),
             own_name: Box::default(),
         }
@@ -157,8 +168,24 @@ impl HeaderScan {
         Self { own_name: own_name.into(), ..self }
     }
 
+    /// The same, and what others said of spam is taken out.
+    #[must_use]
+    pub fn without_spam_verdicts(self) -> Self {
+        Self { drops_spam_verdicts: true, ..self }
+    }
+
     fn drops(&self, field: Field) -> bool {
-        field == Field::ReturnPath || (field == Field::Bcc && self.drops_bcc)
+        match field {
+            Field::ReturnPath => true,
+            Field::Bcc => self.drops_bcc,
+            Field::SpamVerdict => self.drops_spam_verdicts,
+            Field::Received
+            | Field::DeliveredTo
+            | Field::Date
+            | Field::MessageId
+            | Field::Results
+            | Field::Other => false,
+        }
     }
 
     /// Takes the next piece and appends what is to be kept to `kept`.
@@ -260,7 +287,12 @@ impl HeaderScan {
             }
             Field::Date => self.found.has_date = true,
             Field::MessageId => self.found.has_message_id = true,
-            Field::ReturnPath | Field::DeliveredTo | Field::Bcc | Field::Results | Field::Other => {}
+            Field::ReturnPath
+            | Field::DeliveredTo
+            | Field::Bcc
+            | Field::Results
+            | Field::SpamVerdict
+            | Field::Other => {}
         }
         piece.position = end + 1;
         self.decide(field, piece);
@@ -428,6 +460,18 @@ mod tests {
         }
         let found = scan(&[b"message-id : <1@x>\r\n\r\n"]).expect("scanned").1;
         assert!(found.has_message_id && !found.has_date);
+    }
+
+    #[test]
+    fn what_others_said_of_spam_goes_where_we_say_it() {
+        let text = "X-Spam-Status: No,\r\n score=-9\r\nA: 1\r\nx-spam-flag: no\r\nX-Spam-Statusline: s\r\nX-SPAM-SCORE : 0\r\n\r\nX-Spam-Score: b\r\n";
+        let kept = "A: 1\r\nX-Spam-Statusline: s\r\n\r\nX-Spam-Score: b\r\n";
+        for size in [1, 7, 1000] {
+            let pieces: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
+            let scanned = scan_with(HeaderScan::default().without_spam_verdicts(), &pieces).expect("scanned");
+            assert_eq!(String::from_utf8_lossy(&scanned.0), kept);
+            assert_eq!(String::from_utf8_lossy(&scan(&pieces).expect("scanned").0), text);
+        }
     }
 
     #[test]

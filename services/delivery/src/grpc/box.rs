@@ -12,8 +12,9 @@ use postern_proto::{
     delivery::v1::{
         Box as MailBox, ClearBoxRequest, ClearBoxResponse, ClearScope, Clearing as ClearingMessage,
         ExportMessagesRequest, ExportMessagesResponse, GetBoxRequest, GetBoxResponse, ImportMessagesRequest,
-        ImportMessagesResponse, ListClearingsRequest, ListClearingsResponse, MoveMessagesRequest,
-        MoveMessagesResponse, RestoreBoxRequest, RestoreBoxResponse, box_service_server::BoxService,
+        ImportMessagesResponse, ListClearingsRequest, ListClearingsResponse, ListImportsRequest,
+        ListImportsResponse, MoveMessagesRequest, MoveMessagesResponse, RestoreBoxRequest,
+        RestoreBoxResponse, box_service_server::BoxService,
     },
     google::Timestamp,
 };
@@ -28,7 +29,7 @@ use super::rights::{Deed, Rights};
 use crate::{
     maildrop::Maildrops,
     store::Store,
-    transfer::Importer,
+    transfer::{Importer, courses},
     vault::{Cleared, Clearing, Scope, Vault, VaultError},
 };
 
@@ -72,11 +73,19 @@ impl BoxDoor {
     }
 
     async fn record<T: Serialize>(&self, caller: &Caller, mailbox_id: i64, action: &'static str, done: &T) {
-        let after_json = serde_json::to_string(done).unwrap_or_default();
-        self.rights
-            .record(caller, Deed { mailbox_id, kind: "box", action, after_json, ..Deed::default() })
-            .await;
+        record(&self.rights, caller, mailbox_id, action, done).await;
     }
+}
+
+async fn record<T: Serialize>(
+    rights: &Rights,
+    caller: &Caller,
+    mailbox_id: i64,
+    action: &'static str,
+    done: &T,
+) {
+    let after_json = serde_json::to_string(done).unwrap_or_default();
+    rights.record(caller, Deed { mailbox_id, kind: "box", action, after_json, ..Deed::default() }).await;
 }
 
 #[tonic::async_trait]
@@ -189,9 +198,26 @@ impl BoxService for BoxDoor {
         }
         let begun = self.importer.begin(mailbox_id, mailbox.quota_bytes, mailbox.full).await;
         let begun = begun.map_err(|error| import::status(&error))?;
-        let imported = import::take_all(begun, first, &mut frames).await?;
-        self.record(&caller, mailbox_id, "import", &imported).await;
-        Ok(Response::new(imported))
+        let course = import::course(&self.store, &first).await?;
+        let rights = self.rights.clone();
+        // On its own: when the caller goes away, it is still written down how far it came.
+        let importing = tokio::spawn(async move {
+            let imported = import::take_all(begun, course, first, &mut frames).await?;
+            record(&rights, &caller, mailbox_id, "import", &imported).await;
+            Ok(Response::new(imported))
+        });
+        importing.await.unwrap_or_else(|_| Err(failure::status(Reason::Unavailable)))
+    }
+
+    async fn list_imports(
+        &self,
+        request: Request<ListImportsRequest>,
+    ) -> Result<Response<ListImportsResponse>, Status> {
+        let (caller, ListImportsRequest { mailbox_id }) = opened(request)?;
+        self.may_touch(&caller, mailbox_id).await?;
+        let courses = courses(&self.store, mailbox_id).await.map_err(|error| away(mailbox_id, &error))?;
+        let imports = courses.into_iter().map(import::told).collect();
+        Ok(Response::new(ListImportsResponse { imports }))
     }
 
     type ExportMessagesStream = BoxStream<'static, Result<ExportMessagesResponse, Status>>;

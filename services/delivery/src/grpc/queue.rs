@@ -15,7 +15,7 @@ use postern_proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::rights::Rights;
+use super::{customer, rights::Rights};
 use crate::{
     bounce::{Action, Fate},
     queue::{Ended, EntryFilter, EntryRow, FatedRow, LeasedRow, Queue},
@@ -143,21 +143,20 @@ impl QueueService for QueueDoor {
         &self,
         request: Request<ListQueueEntriesRequest>,
     ) -> Result<Response<ListQueueEntriesResponse>, Status> {
-        let (caller, mut request) = opened(request)?;
+        let (caller, request) = opened(request)?;
         let page_size = match request.page_size {
             0 => PAGE_SIZE_DEFAULT,
             size @ 1..=PAGE_SIZE_MAX => size,
             _ => return Err(invalid(format!("page_size: 0 to {PAGE_SIZE_MAX}"))),
         };
         // Checked first: what is wrong with a question does not depend on who asks.
-        filter(&request)?;
+        let mut filter = filter(&request)?;
         if !caller.is_staff() {
-            if !request.customer.is_empty() && !caller.may_act_for(&request.customer) {
+            if filter.customer.as_ref().is_some_and(|customer| !caller.may_act_for(customer)) {
                 return Ok(Response::new(ListQueueEntriesResponse::default()));
             }
-            request.customer.clone_from(&caller.customer);
+            filter.customer = Some(caller.customer);
         }
-        let filter = filter(&request)?;
         // One more than asked for tells whether there is another page.
         let mut rows = self.queue.store.list(&filter, i64::from(page_size) + 1).await.map_err(unavailable)?;
         let size = usize::try_from(page_size).unwrap_or_default();
@@ -225,7 +224,7 @@ fn filter(request: &ListQueueEntriesRequest) -> Result<EntryFilter, Status> {
         token => token.parse().map_err(|_| invalid("page_token: not one of ours"))?,
     };
     Ok(EntryFilter {
-        customer: Some(request.customer.clone()).filter(|customer| !customer.is_empty()),
+        customer: customer(&request.customer)?,
         domain,
         message: optional_id(&request.queue_id)?,
         state: match state {

@@ -1,7 +1,8 @@
 //! `SubmissionService`: takes a message in and answers when it is committed.
 //!
 //! The walk: envelope -> `content` while it streams -> `route` -> `lists` (may it be posted?) -> `authenticity` (is it what it
-//! says?) -> `bounce` for those it cannot reach -> `accept` -> the workers of `queue` are told.
+//! says?) -> `spam` (what does the scanner say?) -> `bounce` for those it cannot reach -> `accept` -> the workers of `queue` are
+//! told.
 
 mod checked;
 mod envelope;
@@ -11,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
-use postern_mail::{MessageId, Reason, ReversePath};
+use postern_mail::{EmailAddress, MessageId, Reason, ReversePath};
 use postern_mesh::{directory::Directory, failure};
 use postern_proto::delivery::v1::{
     SubmitMessageRequest, SubmitMessageResponse, submission_service_server::SubmissionService,
@@ -31,8 +32,10 @@ use crate::{
     lists::{self, CopyFates, ListDirectory},
     queue::{self, ContentSource, QueueHandle},
     route::{self, ListBounce, Plan},
+    spam::{Scanner, SpamWishes},
     trace,
 };
+use checked::Checked;
 use envelope::Submission;
 use wishes::RecipientWishes;
 
@@ -52,6 +55,7 @@ pub(crate) struct SubmissionDoor {
     pub(crate) queue: QueueHandle,
     pub(crate) mail_host: Arc<str>,
     pub(crate) checks: Checks,
+    pub(crate) scanner: Option<Scanner>,
     pub(crate) fates: CopyFates,
     pub(crate) contents: Arc<dyn ContentSource>,
 }
@@ -60,6 +64,8 @@ pub(crate) struct SubmissionDoor {
 struct Received {
     submission: Submission,
     content: Ingested,
+    /// What its recipients' domains want done with spam; `None`: it is not scanned.
+    wishes: Option<SpamWishes>,
     answer_by: Instant,
 }
 
@@ -92,6 +98,10 @@ impl SubmissionDoor {
         if submission.envelope.submitter.is_some() {
             ingest = ingest.of_submission();
         }
+        let wishes = self.wishes(&submission).await?;
+        if wishes.is_some() {
+            ingest = ingest.without_spam_verdicts();
+        }
         loop {
             if frame.content.len() > FRAME_CONTENT_MAX_BYTES {
                 return Err(invalid("content: at most 256 KiB in one frame"));
@@ -104,7 +114,7 @@ impl SubmissionDoor {
                 let within = if within == 0 { ANSWER_WITHIN } else { Duration::from_millis(within.into()) };
                 let answer_by = Instant::now() + within;
                 let content = ingest.finish().await.map_err(|error| refused(&submission, &error))?;
-                return Ok(Received { submission, content, answer_by });
+                return Ok(Received { submission, content, wishes, answer_by });
             }
             frame = frames.message().await?.ok_or_else(incomplete)?;
             if frame.envelope.is_some() {
@@ -115,22 +125,14 @@ impl SubmissionDoor {
 
     /// Finds out where it goes and makes that durable.
     async fn settle(&self, received: Received) -> Result<(), Status> {
-        let Received { mut submission, content, answer_by } = received;
-        let mut plan = route::plan(
-            &self.directory,
-            &submission.recipients,
-            submission.envelope.submitter.as_ref(),
-            &content.found.delivered_to,
-        )
-        .await?;
-        if !plan.errands.is_empty() {
-            lists::admit(&self.lists, &mut plan, &submission.sender, content.content_bytes).await?;
-        }
-        if let Some(refusal) = nobody_gets_it(&plan) {
-            return Err(refusal);
-        }
+        let Received { mut submission, content, wishes, answer_by } = received;
+        let mut plan = self.plan(&submission, &submission.recipients, &content).await?;
         let arrival = Timestamp::now();
-        let mut prefix = self.checked(&mut submission, &content).await?;
+        let Checked { fields: mut prefix, note, put_aside } =
+            self.checked(&mut submission, &content, wishes.as_ref()).await?;
+        if let Some(instead) = put_aside {
+            plan = self.plan(&submission, &instead, &content).await?;
+        }
         prefix.push_str(&received_field(&submission.envelope, submission.id, submission.peer, arrival));
         if submission.envelope.submitter.is_some() {
             prefix.push_str(&missing_fields(&content.found, submission.id, &self.mail_host, arrival));
@@ -160,6 +162,7 @@ impl SubmissionDoor {
             queue: &queue,
             failed: &failed,
             submit_mailbox_id: submission.envelope.submitter.as_ref().map(|submitter| submitter.mailbox_id),
+            note: &note,
         };
         let story = trace::begin(&self.directory, routed).await;
         let recipients = entries.len() + queue.len();
@@ -183,6 +186,25 @@ impl SubmissionDoor {
         }
         units.extend(report);
         self.commit(units, answer_by).await
+    }
+
+    /// Where it goes for these recipients.
+    async fn plan(
+        &self,
+        submission: &Submission,
+        recipients: &[EmailAddress],
+        content: &Ingested,
+    ) -> Result<Plan, Status> {
+        let submitter = submission.envelope.submitter.as_ref();
+        let mut plan =
+            route::plan(&self.directory, recipients, submitter, &content.found.delivered_to).await?;
+        if !plan.errands.is_empty() {
+            lists::admit(&self.lists, &mut plan, &submission.sender, content.content_bytes).await?;
+        }
+        match nobody_gets_it(&plan) {
+            Some(refusal) => Err(refusal),
+            None => Ok(plan),
+        }
     }
 
     async fn commit(&self, units: Vec<AcceptUnit>, answer_by: Instant) -> Result<(), Status> {

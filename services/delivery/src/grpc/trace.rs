@@ -11,8 +11,9 @@ use postern_mesh::{
 };
 use postern_proto::{
     delivery::v1::{
-        GetTraceRequest, GetTraceResponse, GetTrafficRequest, GetTrafficResponse, ListTracesRequest,
-        ListTracesResponse, MailDirection, TraceAttempt, TraceEntry, TraceState, TrafficHour,
+        GetSendingSummaryRequest, GetSendingSummaryResponse, GetTraceRequest, GetTraceResponse,
+        GetTrafficRequest, GetTrafficResponse, ListTracesRequest, ListTracesResponse, MailDirection,
+        TraceAttempt, TraceEntry, TraceState, TraceStateCount, TrafficHour,
         trace_service_server::TraceService,
     },
     google,
@@ -20,7 +21,8 @@ use postern_proto::{
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::trace::{Attempt, Key, ListFilter, Row, Scope, Side, Traces, TrafficFilter, TrafficRow};
+use super::customer;
+use crate::trace::{Attempt, Key, ListFilter, Row, Scope, Side, Summary, Traces, TrafficFilter, TrafficRow};
 
 const PAGE_SIZE_DEFAULT: i32 = 100;
 const PAGE_SIZE_MAX: i32 = 1000;
@@ -29,6 +31,8 @@ const ATTEMPTS_SHOWN: usize = 100;
 /// Longest time of one question for traffic.
 const TRAFFIC_MAX_SECONDS: i64 = 100 * 86_400;
 const DAY_SECONDS: i64 = 86_400;
+/// What a summary looks back, unless it is told.
+const SUMMARY_SECONDS: i64 = 7 * DAY_SECONDS;
 
 /// The door.
 pub(crate) struct TraceDoor {
@@ -93,7 +97,7 @@ impl TraceService for TraceDoor {
             .map_err(|_| invalid("direction: no such direction"))?;
         // Checked first: what is wrong with a question does not depend on who asks.
         let filter = filter(&request, i64::try_from(size).unwrap_or(i64::MAX) + 1)?;
-        let Some(scope) = scope(&caller, &request) else {
+        let Some(scope) = scope(&caller, customer(&request.customer)?, request.mailbox_id) else {
             return Ok(Response::new(ListTracesResponse::default()));
         };
         let filter = ListFilter { scope, ..filter };
@@ -125,6 +129,40 @@ impl TraceService for TraceDoor {
         let hours = self.traces.traffic(&filter).await.map_err(unavailable)?;
         Ok(Response::new(GetTrafficResponse { hours: hours.into_iter().map(shown_hour).collect() }))
     }
+
+    async fn get_sending_summary(
+        &self,
+        request: Request<GetSendingSummaryRequest>,
+    ) -> Result<Response<GetSendingSummaryResponse>, Status> {
+        let (caller, request) = opened(request)?;
+        if request.mailbox_id < 0 {
+            return Err(invalid("mailbox_id: not negative"));
+        }
+        let week_ago = Timestamp::from_second(Timestamp::now().as_second() - SUMMARY_SECONDS).ok();
+        let begin = moment("begin_time", request.begin_time.as_ref())?.or(week_ago);
+        let Some(scope) = scope(&caller, customer(&request.customer)?, request.mailbox_id) else {
+            return Ok(Response::new(GetSendingSummaryResponse::default()));
+        };
+        let filter = ListFilter {
+            scope,
+            side: Side::Sent,
+            address: None,
+            sender: None,
+            state: None,
+            begin,
+            end: None,
+            after: Key::newest(),
+            count: 0,
+        };
+        let Summary { counts, failures, is_partial } =
+            self.traces.summary(&filter).await.map_err(unavailable)?;
+        let count = |(state, count): (i16, i64)| TraceStateCount { state: i32::from(state), count };
+        Ok(Response::new(GetSendingSummaryResponse {
+            counts: counts.into_iter().map(count).collect(),
+            failures: failures.into_iter().map(|row| shown(&caller, Side::Sent, row)).collect(),
+            is_partial,
+        }))
+    }
 }
 
 /// Which end of it is the caller's; `None`: it is not its business.
@@ -144,18 +182,17 @@ fn side_of(caller: &Caller, row: &Row) -> Option<Side> {
 }
 
 /// Whose mail is asked for; `None`: somebody else's.
-fn scope(caller: &Caller, request: &ListTracesRequest) -> Option<Scope> {
-    let named = Some(request.customer.clone()).filter(|customer| !customer.is_empty());
+fn scope(caller: &Caller, named: Option<String>, mailbox_id: i64) -> Option<Scope> {
     let customer = match (caller.is_staff(), named) {
         (true, named) => named,
         (false, Some(named)) if named != caller.customer => return None,
         (false, _) => Some(caller.customer.clone()),
     };
     if caller.role == Role::Mailbox {
-        let asked = request.mailbox_id == 0 || request.mailbox_id == caller.mailbox_id;
+        let asked = mailbox_id == 0 || mailbox_id == caller.mailbox_id;
         return asked.then_some(Scope::Mailbox(caller.mailbox_id, customer));
     }
-    Some(match (request.mailbox_id, customer) {
+    Some(match (mailbox_id, customer) {
         (0, None) => Scope::All,
         (0, Some(customer)) => Scope::Customer(customer),
         (mailbox_id, customer) => Scope::Mailbox(mailbox_id, customer),
@@ -205,8 +242,7 @@ fn traffic_filter(caller: &Caller, request: &GetTrafficRequest) -> Result<Option
     if end.as_second().saturating_sub(begin.as_second()) > TRAFFIC_MAX_SECONDS {
         return Err(invalid("begin_time: at most 100 days before the end"));
     }
-    let named = Some(request.customer.clone()).filter(|customer| !customer.is_empty());
-    let customer = match (caller.is_staff(), named) {
+    let customer = match (caller.is_staff(), customer(&request.customer)?) {
         (true, named) => named,
         (false, Some(named)) if named != caller.customer => return Ok(None),
         (false, _) => Some(caller.customer.clone()),

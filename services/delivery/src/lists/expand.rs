@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use postern_mail::{EmailAddress, MessageId, Reason, ReversePath};
-use postern_mesh::failure;
+use postern_mesh::{directory::refusal_of_post, failure};
 use postern_proto::account::v1::{ListListMembersRequest, ListMember};
 use postern_smtp::dsn::MessageDsn;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use crate::{
     content::{Header, Ingest, IngestError, IngestLimits, Ingested, open_header},
     queue::{ErrandOutcome, LeasedRow, QueueHandle, QueuedMessage},
     route,
-    trace::Story,
+    trace::{self, Story},
 };
 
 /// Members of one batch: short transactions, so that others' mail does not wait for locks or for the disk.
@@ -259,10 +259,12 @@ impl Lists {
                 targets.entry(target.key()).or_insert(target);
             };
             for entry in plan.entries {
-                add(Target::Box { entry, member: member.clone() });
+                let owner = self.owner_of(entry.delivered_to.parse().ok().as_ref()).await;
+                add(Target::Box { entry, member: member.clone(), owner });
             }
             for remote in plan.queue {
-                add(Target::Remote { remote, member: member.clone() });
+                let owner = self.owner_of(remote.via.as_ref()).await;
+                add(Target::Remote { remote, member: member.clone(), owner });
             }
             for failed in plan.failed {
                 metrics::counter!("postern_list_members_failed_total").increment(1);
@@ -278,13 +280,18 @@ impl Lists {
         Ok(targets)
     }
 
+    /// Whose address it is, as a story tells it; the directory keeps its answers.
+    async fn owner_of(&self, address: Option<&EmailAddress>) -> Option<String> {
+        trace::owner(&self.answers.directory, address?.domain()).await
+    }
+
     /// A list in the list: of the same owner it is as meant; of another one it is asked as anybody who posts.
     async fn may_post_to(&self, found: &FoundList, list_id: i64) -> Result<bool, tonic::Status> {
         let Some(inner) = self.directory.look_up(list_id, Some(&found.address)).await? else {
             return Ok(false);
         };
         let may = inner.customer == found.customer
-            || super::admission::refusal(&inner, Some(&found.address), 0).is_none();
+            || refusal_of_post(&inner.list, inner.is_member, Some(&found.address), 0).is_none();
         if !may {
             tracing::info!(list = %found.address, member = %inner.address, "a list does not take posts of this list");
         }
@@ -300,6 +307,7 @@ fn gets_posts(member: &&ListMember) -> bool {
 fn copy_message(id: MessageId, found: &FoundList, size_bytes: u64) -> CopyMessage {
     CopyMessage {
         id,
+        list: found.address.clone(),
         bounces: command_address(&found.address, "bounces"),
         size_bytes,
         list_id: found.list.list_id,

@@ -15,6 +15,7 @@ use crate::{
     accept::{AcceptUnit, QueueClass, delivery_prefix, write_units},
     queue::QueueStore,
     route::{PlannedEntry, PlannedErrand, PlannedRemote},
+    trace::TraceState,
 };
 
 /// One place that a copy goes to, for a member.
@@ -23,10 +24,14 @@ pub(super) enum Target {
     Box {
         entry: PlannedEntry,
         member: EmailAddress,
+        /// Whose box it is.
+        owner: Option<String>,
     },
     Remote {
         remote: PlannedRemote,
         member: EmailAddress,
+        /// Whose forward led there; `None`: the member is outside.
+        owner: Option<String>,
     },
     /// A list in the list.
     List(PlannedErrand),
@@ -51,6 +56,8 @@ fn list_key(list_id: i64) -> String {
 #[derive(Clone, Debug)]
 pub(super) struct CopyMessage {
     pub(super) id: MessageId,
+    /// The list.
+    pub(super) list: EmailAddress,
     /// `<list>-bounces`.
     pub(super) bounces: EmailAddress,
     /// Prefix and content, octets.
@@ -133,6 +140,7 @@ pub(super) async fn write(store: &QueueStore, batch: &Batch<'_>) -> Result<Optio
         entries: add_entries(&mut transaction, batch, &targets).await?,
         queue: add_rows(&mut transaction, batch.copy, parent, &targets).await?,
     };
+    add_story(&mut transaction, batch.copy, &targets).await?;
     let mut references = i32::try_from(written.entries + written.queue).unwrap_or(i32::MAX);
     if batch.to.is_none() {
         end(&mut transaction, batch.row_id, parent).await?;
@@ -200,7 +208,7 @@ async fn add_entries(
     let copy = batch.copy;
     let (mut ids, mut sizes, mut prefixes) = (Vec::new(), Vec::new(), Vec::new());
     for target in targets {
-        let Target::Box { entry, member } = target else { continue };
+        let Target::Box { entry, member, .. } = target else { continue };
         let sender = ReversePath::Address(copy_sender(&copy.bounces, member));
         let prefix = delivery_prefix(&sender, &entry.delivered_to) + &(batch.own_fields)(member);
         let prefix = prefix.into_bytes();
@@ -248,7 +256,7 @@ async fn add_rows(
     for target in targets {
         let recipient = match target {
             Target::Box { .. } => continue,
-            Target::Remote { remote, member } => {
+            Target::Remote { remote, member, .. } => {
                 vias.push(remote.via.as_ref().map(ToString::to_string));
                 classes.push(QueueClass::ListCopy.code());
                 subjects.push(Some(copy.list_id));
@@ -288,4 +296,56 @@ async fn add_rows(
     .execute(connection)
     .await?;
     Ok(recipients.len())
+}
+
+/// A line of the copy's story for each place, as acceptance writes it for other mail; how rows of the queue end is added to it later.
+async fn add_story(
+    connection: &mut PgConnection,
+    copy: &CopyMessage,
+    targets: &[&Target],
+) -> Result<(), sqlx::Error> {
+    if targets.is_empty() {
+        return Ok(());
+    }
+    let (mut recipients, mut vias, mut owners) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut mailbox_ids, mut states) = (Vec::new(), Vec::new());
+    for target in targets {
+        let (recipient, via, owner, mailbox_id, state) = match target {
+            Target::Box { entry, owner, .. } => (
+                entry.delivered_to.clone(),
+                None,
+                owner.as_deref(),
+                Some(entry.mailbox_id),
+                TraceState::Delivered,
+            ),
+            Target::Remote { remote, owner, .. } => {
+                let via = remote.via.as_ref();
+                (remote.recipient.to_string(), via, owner.as_deref(), None, TraceState::Queued)
+            }
+            Target::List(errand) => {
+                (errand.recipient.to_string(), None, copy.customer.as_deref(), None, TraceState::PassedOn)
+            }
+        };
+        recipients.push(recipient);
+        vias.push(via.unwrap_or(&copy.list).to_string());
+        owners.push(owner);
+        mailbox_ids.push(mailbox_id);
+        states.push(state.code());
+    }
+    sqlx::query(
+        "INSERT INTO trace (message_id, sender, submit_customer, size_bytes, recipient, via, customer, mailbox_id, state)
+        SELECT $1, $2, $3, $4, * FROM unnest($5::text[], $6::text[], $7::text[], $8::bigint[], $9::smallint[])",
+    )
+    .bind(copy.id.as_uuid())
+    .bind(copy.bounces.to_string())
+    .bind(&copy.customer)
+    .bind(copy.size_bytes.cast_signed())
+    .bind(&recipients)
+    .bind(&vias)
+    .bind(&owners)
+    .bind(&mailbox_ids)
+    .bind(&states)
+    .execute(connection)
+    .await
+    .map(drop)
 }

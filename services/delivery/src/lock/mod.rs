@@ -4,6 +4,7 @@
 //! step is one script, so nothing comes between looking and doing. Delivery never asks here; `maildrop` does, and the
 //! deletes of a session count only while its token is both named here and not below the box's last one in Postgres.
 
+pub(crate) mod endings;
 mod scripts;
 
 use std::{collections::HashMap, fmt, time::Duration};
@@ -252,7 +253,11 @@ impl Locks {
         Ok((self.get_many(&ids).await?, last))
     }
 
-    async fn get_many(&self, mailbox_ids: &[i64]) -> Result<Vec<HeldLock>, LockError> {
+    /// Those of these boxes that are held.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub(crate) async fn get_many(&self, mailbox_ids: &[i64]) -> Result<Vec<HeldLock>, LockError> {
         if mailbox_ids.is_empty() {
             return Ok(Vec::new());
         }

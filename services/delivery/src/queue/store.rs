@@ -236,8 +236,7 @@ impl QueueStore {
         .map(drop)
     }
 
-    /// Ends rows: their messages are done with as far as these recipients go. Whoever did it before did it for all. The copies
-    /// of a list get their line in the story only here: they would be looked for among thousands.
+    /// Ends rows: their messages are done with as far as these recipients go. Whoever did it before did it for all.
     pub(crate) async fn finish(&self, ended: &[Ended]) -> Result<(), sqlx::Error> {
         let ids: Vec<i64> = ended.iter().map(|ended| ended.id).collect();
         let states: Vec<Option<i16>> = ended.iter().map(|ended| ended.state.map(TraceState::code)).collect();
@@ -248,17 +247,10 @@ impl QueueStore {
             "WITH gone AS (
                 DELETE FROM queue q USING unnest($1::bigint[], $2::smallint[], $3::text[]) AS e (id, state, outcome)
                 WHERE q.id = e.id
-                RETURNING q.message_id, q.recipient, q.via, q.class, q.customer, e.state, e.outcome),
+                RETURNING q.message_id, q.recipient, e.state, e.outcome),
             told AS (
                 UPDATE trace t SET state = g.state, outcome = g.outcome, outcome_time = now() FROM gone g
-                WHERE g.state IS NOT NULL AND g.class <> 2
-                    AND t.message_id = g.message_id AND t.recipient = g.recipient),
-            copies AS (
-                INSERT INTO trace (message_id, recipient, via, sender, submit_customer, size_bytes, state, outcome,
-                    outcome_time)
-                SELECT g.message_id, g.recipient, g.via, m.sender, g.customer,
-                    m.content_bytes + octet_length(m.prefix), g.state, g.outcome, now()
-                FROM gone g JOIN messages m ON m.id = g.message_id WHERE g.state IS NOT NULL AND g.class = 2),
+                WHERE g.state IS NOT NULL AND t.message_id = g.message_id AND t.recipient = g.recipient),
             counted AS (SELECT message_id, count(*)::integer AS ended FROM gone GROUP BY message_id),
             held AS MATERIALIZED (
                 SELECT m.id, m.references_count, c.ended FROM messages m JOIN counted c ON c.message_id = m.id

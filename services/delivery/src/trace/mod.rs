@@ -1,8 +1,8 @@
 //! What becomes of mail, told line by line: one for each recipient, from acceptance to its end, kept when the mail is gone.
 //!
 //! The walk: `grpc/submission`, `bounce` and `answer` make the lines here -> `accept` writes them in the statement that
-//! accepts the message -> `queue` writes how attempts went in the statements that end or defer its rows -> what boxes tell
-//! (`notes`) and what it sums up to (`traffic`) follows in batches -> `grpc/trace` reads it back (`store`).
+//! accepts the message (those of a list's copies: `lists`, with the copies) -> `queue` writes how attempts went in the
+//! statements that end or defer its rows -> what boxes tell (`notes`) and what it sums up to (`traffic`) follows in batches -> `grpc/trace` reads it back (`store`).
 
 mod notes;
 mod store;
@@ -21,7 +21,9 @@ use crate::{
 };
 
 pub(crate) use notes::{BoxNotes, run as run_notes};
-pub(crate) use store::{Attempt, Key, ListFilter, Row, Scope, Side, Traces, TrafficFilter, TrafficRow};
+pub(crate) use store::{
+    Attempt, Key, ListFilter, Row, Scope, Side, Summary, Traces, TrafficFilter, TrafficRow,
+};
 pub(crate) use sweep::run as run_sweep;
 pub use sweep::sweep;
 pub(crate) use traffic::Traffic;
@@ -64,7 +66,7 @@ pub struct TraceLine {
     pub mailbox_id: Option<i64>,
     /// Where it stands.
     pub state: TraceState,
-    /// Why it failed; else empty.
+    /// Why it failed, or what else there is to tell of it; may be empty.
     pub outcome: String,
 }
 
@@ -88,6 +90,8 @@ pub(crate) struct Routed<'a> {
     pub(crate) queue: &'a [NewQueueRow],
     pub(crate) failed: &'a [FailedRecipient],
     pub(crate) submit_mailbox_id: Option<i64>,
+    /// What is to be told of each copy in a box; may be empty.
+    pub(crate) note: &'a str,
 }
 
 /// The beginning of a message's story. Whose addresses they are is asked of the directory, which keeps its answers; an address
@@ -115,7 +119,8 @@ pub(crate) async fn begin(directory: &Directory, routed: Routed<'_>) -> Story {
     Story { submit_mailbox_id: routed.submit_mailbox_id, lines, endings: Vec::new() }
 }
 
-async fn owner(directory: &Directory, domain: &DomainName) -> Option<String> {
+/// Whose live domain it is.
+pub(crate) async fn owner(directory: &Directory, domain: &DomainName) -> Option<String> {
     match directory.domain(domain).await {
         Ok(identity) => identity
             .filter(|identity| identity.state() == DomainState::Live)
@@ -141,6 +146,7 @@ fn lines(routed: &Routed<'_>) -> Vec<TraceLine> {
     for entry in routed.entries {
         lines.push(TraceLine {
             mailbox_id: Some(entry.mailbox_id),
+            outcome: routed.note.to_owned(),
             ..line(entry.delivered_to.clone(), TraceState::Delivered)
         });
     }

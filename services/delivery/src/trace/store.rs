@@ -12,6 +12,10 @@ use crate::store::Store;
 
 /// Lines that one call looks through at most.
 pub(crate) const SCAN_MAX: i64 = 20_000;
+/// Lines that a summary looks through at most.
+const SUMMED_MAX: i64 = 5000;
+/// Failures that a summary tells.
+const FAILURES_TOLD: i64 = 5;
 /// Lines of one story.
 const STORY_MAX: i64 = 1000;
 /// Attempts of one story.
@@ -118,6 +122,17 @@ pub(crate) struct TrafficRow {
     pub(crate) hour_seconds: i64,
     pub(crate) received: (i64, i64),
     pub(crate) sent: (i64, i64),
+}
+
+/// What became of what somebody sent.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Summary {
+    /// By state, in their order.
+    pub(crate) counts: Vec<(i16, i64)>,
+    /// The last ones, newest first.
+    pub(crate) failures: Vec<Row>,
+    /// There were more lines than were looked at.
+    pub(crate) is_partial: bool,
 }
 
 /// The stories in the database.
@@ -229,6 +244,48 @@ impl Traces {
             .fetch_optional(self.store.pool())
             .await?;
         row.as_ref().map(key).transpose()
+    }
+
+    /// What became of the lines of a scope and a side, since its begin, in one look along the index.
+    pub(crate) async fn summary(&self, filter: &ListFilter) -> Result<Summary, sqlx::Error> {
+        let statement = format!(
+            "WITH looked AS MATERIALIZED ({} LIMIT $7), recent AS (
+                SELECT * FROM looked WHERE $8::bigint IS NULL OR accept_time >= to_timestamp($8 / 1000000.0))
+            SELECT c.state AS counted_state, c.count, (SELECT count(*) FROM looked) AS looked_count, {COLUMNS}
+            FROM (SELECT state, count(*) AS count FROM recent GROUP BY state) c
+            LEFT JOIN LATERAL (
+                SELECT * FROM recent r WHERE r.state = c.state AND r.state = 4
+                ORDER BY r.message_id DESC, r.recipient DESC LIMIT $9) t ON true
+            ORDER BY c.state, t.message_id DESC, t.recipient DESC",
+            scanned(filter)
+        );
+        let (customer, mailbox_id) = scope_values(&filter.scope);
+        let (lowest, highest) = id_range(filter);
+        let rows = sqlx::query(AssertSqlSafe(statement))
+            .bind(filter.after.message_id)
+            .bind(&filter.after.recipient)
+            .bind(lowest)
+            .bind(highest)
+            .bind(customer)
+            .bind(mailbox_id)
+            .bind(SUMMED_MAX)
+            .bind(filter.begin.map(Timestamp::as_microsecond))
+            .bind(FAILURES_TOLD)
+            .fetch_all(self.store.pool())
+            .await?;
+        let mut summary = Summary::default();
+        for one in &rows {
+            let state = one.try_get("counted_state")?;
+            if summary.counts.last().is_none_or(|(last, _)| *last != state) {
+                summary.counts.push((state, one.try_get("count")?));
+            }
+            summary.is_partial = one.try_get::<i64, _>("looked_count")? >= SUMMED_MAX;
+            // Of other states there is no line beside the count.
+            if one.try_get::<Option<Uuid>, _>("message_id")?.is_some() {
+                summary.failures.push(row(one)?);
+            }
+        }
+        Ok(summary)
     }
 
     /// Hours with mail, in order.

@@ -131,6 +131,12 @@ impl Importer {
 }
 
 impl Import {
+    /// What became of the messages so far.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
     /// True between begin and end of a message.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -213,9 +219,8 @@ impl Import {
     ///
     /// # Errors
     /// As [`Self::end_message`].
-    pub async fn finish(mut self) -> Result<Report, ImportError> {
-        self.flush().await?;
-        Ok(self.report)
+    pub async fn finish(&mut self) -> Result<(), ImportError> {
+        self.flush().await
     }
 
     /// Writes the batch: what is known is left out, and nothing goes beyond the room.

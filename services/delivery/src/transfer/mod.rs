@@ -3,8 +3,10 @@
 //! The walk in: `grpc/box/import` -> [`Importer`] -> `wire_form` (judged and hashed) -> `content` (kept or spilled) -> `store`
 //! (a batch in one statement). Out: `grpc/box/export` -> `maildrop` reads.
 
+mod course;
 mod import;
 mod store;
 mod wire_form;
 
+pub use course::{Course, Opening, Told, courses};
 pub use import::{Arrival, Import, ImportError, Importer, Report};

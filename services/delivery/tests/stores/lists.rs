@@ -60,6 +60,11 @@ async fn l_07_each_member_once_also_when_the_worker_dies_in_the_middle() {
     assert_eq!(house.number("SELECT count(DISTINCT recipient) FROM queue").await, 150);
     assert_eq!(house.number("SELECT count(*) FROM messages").await, 1, "the copy only");
     assert_eq!(house.number("SELECT references_count::bigint FROM messages").await, 600);
+    let told = "SELECT count(DISTINCT recipient) FROM trace t JOIN messages m ON m.id = t.message_id
+        WHERE t.via = 'staff@local.test' AND t.sender = 'staff-bounces@local.test'
+            AND CASE WHEN t.mailbox_id IS NULL THEN t.state = 1 ELSE t.state = 2 END";
+    assert_eq!(house.number(told).await, 600, "each copy has its line, once");
+    assert_eq!(house.number("SELECT count(*) FROM trace WHERE via = 'staff@local.test'").await, 600);
     assert_eq!(house.number("SELECT sum(message_count)::bigint FROM mailboxes").await, 450);
     until(house, "SELECT count(*) FROM post_recipients", 0).await;
     let sizes_differ = "SELECT count(*) FROM entries e JOIN messages m ON m.id = e.message_id

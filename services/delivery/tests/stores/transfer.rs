@@ -29,7 +29,8 @@ async fn import(
         }
         import.end_message().await?;
     }
-    import.finish().await
+    import.finish().await?;
+    Ok(import.report().clone())
 }
 
 fn counts(report: &Report) -> (i64, i64, i64) {

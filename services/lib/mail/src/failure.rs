@@ -183,6 +183,10 @@ failure_table! {
     BadContent, "BAD_CONTENT", 550, (6, 0), None, "message has a bare CR, a bare LF or a NUL";
     /// The author's domain asks to refuse what it did not send (RFC 7489 section 10.3, RFC 7372: X.7.26).
     FailsAuthentication, "FAILS_AUTHENTICATION", 550, (7, 26), None, "message fails the policy of its author's domain (DMARC)";
+    /// The spam scanner rejects it, and a recipient's domain follows it (RFC 3463: X.7.1).
+    LooksLikeSpam, "LOOKS_LIKE_SPAM", 550, (7, 1), None, "message looks like spam";
+    /// The spam scanner wants to see it again later, or gave no answer and the operator has such mail put off.
+    SpamUndecided, "SPAM_UNDECIDED", 451, (7, 1), None, "message cannot be judged now, please try again later";
     /// A line of content over the limit.
     ContentLineTooLong, "CONTENT_LINE_TOO_LONG", 554, (6, 0), None, "message has a line that is too long";
     /// The header block is over the limit.

@@ -4,6 +4,7 @@
 
 mod address;
 mod failure;
+mod login;
 mod message_id;
 mod peer_ip;
 mod unsubscribe_token;
@@ -13,6 +14,7 @@ pub mod rewritten_sender;
 
 pub use address::{AddressError, DomainName, EmailAddress, ReversePath};
 pub use failure::{Pop3Code, Reason, SmtpReply, Verdict};
+pub use login::{CUSTOMER_LOGIN_MAX_CHARS, is_customer_login};
 pub use message_id::{MessageId, MessageIdError};
 pub use peer_ip::{ClientKey, PeerIp, PeerIpError};
 pub use unsubscribe_token::{UnsubscribeToken, unsubscribe_token};

@@ -226,6 +226,7 @@ const TABLE: &[Method] = &[
     row("/postern.account.v1.DomainService/UpdateDomain", OWNER, Domains, Write),
     row("/postern.account.v1.DomainService/DeleteDomain", OWNER, Domains, Write),
     row("/postern.account.v1.DomainService/VerifyDomain", OWN_HELP, Domains, Write),
+    row("/postern.account.v1.DomainService/GetDomainOverview", OWN_READ, Domains, Read),
 
     row("/postern.account.v1.ForwardService/GetForward", USER_READ, Forwards, Read),
     row("/postern.account.v1.ForwardService/ListForwards", OWN_READ, Forwards, Read),
@@ -241,6 +242,7 @@ const TABLE: &[Method] = &[
     row("/postern.account.v1.MailboxService/DeleteMailbox", OWNER, Mailboxes, Write),
     row("/postern.account.v1.MailboxService/ListRemovedMailboxes", OWN_READ, Mailboxes, Read),
     row("/postern.account.v1.MailboxService/RestoreMailbox", OWNER, Mailboxes, Write),
+    row("/postern.account.v1.MailboxService/GetMailboxHistory", USER_READ, Mailboxes, Read),
 
     row("/postern.account.v1.AppPasswordService/CreateAppPassword", USER, Mailboxes, Write),
     row("/postern.account.v1.AppPasswordService/ListAppPasswords", USER_READ, Mailboxes, Read),
@@ -320,6 +322,7 @@ const TABLE: &[Method] = &[
     row("/postern.delivery.v1.BoxService/RestoreBox", USER_HELP, Boxes, Write),
     row("/postern.delivery.v1.BoxService/MoveMessages", OWNER, Boxes, Write),
     row("/postern.delivery.v1.BoxService/ImportMessages", USER, Boxes, Upload),
+    row("/postern.delivery.v1.BoxService/ListImports", USER_READ, Boxes, Read),
     row("/postern.delivery.v1.BoxService/ExportMessages", USER, Boxes, Download),
 
     row("/postern.delivery.v1.LockService/GetLock", LOCK_READ, Locks, Read),
@@ -342,6 +345,7 @@ const TABLE: &[Method] = &[
     row("/postern.delivery.v1.TraceService/GetTrace", USER_READ, Traces, Read),
     row("/postern.delivery.v1.TraceService/ListTraces", USER_READ, Traces, Read),
     row("/postern.delivery.v1.TraceService/GetTraffic", OWN_READ, Traces, Read),
+    row("/postern.delivery.v1.TraceService/GetSendingSummary", USER_READ, Traces, Read),
 
     row("/grpc.health.v1.Health/Check", ANYBODY, Mesh, Read),
     row("/grpc.health.v1.Health/List", ANYBODY, Mesh, Read),

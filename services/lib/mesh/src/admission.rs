@@ -312,8 +312,9 @@ mod tests {
         let mut strangers = strangers.into_iter();
         let mut one = strangers.next().expect("a stranger");
         one.is_customers();
-        assert!(admission.admit(peer("203.0.113.9")).is_err(), "ten in all");
-        drop(customer);
-        assert!(admission.admit(peer("203.0.113.9")).is_ok());
+        let next = admission.admit(peer("203.0.113.9")).expect("the place of one that is no stranger");
+        assert_eq!(admission.admit(peer("203.0.113.10")).err(), Some(TurnedAway::Full), "ten in all");
+        drop((customer, next));
+        assert!(admission.admit(peer("203.0.113.10")).is_ok());
     }
 }

@@ -6,6 +6,7 @@
 
 mod freshness;
 mod place;
+mod posting;
 mod watch;
 
 use std::{sync::Arc, time::Instant};
@@ -23,6 +24,7 @@ use tonic::Status;
 use crate::{client::MeshChannel, shutdown::Shutdown};
 use freshness::{Freshness, Told};
 pub use place::Place;
+pub use posting::refusal_of_post;
 
 /// Answers of each kind kept at most.
 const KEPT_MAX: u64 = 200_000;

@@ -103,6 +103,7 @@ fn code_of(reason: Reason) -> Code {
         | Reason::AccountSuspended
         | Reason::PostingNotPermitted
         | Reason::FailsAuthentication
+        | Reason::LooksLikeSpam
         | Reason::EncryptionRequired => Code::PermissionDenied,
         Reason::LoginThrottled
         | Reason::BudgetExhausted
@@ -147,6 +148,7 @@ fn code_of(reason: Reason) -> Code {
         Reason::AuthenticationCancelled => Code::Cancelled,
         Reason::IdleTimeout => Code::DeadlineExceeded,
         Reason::Unavailable
+        | Reason::SpamUndecided
         | Reason::ShuttingDown
         | Reason::AuthenticationUnavailable
         | Reason::Disconnected

@@ -24,6 +24,7 @@ pub mod failure;
 pub mod health;
 pub mod held_back;
 pub mod identity;
+pub mod mail_file;
 pub mod mesh_tls;
 pub mod probe;
 pub mod proxy;

@@ -2,7 +2,9 @@
 //! everything else, so that the platform's own rules decide, and what it refuses is told step by step.
 
 mod deed;
+mod difference;
 mod plan;
+mod switches;
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -65,6 +67,8 @@ impl Apply {
         let wanted = document::Document::open(&self.file)?;
         let names = wanted.domains.iter().map(|domain| domain.name.clone());
         let present = document::read(operator, &wanted.customer, names).await?;
+        document::standing(&document::merged(&present, &wanted, self.prune))
+            .map_err(|why| Failure::Refused(format!("{}: with what is there already: {why}", self.file)))?;
         let (steps, warnings) = plan(&present, &wanted, self.prune);
         let mut report = Report { warnings, ..Report::default() };
         if steps.is_empty() || !self.is_wanted(operator, &steps, &report.warnings)? {

@@ -4,14 +4,23 @@
 //! What is left out of a document is left as it is; `postern apply --prune` removes things, never switches.
 
 mod check;
+mod loops;
+mod merge;
 mod reading;
+mod stored;
 
 use std::io::Read as _;
 
-use postern_proto::account::v1::{DefaultAction, DmarcHandling, ListPosting, ListReplies, SenderPolicy};
+use postern_proto::account::v1::{
+    DefaultAction, DmarcHandling, ListPosting, ListReplies, SenderPolicy, SpamHandling,
+};
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::{check::key, reading::read};
+pub(super) use self::{
+    check::{domain_key, key, standing},
+    merge::merged,
+    reading::read,
+};
 use super::Failure;
 
 /// Larger documents are refused, octets.
@@ -43,6 +52,11 @@ pub(super) struct DomainSettings {
     pub(super) plaintext_login: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) dmarc: Option<Dmarc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) spam: Option<Spam>,
+    /// Address of the mailbox for spam; empty: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) spam_mailbox: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) senders: Option<Senders>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,6 +95,36 @@ impl Dmarc {
     }
 }
 
+/// What becomes of mail by the word of the spam scanner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Spam {
+    Off,
+    Mark,
+    Follow,
+    Quarantine,
+}
+
+impl Spam {
+    pub(super) fn handling(self) -> SpamHandling {
+        match self {
+            Self::Off => SpamHandling::Off,
+            Self::Mark => SpamHandling::Mark,
+            Self::Follow => SpamHandling::Follow,
+            Self::Quarantine => SpamHandling::Quarantine,
+        }
+    }
+
+    fn of(handling: SpamHandling) -> Self {
+        match handling {
+            SpamHandling::Off => Self::Off,
+            SpamHandling::Follow => Self::Follow,
+            SpamHandling::Quarantine => Self::Quarantine,
+            SpamHandling::Mark | SpamHandling::Unspecified => Self::Mark,
+        }
+    }
+}
+
 /// Who may send as the domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -115,7 +159,7 @@ pub(super) struct MailboxSettings {
     pub(super) address: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<String>,
-    /// Octets; -1: no bound of its own.
+    /// Octets; -1: no bound of its own; 0: what the limits of its customer say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) quota_bytes: Option<i64>,
     /// For a mailbox that is created; operators only. Else it gets a random password.
@@ -241,7 +285,7 @@ impl Document {
     fn parse(text: &str) -> Result<Self, String> {
         let document: Self = serde_yaml_ng::from_str(text).map_err(|error| error.to_string())?;
         check::check(&document)?;
-        Ok(document)
+        Ok(document.into_stored())
     }
 
     /// The YAML of it.

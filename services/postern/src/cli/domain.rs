@@ -6,8 +6,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use postern_proto::{
     account::v1::{
         CreateDomainRequest, DeleteDomainRequest, DmarcHandling, DnsFinding, DnsVerdict, Domain, DomainState,
-        GetDomainRequest, ListDomainsRequest, ListDomainsResponse, SenderPolicy, UpdateDomainRequest,
-        VerifyDomainRequest, VerifyDomainResponse, domain_service_client::DomainServiceClient,
+        GetDomainRequest, ListDomainsRequest, ListDomainsResponse, SenderPolicy, SpamHandling,
+        UpdateDomainRequest, VerifyDomainRequest, VerifyDomainResponse,
+        domain_service_client::DomainServiceClient,
     },
     google::FieldMask,
 };
@@ -64,6 +65,7 @@ pub enum DomainCommand {
         after_help = "Examples:\n  postern domain set homepage.test --auth-only true --plaintext-login true\n  \
                             postern domain set homepage.test --senders named --allow shop --allow news\n  \
                             postern domain set homepage.test --dmarc follow\n  \
+                            postern domain set homepage.test --spam quarantine --spam-mailbox spam@homepage.test\n  \
                             postern domain set homepage.test --state live"
     )]
     Set {
@@ -74,10 +76,14 @@ pub enum DomainCommand {
         switches: Switches,
     },
     /// Stop hosting a domain; its boxes and forwards go with it
-    #[command(after_help = "Example:\n  postern domain remove homepage.test")]
+    #[command(after_help = "Examples:\n  postern domain remove homepage.test\n  \
+                      postern domain remove homepage.test --claim-of rival")]
     Remove {
         /// Name of the domain
         name: String,
+        /// Only take back that this customer waits for it; the domain stays with its holder
+        #[arg(long, value_name = "LOGIN")]
+        claim_of: Option<String>,
     },
 }
 
@@ -103,6 +109,12 @@ pub struct Switches {
     /// What becomes of mail from strangers that fails its author's DMARC policy
     #[arg(long, value_name = "HOW")]
     dmarc: Option<Dmarc>,
+    /// What becomes of mail from strangers by the word of the platform's spam scanner
+    #[arg(long, value_name = "HOW")]
+    spam: Option<Spam>,
+    /// With `--spam quarantine`: the mailbox that spam is put into; empty: none
+    #[arg(long, value_name = "ADDRESS")]
+    spam_mailbox: Option<String>,
     /// True: take passwords in clear text from old mail programs, where the site leaves that to domains
     #[arg(long, value_name = "BOOL")]
     plaintext_login: Option<bool>,
@@ -134,6 +146,19 @@ enum Dmarc {
     Note,
     /// Done as the author's domain wants: refused, or delivered with a verdict in its header
     Follow,
+}
+
+/// What becomes of mail by the word of the spam scanner.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Spam {
+    /// It is not scanned
+    Off,
+    /// It is delivered with the verdict in its header
+    Mark,
+    /// Done as the scanner says: refused, put off, or delivered with the verdict in its header
+    Follow,
+    /// Spam is put into the mailbox of --spam-mailbox
+    Quarantine,
 }
 
 impl Switches {
@@ -174,6 +199,19 @@ impl Switches {
                 Dmarc::Follow => DmarcHandling::Follow,
             });
             paths.push("dmarc_handling");
+        }
+        if let Some(spam) = self.spam {
+            domain.set_spam_handling(match spam {
+                Spam::Off => SpamHandling::Off,
+                Spam::Mark => SpamHandling::Mark,
+                Spam::Follow => SpamHandling::Follow,
+                Spam::Quarantine => SpamHandling::Quarantine,
+            });
+            paths.push("spam_handling");
+        }
+        if let Some(spam_mailbox) = self.spam_mailbox {
+            domain.spam_mailbox = spam_mailbox;
+            paths.push("spam_mailbox");
         }
         if let Some(plaintext_login) = self.plaintext_login {
             domain.plaintext_login = plaintext_login;
@@ -219,9 +257,13 @@ impl DomainCommand {
                 let answer = client.get_domain(GetDomainRequest { name }).await?.into_inner();
                 operator.show(&answer, |a| fields(&a.domain.clone().unwrap_or_default()))
             }
-            Self::Remove { name } => {
-                let said = format!("domain {name} is removed");
-                operator.done(&client.delete_domain(DeleteDomainRequest { name }).await?.into_inner(), said)
+            Self::Remove { name, claim_of } => {
+                let said = match &claim_of {
+                    None => format!("domain {name} is removed"),
+                    Some(customer) => format!("{customer} does not wait for domain {name} any more"),
+                };
+                let request = DeleteDomainRequest { name, claim_of: claim_of.unwrap_or_default() };
+                operator.done(&client.delete_domain(request).await?.into_inner(), said)
             }
         }
     }
@@ -327,7 +369,8 @@ fn fields(domain: &Domain) -> Fields {
             .add("default box", &domain.login)
             .add("grant life", grant)
             .add("passwords in clear text", clear)
-            .add("mail that fails DMARC", dmarc(domain)),
+            .add("mail that fails DMARC", dmarc(domain))
+            .add("spam", spam(domain)),
         target => fields.add("second name of", target),
     };
     fields.add("created", time(domain.create_time.as_ref())).add("changed", time(domain.update_time.as_ref()))
@@ -337,6 +380,15 @@ fn dmarc(domain: &Domain) -> &'static str {
     match domain.dmarc_handling() {
         DmarcHandling::Follow => "the author's policy is followed",
         _ => "noted in the header",
+    }
+}
+
+fn spam(domain: &Domain) -> String {
+    match domain.spam_handling() {
+        SpamHandling::Off => "not scanned for".to_owned(),
+        SpamHandling::Follow => "the scanner is followed".to_owned(),
+        SpamHandling::Quarantine => format!("put into {}", domain.spam_mailbox),
+        SpamHandling::Mark | SpamHandling::Unspecified => "noted in the header".to_owned(),
     }
 }
 

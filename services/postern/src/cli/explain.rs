@@ -34,6 +34,9 @@ pub enum ExplainCommand {
         /// Address of the client that cannot log in
         #[arg(long, default_value = "", hide_default_value = true)]
         ip: String,
+        /// The mail program logs in without TLS
+        #[arg(long)]
+        clear_text: bool,
     },
     /// Why mail from somebody to somebody is taken or not: "can't send mail"
     #[command(
@@ -52,6 +55,9 @@ pub enum ExplainCommand {
         /// The login, when the mail program uses SMTP AUTH
         #[arg(long, default_value = "", hide_default_value = true)]
         login: String,
+        /// With --login: it logs in without TLS
+        #[arg(long, requires = "login")]
+        clear_text: bool,
     },
     /// Where an address leads
     #[command(after_help = "Example:\n  postern explain recipient info@homepage.test")]
@@ -71,13 +77,13 @@ impl ExplainCommand {
     pub(super) async fn run(self, operator: &Operator) -> Result<(), Failure> {
         let mut client = ExplainServiceClient::new(operator.auth.clone());
         match self {
-            Self::Login { login, ip: peer_ip } => {
-                let request = patient(ExplainLoginRequest { login, peer_ip });
+            Self::Login { login, ip: peer_ip, clear_text } => {
+                let request = patient(ExplainLoginRequest { login, peer_ip, clear_text });
                 let answer = client.explain_login(request).await?.into_inner();
                 operator.show(&answer, |a| Told(a.explanation.clone().unwrap_or_default()))
             }
-            Self::Send { from: sender, to: recipient, ip: peer_ip, login } => {
-                let request = patient(ExplainSendRequest { sender, recipient, peer_ip, login });
+            Self::Send { from: sender, to: recipient, ip: peer_ip, login, clear_text } => {
+                let request = patient(ExplainSendRequest { sender, recipient, peer_ip, login, clear_text });
                 operator.show(&client.explain_send(request).await?.into_inner(), sending)
             }
             Self::Recipient { address } => {

@@ -1,6 +1,6 @@
 //! `postern import`: mail of another house into a box, from an mbox file or a maildir.
 //!
-//! A thread reads ([`source`]) and makes frames; they travel as fast as delivery takes them. Twice the same is harmless.
+//! A thread reads ([`source`], [`postern_mesh::mail_file`]) and makes frames; they travel as fast as delivery takes them. Twice the same is harmless.
 
 mod source;
 
@@ -44,7 +44,7 @@ impl ImportArgs {
             if frames.blocking_send(first).is_err() {
                 return Ok(source);
             }
-            source.send_all(&frames)
+            source.send_all(frames)
         });
         let mut client = BoxServiceClient::new(operator.delivery.clone());
         let answer = client.import_messages(ReceiverStream::new(given)).await;

@@ -32,9 +32,9 @@ pub enum LimitsCommand {
     },
 }
 
-/// What one limit is to be: `Some(None)` on the wire is absent, the platform's default.
+/// What one limit is to be: `None` is absent on the wire, what holds unless something is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Wanted(Option<i64>);
+pub struct Wanted(pub(super) Option<i64>);
 
 /// Limits that were named.
 #[derive(Args, Debug)]
@@ -120,7 +120,7 @@ fn count(text: &str) -> Result<Wanted, String> {
 }
 
 /// `500M`, `20G`, octets without a letter, `none`, `default`.
-fn size(text: &str) -> Result<Wanted, String> {
+pub(super) fn size(text: &str) -> Result<Wanted, String> {
     wanted(text, "octets, as in 500M or 20G, `none` or `default`", |text| {
         let (digits, unit) = match text.bytes().last()? {
             b'K' | b'k' => (&text[..text.len() - 1], 1 << 10),

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use postern_proto::{
     account::v1::{
         GetMailboxRequest, ListRemovedMailboxesRequest, ListRemovedMailboxesResponse, Mailbox,
-        RestoreMailboxRequest, mailbox_service_client::MailboxServiceClient,
+        RestoreMailboxRequest, RestoreMailboxResponse, mailbox_service_client::MailboxServiceClient,
     },
     delivery::v1::{
         Box as MailBox, ClearBoxRequest, ClearBoxResponse, ClearScope, GetBoxRequest, ListClearingsRequest,
@@ -161,8 +161,7 @@ async fn restore_removed(operator: &Operator, address: String, mailbox_id: i64) 
         MailboxServiceClient::new(operator.account.clone()).restore_mailbox(request).await?.into_inner();
     let mailbox = restored.mailbox.clone().unwrap_or_default();
     if restored.merge_from_mailbox_id == 0 {
-        return operator
-            .done(&restored, format!("{address} is back as it was (mailbox {})", mailbox.mailbox_id));
+        return operator.show(&restored, |restored| back(&address, restored));
     }
     let request = MoveMessagesRequest {
         from_mailbox_id: restored.merge_from_mailbox_id,
@@ -177,6 +176,20 @@ async fn restore_removed(operator: &Operator, address: String, mailbox_id: i64) 
         restored.merge_from_mailbox_id
     );
     operator.done(&moved, said)
+}
+
+/// What is back, and what of it is not.
+fn back(address: &str, restored: &RestoreMailboxResponse) -> String {
+    let mailbox_id = restored.mailbox.as_ref().map_or(0, |mailbox| mailbox.mailbox_id);
+    let kinds = restored.went_along.iter().filter(|along| along.refused.is_empty());
+    let kinds: Vec<_> = kinds.map(|along| format!("its {}", along.kind)).collect();
+    let with = if kinds.is_empty() { String::new() } else { format!(", with {}", kinds.join(" and ")) };
+    let mut said = format!("{address} is back as it was (mailbox {mailbox_id}){with}");
+    for along in restored.went_along.iter().filter(|along| !along.refused.is_empty()) {
+        let (kind, refused, id) = (&along.kind, &along.refused, along.audit_id);
+        said.push_str(&format!("\nits {kind} is not: {refused}; later: `postern audit restore {id}`"));
+    }
+    said
 }
 
 /// Removed boxes of this address, and clearings of the one that has it now.

@@ -25,10 +25,12 @@ const COMMIT_WITHIN_MILLIS: u32 = 40_000;
 const FRAMES_WAITING_MAX: usize = 1;
 
 /// What delivery may say for good (PROMISES.md, promise 2, submission.proto).
-const REASONS_OF_DELIVERY: [Reason; 13] = [
+const REASONS_OF_DELIVERY: [Reason; 15] = [
     Reason::NoSuchMailbox,
     Reason::PostingNotPermitted,
     Reason::FailsAuthentication,
+    Reason::LooksLikeSpam,
+    Reason::SpamUndecided,
     Reason::MailLoop,
     Reason::BadContent,
     Reason::MessageTooLarge,

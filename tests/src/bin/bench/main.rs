@@ -1,9 +1,11 @@
 //! `make bench`: what one operation costs, in both shapes of the house, and beside Postfix and Dovecot in the same run
-//! when they are installed. The measure is CPU seconds of all servers for 1000 operations; rates follow from it.
+//! when they are installed; and what a post to a large list does to others. The measure is CPU seconds of all servers for 1000 operations; rates follow from it.
 
+mod lists;
 mod load;
 mod report;
 mod rivals;
+mod statistics;
 
 use std::time::Duration;
 
@@ -30,8 +32,8 @@ struct Settings {
     /// Sessions at once, one figure each.
     #[arg(long, value_delimiter = ',', default_value = "1,10,100")]
     sessions: Vec<usize>,
-    /// Only these shapes: separate, one, rivals.
-    #[arg(long, value_delimiter = ',', default_value = "one,separate,rivals")]
+    /// Only these parts: the shapes one and separate, rivals, lists.
+    #[arg(long, value_delimiter = ',', default_value = "one,separate,rivals,lists")]
     shapes: Vec<String>,
     /// Messages in the large box.
     #[arg(long, default_value_t = 100_000)]
@@ -39,6 +41,15 @@ struct Settings {
     /// Idle POP3 sessions for the memory figure.
     #[arg(long, default_value_t = 1000)]
     idle_sessions: usize,
+    /// Members of the large list.
+    #[arg(long, default_value_t = 10_000)]
+    list_members: usize,
+    /// Pairs of windows with and without a post to it.
+    #[arg(long, default_value_t = 10)]
+    pairs: usize,
+    /// Seconds of each of these windows.
+    #[arg(long, default_value_t = 30.0)]
+    list_seconds: f64,
 }
 
 /// Boxes that the loads use; session n uses box n.
@@ -58,6 +69,7 @@ async fn main() -> anyhow::Result<()> {
             "one" => measure_house(&settings, true, &mut report).await?,
             "separate" => measure_house(&settings, false, &mut report).await?,
             "rivals" => rivals::measure(&settings, &mut report).await?,
+            "lists" => report.lists(lists::measure(&settings).await?),
             other => anyhow::bail!("no such shape: {other}"),
         }
     }

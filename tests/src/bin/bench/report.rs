@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use postern_tests::usage::CpuSeconds;
 
-use crate::load::Outcome;
+use crate::{lists::Lists, load::Outcome};
 
 /// One figure.
 #[derive(Serialize)]
@@ -76,6 +76,7 @@ struct Memory {
 pub(crate) struct Report {
     rows: Vec<Row>,
     memory: Vec<Memory>,
+    lists: Option<Lists>,
 }
 
 impl Report {
@@ -87,7 +88,17 @@ impl Report {
         self.memory.push(Memory { shape: shape.to_owned(), state: state.to_owned(), mib });
     }
 
+    pub(crate) fn lists(&mut self, lists: Lists) {
+        self.lists = Some(lists);
+    }
+
     pub(crate) fn print(&self) {
+        if let Some(lists) = &self.lists {
+            lists.print();
+        }
+        if self.rows.is_empty() {
+            return;
+        }
         println!(
             "| shape | operation | sessions | per second | CPU s / 1000 | p50 ms | p99 ms | errors | CPU s / 1000 by service |"
         );

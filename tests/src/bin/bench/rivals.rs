@@ -18,7 +18,7 @@ const SHAPE: &str = "Postfix + Dovecot";
 
 /// Measures them, or says why not.
 pub(crate) async fn measure(settings: &Settings, report: &mut Report) -> anyhow::Result<()> {
-    if let Some(why) = Rivals::missing() {
+    if let Some(why) = Rivals::forbidden() {
         eprintln!("{why}: not measured");
         return Ok(());
     }

@@ -85,7 +85,9 @@ pub(super) fn getmail(setup: &Setup<'_>) -> Outcome {
 pub(super) fn mutt(setup: &Setup<'_>) -> Outcome {
     let scheme = if setup.tls == Tls::Implicit { "pops" } else { "pop" };
     let starttls = if setup.tls == Tls::Start { "yes" } else { "no" };
-    let spool = setup.private_file("mutt.mbox", "");
+    let (spool, folder) = (setup.private_file("mutt.mbox", ""), setup.path("mutt"));
+    // It would ask whether to make it.
+    fs::create_dir_all(&folder).expect("a folder for mutt");
     let configuration = format!(
         "set pop_host = \"{scheme}://{}@localhost:{}\"\nset pop_pass = {PASSWORD:?}\nset pop_delete = yes\n\
          set ssl_starttls = {starttls}\nset ssl_force_tls = {starttls}\nset ssl_ca_certificates_file = {:?}\n\
@@ -94,7 +96,7 @@ pub(super) fn mutt(setup: &Setup<'_>) -> Outcome {
         BOX.replace('@', "%40"),
         setup.pop3().port(),
         setup.authority(),
-        setup.path("mutt"),
+        folder,
     );
     let file = setup.private_file("muttrc.fetch", &configuration);
     let command = format!("mutt -n -F {file} -f {spool}");
@@ -106,7 +108,7 @@ pub(super) fn s_nail(setup: &Setup<'_>) -> Outcome {
     let scheme = if setup.tls == Tls::Implicit { "pop3s" } else { "pop3" };
     let quoted = |text: &str| text.replace('@', "%40").replace(' ', "%20");
     let mut arguments =
-        words("-n -:/ -S v15-compat -S tls-verify=strict -S pop3-auth=plain -S tls-ca-no-defaults");
+        words("-:/ -S v15-compat -S tls-verify=strict -S pop3-auth=plain -S tls-ca-no-defaults");
     arguments.extend(["-S".to_owned(), format!("tls-ca-file={}", setup.authority())]);
     if setup.tls == Tls::Start {
         arguments.extend(words("-S pop3-use-starttls"));

@@ -67,9 +67,8 @@ pub(super) fn mutt(setup: &Setup<'_>) -> Outcome {
 
 pub(super) fn s_nail(setup: &Setup<'_>) -> Outcome {
     let scheme = if setup.tls == Tls::Implicit { "smtps" } else { "smtp" };
-    let mut arguments = words(
-        "-n -:/ -S v15-compat -S tls-verify=strict -S smtp-auth=none -S sendwait -S tls-ca-no-defaults",
-    );
+    let mut arguments =
+        words("-:/ -S v15-compat -S tls-verify=strict -S smtp-auth=none -S sendwait -S tls-ca-no-defaults");
     arguments.extend(["-S".to_owned(), format!("tls-ca-file={}", setup.authority())]);
     arguments.extend(["-S".to_owned(), format!("mta={scheme}://localhost:{}", setup.smtp().port())]);
     if setup.tls == Tls::Start {

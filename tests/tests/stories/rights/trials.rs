@@ -10,10 +10,55 @@ pub(super) struct Trial {
     pub(super) request: Value,
     /// True: the owner of the things gets a good answer to the same.
     pub(super) owner_succeeds: bool,
+    /// Who calls it at all, as people are told; the access table is held against this.
+    pub(super) whose: Whose,
 }
 
+/// Who calls something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// A customer, for what is its own.
+    Customers,
+    /// Operators and parts of the house only.
+    House,
+    /// Whoever brings a token or a password.
+    Anybody,
+}
+
+/// What a mailbox user changes: the own password, forward, autoresponder, app passwords and second factor, and what is in the own
+/// box.
+pub(super) const CHANGED_BY_MAILBOX_USERS: [&str; 17] = [
+    "/postern.account.v1.AppPasswordService/CreateAppPassword",
+    "/postern.account.v1.AppPasswordService/DeleteAppPassword",
+    "/postern.account.v1.AutoresponderService/DeleteAutoresponder",
+    "/postern.account.v1.AutoresponderService/UpdateAutoresponder",
+    "/postern.account.v1.ForwardService/CreateForward",
+    "/postern.account.v1.ForwardService/DeleteForward",
+    "/postern.account.v1.ForwardService/UpdateForward",
+    "/postern.account.v1.MailboxService/SetMailboxPassword",
+    "/postern.account.v1.SecondFactorService/BeginSecondFactor",
+    "/postern.account.v1.SecondFactorService/ConfirmSecondFactor",
+    "/postern.account.v1.SecondFactorService/DeleteSecondFactor",
+    "/postern.auth.v1.PanelSessionService/EndPanelSessions",
+    "/postern.auth.v1.RelayService/RevokeGrant",
+    "/postern.delivery.v1.BoxService/ClearBox",
+    "/postern.delivery.v1.BoxService/ImportMessages",
+    "/postern.delivery.v1.BoxService/RestoreBox",
+    "/postern.delivery.v1.LockService/ReleaseLock",
+];
+
+/// What support changes: it releases locks and grants, clears boxes, and has DNS asked. It never reads mail.
+pub(super) const CHANGED_BY_SUPPORT: [&str; 5] = [
+    "/postern.account.v1.DomainService/VerifyDomain",
+    "/postern.auth.v1.RelayService/RevokeGrant",
+    "/postern.delivery.v1.BoxService/ClearBox",
+    "/postern.delivery.v1.BoxService/RestoreBox",
+    "/postern.delivery.v1.LockService/ReleaseLock",
+];
+
 fn trial(package: &str, method: &str, request: Value, owner_succeeds: bool) -> Trial {
-    Trial { path: format!("/postern.{package}.v1.{method}"), request, owner_succeeds }
+    let path = format!("/postern.{package}.v1.{method}");
+    Trial { path, request, owner_succeeds, whose: Whose::Customers }
 }
 
 /// In the order in which an owner can do all of it: what reads before what removes.
@@ -49,6 +94,7 @@ fn of_delivery_and_auth() -> Vec<Trial> {
         own("delivery", "LockService/ReleaseLock", json!({"mailboxId": "$box_id"})),
         own("delivery", "BoxService/GetBox", json!({"mailboxId": "$box_id"})),
         own("delivery", "BoxService/ListClearings", json!({"mailboxId": "$box_id"})),
+        own("delivery", "BoxService/ListImports", json!({"mailboxId": "$box_id"})),
         own("delivery", "BoxService/ExportMessages", json!({"mailboxId": "$box_id"})),
         own(
             "delivery",
@@ -96,6 +142,8 @@ fn of_delivery_and_auth() -> Vec<Trial> {
         own("delivery", "TraceService/ListTraces", json!({})),
         own("delivery", "TraceService/GetTraffic", json!({"customer": "$customer"})),
         own("delivery", "TraceService/GetTraffic", json!({"domain": "$domain"})),
+        own("delivery", "TraceService/GetSendingSummary", json!({"customer": "$customer"})),
+        own("delivery", "TraceService/GetSendingSummary", json!({"mailboxId": "$box_id"})),
     ]
 }
 
@@ -110,6 +158,7 @@ fn of_account() -> Vec<Trial> {
         own("AuditService/ListAuditEntries", json!({"kind": "mailbox", "name": "$address"})),
         own("AuditService/RestoreAuditEntry", json!({"auditId": "$audit_id"})),
         own("DomainService/GetDomain", json!({"name": "$domain"})),
+        own("DomainService/GetDomainOverview", json!({"name": "$domain"})),
         own("DomainService/ListDomains", json!({"customer": "$customer"})),
         own("DomainService/ListDomains", json!({})),
         own("DomainService/CreateDomain", json!({"name": "fresh.test", "customer": "$customer"})),
@@ -122,6 +171,7 @@ fn of_account() -> Vec<Trial> {
             json!({"domain": {"name": "$domain", "grantTtlSeconds": 600}, "updateMask": "grantTtlSeconds"}),
         ),
         own("DomainService/VerifyDomain", json!({"name": "$domain"})),
+        other("DomainService/DeleteDomain", json!({"name": "$domain", "claimOf": "$own_customer"})),
         own("DomainService/DeleteDomain", json!({"name": "$idle"})),
         own("DefaultAddressService/GetDefaultAddress", json!({"domain": "$domain"})),
         own(
@@ -141,6 +191,7 @@ fn of_account() -> Vec<Trial> {
         own("ForwardService/DeleteForward", json!({"address": "$address"})),
         own("MailboxService/GetMailbox", json!({"address": "$address"})),
         own("MailboxService/ListMailboxes", json!({"domain": "$domain"})),
+        own("MailboxService/GetMailboxHistory", json!({"address": "$address"})),
         own("MailboxService/CreateMailbox", json!({"address": "fresh@$domain", "password": password})),
         own(
             "MailboxService/UpdateMailbox",
@@ -296,5 +347,11 @@ fn of_the_house() -> Vec<Trial> {
         ("delivery", "SubmissionService/SubmitMessage", json!({"envelope": {"sender": "$address"}})),
         ("account", "CustomerService/DeleteCustomer", json!({"login": "$customer"})),
     ];
-    rows.map(|(package, method, request)| trial(package, method, request, false)).into()
+    let by_anybody = ["ExchangeToken", "CreatePanelSession", "ConfirmPanelSession", "DeletePanelSession"];
+    let row = |(package, method, request): (&str, &str, Value)| {
+        let anybody = by_anybody.iter().any(|name| method.ends_with(name));
+        let whose = if anybody { Whose::Anybody } else { Whose::House };
+        Trial { whose, ..trial(package, method, request, false) }
+    };
+    rows.map(row).into()
 }

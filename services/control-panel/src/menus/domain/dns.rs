@@ -4,8 +4,8 @@ use axum::response::Response;
 use maud::{Markup, html};
 use postern_proto::account::v1::{DnsFinding, DnsPurpose, DnsVerdict, VerifyDomainRequest};
 
-use super::show;
-use crate::{call::Failure, form::Problems, place::Place, wording};
+use super::{Typed, show};
+use crate::{call::Failure, form::Problems, layout, place::Place, wording};
 
 /// Asks now and shows what was found; the domain may come into service by it.
 pub(super) async fn verify(place: Place) -> Result<Response, Failure> {
@@ -15,11 +15,11 @@ pub(super) async fn verify(place: Place) -> Result<Response, Failure> {
         Ok(answer) => {
             let answer = answer.into_inner();
             let domain = answer.domain.unwrap_or_else(|| place.domain.clone());
-            Ok(show(&place, &domain, &findings(&place, &answer.findings), None, &Problems::none()))
+            Ok(show(&place, &domain, &findings(&place, &answer.findings), Typed::Nothing, &Problems::none()))
         }
         Err(failure) => {
             let problems = Problems::from_failure(&place.visit, failure, &[])?;
-            Ok(crate::layout::refused(show(&place, &place.domain, &html! {}, None, &problems)))
+            Ok(layout::refused(show(&place, &place.domain, &html! {}, Typed::Nothing, &problems)))
         }
     }
 }
@@ -54,7 +54,7 @@ fn card(place: &Place, finding: &DnsFinding) -> Markup {
                 }
                 @if finding.verdict() != DnsVerdict::Good {
                     dt { (place.say("dns-expected")) }
-                    dd { span.stack { @for expected in &finding.expected { code { (expected) } } } }
+                    dd { span.stack { @for expected in &finding.expected { (layout::copyable(&place.visit, expected)) } } }
                 }
             }
             @if !finding.advice.is_empty() { p { (wording::spoken(place.visit.texts(), &finding.advice)) } }

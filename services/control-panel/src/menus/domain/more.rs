@@ -80,7 +80,7 @@ pub(super) async fn remove(place: Place) -> Result<Response, Failure> {
         problems.at("confirm", place.visit.name("domain-remove-differs", place.name()));
         return Ok(layout::refused(ask(&place, &problems)));
     }
-    let request = DeleteDomainRequest { name: place.name().to_owned() };
+    let request = DeleteDomainRequest { name: place.name().to_owned(), ..Default::default() };
     match place.calls().domains().delete_domain(request).await {
         Ok(_) => Ok(place.visit.done(FRONT, &Said::new("domain-removed").with("name", place.name()))),
         Err(status) => {

@@ -7,7 +7,7 @@ use postern_proto::{
     google::FieldMask,
 };
 
-use super::{MENU, show};
+use super::{MENU, Typed, show};
 use crate::{
     call::Failure,
     form::{Field, Form, Problems},
@@ -38,7 +38,7 @@ pub(super) async fn change(place: Place) -> Result<Response, Failure> {
     let request = GetDomainRequest { name: place.name().to_owned() };
     let now = place.calls().domains().get_domain(request).await?.into_inner().domain;
     let now = now.ok_or(Failure::NotFound)?;
-    Ok(layout::refused(show(&place, &now, &html! {}, Some(form), &problems)))
+    Ok(layout::refused(show(&place, &now, &html! {}, Typed::Rules(form), &problems)))
 }
 
 /// What was typed, and the paths of what changes: a second name has the sender rule only.

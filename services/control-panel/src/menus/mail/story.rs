@@ -19,8 +19,8 @@ pub(super) async fn page(place: Place) -> Result<Response, Failure> {
     let body = html! {
         p.lead { (place.say("mail-story-lead")) }
         section.card {
-            dl {
-                dt { (place.say("mail-story-id")) } dd { code { (queue_id) } }
+            dl.facts {
+                dt { (place.say("mail-story-id")) } dd { (layout::copyable(&place.visit, &queue_id)) }
                 dt { (place.say("mail-column-time")) } dd { (place.visit.reader.moment_or(first.accept_time.as_ref(), "–")) }
                 dt { (place.say("mail-column-sender")) } dd { (sender(&place, first)) }
                 @if !first.login.is_empty() { dt { (place.say("mail-story-login")) } dd { (first.login) } }
@@ -31,6 +31,15 @@ pub(super) async fn page(place: Place) -> Result<Response, Failure> {
         @for entry in &entries { (recipient(&place, entry)) }
     };
     Ok(place.page_below(&MENU, Vec::new(), place.say("mail-story-title"), body))
+}
+
+/// False of what lies in a box and was not touched yet: its state says all.
+fn is_told(entry: &TraceEntry) -> bool {
+    !entry.attempts.is_empty()
+        || !entry.outcome.is_empty()
+        || entry.next_attempt_time.is_some()
+        || entry.read_time.is_some()
+        || entry.delete_time.is_some()
 }
 
 fn recipient(place: &Place, entry: &TraceEntry) -> Markup {
@@ -46,7 +55,7 @@ fn recipient(place: &Place, entry: &TraceEntry) -> Markup {
                 (place.say(way))
                 @if !entry.via.is_empty() { " · " (place.visit.name("mail-story-via", &entry.via)) }
             }
-            ol.events {
+            @if is_told(entry) { ol.events {
                 @for attempt in &entry.attempts {
                     li.event { p { (reader.moment_or(attempt.attempt_time.as_ref(), "–")) } p.soft lang="en" { (attempt.outcome) } }
                 }
@@ -62,7 +71,7 @@ fn recipient(place: &Place, entry: &TraceEntry) -> Markup {
                 @if let Some(deleted) = &entry.delete_time {
                     li.event { p { (place.say("mail-story-deleted")) " " (reader.moment(deleted)) } }
                 }
-            }
+            } }
         }
     }
 }

@@ -162,9 +162,10 @@ fn member_table(place: &Place, list: &MailingList, members: &ListListMembersResp
                                 th scope="col" { (place.say("list-column-member")) }
                                 th scope="col" { (place.say("list-column-origin")) }
                                 th scope="col" { (place.say("list-column-since")) }
+                                th scope="col" { (place.say("list-column-posts")) }
                             }
                         }
-                        tbody { @for member in &members.members { (member_row(place, member)) } }
+                        tbody { @for member in &members.members { (member_row(place, &path, member)) } }
                     }
                     div.actions { button.danger type="submit" { (place.say("list-remove-ticked")) } }
                 }
@@ -174,7 +175,7 @@ fn member_table(place: &Place, list: &MailingList, members: &ListListMembersResp
     }
 }
 
-fn member_row(place: &Place, member: &ListMember) -> Markup {
+fn member_row(place: &Place, path: &str, member: &ListMember) -> Markup {
     let origin = match member.origin() {
         MemberOrigin::Subscribed => place.say("list-origin-subscribed"),
         MemberOrigin::Added | MemberOrigin::Unspecified => place.say("list-origin-added"),
@@ -191,8 +192,39 @@ fn member_row(place: &Place, member: &ListMember) -> Markup {
             td data-label=(place.say("list-column-since")) {
                 (place.visit.reader.moment_or(member.create_time.as_ref(), "–"))
             }
+            td data-label=(place.say("list-column-posts")) { (posts(place, path, member)) }
         }
     }
+}
+
+/// Whether the member gets posts; who is suspended gets them again by a button.
+fn posts(place: &Place, path: &str, member: &ListMember) -> Markup {
+    html! {
+        @match &member.suspend_time {
+            None => span.badge.good { (place.say("list-posts-sent")) },
+            Some(since) => {
+                div.stack {
+                    span.badge.bad { (place.say("list-posts-suspended")) }
+                    small { (place.say("list-posts-why")) " " (place.visit.reader.moment(since)) }
+                    div {
+                        button type="submit" formaction={ (path) "/members/resume" } name="resumed" value=(member.address) {
+                            (place.say("list-posts-resume"))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Posts again for a member whose copies came back: adding the address again forgives what was.
+pub(super) async fn resume(place: Place) -> Result<Response, Failure> {
+    let list = editor::stored(&place).await?.address;
+    let path = list_path(&place, &list);
+    let member = place.visit.form.get("resumed").to_owned();
+    let request = AddListMembersRequest { list, addresses: vec![member.clone()] };
+    place.calls().lists().add_list_members(request).await?;
+    Ok(place.visit.done(&path, &Said::new("list-posts-resumed").with("name", &member)))
 }
 
 fn is_wrong(line: &MemberLine) -> bool {

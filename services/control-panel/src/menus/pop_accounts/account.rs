@@ -3,12 +3,12 @@
 use axum::response::Response;
 use maud::{Markup, html};
 use postern_proto::{
-    account::v1::{GetMailboxRequest, GetSecondFactorRequest, Mailbox},
+    account::v1::{GetMailboxRequest, GetSecondFactorRequest, Mailbox, MailboxDay},
     auth::v1::{GetLoginHistoryRequest, GetLoginHistoryResponse, Grant, ListGrantsRequest},
     delivery::v1::{Box as MailBox, Clearing, GetBoxRequest, GetLockRequest, ListClearingsRequest, Lock},
 };
 
-use super::{MENU, box_path, changes, history, session, state};
+use super::{MENU, box_path, changes, growth, history, import, session, state};
 use crate::{
     call::{Failure, found},
     form::{Form, Problems},
@@ -27,6 +27,8 @@ pub(super) struct Known {
     pub(super) history: Option<GetLoginHistoryResponse>,
     /// That of its user is on; that of a default box is its customer's.
     pub(super) second_factor: bool,
+    /// What it held day by day.
+    days: Vec<MailboxDay>,
 }
 
 pub(super) async fn page(place: Place) -> Result<Response, Failure> {
@@ -59,13 +61,14 @@ async fn known(place: &Place) -> Result<Known, Failure> {
     let (mut locks, mut relay) = (place.calls().locks(), place.calls().relay());
     let mut logins = place.calls().logins();
     let login = mailbox.login.clone();
-    let (content, clearings, lock, grants, history, second_factor) = tokio::join!(
+    let (content, clearings, lock, grants, history, second_factor, days) = tokio::join!(
         boxes.get_box(GetBoxRequest { mailbox_id }),
         clears.list_clearings(ListClearingsRequest { mailbox_id }),
         locks.get_lock(GetLockRequest { mailbox_id }),
         relay.list_grants(ListGrantsRequest { login: login.clone(), ..ListGrantsRequest::default() }),
         logins.get_login_history(GetLoginHistoryRequest { login: login.clone() }),
         has_second_factor(place, &mailbox),
+        growth::days(place, &mailbox),
     );
     Ok(Known {
         content: content.ok().and_then(|answer| answer.into_inner().r#box),
@@ -74,6 +77,7 @@ async fn known(place: &Place) -> Result<Known, Failure> {
         grants: grants.map(|answer| answer.into_inner().grants).map_err(Failure::from),
         history: history.ok().map(tonic::Response::into_inner),
         second_factor,
+        days,
         mailbox,
     })
 }
@@ -94,9 +98,17 @@ fn show(place: &Place, known: &Known, typed: Option<&Form>, problems: &Problems)
         (problems.summary(&place.say("form-see-below")))
         div.cards.wide {
             (facts(place, known))
+            (growth::picture(place, mailbox, &known.days))
             (history::card(place, known))
             (session::cards(place, known))
             (changes::forms(place, mailbox, typed, problems))
+            @if import::may(place) {
+                section.card {
+                    h2 { (place.say("import-title")) }
+                    p { (place.say("import-hint")) }
+                    div.actions { a.button href={ (box_path(place, &mailbox.login)) "/import" } { (place.say("import-this")) } }
+                }
+            }
             (session::clearing_card(place, known))
             @if !mailbox.default_box && !place.person.is_mailbox_user() {
                 section.card {
@@ -123,7 +135,7 @@ fn facts(place: &Place, known: &Known) -> Markup {
         section.card {
             h2 { (place.say("pop-facts")) }
             dl.facts {
-                dt { (place.say("pop-column-login")) } dd { code { (mailbox.login) } }
+                dt { (place.say("pop-column-login")) } dd { (layout::copyable(visit, &mailbox.login)) }
                 @if mailbox.default_box {
                     dt { (place.say("pop-column-name")) } dd { (place.say("pop-default-box")) }
                 }

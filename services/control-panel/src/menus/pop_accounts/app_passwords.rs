@@ -15,6 +15,7 @@ use crate::{
     call::Failure,
     form::{Field, Form, Problems},
     layout::{self, button, said::Said},
+    once,
     place::Place,
 };
 
@@ -26,10 +27,10 @@ const PROTOCOLS: [(&str, AppProtocol, &str); 2] =
 
 pub(super) async fn page(place: Place) -> Result<Response, Failure> {
     let mailbox = account::mailbox(&place).await?;
-    show(&place, &mailbox, &Form::default(), &Problems::none(), None).await
+    show(&place, &mailbox, &Form::default(), &Problems::none()).await
 }
 
-/// Makes one, and shows it.
+/// Makes one, and leads to the page that shows it once.
 pub(super) async fn create(place: Place) -> Result<Response, Failure> {
     let mailbox = account::mailbox(&place).await?;
     if !place.visit.may_give_password() {
@@ -45,11 +46,11 @@ pub(super) async fn create(place: Place) -> Result<Response, Failure> {
     match place.calls().app_passwords().create_app_password(request).await {
         Ok(made) => {
             let secret = made.into_inner().secret;
-            show(&place, &mailbox, &Form::default(), &Problems::none(), Some(&secret)).await
+            once::lead_to(&place.visit, &place.person, &path(&place, &mailbox, ""), &secret)
         }
         Err(status) => {
             let problems = Problems::from_failure(&place.visit, status.into(), &NAMES)?;
-            Ok(layout::refused(show(&place, &mailbox, form, &problems, None).await?))
+            Ok(layout::refused(show(&place, &mailbox, form, &problems).await?))
         }
     }
 }
@@ -72,7 +73,6 @@ async fn show(
     mailbox: &Mailbox,
     typed: &Form,
     problems: &Problems,
-    secret: Option<&str>,
 ) -> Result<Response, Failure> {
     let (mut passwords, mut logins) = (place.calls().app_passwords(), place.calls().logins());
     let (all, history) = tokio::join!(
@@ -85,7 +85,7 @@ async fn show(
     let body = html! {
         p.lead { (place.visit.name("app-lead", &mailbox.login)) }
         (problems.summary(&place.say("form-see-below")))
-        @if let Some(secret) = secret { (new(place, mailbox, secret)) }
+        @if let Some(secret) = &place.visit.once { (new(place, mailbox, secret)) }
         @if all.is_empty() {
             (layout::empty(&place.say("app-empty"), &place.say("app-empty-text"), None))
         } @else {
@@ -102,8 +102,8 @@ fn new(place: &Place, mailbox: &Mailbox, secret: &str) -> Markup {
         section.card role="status" {
             h2 { (place.say("app-made")) }
             dl.facts {
-                dt { (place.say("pop-column-login")) } dd { code { (mailbox.login) } }
-                dt { (place.say("front-password")) } dd { code { (secret) } }
+                dt { (place.say("pop-column-login")) } dd { (layout::copyable(&place.visit, &mailbox.login)) }
+                dt { (place.say("front-password")) } dd { (layout::copyable(&place.visit, secret)) }
             }
             p { (place.say("app-made-text")) }
         }

@@ -126,6 +126,7 @@ impl Question {
                     recipient: if self.recipient.is_empty() { OUTSIDE } else { &self.recipient }.to_owned(),
                     peer_ip: self.client.clone(),
                     login: if self.logs_in { self.mailbox.clone() } else { String::new() },
+                    clear_text: false,
                 };
                 explain.explain_send(request).await?.into_inner().explanation
             }
@@ -137,7 +138,7 @@ impl Question {
             Heading::Lock | Heading::Login | Heading::Host => {
                 let peer_ip =
                     if self.heading == Heading::Login { self.client.clone() } else { String::new() };
-                let request = ExplainLoginRequest { login: self.mailbox.clone(), peer_ip };
+                let request = ExplainLoginRequest { login: self.mailbox.clone(), peer_ip, clear_text: false };
                 explain.explain_login(request).await?.into_inner().explanation
             }
         };

@@ -5,38 +5,107 @@ use std::collections::HashMap;
 use postern_mail::Reason;
 use postern_mesh::failure;
 use postern_proto::{
-    delivery::v1::{ImportMessagesRequest, ImportMessagesResponse, ImportRefusal, ImportedMessage},
+    delivery::v1::{
+        ImportCourse, ImportMessagesRequest, ImportMessagesResponse, ImportRefusal, ImportedMessage,
+    },
     google::Timestamp,
 };
 use tonic::{Status, Streaming};
+use uuid::Uuid;
 
-use crate::transfer::{Arrival, Import, ImportError, Report};
+use crate::{
+    store::Store,
+    transfer::{Arrival, Course, Import, ImportError, Opening, Report, Told},
+};
 
 /// Content of one frame, octets.
 const FRAME_CONTENT_MAX_BYTES: usize = 256 * 1024;
+/// Characters of the name of a file.
+const FILE_NAME_MAX_CHARS: usize = 200;
 /// First second after the year 9999.
 const TIME_END_SECONDS: i64 = 253_402_300_800;
+
+/// Writes down that an import begins, when its first frame asks for that.
+pub(super) async fn course(store: &Store, first: &ImportMessagesRequest) -> Result<Option<Course>, Status> {
+    if first.import_id.is_empty() {
+        return Ok(None);
+    }
+    let import_id = Uuid::try_parse(&first.import_id).map_err(|_| invalid("import_id: not a UUID"))?;
+    let is_plain = first.file_name.chars().count() <= FILE_NAME_MAX_CHARS
+        && !first.file_name.chars().any(char::is_control);
+    if !is_plain {
+        return Err(invalid("file_name: at most 200 characters, none of them a control character"));
+    }
+    if first.total_bytes < 0 {
+        return Err(invalid("total_bytes: not negative"));
+    }
+    let opening = Opening {
+        import_id,
+        mailbox_id: first.mailbox_id,
+        file_name: first.file_name.clone(),
+        total_bytes: first.total_bytes,
+    };
+    match Course::begin(store, &opening).await {
+        Ok(Some(course)) => Ok(Some(course)),
+        Ok(None) => Err(invalid("import_id: there was an import of this id")),
+        Err(error) => {
+            tracing::warn!(%error, "an import cannot be written down now");
+            Err(failure::status(Reason::Unavailable))
+        }
+    }
+}
 
 /// Reads the stream to its end; `first` is its first frame.
 pub(super) async fn take_all(
     mut import: Import,
+    mut course: Option<Course>,
     first: ImportMessagesRequest,
     frames: &mut Streaming<ImportMessagesRequest>,
 ) -> Result<ImportMessagesResponse, Status> {
-    let mut frame = ImportMessagesRequest { mailbox_id: 0, ..first };
+    let taken = take_frames(&mut import, &mut course, first, frames).await;
+    if taken.is_err() {
+        // What came whole before it broke off stays; when that cannot be written, the error above says so already.
+        let _ = import.finish().await;
+    }
+    if let Some(course) = course {
+        course.end(import.report(), taken.as_ref().err().map(failure::reason_of)).await;
+    }
+    taken.map(|()| response(import.report()))
+}
+
+async fn take_frames(
+    import: &mut Import,
+    course: &mut Option<Course>,
+    first: ImportMessagesRequest,
+    frames: &mut Streaming<ImportMessagesRequest>,
+) -> Result<(), Status> {
+    let mut frame = ImportMessagesRequest {
+        begin: first.begin,
+        content: first.content,
+        end: first.end,
+        ..ImportMessagesRequest::default()
+    };
     loop {
-        take(&mut import, frame).await?;
+        let octets = frame.content.len();
+        take(import, frame).await?;
+        if let Some(course) = course {
+            course.came(octets, import.report()).await;
+        }
         match frames.message().await? {
             Some(next) => frame = next,
             None if import.is_open() => return Err(invalid("end: the stream ended within a message")),
-            None => return Ok(response(import.finish().await.map_err(|error| status(&error))?)),
+            None => return import.finish().await.map_err(|error| status(&error)),
         }
     }
 }
 
 async fn take(import: &mut Import, frame: ImportMessagesRequest) -> Result<(), Status> {
-    if frame.mailbox_id != 0 {
-        return Err(invalid("mailbox_id: only in the first frame"));
+    let opens = frame.mailbox_id != 0
+        || !frame.import_id.is_empty()
+        || !frame.file_name.is_empty()
+        || frame.total_bytes != 0;
+    if opens {
+        return Err(invalid("mailbox_id, import_id, file_name, total_bytes: only in the first frame"));
     }
     if frame.content.len() > FRAME_CONTENT_MAX_BYTES {
         return Err(invalid("content: at most 256 KiB in one frame"));
@@ -72,13 +141,35 @@ fn arrival(begin: ImportedMessage) -> Result<Arrival, Status> {
     Ok(Some(seconds * 1_000_000 + i64::from(nanos) / 1000))
 }
 
-fn response(report: Report) -> ImportMessagesResponse {
-    let refusal = |(index, reason): (i64, Reason)| ImportRefusal { index, reason: reason.name().to_owned() };
+/// An import as it is told.
+pub(super) fn told(told: Told) -> ImportCourse {
+    let (imported_count, duplicate_count, refused_count) = told.counts;
+    let refusal = |(index, reason)| ImportRefusal { index, reason };
+    ImportCourse {
+        import_id: told.opening.import_id.to_string(),
+        mailbox_id: told.opening.mailbox_id,
+        file_name: told.opening.file_name,
+        state: i32::from(told.state),
+        total_bytes: told.opening.total_bytes,
+        read_bytes: told.read_bytes,
+        imported_count,
+        duplicate_count,
+        refused_count,
+        refusals: told.refusals.into_iter().map(refusal).collect(),
+        reason: told.reason,
+        begin_time: Some(super::timestamp(told.begin_micros)),
+        end_time: told.end_micros.map(super::timestamp),
+    }
+}
+
+fn response(report: &Report) -> ImportMessagesResponse {
+    let refusal =
+        |(index, reason): &(i64, Reason)| ImportRefusal { index: *index, reason: reason.name().to_owned() };
     ImportMessagesResponse {
         imported_count: report.imported,
         duplicate_count: report.duplicates,
         refused_count: report.refused,
-        refusals: report.refusals.into_iter().map(refusal).collect(),
+        refusals: report.refusals.iter().map(refusal).collect(),
     }
 }
 

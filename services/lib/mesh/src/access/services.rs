@@ -17,7 +17,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("/postern.account.v1.DirectoryService/LookupDomain", &[SMTP, AUTH, DELIVERY]),
     ("/postern.account.v1.DirectoryService/WatchChanges", &[SMTP, AUTH, DELIVERY]),
     ("/postern.account.v1.MailingListService/ListListMembers", &[DELIVERY]),
-    ("/postern.account.v1.MailingListService/LookupMailingList", &[DELIVERY]),
+    ("/postern.account.v1.MailingListService/LookupMailingList", &[AUTH, DELIVERY]),
     ("/postern.account.v1.MailingListService/RequestListChange", &[DELIVERY]),
     ("/postern.account.v1.MailingListService/ConfirmListChange", &[DELIVERY]),
     ("/postern.account.v1.MailingListService/ReportListCopies", &[DELIVERY]),

@@ -1,24 +1,21 @@
 //! What must be done so that the settings become what a document says: the difference of two documents, in a safe order.
-//! Domains come first (aliases after what they are an alias of), then what addresses lead to, then the default addresses, and
-//! what is to go goes last, save where its address is needed for something else. Pure.
+//! Domains come first (aliases after what they are an alias of), then what addresses lead to, then the default addresses and
+//! where spam goes, and what is to go goes last, save where its address is needed for something else. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use postern_mail::DomainName;
-use postern_proto::{
-    account::v1::{
-        Autoresponder, CreateDomainRequest, CreateMailboxRequest, DefaultAddress, Domain, Forward, Mailbox,
-        MailingList, NewPassword, new_password::Secret,
-    },
-    google::Timestamp,
-};
+use postern_proto::account::v1::{CreateDomainRequest, DefaultAddress};
 
-use super::deed::Deed;
-use crate::cli::{
-    document::{
-        AutoresponderSettings, Dmarc, Document, DomainSettings, ForwardSettings, ListSettings,
-        MailboxSettings, Senders, default_rule, key,
+use super::{
+    deed::Deed,
+    difference::{
+        changed_forward, changed_list, changed_mailbox, new_mailbox, proto_autoresponder, proto_forward,
+        proto_list, same_answer,
     },
+    switches,
+};
+use crate::cli::{
+    document::{Document, DomainSettings, ListSettings, default_rule, domain_key, key},
     operator::request_id,
 };
 
@@ -45,7 +42,7 @@ pub(super) fn plan(present: &Document, wanted: &Document, prune: bool) -> (Vec<S
         let nothing = DomainSettings::default();
         plan.contents(before.unwrap_or(&nothing), domain);
     }
-    let steps = [plan.first, plan.domains, plan.contents, plan.defaults, plan.last].concat();
+    let steps = [plan.first, plan.domains, plan.contents, plan.finally, plan.last].concat();
     (steps, plan.warnings)
 }
 
@@ -56,7 +53,8 @@ struct Plan {
     first: Vec<Step>,
     domains: Vec<Step>,
     contents: Vec<Step>,
-    defaults: Vec<Step>,
+    /// What names an address that must be there.
+    finally: Vec<Step>,
     last: Vec<Step>,
     warnings: Vec<String>,
 }
@@ -76,11 +74,18 @@ impl Plan {
         }
         // A new domain has the platform's defaults.
         let new = DomainSettings { grant_seconds: Some(0), ..DomainSettings::default() };
-        let (domain, paths, what) = switches(&name, before.unwrap_or(&new), wanted);
-        if !paths.is_empty() {
-            self.domains.push(step("~", Deed::UpdateDomain(domain, paths), what));
+        let was = before.unwrap_or(&new);
+        for (steps, (domain, paths, what)) in [
+            (&mut self.domains, switches::of_domain(&name, was, wanted)),
+            (&mut self.finally, switches::of_spam(&name, was, wanted)),
+        ] {
+            if !paths.is_empty() {
+                steps.push(step("~", Deed::UpdateDomain(domain, paths), what));
+            }
         }
-        if before.is_some_and(|before| before.alias_of != wanted.alias_of) {
+        let stands_for = |settings: &DomainSettings| settings.alias_of.as_deref().map(domain_key);
+        if wanted.alias_of.is_some() && before.is_some_and(|before| stands_for(before) != stands_for(wanted))
+        {
             self.warnings.push(format!("domain {name}: alias_of is set at creation and stays as it is"));
         }
         let word = |settings: &DomainSettings| settings.default_address.clone();
@@ -88,7 +93,7 @@ impl Plan {
         if let Some(word) = wanted.default_address.clone().filter(|word| key(word) != key(&was)) {
             let (action, target) = default_rule(&word);
             let rule = DefaultAddress { domain: name, action: action.into(), target };
-            self.defaults.push(step("~", Deed::SetDefault(rule), format!("{was} -> {word}")));
+            self.finally.push(step("~", Deed::SetDefault(rule), format!("{was} -> {word}")));
         }
     }
 
@@ -145,10 +150,12 @@ impl Plan {
     ) {
         let now = keyed(&before.forwards, |f| &f.address);
         let then = keyed(&wanted.forwards, |f| &f.address);
-        let boxes: BTreeSet<String> =
-            before.mailboxes.iter().chain(&wanted.mailboxes).map(|m| key(&m.address)).collect();
+        let stay = before.mailboxes.iter().filter(|_| !self.prune);
+        let boxes: BTreeSet<String> = stay.chain(&wanted.mailboxes).map(|m| key(&m.address)).collect();
         for (address, forward) in &then {
-            if boxes.contains(address) && !forward.keep_copy {
+            // Its own address among the targets keeps a copy, too.
+            let keeps = forward.keep_copy || forward.targets.iter().any(|target| key(target) == *address);
+            if boxes.contains(address) && !keeps {
                 let text = "mail goes to the forward only; the mailbox of the same address gets none";
                 self.warnings.push(format!("forward {address}: {text} (keep_copy: true keeps a copy)"));
             }
@@ -223,180 +230,12 @@ impl Plan {
     }
 }
 
-/// The domain as it should be, the paths that change, and the same in words.
-fn switches(
-    name: &str,
-    was: &DomainSettings,
-    wanted: &DomainSettings,
-) -> (Domain, Vec<&'static str>, String) {
-    let mut domain = Domain { name: name.to_owned(), ..Domain::default() };
-    let (mut paths, mut what) = (Vec::new(), Vec::new());
-    if let Some(seconds) = wanted.grant_seconds.filter(|s| *s != was.grant_seconds.unwrap_or(0)) {
-        domain.grant_ttl_seconds = Some(seconds).filter(|seconds| *seconds != 0);
-        paths.push("grant_ttl_seconds");
-        what.push(format!("grant_seconds {seconds}"));
-    }
-    if let Some(only) = wanted.auth_only.filter(|only| *only != was.auth_only.unwrap_or(false)) {
-        domain.auth_only = only;
-        paths.push("auth_only");
-        what.push(format!("auth_only {only}"));
-    }
-    if let Some(plain) = wanted.plaintext_login.filter(|p| *p != was.plaintext_login.unwrap_or(false)) {
-        domain.plaintext_login = plain;
-        paths.push("plaintext_login");
-        what.push(format!("plaintext_login {plain}"));
-    }
-    if let Some(dmarc) = wanted.dmarc.filter(|d| was.dmarc.unwrap_or(Dmarc::Note) != *d) {
-        domain.dmarc_handling = dmarc.handling().into();
-        paths.push("dmarc_handling");
-        what.push(format!("dmarc {dmarc:?}").to_lowercase());
-    }
-    if let Some(senders) = wanted.senders.filter(|s| was.senders.unwrap_or(Senders::Owner) != *s) {
-        domain.sender_policy = senders.policy().into();
-        paths.push("sender_policy");
-        what.push(format!("senders {senders:?}").to_lowercase());
-    }
-    let sorted = |logins: &Option<Vec<String>>| -> BTreeSet<String> {
-        logins.iter().flatten().map(|login| login.to_lowercase()).collect()
-    };
-    if let Some(logins) = &wanted.allowed_senders
-        && sorted(&wanted.allowed_senders) != sorted(&was.allowed_senders)
-    {
-        domain.allowed_senders.clone_from(logins);
-        paths.push("allowed_senders");
-        what.push(format!("allowed_senders {}", logins.join(" ")));
-    }
-    (domain, paths, what.join(", "))
-}
-
-fn new_mailbox(mailbox: &MailboxSettings) -> Step {
-    let phc = mailbox.password_phc.clone();
-    let what = if phc.is_none() { "with a random password" } else { "with the given hash" };
-    let request = CreateMailboxRequest {
-        address: mailbox.address.clone(),
-        password: phc.map(|phc| NewPassword { secret: Some(Secret::Phc(phc)) }),
-        display_name: mailbox.name.clone().unwrap_or_default(),
-        request_id: request_id(),
-        quota_bytes: mailbox.quota_bytes,
-    };
-    step("+", Deed::CreateMailbox(request), what.to_owned())
-}
-
-fn changed_mailbox(was: &MailboxSettings, wanted: &MailboxSettings) -> Option<Step> {
-    let mut mailbox = Mailbox { address: was.address.clone(), ..Mailbox::default() };
-    let (mut paths, mut what) = (Vec::new(), Vec::new());
-    if let Some(name) = wanted.name.as_ref().filter(|name| **name != was.name.clone().unwrap_or_default()) {
-        mailbox.display_name.clone_from(name);
-        paths.push("display_name");
-        what.push(format!("name {name:?}"));
-    }
-    if let Some(quota) = wanted.quota_bytes.filter(|quota| Some(*quota) != was.quota_bytes) {
-        mailbox.quota_bytes = Some(quota);
-        paths.push("quota_bytes");
-        what.push(format!("quota_bytes {quota}"));
-    }
-    (!paths.is_empty()).then(|| step("~", Deed::UpdateMailbox(mailbox, paths), what.join(", ")))
-}
-
-fn changed_forward(was: &ForwardSettings, wanted: &ForwardSettings) -> Option<Step> {
-    let targets = |forward: &ForwardSettings| -> BTreeSet<String> {
-        forward.targets.iter().map(|target| key(target)).collect()
-    };
-    let mut paths = Vec::new();
-    if targets(was) != targets(wanted) {
-        paths.push("targets");
-    }
-    if was.keep_copy != wanted.keep_copy {
-        paths.push("keep_copy");
-    }
-    let what = format!("{} -> {}", was.targets.join(", "), wanted.targets.join(", "));
-    (!paths.is_empty()).then(|| step("~", Deed::UpdateForward(proto_forward(wanted), paths), what))
-}
-
-fn changed_list(was: &ListSettings, wanted: &ListSettings) -> Option<Step> {
-    let differs = |then: bool, path: &'static str| then.then_some(path);
-    let text = |now: &Option<String>, then: &Option<String>| {
-        then.as_ref().is_some_and(|then| *then != now.clone().unwrap_or_default())
-    };
-    let paths: Vec<&'static str> = [
-        differs(wanted.posting.is_some() && wanted.posting != was.posting, "posting"),
-        differs(wanted.replies.is_some() && wanted.replies != was.replies, "replies"),
-        differs(text(&was.subject_prefix, &wanted.subject_prefix), "subject_prefix"),
-        differs(
-            wanted.owner.as_deref().is_some_and(|o| key(o) != key(was.owner.as_deref().unwrap_or(""))),
-            "owner",
-        ),
-        differs(text(&was.description, &wanted.description), "description"),
-        differs(
-            wanted.message_max_bytes.is_some_and(|max| max != was.message_max_bytes.unwrap_or(0)),
-            "message_max_bytes",
-        ),
-        differs(text(&was.listserv, &wanted.listserv), "listserv"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    let what = paths.join(", ");
-    (!paths.is_empty()).then(|| step("~", Deed::UpdateList(proto_list(wanted), paths), what))
-}
-
-fn same_answer(was: &AutoresponderSettings, wanted: &AutoresponderSettings) -> bool {
-    const WEEK_SECONDS: i64 = 7 * 24 * 3600;
-    let form = |a: &AutoresponderSettings| {
-        let text = a.text.replace("\r\n", "\n");
-        (a.subject.clone(), text, a.start, a.end, a.interval_seconds.unwrap_or(WEEK_SECONDS))
-    };
-    form(was) == form(wanted)
-}
-
-fn proto_forward(forward: &ForwardSettings) -> Forward {
-    Forward {
-        address: forward.address.clone(),
-        targets: forward.targets.clone(),
-        keep_copy: forward.keep_copy,
-        ..Forward::default()
-    }
-}
-
-fn proto_list(list: &ListSettings) -> MailingList {
-    MailingList {
-        address: list.address.clone(),
-        posting: list.posting.map_or(0, |posting| posting.proto().into()),
-        replies: list.replies.map_or(0, |replies| replies.proto().into()),
-        subject_prefix: list.subject_prefix.clone().unwrap_or_default(),
-        owner: list.owner.clone().unwrap_or_default(),
-        description: list.description.clone().unwrap_or_default(),
-        message_max_bytes: list.message_max_bytes.unwrap_or(0),
-        listserv: list.listserv.clone().unwrap_or_default(),
-        ..MailingList::default()
-    }
-}
-
-fn proto_autoresponder(settings: &AutoresponderSettings) -> Autoresponder {
-    let time = |moment: Option<jiff::Timestamp>| {
-        moment.map(|moment| Timestamp { seconds: moment.as_second(), nanos: moment.subsec_nanosecond() })
-    };
-    Autoresponder {
-        address: settings.address.clone(),
-        subject: settings.subject.clone(),
-        text: settings.text.clone(),
-        start_time: time(settings.start),
-        end_time: time(settings.end),
-        interval_seconds: settings.interval_seconds.unwrap_or(0),
-        ..Autoresponder::default()
-    }
-}
-
-fn step(change: &'static str, deed: Deed, what: String) -> Step {
+pub(super) fn step(change: &'static str, deed: Deed, what: String) -> Step {
     Step { change, deed, what }
 }
 
 fn by_name(domains: &[DomainSettings]) -> BTreeMap<String, &DomainSettings> {
     domains.iter().map(|domain| (domain_key(&domain.name), domain)).collect()
-}
-
-fn domain_key(name: &str) -> String {
-    name.parse::<DomainName>().map_or_else(|_| name.to_owned(), |name| name.to_string())
 }
 
 fn keyed<'a, T>(things: &'a [T], address: impl Fn(&'a T) -> &'a String) -> BTreeMap<String, &'a T> {
@@ -407,5 +246,43 @@ fn counted(members: &[String]) -> String {
     match members {
         [one] => one.clone(),
         many => format!("{} addresses", many.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::document::{ForwardSettings, MailboxSettings};
+
+    #[test]
+    fn a_forward_that_hides_its_mailbox_is_told_and_one_that_keeps_a_copy_is_not() {
+        let mailbox = || MailboxSettings { address: "x@a.test".to_owned(), ..MailboxSettings::default() };
+        let with = |mailboxes, forwards| {
+            let domain = DomainSettings {
+                name: "a.test".to_owned(),
+                mailboxes,
+                forwards,
+                ..DomainSettings::default()
+            };
+            Document { customer: "a".to_owned(), domains: vec![domain] }
+        };
+        let present = with(vec![mailbox()], Vec::new());
+        for (targets, keep_copy, in_document, prune, is_hidden) in [
+            (&["out@c.test"][..], false, true, false, true),
+            (&["out@c.test"], false, false, false, true),
+            (&["out@c.test"], false, false, true, false),
+            (&["out@c.test"], true, true, false, false),
+            (&["out@c.test", "X@a.test"], false, true, false, false),
+        ] {
+            let targets: Vec<String> = targets.iter().map(|target| (*target).to_owned()).collect();
+            let forward = ForwardSettings { address: "X@a.test".to_owned(), targets, keep_copy };
+            let boxes = if in_document { vec![mailbox()] } else { Vec::new() };
+            let (_, warnings) = plan(&present, &with(boxes, vec![forward.clone()]), prune);
+            assert_eq!(warnings.len(), usize::from(is_hidden), "{forward:?} {warnings:?}");
+            let told = warnings
+                .iter()
+                .all(|warning| warning.starts_with("forward x@a.test: mail goes to the forward only"));
+            assert!(told, "{warnings:?}");
+        }
     }
 }

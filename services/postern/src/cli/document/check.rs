@@ -1,17 +1,25 @@
-//! What can be seen of a document without asking anybody: addresses, doubles, shadows within it, loops. Pure.
+//! What can be seen of settings without asking anybody: addresses, doubles, shadows within them, loops. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use postern_mail::{DomainName, EmailAddress};
 
-use super::{Document, DomainSettings};
+use super::{
+    Document, DomainSettings,
+    loops::{Extent, loops},
+};
 
 /// The one form of an address, for comparing; what is none is compared as it is.
 pub(crate) fn key(address: &str) -> String {
     address.parse::<EmailAddress>().map_or_else(|_| address.to_owned(), |a| a.canonical().to_string())
 }
 
-/// The first thing that is wrong.
+/// The one form of a domain name, likewise.
+pub(crate) fn domain_key(name: &str) -> String {
+    name.parse::<DomainName>().map_or_else(|_| name.to_owned(), |name| name.to_string())
+}
+
+/// The first thing that is wrong with a document by itself.
 pub(super) fn check(document: &Document) -> Result<(), String> {
     if document.customer.is_empty() {
         return Err("customer: is missing".to_owned());
@@ -25,7 +33,7 @@ pub(super) fn check(document: &Document) -> Result<(), String> {
         }
         in_one_domain(domain, &name)?;
     }
-    loops(document)
+    loops(document, Extent::Part)
 }
 
 fn in_one_domain(domain: &DomainSettings, name: &DomainName) -> Result<(), String> {
@@ -69,49 +77,13 @@ fn own_address(domain: &DomainName, kind: &str, text: &str) -> Result<EmailAddre
     Ok(address.canonical())
 }
 
-/// Forwards of the document that lead back to themselves.
-fn loops(document: &Document) -> Result<(), String> {
-    let forwards: BTreeMap<String, Vec<String>> = document
-        .domains
-        .iter()
-        .flat_map(|domain| &domain.forwards)
-        .map(|forward| (key(&forward.address), forward.targets.iter().map(|target| key(target)).collect()))
-        .collect();
-    let mut done = BTreeSet::new();
-    for start in forwards.keys() {
-        let mut path = Vec::new();
-        follow(&forwards, start, &mut path, &mut done)?;
+/// What is wrong with settings that are all there is of their domains.
+pub(crate) fn standing(document: &Document) -> Result<(), String> {
+    for domain in &document.domains {
+        let name = domain.name.parse().map_err(|error| format!("domains: {:?}: {error}", domain.name))?;
+        in_one_domain(domain, &name)?;
     }
-    Ok(())
-}
-
-/// Walks in depth with a list of its own, for a document may be a chain of any length.
-fn follow<'a>(
-    forwards: &'a BTreeMap<String, Vec<String>>,
-    start: &'a str,
-    path: &mut Vec<(&'a str, std::slice::Iter<'a, String>)>,
-    done: &mut BTreeSet<&'a str>,
-) -> Result<(), String> {
-    let targets = |address: &str| forwards.get(address).map(|targets| targets.iter());
-    let Some(first) = targets(start) else { return Ok(()) };
-    path.push((start, first));
-    while let Some((address, rest)) = path.last_mut() {
-        let Some(next) = rest.next() else {
-            done.insert(address);
-            path.pop();
-            continue;
-        };
-        if let Some(at) = path.iter().position(|(on_path, _)| on_path == next) {
-            let names: Vec<&str> = path.iter().skip(at).map(|(name, _)| *name).collect();
-            return Err(format!("forwards: a loop: {} -> {next}", names.join(" -> ")));
-        }
-        if !done.contains(next.as_str())
-            && let Some(further) = targets(next)
-        {
-            path.push((next, further));
-        }
-    }
-    Ok(())
+    loops(document, Extent::Whole)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use tonic::Status;
 
 use super::{
     AutoresponderSettings, Dmarc, Document, DomainSettings, ForwardSettings, ListSettings, MailboxSettings,
-    Posting, Replies, Senders, default_word,
+    Posting, Replies, Senders, Spam, default_word,
 };
 use crate::cli::{
     Failure,
@@ -53,7 +53,11 @@ async fn one(operator: &Operator, domain: Domain) -> Result<DomainSettings, Fail
     let senders = Some(Senders::of(domain.sender_policy()));
     // Of a second name it is that of the domain it stands for.
     let dmarc = domain.alias_of.is_empty().then(|| Dmarc::of(domain.dmarc_handling()));
+    let spam = domain.alias_of.is_empty().then(|| Spam::of(domain.spam_handling()));
+    let spam_mailbox = domain.alias_of.is_empty().then(|| domain.spam_mailbox.clone());
     let mut settings = DomainSettings {
+        spam,
+        spam_mailbox: spam_mailbox.filter(|address| !address.is_empty()),
         alias_of: Some(domain.alias_of).filter(|name| !name.is_empty()),
         grant_seconds: Some(domain.grant_ttl_seconds.unwrap_or(0)),
         auth_only: Some(domain.auth_only),
@@ -121,10 +125,7 @@ async fn lists(operator: &Operator, domain: &str) -> Result<Vec<ListSettings>, F
     let mut all = Vec::new();
     all_pages(async |page_token| {
         let request = ListMailingListsRequest { domain: domain.to_owned(), page_size: PAGE_SIZE, page_token };
-        let Some(page) = unless_unbuilt(client.list_mailing_lists(request).await)? else {
-            return Ok(String::new());
-        };
-        let page = page.into_inner();
+        let page = client.list_mailing_lists(request).await?.into_inner();
         all.extend(page.lists.into_iter().map(list));
         Ok(page.next_page_token)
     })
@@ -168,10 +169,7 @@ async fn autoresponders(operator: &Operator, domain: &str) -> Result<Vec<Autores
     all_pages(async |page_token| {
         let request =
             ListAutorespondersRequest { domain: domain.to_owned(), page_size: PAGE_SIZE, page_token };
-        let Some(page) = unless_unbuilt(client.list_autoresponders(request).await)? else {
-            return Ok(String::new());
-        };
-        let page = page.into_inner();
+        let page = client.list_autoresponders(request).await?.into_inner();
         all.extend(page.autoresponders.into_iter().map(autoresponder));
         Ok(page.next_page_token)
     })
@@ -195,15 +193,6 @@ fn unless_missing<T>(answer: Result<T, Status>) -> Result<Option<T>, Failure> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(status) if typed_reason(&status) == Some(Reason::NotFound) => Ok(None),
-        Err(status) => Err(status.into()),
-    }
-}
-
-/// A house of an older version has no lists and autoresponders.
-fn unless_unbuilt<T>(answer: Result<T, Status>) -> Result<Option<T>, Failure> {
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(status) if status.code() == tonic::Code::Unimplemented => Ok(None),
         Err(status) => Err(status.into()),
     }
 }

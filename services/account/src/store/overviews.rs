@@ -1,0 +1,133 @@
+//! What a first page shows of a domain and of a box: few rows, of a bounded look.
+
+use postern_proto::account::v1::{DomainOverview, Mailbox, MailboxDay, SuspendedMember};
+use sqlx::{PgPool, Row as _, postgres::PgRow};
+
+use super::{
+    mailboxes::{NO_QUOTA, mailbox, select_mailboxes},
+    read, timestamp,
+};
+use crate::error::{AccountError, Doing as _};
+
+/// Boxes of a domain that are looked at.
+const LOOKED_AT_MAX: i64 = 10_000;
+/// Boxes, and members, that are named.
+const NAMED_MAX: i64 = 10;
+/// Largest boxes that are named.
+const LARGEST_MAX: i64 = 5;
+/// Suspended members that are counted.
+const COUNTED_MAX: i64 = 1000;
+/// Days that are kept of what a box held.
+pub(crate) const DAYS_MAX: i32 = 92;
+
+/// Each part of the answer with the count of its whole. $3: what a box may hold by the platform's default.
+const BOXES: &str = concat!(
+    "with boxes as materialized (",
+    select_mailboxes!("domain = $1 order by domain, address limit $2"),
+    "), judged as materialized ( \
+        select b.*, state = 2 as is_suspended, coalesce(used_bytes::float8 / room, 0) as fill, \
+            over_quota or coalesce(used_bytes >= room - room / 10, false) as is_nearly_full \
+        from (select boxes.*, nullif(coalesce(held_quota_bytes, $3), -1) as room from boxes) b \
+    ) \
+    (select 1 as part, count(*) over () as whole, * from judged where is_nearly_full \
+        order by over_quota desc, fill desc, login limit $4) \
+    union all (select 2, count(*) over (), * from judged where is_suspended order by login limit $4) \
+    union all (select 3, count(*) over (), * from judged where used_bytes > 0 order by used_bytes desc, login limit $5)"
+);
+
+/// What needs somebody at a domain. `room_bytes`: what a box may hold by the platform's default.
+pub(crate) async fn of_domain(
+    pool: &PgPool,
+    domain: &str,
+    room_bytes: Option<i64>,
+) -> Result<DomainOverview, AccountError> {
+    let parts: Vec<(i32, i64, Mailbox)> = read!(
+        sqlx::query(BOXES)
+            .bind(domain)
+            .bind(LOOKED_AT_MAX)
+            .bind(room_bytes.unwrap_or(NO_QUOTA))
+            .bind(NAMED_MAX)
+            .bind(LARGEST_MAX)
+            .try_map(|row: PgRow| Ok((row.try_get("part")?, row.try_get("whole")?, mailbox(&row)?)))
+            .fetch_all(pool)
+    )
+    .doing("look at the boxes of a domain")?;
+    let mut overview = DomainOverview::default();
+    for (part, whole, mailbox) in parts {
+        let whole = i32::try_from(whole).unwrap_or(i32::MAX);
+        match part {
+            1 => {
+                overview.nearly_full_count = whole;
+                overview.nearly_full_mailboxes.push(mailbox);
+            }
+            2 => {
+                overview.suspended_count = whole;
+                overview.suspended_mailboxes.push(mailbox);
+            }
+            _ => overview.largest_mailboxes.push(mailbox),
+        }
+    }
+    let members = suspended_members(pool, domain).await?;
+    overview.suspended_member_count =
+        members.first().map_or(0, |(whole, _)| i32::try_from(*whole).unwrap_or(i32::MAX));
+    overview.suspended_members = members.into_iter().map(|(_, member)| member).collect();
+    Ok(overview)
+}
+
+/// Each with the count of all.
+async fn suspended_members(pool: &PgPool, domain: &str) -> Result<Vec<(i64, SuspendedMember)>, AccountError> {
+    let member = |row: PgRow| {
+        let suspend_time = timestamp(&row, "suspend_micros")?;
+        let (list, address) = (row.try_get("list")?, row.try_get("address")?);
+        Ok((row.try_get("whole")?, SuspendedMember { list, address, suspend_time }))
+    };
+    read!(
+        sqlx::query(
+            "select count(*) over () as whole, s.* from ( \
+                select l.address as list, m.address, \
+                    (extract(epoch from m.suspend_time) * 1000000)::bigint as suspend_micros \
+                from lists l join list_members m on m.list_id = l.list_id and m.suspend_time is not null \
+                where l.domain = $1 and l.removed_time is null limit $2) s \
+             order by suspend_micros desc, list, address limit $3"
+        )
+        .bind(domain)
+        .bind(COUNTED_MAX)
+        .bind(NAMED_MAX)
+        .try_map(member)
+        .fetch_all(pool)
+    )
+    .doing("look for suspended members")
+}
+
+/// What a box held day by day, oldest first, of the days that are kept.
+pub(crate) async fn days_of(pool: &PgPool, mailbox_id: i64) -> Result<Vec<MailboxDay>, AccountError> {
+    let day = |row: PgRow| {
+        Ok(MailboxDay {
+            begin_time: timestamp(&row, "day_micros")?,
+            used_bytes: row.try_get("used_bytes")?,
+            message_count: row.try_get("message_count")?,
+        })
+    };
+    read!(
+        sqlx::query(
+            "select used_bytes, message_count, \
+                (extract(epoch from day::timestamp at time zone 'UTC') * 1000000)::bigint as day_micros \
+             from box_usage_days where mailbox_id = $1 and day > (now() at time zone 'UTC')::date - $2::int order by day"
+        )
+        .bind(mailbox_id)
+        .bind(DAYS_MAX)
+        .try_map(day)
+        .fetch_all(pool)
+    )
+    .doing("read what a box held")
+}
+
+/// Forgets what is older than the days that are kept; the count of rows that went.
+pub(crate) async fn sweep(pool: &PgPool) -> Result<u64, sqlx::Error> {
+    let swept =
+        sqlx::query("delete from box_usage_days where day <= (now() at time zone 'UTC')::date - $1::int")
+            .bind(DAYS_MAX)
+            .execute(pool)
+            .await;
+    swept.map(|done| done.rows_affected())
+}

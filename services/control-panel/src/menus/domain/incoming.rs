@@ -1,0 +1,100 @@
+//! What becomes of mail that is forged, or looks like spam.
+
+use axum::response::Response;
+use maud::{Markup, html};
+use postern_proto::{
+    account::v1::{DmarcHandling, Domain, GetDomainRequest, SpamHandling, UpdateDomainRequest},
+    google::FieldMask,
+};
+
+use super::{MENU, Typed, show};
+use crate::{
+    call::Failure,
+    form::{Field, Form, Problems},
+    layout::{self, said::Said},
+    place::Place,
+};
+
+/// As account names the fields, and as the form does.
+const NAMES: [(&str, &str); 2] = [("domain.spam_mailbox", "spam-mailbox"), ("domain.spam_handling", "spam")];
+const PATHS: [&str; 3] = ["dmarc_handling", "spam_handling", "spam_mailbox"];
+
+pub(super) async fn change(place: Place) -> Result<Response, Failure> {
+    let form = &place.visit.form;
+    let paths = PATHS.iter().map(|path| (*path).to_owned()).collect();
+    let request =
+        UpdateDomainRequest { domain: Some(typed(&place, form)), update_mask: Some(FieldMask { paths }) };
+    let problems = match place.calls().domains().update_domain(request).await {
+        Ok(_) => {
+            let said = Said::new("domain-changed").with("name", place.name());
+            return Ok(place.visit.done(&place.path(&MENU, &[]), &said));
+        }
+        Err(status) => Problems::from_failure(&place.visit, status.into(), &NAMES)?,
+    };
+    // The etag of now: whoever has read what changed may save over it.
+    let request = GetDomainRequest { name: place.name().to_owned() };
+    let now = place.calls().domains().get_domain(request).await?.into_inner().domain;
+    let now = now.ok_or(Failure::NotFound)?;
+    Ok(layout::refused(show(&place, &now, &html! {}, Typed::Incoming(form), &problems)))
+}
+
+fn typed(place: &Place, form: &Form) -> Domain {
+    let spam = match form.get("spam") {
+        "off" => SpamHandling::Off,
+        "follow" => SpamHandling::Follow,
+        "quarantine" => SpamHandling::Quarantine,
+        _ => SpamHandling::Mark,
+    };
+    let dmarc = if form.has("dmarc") { DmarcHandling::Follow } else { DmarcHandling::Note };
+    Domain {
+        name: place.name().to_owned(),
+        etag: form.get("etag").to_owned(),
+        spam_handling: spam.into(),
+        spam_mailbox: form.trimmed("spam-mailbox").to_owned(),
+        dmarc_handling: dmarc.into(),
+        ..Domain::default()
+    }
+}
+
+fn shown(domain: &Domain) -> Form {
+    let spam = match domain.spam_handling() {
+        SpamHandling::Off => "off",
+        SpamHandling::Follow => "follow",
+        SpamHandling::Quarantine => "quarantine",
+        SpamHandling::Mark | SpamHandling::Unspecified => "mark",
+    };
+    let mut fields = vec![("spam", spam.to_owned()), ("spam-mailbox", domain.spam_mailbox.clone())];
+    if domain.dmarc_handling() == DmarcHandling::Follow {
+        fields.push(("dmarc", "yes".to_owned()));
+    }
+    Form::of(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+/// The form.
+pub(super) fn card(place: &Place, domain: &Domain, typed: Option<&Form>, problems: &Problems) -> Markup {
+    let stored = shown(domain);
+    let form = typed.unwrap_or(&stored);
+    let choice = |value, text: &str, explanation: &str| (value, place.say(text), place.say(explanation));
+    let spam = [
+        choice("mark", "domain-spam-mark", "domain-spam-mark-text"),
+        choice("follow", "domain-spam-follow", "domain-spam-follow-text"),
+        choice("quarantine", "domain-spam-quarantine", "domain-spam-quarantine-text"),
+        choice("off", "domain-spam-off", "domain-spam-off-text"),
+    ];
+    html! {
+        section.card {
+            h2 { (place.say("domain-incoming")) }
+            form method="post" action={ (place.path(&MENU, &[])) "/incoming" } {
+                (layout::form_token(&place.visit))
+                input type="hidden" name="etag" value=(domain.etag);
+                (Field::new("spam", place.say("domain-field-spam")).value(form.get("spam")).radio(&spam))
+                (Field::new("spam-mailbox", place.say("domain-field-spam-mailbox"))
+                    .hint(place.say("domain-field-spam-mailbox-hint")).value(form.get("spam-mailbox"))
+                    .problem(problems).text())
+                (Field::new("dmarc", place.say("domain-field-dmarc"))
+                    .hint(place.say("domain-field-dmarc-hint")).tick(form.has("dmarc")))
+                div.actions { button.primary type="submit" { (place.say("form-save")) } }
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Mail of another house into a box: a file is sent, its messages are imported while it comes, and a page tells how that goes,
+//! whoever looks and however often.
+
+mod course;
+mod pipe;
+
+use std::sync::Arc;
+
+use axum::response::{IntoResponse as _, Redirect, Response};
+use maud::{Markup, html};
+use postern_mesh::{identity::Role, mail_file::MBOX_BEGIN};
+use postern_proto::{
+    account::v1::Mailbox,
+    delivery::v1::{ImportCourse, ImportState, ListImportsRequest},
+};
+use uuid::Uuid;
+
+use super::{MENU, account, box_path};
+use crate::{
+    call::Failure,
+    layout,
+    place::Place,
+    upload::{FILE_FIELD, Upload},
+};
+
+pub(super) use course::page as course;
+
+/// Reads and sees, but imports nothing.
+pub(super) fn may(place: &Place) -> bool {
+    place.person.caller.role != Role::Support
+}
+
+pub(super) async fn page(place: Place) -> Result<Response, Failure> {
+    let mailbox = account::mailbox(&place).await?;
+    show(&place, &mailbox, None).await
+}
+
+/// Takes a file. The answer comes when all of it was looked at; meanwhile the page of its course tells how far it is.
+pub(super) async fn take(place: Place, mut upload: Upload) -> Result<Response, Failure> {
+    let mailbox = account::mailbox(&place).await?;
+    let turns = Arc::clone(&place.visit.panel.imports);
+    let turn = turns.try_acquire_owned().map_err(|_| Failure::TooBusy)?;
+    let begin = upload.begin(MBOX_BEGIN.len()).await.unwrap_or_default();
+    if !begin.starts_with(MBOX_BEGIN) {
+        let problem = if begin.is_empty() { "import-no-file" } else { "import-no-mbox" };
+        upload.drain().await;
+        return Ok(layout::refused(show(&place, &mailbox, Some(problem)).await?));
+    }
+    let import_id = Uuid::new_v4();
+    let mail = pipe::Mail { mailbox_id: mailbox.mailbox_id, import_id, begin, upload };
+    let piped = pipe::through(place.calls().boxes(), mail, turn).await;
+    let import_id = import_id.to_string();
+    let is_known = imports(&place, &mailbox).await?.iter().any(|import| import.import_id == import_id);
+    match piped {
+        Err(failure) if !is_known => Err(failure),
+        // What became of it, well or not, stands in its course.
+        _ => {
+            let to = format!("{}/import/{import_id}", box_path(&place, &mailbox.login));
+            Ok(Redirect::to(&to).into_response())
+        }
+    }
+}
+
+async fn imports(place: &Place, mailbox: &Mailbox) -> Result<Vec<ImportCourse>, Failure> {
+    let request = ListImportsRequest { mailbox_id: mailbox.mailbox_id };
+    Ok(place.calls().boxes().list_imports(request).await?.into_inner().imports)
+}
+
+async fn show(place: &Place, mailbox: &Mailbox, problem: Option<&str>) -> Result<Response, Failure> {
+    let imports = imports(place, mailbox).await?;
+    let visit = &place.visit;
+    let body = html! {
+        p.lead { (visit.name("import-lead", &mailbox.login)) }
+        section.card {
+            form.upload method="post" enctype="multipart/form-data" action={ (box_path(place, &mailbox.login)) "/import" } {
+                (layout::form_token(visit))
+                div.field {
+                    label for=(FILE_FIELD) { (place.say("import-file")) }
+                    input type="file" id=(FILE_FIELD) name=(FILE_FIELD) required accept=".mbox,.mbx,application/mbox"
+                        aria-invalid=[problem.map(|_| "true")] aria-describedby="file-hint file-problem";
+                    @if let Some(problem) = problem { p.problem #file-problem { (place.say(problem)) } }
+                    p.hint #file-hint { (place.say("import-file-hint")) }
+                }
+                div.field.sending hidden {
+                    label for="sent" { (place.say("import-sending")) }
+                    progress #sent max="1" {}
+                }
+                div.actions {
+                    button.primary type="submit" { (place.say("import-begin")) }
+                    a.button href=(box_path(place, &mailbox.login)) { (place.say("form-cancel")) }
+                }
+            }
+        }
+        (list(place, mailbox, &imports))
+    };
+    let crumbs = vec![(mailbox.login.clone(), box_path(place, &mailbox.login))];
+    Ok(place.page_below(&MENU, crumbs, place.say("import-title"), body))
+}
+
+/// The imports of the last weeks, each with the way to its course.
+fn list(place: &Place, mailbox: &Mailbox, imports: &[ImportCourse]) -> Markup {
+    let columns = ["import-column-file", "import-column-begin", "import-column-state", "import-column-count"];
+    let reader = &place.visit.reader;
+    html! {
+        @if !imports.is_empty() {
+            section {
+                h2 { (place.say("import-before")) }
+                table.list {
+                    thead { tr { @for key in columns { th scope="col" { (place.say(key)) } } } }
+                    tbody {
+                        @for import in imports {
+                            tr {
+                                th scope="row" data-label=(place.say(columns[0])) {
+                                    a href={ (box_path(place, &mailbox.login)) "/import/" (import.import_id) } { (named(place, import)) }
+                                }
+                                td data-label=(place.say(columns[1])) { (reader.moment_or(import.begin_time.as_ref(), "–")) }
+                                td data-label=(place.say(columns[2])) { (state(place, import)) }
+                                td data-label=(place.say(columns[3])) { (reader.number(import.imported_count)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn named(place: &Place, import: &ImportCourse) -> String {
+    if import.file_name.is_empty() { place.say("import-nameless") } else { import.file_name.clone() }
+}
+
+fn state(place: &Place, import: &ImportCourse) -> Markup {
+    let (class, key) = match import.state() {
+        ImportState::Running | ImportState::Unspecified => ("badge", "import-running"),
+        ImportState::Done => ("badge good", "import-done"),
+        ImportState::Stopped => ("badge bad", "import-stopped"),
+    };
+    html! { span class=(class) { (place.say(key)) } }
+}

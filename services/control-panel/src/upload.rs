@@ -1,0 +1,110 @@
+//! A file that a browser sends with a form (`multipart/form-data`, RFC 7578), taken piece by piece: however large it is, no more
+//! than a piece of it is held. It is sent by a form of this session: its token comes first, and nothing is taken without it.
+
+use std::time::Duration;
+
+use axum::extract::{FromRequest, Request};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, header};
+use multer::{Constraints, Field, Multipart, SizeLimit};
+use tokio::time::timeout;
+
+use crate::{call::Failure, form::TOKEN_FIELD, place::Somebody};
+
+/// Name of the field with the file.
+pub(crate) const FILE_FIELD: &str = "file";
+/// A browser that sends nothing for so long has gone.
+const PIECE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Octets of the token.
+const TOKEN_MAX_BYTES: u64 = 1024;
+/// Characters of the name of a file that are kept.
+const NAME_MAX_CHARS: usize = 200;
+/// Of a file that is not wanted so much is still read, so that the browser comes to read the answer.
+const DRAINED_MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// A file on its way.
+pub(crate) struct Upload {
+    file: Field<'static>,
+    /// As the person knows it.
+    pub(crate) name: String,
+    /// Octets, about; 0: the browser does not say.
+    pub(crate) total_bytes: i64,
+}
+
+/// The browser went away, or what it sends is no file of a form.
+#[derive(Debug)]
+pub(crate) struct BrokenOff;
+
+/// True for what only [`Upload`] may read.
+pub(crate) fn is_upload(method: &Method, headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    *method == Method::POST && multer::parse_boundary(kind).is_ok()
+}
+
+impl<S: Send + Sync> FromRequest<S> for Upload {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let (mut parts, body) = request.into_parts();
+        let Somebody { person, .. } =
+            <Somebody as axum::extract::FromRequestParts<S>>::from_request_parts(&mut parts, state).await?;
+        let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let boundary =
+            multer::parse_boundary(text(header::CONTENT_TYPE)).map_err(|_| Failure::ForeignForm)?;
+        let limits = SizeLimit::new().for_field(TOKEN_FIELD, TOKEN_MAX_BYTES);
+        let constraints = Constraints::new().size_limit(limits);
+        let mut form = Multipart::with_constraints(body.into_data_stream(), boundary, constraints);
+        let token = next(&mut form).await?;
+        if token.name() != Some(TOKEN_FIELD) {
+            return Err(Failure::ForeignForm);
+        }
+        let token = timeout(PIECE_TIMEOUT, token.text()).await;
+        if !token.is_ok_and(|token| token.is_ok_and(|token| person.token.knows_form(&token))) {
+            return Err(Failure::ForeignForm);
+        }
+        let file = next(&mut form).await?;
+        if file.name() != Some(FILE_FIELD) {
+            return Err(Failure::BadForm);
+        }
+        let name = file.file_name().unwrap_or_default();
+        let name = name.chars().filter(|c| !c.is_control()).take(NAME_MAX_CHARS).collect();
+        let total_bytes = text(header::CONTENT_LENGTH).parse().unwrap_or(0);
+        Ok(Self { file, name, total_bytes })
+    }
+}
+
+async fn next(form: &mut Multipart<'static>) -> Result<Field<'static>, Failure> {
+    let field = timeout(PIECE_TIMEOUT, form.next_field()).await;
+    field.ok().and_then(Result::ok).flatten().ok_or(Failure::BadForm)
+}
+
+impl Upload {
+    /// The next piece; `None` at the end of the file.
+    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, BrokenOff> {
+        match timeout(PIECE_TIMEOUT, self.file.chunk()).await {
+            Ok(Ok(piece)) => Ok(piece),
+            Ok(Err(_)) | Err(_) => Err(BrokenOff),
+        }
+    }
+
+    /// So many octets of the begin, or all there are: pieces come as the line has them.
+    pub(crate) async fn begin(&mut self, octets: usize) -> Result<Bytes, BrokenOff> {
+        let mut begin = BytesMut::new();
+        while begin.len() < octets {
+            let Some(piece) = self.piece().await? else { break };
+            begin.extend_from_slice(&piece);
+        }
+        Ok(begin.freeze())
+    }
+
+    /// Reads on, of what is not wanted.
+    pub(crate) async fn drain(mut self) {
+        let mut read = 0;
+        while let Ok(Some(piece)) = self.piece().await {
+            read += piece.len();
+            if read > DRAINED_MAX_BYTES {
+                return;
+            }
+        }
+    }
+}

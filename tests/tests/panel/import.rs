@@ -1,0 +1,213 @@
+//! A file of mail comes into a box from the panel, while it is sent, with a page that tells how it went whoever looks.
+
+use std::time::Duration;
+
+use postern_tests::{
+    admin::PASSWORD,
+    browser::Looks,
+    eventually,
+    pop3::read_all,
+    web::{Answer, Web},
+};
+
+use crate::house::House;
+
+const WAIT: Duration = Duration::from_secs(30);
+const BOX: &str = "user@homepage.test";
+const IMPORT: &str = "/controlpanel/homepage.test/pop-accounts/box/user@homepage.test/import";
+
+fn letter(number: usize, text: &str) -> String {
+    format!("From friend@outside.test Thu Jan  1 00:01:40 1970\nSubject: letter {number}\n\n{text}\n\n")
+}
+
+async fn owner(house: &House) -> anyhow::Result<Web> {
+    let mut web = Web::new(house.platform.panel());
+    web.sign_in("homepage", PASSWORD).await?;
+    Ok(web)
+}
+
+/// Sends a whole file; the page where one is led.
+async fn send(web: &mut Web, name: &str, file: &str) -> anyhow::Result<Answer> {
+    send_to(web, IMPORT, name, file).await
+}
+
+async fn send_to(web: &mut Web, path: &str, name: &str, file: &str) -> anyhow::Result<Answer> {
+    let mut sending = web.send_file(path, name, file.len()).await?;
+    sending.piece(file.as_bytes()).await?;
+    sending.finish().await
+}
+
+/// The figures of a course: new, there already, not taken.
+fn figures(page: &str) -> Vec<String> {
+    let figure = |name: &str| {
+        let rest = page.split(&format!("<dt>{name}</dt><dd>")).nth(1).unwrap_or("? ");
+        rest.split('<').next().unwrap_or("?").to_owned()
+    };
+    ["New messages", "Already there", "Not taken"].map(figure).to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_mail_comes_into_the_box_while_it_is_sent() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    let mut web = owner(&house).await?;
+    let bad = "From x\nSubject: bad\n\na\0b\n\n";
+    let first = letter(1, "Hello\nFrom here\n>From there");
+    let file = [first.as_str(), bad, &letter(2, "second"), first.as_str()].concat();
+    let (begin, rest) = file.split_at(100);
+
+    let mut sending = web.send_file(IMPORT, "<old> mail.mbox", file.len()).await?;
+    sending.piece(begin.as_bytes()).await?;
+    let runs = eventually(WAIT, async || {
+        web.clone().get(IMPORT).await.is_ok_and(|page| page.body.contains(">runs</span>"))
+    });
+    assert!(runs.await, "{}", web.get(IMPORT).await?.body);
+    let list = web.get(IMPORT).await?.body;
+    assert!(list.contains("&lt;old&gt; mail.mbox") && !list.contains("<old>"), "{list}");
+    let course =
+        list.split(&format!("{IMPORT}/")).nth(1).and_then(|rest| rest.split('"').next()).unwrap_or("");
+    let course = format!("{IMPORT}/{course}");
+    let page = web.get(&course).await?;
+    assert_eq!(page.header("refresh"), Some("2"), "it looks anew by itself");
+    assert!(
+        page.body.contains("<progress id=\"read\"") && page.body.contains("Messages come in."),
+        "{}",
+        page.body
+    );
+    sending.piece(rest.as_bytes()).await?;
+    let answer = sending.finish().await?;
+    assert_eq!((answer.status, answer.location.as_str()), (303, course.as_str()), "{}", answer.body);
+
+    // What became of it is told as often as somebody looks, also to the user of the box.
+    let mut user = Web::new(house.platform.panel());
+    user.sign_in(BOX, PASSWORD).await?;
+    for web in [&mut web, &mut user] {
+        let page = web.get(&course).await?;
+        assert_eq!(figures(&page.body), ["2", "1", "1"], "{}", page.body);
+        assert!(
+            page.header("refresh").is_none() && page.body.contains("Message 2 of the file"),
+            "{}",
+            page.body
+        );
+    }
+    let messages = read_all(house.platform.pop3(0), BOX, PASSWORD).await?;
+    let texts: Vec<_> = messages.iter().map(|message| String::from_utf8_lossy(message)).collect();
+    assert_eq!(
+        texts,
+        [
+            "Subject: letter 1\r\n\r\nHello\r\nFrom here\r\nFrom there\r\n",
+            "Subject: letter 2\r\n\r\nsecond\r\n"
+        ]
+    );
+    let again = send(&mut web, "again.mbox", &file).await?;
+    assert_eq!(figures(&web.get(&again.location).await?.body), ["0", "3", "1"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_mail_breaks_off_or_does_not_fit_is_told() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    let mut web = owner(&house).await?;
+    for (file, told) in [("", "Please choose a file"), ("PK\u{3}\u{4} an archive", "This is no mbox file")] {
+        let answer = send(&mut web, "x", file).await?;
+        assert!(answer.status == 422 && answer.body.contains(told), "{} {}", answer.status, answer.body);
+        assert!(answer.body.contains("file-problem"));
+    }
+    assert!(!web.get(IMPORT).await?.body.contains("Imports of the last 30 days"), "nothing was begun");
+
+    // The browser goes away within the second letter: the first one stays, and the same file goes on from there.
+    let file = [letter(1, "first"), letter(2, "second")].concat();
+    let mut sending = web.send_file(IMPORT, "broken.mbox", file.len()).await?;
+    sending.piece(&file.as_bytes()[..file.len() - 9]).await?;
+    let runs = eventually(WAIT, async || {
+        web.clone().get(IMPORT).await.is_ok_and(|page| page.body.contains(">runs</span>"))
+    });
+    assert!(runs.await);
+    drop(sending);
+    let stopped = eventually(WAIT, async || {
+        web.clone().get(IMPORT).await.is_ok_and(|page| page.body.contains(">stopped</span>"))
+    });
+    assert!(stopped.await, "{}", web.get(IMPORT).await?.body);
+    let answer = send(&mut web, "whole.mbox", &file).await?;
+    assert_eq!(figures(&web.get(&answer.location).await?.body), ["1", "1", "0"]);
+
+    // A box that is full takes what fits.
+    house.admin.mailbox("small@homepage.test").await?;
+    house.admin.quota("small@homepage.test", 2000).await?;
+    let large: String = (10..20).map(|number| letter(number, &"x".repeat(700))).collect();
+    let path = IMPORT.replace(BOX, "small@homepage.test");
+    let answer = send_to(&mut web, &path, "large.mbox", &large).await?;
+    let page = web.get(&answer.location).await?.body;
+    assert!(page.contains("small@homepage.test is full. What was imported stays."), "{page}");
+    assert!(figures(&page)[0].parse::<u32>().is_ok_and(|new| (1..10).contains(&new)), "{page}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_imports_into_what_is_not_theirs() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    let file = letter(1, "not yours");
+    let mut web = owner(&house).await?;
+    let foreign = IMPORT.replace("homepage.test", "rival.test");
+    let own_name = IMPORT.replace(BOX, "user@rival.test");
+    for path in [&foreign, &own_name] {
+        assert_eq!(send_to(&mut web, path, "x.mbox", &file).await?.status, 404, "{path}");
+        assert_eq!(web.get(path).await?.status, 404, "{path}");
+    }
+    // Without a session, with the token of another one, from another page, and where no file is taken.
+    let mut rival = Web::new(house.platform.panel());
+    rival.sign_in("rival", PASSWORD).await?;
+    let theirs = rival.form_token().await?;
+    let own = web.form_token().await?;
+    let mut nobody = Web::new(house.platform.panel());
+    let mut led = web.clone().with_header("Origin", "http://evil.test");
+    let password = IMPORT.replace("/import", "/password");
+    for (who, token, path, status) in [
+        (&mut nobody, own.as_str(), IMPORT, 401),
+        (&mut web.clone(), theirs.as_str(), IMPORT, 403),
+        (&mut web.clone(), "", IMPORT, 403),
+        (&mut led, own.as_str(), IMPORT, 403),
+        (&mut web.clone(), own.as_str(), password.as_str(), 403),
+    ] {
+        let mut sending = who.send_file_with(path, token, "x.mbox", file.len()).await?;
+        sending.piece(file.as_bytes()).await?;
+        assert_eq!(sending.finish().await?.status, status, "{path} {token}");
+    }
+    let answer = web.submit(IMPORT, &[("file", &file)]).await?;
+    assert_eq!(answer.status, 403, "a form that is no upload");
+    for domain in ["homepage.test", "rival.test"] {
+        let mailbox_id = house.admin.get_mailbox(&format!("user@{domain}")).await?.mailbox_id;
+        assert_eq!(house.admin.message_count(mailbox_id).await?, 0, "{domain}");
+    }
+    assert_eq!(web.get(&format!("{IMPORT}/0193c2a1-b4c9-7f3e-8d4a-5b6c7d8e9f00")).await?.status, 404);
+    Ok(())
+}
+
+/// In a browser, with scripts and without.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_sends_the_file_and_arrives_at_its_course() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    let folder = tempfile::tempdir()?;
+    let (file, archive) = (folder.path().join("old.mbox"), folder.path().join("old.zip"));
+    std::fs::write(&file, (1..200).map(|number| letter(number, "text")).collect::<String>())?;
+    std::fs::write(&archive, "PK")?;
+    for (scripts, first) in [(true, "199"), (false, "0")] {
+        let browser = house.browser(Looks { scripts, ..Looks::default() }).await?;
+        browser.open(IMPORT).await?;
+        browser.find("#file").await?.send_keys(&archive.display().to_string()).await?;
+        browser.find("form.upload button").await?.click().await?;
+        browser.wait_for("#file-problem").await?;
+        browser.open(IMPORT).await?;
+        browser.find("#file").await?.send_keys(&file.display().to_string()).await?;
+        browser.press("form.upload button").await?;
+        browser.wait_for("main .notice.good").await?;
+        let page = browser.text("main").await?;
+        assert!(page.contains("All messages of the file were looked at"), "{page}");
+        assert_eq!(figures(&browser.client.source().await?)[0], first);
+        browser.client.refresh().await?;
+        assert!(browser.text("main").await?.contains("old.mbox"));
+        browser.close().await?;
+    }
+    let mailbox_id = house.admin.get_mailbox(BOX).await?.mailbox_id;
+    assert_eq!(house.admin.message_count(mailbox_id).await?, 199);
+    Ok(())
+}
