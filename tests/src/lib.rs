@@ -5,7 +5,6 @@ pub mod admin;
 pub mod browser;
 pub mod dns;
 pub mod journal;
-pub mod marionette;
 pub mod metrics;
 pub mod neighbours;
 pub mod platform;

@@ -2,7 +2,6 @@
 
 mod fetch;
 mod send;
-mod thunderbird;
 
 use std::{
     collections::BTreeMap, fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path, time::Duration,
@@ -13,7 +12,6 @@ use postern_tests::{
     platform::{Blueprint, Platform, run},
     smtp::{self, message},
 };
-use thunderbird::Thunderbird;
 
 const BOX: &str = "user@homepage.test";
 
@@ -111,22 +109,6 @@ async fn story(tls: Tls) -> anyhow::Result<()> {
         assert_eq!(after.0, 0, "{name}: {after:?}");
         setup.arrived_outside(name, sent + 1).await;
     }
-    thunderbird(&setup).await
-}
-
-/// With a window to look at, and buttons to press.
-async fn thunderbird(setup: &Setup<'_>) -> anyhow::Result<()> {
-    let sent = setup.platform.sink.messages().len();
-    revoke_all(setup.platform).await?;
-    let reply =
-        smtp::send(setup.platform.smtp(0), "a@outside.test", &[BOX], &message("for-the-bird", 3000)).await?;
-    assert!(reply.starts_with("250"), "{reply}");
-    let mut thunderbird = Thunderbird::start(setup).await?;
-    let refused = thunderbird.send().await?.unwrap_or_default();
-    assert!(refused.contains("check your mail at mail.homepage.test first"), "it shows why: {refused}");
-    thunderbird.check("for-the-bird").await?;
-    assert_eq!(thunderbird.send().await?, None, "it may send now");
-    setup.arrived_outside("Thunderbird", sent + 1).await;
     Ok(())
 }
 
@@ -153,7 +135,9 @@ impl Setup<'_> {
         let content = String::from_utf8_lossy(&left.content).into_owned();
         assert!(content.contains("\r\n.dot line\r\nhello\r\n"), "{name}: as it was written: {content}");
         let over = if self.tls == Tls::Off { "with ESMTP id" } else { "with ESMTPS id" };
-        assert!(content.contains(over), "{name}: {over} in {content}");
+        // Without a password to give, these two say HELO where they can.
+        let may_be_old = ["mutt", "s-nail"].contains(&name) && content.contains("with SMTP id");
+        assert!(content.contains(over) || may_be_old, "{name}: {over} in {content}");
     }
 
     /// POP3 door.

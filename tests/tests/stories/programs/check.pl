@@ -12,9 +12,9 @@ defined $count or die 'no login: ' . $pop->message;
 my $sizes = $pop->list;
 for my $number (sort { $a <=> $b } keys %$sizes) {
     my $lines = $pop->get($number) or die 'no message: ' . $pop->message;
-    # Net::POP3 makes one LF of each CRLF.
+    # Without TLS, Net::POP3 makes one LF of each CRLF.
     my $octets = 0;
-    $octets += length($_) + 1 for @$lines;
+    $octets += length($_) + (/\r\n\z/ ? 0 : 1) for @$lines;
     die "$octets octets instead of $sizes->{$number}" unless $octets == $sizes->{$number};
     print @$lines;
     $pop->delete($number) or die 'not deleted: ' . $pop->message;
