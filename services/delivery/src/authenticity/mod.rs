@@ -114,7 +114,7 @@ impl Checks {
 
     /// True for clients whose mail is not looked at.
     pub(crate) fn exempts(&self, peer: PeerIp) -> bool {
-        self.exempt.iter().any(|network| network.contains(&peer.ip()))
+        peer.is_in(&self.exempt)
     }
 
     /// Looks at a message. It takes no longer than the deadline, whatever DNS does.

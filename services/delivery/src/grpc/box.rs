@@ -71,10 +71,6 @@ impl BoxDoor {
         })?;
         known.ok_or_else(|| not_found(mailbox_id))
     }
-
-    async fn record<T: Serialize>(&self, caller: &Caller, mailbox_id: i64, action: &'static str, done: &T) {
-        record(&self.rights, caller, mailbox_id, action, done).await;
-    }
 }
 
 async fn record<T: Serialize>(
@@ -120,7 +116,7 @@ impl BoxService for BoxDoor {
                 ?scope,
                 "messages went to the vault"
             );
-            self.record(&caller, mailbox_id, "clear", &cleared).await;
+            record(&self.rights, &caller, mailbox_id, "clear", &cleared).await;
         }
         Ok(Response::new(cleared))
     }
@@ -148,7 +144,7 @@ impl BoxService for BoxDoor {
         let restored_count = restored.map_err(|error| refused(mailbox_id, &error))?;
         let restored = RestoreBoxResponse { restored_count };
         if restored_count > 0 {
-            self.record(&caller, mailbox_id, "restore", &restored).await;
+            record(&self.rights, &caller, mailbox_id, "restore", &restored).await;
         }
         Ok(Response::new(restored))
     }
@@ -177,7 +173,7 @@ impl BoxService for BoxDoor {
         let moved_count = moved.map_err(|error| refused(from_mailbox_id, &error))?;
         let moved = MoveMessagesResponse { moved_count };
         if moved_count > 0 {
-            self.record(&caller, to_mailbox_id, "merge", &moved).await;
+            record(&self.rights, &caller, to_mailbox_id, "merge", &moved).await;
         }
         Ok(Response::new(moved))
     }

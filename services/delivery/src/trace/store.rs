@@ -5,9 +5,14 @@
 
 use jiff::Timestamp;
 use postern_mail::MessageId;
-use sqlx::{AssertSqlSafe, Row as _, postgres::PgRow};
+use sqlx::{
+    AssertSqlSafe, Postgres, Row as _,
+    postgres::{PgArguments, PgRow},
+    query::Query,
+};
 use uuid::Uuid;
 
+use super::TraceState;
 use crate::store::Store;
 
 /// Lines that one call looks through at most.
@@ -202,15 +207,7 @@ impl Traces {
             ORDER BY t.message_id DESC, t.recipient DESC LIMIT $13",
             scanned(filter)
         );
-        let (customer, mailbox_id) = scope_values(&filter.scope);
-        let (lowest, highest) = id_range(filter);
-        let rows = sqlx::query(AssertSqlSafe(statement))
-            .bind(filter.after.message_id)
-            .bind(&filter.after.recipient)
-            .bind(lowest)
-            .bind(highest)
-            .bind(customer)
-            .bind(mailbox_id)
+        let rows = scan(statement, filter)
             .bind(SCAN_MAX)
             .bind(&filter.address)
             .bind(&filter.sender)
@@ -231,18 +228,7 @@ impl Traces {
     /// The last line that a scan came to when it was cut off there.
     async fn last_looked_at(&self, filter: &ListFilter) -> Result<Option<Key>, sqlx::Error> {
         let statement = format!("{} OFFSET $7 LIMIT 1", scanned(filter));
-        let (customer, mailbox_id) = scope_values(&filter.scope);
-        let (lowest, highest) = id_range(filter);
-        let row = sqlx::query(AssertSqlSafe(statement))
-            .bind(filter.after.message_id)
-            .bind(&filter.after.recipient)
-            .bind(lowest)
-            .bind(highest)
-            .bind(customer)
-            .bind(mailbox_id)
-            .bind(SCAN_MAX - 1)
-            .fetch_optional(self.store.pool())
-            .await?;
+        let row = scan(statement, filter).bind(SCAN_MAX - 1).fetch_optional(self.store.pool()).await?;
         row.as_ref().map(key).transpose()
     }
 
@@ -254,23 +240,16 @@ impl Traces {
             SELECT c.state AS counted_state, c.count, (SELECT count(*) FROM looked) AS looked_count, {COLUMNS}
             FROM (SELECT state, count(*) AS count FROM recent GROUP BY state) c
             LEFT JOIN LATERAL (
-                SELECT * FROM recent r WHERE r.state = c.state AND r.state = 4
+                SELECT * FROM recent r WHERE r.state = c.state AND r.state = $10
                 ORDER BY r.message_id DESC, r.recipient DESC LIMIT $9) t ON true
             ORDER BY c.state, t.message_id DESC, t.recipient DESC",
             scanned(filter)
         );
-        let (customer, mailbox_id) = scope_values(&filter.scope);
-        let (lowest, highest) = id_range(filter);
-        let rows = sqlx::query(AssertSqlSafe(statement))
-            .bind(filter.after.message_id)
-            .bind(&filter.after.recipient)
-            .bind(lowest)
-            .bind(highest)
-            .bind(customer)
-            .bind(mailbox_id)
+        let rows = scan(statement, filter)
             .bind(SUMMED_MAX)
             .bind(filter.begin.map(Timestamp::as_microsecond))
             .bind(FAILURES_TOLD)
+            .bind(TraceState::Failed.code())
             .fetch_all(self.store.pool())
             .await?;
         let mut summary = Summary::default();
@@ -330,6 +309,19 @@ fn scanned(filter: &ListFilter) -> String {
             AND (t.message_id, t.recipient) < ($1, $2 COLLATE \"C\")
         ORDER BY t.message_id DESC, t.recipient DESC"
     )
+}
+
+/// A statement around [`scanned`], with the values that that one asks for. Those of its own begin with $7.
+fn scan(statement: String, filter: &ListFilter) -> Query<'_, Postgres, PgArguments> {
+    let (customer, mailbox_id) = scope_values(&filter.scope);
+    let (lowest, highest) = id_range(filter);
+    sqlx::query(AssertSqlSafe(statement))
+        .bind(filter.after.message_id)
+        .bind(&filter.after.recipient)
+        .bind(lowest)
+        .bind(highest)
+        .bind(customer)
+        .bind(mailbox_id)
 }
 
 fn scope_values(scope: &Scope) -> (Option<&str>, Option<i64>) {
