@@ -10,6 +10,19 @@ use crate::{
     paging::Page,
 };
 
+/// Entries as [`entry`] reads them; with more columns, of the table `a`.
+macro_rules! select_entries {
+    ($more:literal, $rest:literal) => {
+        concat!(
+            "select a.audit_id, (extract(epoch from a.time) * 1000000)::bigint as micros, a.actor_role, a.actor, a.peer_ip, \
+             a.customer, a.kind, a.name, a.action, a.before_json, a.after_json",
+            $more,
+            " from audit a ",
+            $rest
+        )
+    };
+}
+
 /// What was done to which thing. `before` and `after` are messages of the gRPC face, which hold no secret.
 pub(crate) struct Deed<'d> {
     /// Login of the customer whose thing it is; empty for the platform's own.
@@ -106,11 +119,10 @@ pub(crate) async fn find_in(
     audit_id: i64,
     days: i32,
 ) -> Result<Option<(AuditEntry, bool)>, AccountError> {
-    sqlx::query(
-        "select audit_id, (extract(epoch from time) * 1000000)::bigint as micros, actor_role, actor, peer_ip, customer, \
-         kind, name, action, before_json, after_json, time < now() - make_interval(days => $2) as over \
-         from audit where audit_id = $1",
-    )
+    sqlx::query(select_entries!(
+        ", a.time < now() - make_interval(days => $2) as over",
+        "where a.audit_id = $1"
+    ))
     .bind(audit_id)
     .bind(days)
     .try_map(|row: PgRow| Ok((entry(&row)?, row.try_get("over")?)))
@@ -125,13 +137,12 @@ pub(crate) async fn removed_with_mailbox(
     tx: &mut Tx,
     mailbox_id: i64,
 ) -> Result<Vec<AuditEntry>, AccountError> {
-    sqlx::query(
-        "select a.audit_id, (extract(epoch from a.time) * 1000000)::bigint as micros, a.actor_role, a.actor, a.peer_ip, \
-         a.customer, a.kind, a.name, a.action, a.before_json, a.after_json \
-         from mailboxes m join customers c using (customer_id) join audit a on a.kind in ('forward', 'autoresponder') \
-         and a.name = m.login and a.time = m.removed_time and a.action = 'delete' and a.customer = c.login \
-         where m.mailbox_id = $1 order by a.kind desc",
-    )
+    sqlx::query(select_entries!(
+        "",
+        "join customers c on c.login = a.customer join mailboxes m on m.customer_id = c.customer_id \
+         and m.login = a.name and m.removed_time = a.time \
+         where m.mailbox_id = $1 and a.kind in ('forward', 'autoresponder') and a.action = 'delete' order by a.kind desc"
+    ))
     .bind(mailbox_id)
     .try_map(|row: PgRow| entry(&row))
     .fetch_all(&mut **tx)
@@ -178,12 +189,13 @@ pub(crate) struct EntryFilter {
     pub(crate) end_micros: Option<i64>,
 }
 
-const ENTRIES: &str = "select audit_id, (extract(epoch from time) * 1000000)::bigint as micros, actor_role, actor, peer_ip, \
-     customer, kind, name, action, before_json, after_json from audit \
-     where audit_id < $1 and ($2::text is null or customer = $2) and ($3::text is null or kind = $3) \
+const ENTRIES: &str = select_entries!(
+    "",
+    "where audit_id < $1 and ($2::text is null or customer = $2) and ($3::text is null or kind = $3) \
      and ($4::text is null or name = $4) and ($5::text is null or action = $5) and ($6::text is null or actor = $6) \
      and ($7::bigint is null or time >= to_timestamp($7 / 1000000.0)) \
-     and ($8::bigint is null or time < to_timestamp($8 / 1000000.0)) order by audit_id desc limit $9";
+     and ($8::bigint is null or time < to_timestamp($8 / 1000000.0)) order by audit_id desc limit $9"
+);
 
 /// Newest first.
 pub(crate) async fn list(
