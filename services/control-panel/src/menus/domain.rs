@@ -14,14 +14,17 @@ use axum::{
     routing::{get, post},
 };
 use maud::{Markup, html};
-use postern_proto::account::v1::{Domain, DomainState};
+use postern_proto::{
+    account::v1::{Domain, DomainState, GetDomainRequest, UpdateDomainRequest},
+    google::FieldMask,
+};
 
 use super::Menu;
 use crate::{
     Panel,
     call::Failure,
     form::{Form, Problems},
-    layout,
+    layout::{self, said::Said},
     place::Place,
 };
 
@@ -48,6 +51,36 @@ enum Typed<'a> {
     Nothing,
     Rules(&'a Form),
     Incoming(&'a Form),
+}
+
+/// Saves what was typed and says so; what is not taken is shown with what is wrong. `names`: as in [`Problems::from_failure`].
+async fn save(
+    place: &Place,
+    domain: Domain,
+    paths: &[&str],
+    names: &[(&str, &'static str)],
+    typed: Typed<'_>,
+) -> Result<Response, Failure> {
+    let paths = paths.iter().map(|path| (*path).to_owned()).collect();
+    let request = UpdateDomainRequest { domain: Some(domain), update_mask: Some(FieldMask { paths }) };
+    match place.calls().domains().update_domain(request).await {
+        Ok(_) => {
+            let said = Said::new("domain-changed").with("name", place.name());
+            Ok(place.visit.done(&place.path(&MENU, &[]), &said))
+        }
+        Err(status) => {
+            let problems = Problems::from_failure(&place.visit, status.into(), names)?;
+            not_taken(place, typed, &problems).await
+        }
+    }
+}
+
+/// The page again, with the etag of now: whoever has read what changed may save over it.
+async fn not_taken(place: &Place, typed: Typed<'_>, problems: &Problems) -> Result<Response, Failure> {
+    let request = GetDomainRequest { name: place.name().to_owned() };
+    let now = place.calls().domains().get_domain(request).await?.into_inner().domain;
+    let now = now.ok_or(Failure::NotFound)?;
+    Ok(layout::refused(show(place, &now, &html! {}, typed, problems)))
 }
 
 /// The page: `findings` where DNS was just asked, `typed` where a form was not taken.

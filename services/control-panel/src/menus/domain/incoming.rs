@@ -2,16 +2,13 @@
 
 use axum::response::Response;
 use maud::{Markup, html};
-use postern_proto::{
-    account::v1::{DmarcHandling, Domain, GetDomainRequest, SpamHandling, UpdateDomainRequest},
-    google::FieldMask,
-};
+use postern_proto::account::v1::{DmarcHandling, Domain, SpamHandling};
 
-use super::{MENU, Typed, show};
+use super::{MENU, Typed, save};
 use crate::{
     call::Failure,
     form::{Field, Form, Problems},
-    layout::{self, said::Said},
+    layout,
     place::Place,
 };
 
@@ -21,21 +18,7 @@ const PATHS: [&str; 3] = ["dmarc_handling", "spam_handling", "spam_mailbox"];
 
 pub(super) async fn change(place: Place) -> Result<Response, Failure> {
     let form = &place.visit.form;
-    let paths = PATHS.iter().map(|path| (*path).to_owned()).collect();
-    let request =
-        UpdateDomainRequest { domain: Some(typed(&place, form)), update_mask: Some(FieldMask { paths }) };
-    let problems = match place.calls().domains().update_domain(request).await {
-        Ok(_) => {
-            let said = Said::new("domain-changed").with("name", place.name());
-            return Ok(place.visit.done(&place.path(&MENU, &[]), &said));
-        }
-        Err(status) => Problems::from_failure(&place.visit, status.into(), &NAMES)?,
-    };
-    // The etag of now: whoever has read what changed may save over it.
-    let request = GetDomainRequest { name: place.name().to_owned() };
-    let now = place.calls().domains().get_domain(request).await?.into_inner().domain;
-    let now = now.ok_or(Failure::NotFound)?;
-    Ok(layout::refused(show(&place, &now, &html! {}, Typed::Incoming(form), &problems)))
+    save(&place, typed(&place, form), &PATHS, &NAMES, Typed::Incoming(form)).await
 }
 
 fn typed(place: &Place, form: &Form) -> Domain {

@@ -2,16 +2,13 @@
 
 use axum::response::Response;
 use maud::{Markup, html};
-use postern_proto::{
-    account::v1::{Domain, GetDomainRequest, SenderPolicy, UpdateDomainRequest},
-    google::FieldMask,
-};
+use postern_proto::account::v1::{Domain, SenderPolicy};
 
-use super::{MENU, Typed, show};
+use super::{MENU, Typed, not_taken, save};
 use crate::{
     call::Failure,
     form::{Field, Form, Problems},
-    layout::{self, said::Said},
+    layout,
     place::Place,
 };
 
@@ -23,22 +20,10 @@ pub(super) async fn change(place: Place) -> Result<Response, Failure> {
     let form = &place.visit.form;
     let mut problems = Problems::none();
     let (domain, paths) = typed(&place, form, &mut problems);
-    if problems.is_none() {
-        let paths = paths.iter().map(|path| (*path).to_owned()).collect();
-        let request = UpdateDomainRequest { domain: Some(domain), update_mask: Some(FieldMask { paths }) };
-        match place.calls().domains().update_domain(request).await {
-            Ok(_) => {
-                let said = Said::new("domain-changed").with("name", place.name());
-                return Ok(place.visit.done(&place.path(&MENU, &[]), &said));
-            }
-            Err(status) => problems = Problems::from_failure(&place.visit, status.into(), &NAMES)?,
-        }
+    if !problems.is_none() {
+        return not_taken(&place, Typed::Rules(form), &problems).await;
     }
-    // The etag of now: whoever has read what changed may save over it.
-    let request = GetDomainRequest { name: place.name().to_owned() };
-    let now = place.calls().domains().get_domain(request).await?.into_inner().domain;
-    let now = now.ok_or(Failure::NotFound)?;
-    Ok(layout::refused(show(&place, &now, &html! {}, Typed::Rules(form), &problems)))
+    save(&place, domain, &paths, &NAMES, Typed::Rules(form)).await
 }
 
 /// What was typed, and the paths of what changes: a second name has the sender rule only.
