@@ -4,7 +4,6 @@
 use std::{
     fs,
     net::SocketAddr,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -21,7 +20,7 @@ use tempfile::TempDir;
 use crate::{
     admin::PASSWORD,
     eventually,
-    neighbours::{Server, folder_of, postfix},
+    neighbours::{Server, folder_of, open_folder, postfix},
     platform::free_ports,
 };
 
@@ -65,8 +64,7 @@ impl Rivals {
         if !Path::new("/usr/sbin/postfix").exists() || !Path::new("/usr/sbin/dovecot").exists() {
             bail!("Postfix and Dovecot are not installed: run `make rivals` first");
         }
-        let folder = tempfile::Builder::new().prefix("rivals-").tempdir()?;
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+        let folder = open_folder()?;
         let ports = free_ports(2)?;
         let sink = Sink::start(SinkSettings::default()).await?;
         let (smtp, pop3) = (ports[0], ports[1]);

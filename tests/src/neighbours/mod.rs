@@ -151,7 +151,7 @@ fn file_of(path: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// A folder that the users of mail servers can enter.
-fn open_folder() -> anyhow::Result<TempDir> {
+pub(crate) fn open_folder() -> anyhow::Result<TempDir> {
     let folder = tempfile::Builder::new().prefix("postern-neighbour-").tempdir()?;
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
     Ok(folder)
