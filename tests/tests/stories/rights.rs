@@ -393,7 +393,7 @@ fn shown(answer: &Result<Value, tonic::Status>) -> String {
 async fn state(database: &PgPool) -> anyhow::Result<Vec<(String, String)>> {
     let tables: Vec<String> = sqlx::query_scalar(
         "select table_schema || '.' || table_name from information_schema.tables
-          where table_schema in ('account', 'mail') and table_name not in ('requests', 'box_usage', 'traffic')
+          where table_schema in ('account', 'mail') and table_name not in ('requests', 'box_usage', 'box_usage_days', 'traffic')
             and table_type = 'BASE TABLE' order by 1",
     )
     .fetch_all(database)
