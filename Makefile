@@ -13,7 +13,7 @@ TARGET_FOLDER := $(or $(CARGO_TARGET_DIR),target)
 BUILT := $(TARGET_FOLDER)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
 STORES := postgresql redis-server
-MAIL_PROGRAMS := curl swaks msmtp mpop fetchmail getmail6 mutt s-nail python3 python3-venv perl libio-socket-ssl-perl ruby
+MAIL_PROGRAMS := curl swaks msmtp mpop fetchmail getmail6 mutt s-nail python3 python3-venv perl libio-socket-ssl-perl ruby thunderbird xvfb
 RIVALS := postfix dovecot-pop3d
 SCANNER := rspamd
 MAIL_SERVERS := postfix exim4-daemon-light

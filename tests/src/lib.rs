@@ -5,6 +5,7 @@ pub mod admin;
 pub mod browser;
 pub mod dns;
 pub mod journal;
+pub mod marionette;
 pub mod metrics;
 pub mod neighbours;
 pub mod platform;

@@ -42,6 +42,7 @@ async fn house(sink: &Sink) -> anyhow::Result<Platform> {
     let platform = Blueprint::new()
         .set("POSTERN_SMARTHOST", &sink.address().to_string())
         .set("POSTERN_QUEUE_RETRY_SECONDS", "1,1,1,1,1,1,2")
+        .set("POSTERN_LIMIT_LIST_COPIES_PER_SECOND", "0")
         .set("POSTERN_LOG", "warn")
         .start()
         .await?;

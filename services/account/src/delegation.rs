@@ -39,6 +39,7 @@ pub(crate) struct Delegation {
     /// `None`: only when somebody asks.
     every: Option<Duration>,
     room: Arc<Semaphore>,
+    keys: dkim::KeyMaking,
 }
 
 /// What DNS says about whose a domain is.
@@ -70,6 +71,7 @@ impl Delegation {
             every: (settings.domain_check_seconds > 0)
                 .then(|| Duration::from_secs(settings.domain_check_seconds)),
             room: Arc::new(Semaphore::new(CHECKS_MAX)),
+            keys: dkim::KeyMaking::new(),
         })
     }
 

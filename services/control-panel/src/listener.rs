@@ -6,6 +6,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{extract::connect_info::Connected, serve::IncomingStream};
 use postern_mail::PeerIp;
 use postern_mesh::{
+    doors,
     proxy::{self, ProxySettings},
     shutdown::Shutdown,
 };
@@ -13,7 +14,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, mpsc},
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
@@ -21,8 +22,6 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections at once that are not ready yet; more wait in the system's queue.
 const GREETED_MAX: usize = 256;
-/// Pause of the accept loop when no connection can be accepted.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug)]
@@ -113,10 +112,7 @@ async fn accept_all<S: Send + 'static, F>(
     let places = Arc::new(Semaphore::new(GREETED_MAX));
     let proxies = Arc::new(proxies);
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-        let Ok((stream, address)) = door.accept().await else {
-            sleep(PAUSE).await;
-            continue;
-        };
+        let (stream, address) = doors::next(&door).await;
         let (proxies, greet, connections) = (Arc::clone(&proxies), greet.clone(), connections.clone());
         tokio::spawn(async move {
             match proxy::accept(stream, address, &proxies).await {

@@ -3,27 +3,17 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use postern_mail::{PeerIp, Reason};
-use postern_mesh::{StartError, admission::Admission, proxy, sightings::Sightings};
+use postern_mesh::{StartError, admission::Admission, doors, proxy, sightings::Sightings};
 use postern_proto::auth::v1 as auth;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 
 use crate::connection::{self, Door, Gateway};
 
-/// A dead peer is found 30 s after its last sign, then 3 times 10 s (P-11 asks for 120 s).
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEPALIVE_RETRIES: u32 = 3;
-/// The same for octets that a peer does not acknowledge.
-const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(90);
-/// Pause of the accept loop when the process has no file descriptor left; doubled up to the longest.
-const PAUSE_SHORTEST: Duration = Duration::from_millis(10);
-const PAUSE_LONGEST: Duration = Duration::from_secs(1);
 /// A peer that is turned away gets so long to take the reason.
 const TURN_AWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -58,45 +48,27 @@ impl Listener {
 
     /// Accepts until shutdown.
     pub(crate) async fn accept_all(self, gateway: Arc<Gateway>, admission: Admission, sightings: Sightings) {
-        let mut pause = PAUSE_SHORTEST;
         loop {
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
+            let (stream, address) = tokio::select! {
+                next = doors::next(&self.listener) => next,
                 () = gateway.shutdown.triggered() => return,
             };
-            match accepted {
-                Ok((stream, address)) => {
-                    pause = PAUSE_SHORTEST;
-                    let (gateway, admission) = (Arc::clone(&gateway), admission.clone());
-                    let tasks = gateway.shutdown.clone();
-                    let (sightings, door, tls) = (sightings.clone(), self.door, self.tls.clone());
-                    tasks.spawn(async move {
-                        if let Some((stream, peer)) = greet(&gateway, stream, address).await {
-                            sightings.note(peer, door.into());
-                            enter(gateway, admission, stream, peer, door, tls).await;
-                        }
-                    });
+            let (gateway, admission) = (Arc::clone(&gateway), admission.clone());
+            let tasks = gateway.shutdown.clone();
+            let (sightings, door, tls) = (sightings.clone(), self.door, self.tls.clone());
+            tasks.spawn(async move {
+                if let Some((stream, peer)) = greet(&gateway, stream, address).await {
+                    sightings.note(peer, door.into());
+                    enter(gateway, admission, stream, peer, door, tls).await;
                 }
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error) => {
-                    // No descriptor or memory left: running sessions live on and give theirs back.
-                    tracing::warn!(%error, "cannot accept connections for a moment");
-                    sleep(pause).await;
-                    pause = (pause * 2).min(PAUSE_LONGEST);
-                }
-            }
+            });
         }
     }
 }
 
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
-}
-
 /// Who it is: the peer of the connection, or whom a load balancer names.
 async fn greet(gateway: &Gateway, stream: TcpStream, address: SocketAddr) -> Option<(TcpStream, PeerIp)> {
-    if let Err(error) = keep_alive(&stream) {
+    if let Err(error) = doors::find_dead_peer(&stream) {
         tracing::debug!(peer = %address, %error, "no keep-alive");
     }
     match Box::pin(proxy::accept(stream, address, &gateway.settings.proxy)).await {
@@ -132,18 +104,6 @@ impl From<Door> for auth::Door {
             Door::Pop3s => Self::Pop3s,
         }
     }
-}
-
-/// Dead peers must not hold their boxes.
-fn keep_alive(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_RETRIES);
-    socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_TIMEOUT))
 }
 
 async fn turn_away(mut stream: TcpStream, door: Door) {

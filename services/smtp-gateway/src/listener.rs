@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use postern_mail::{PeerIp, Reason};
 use postern_mesh::{
     admission::Admission,
+    doors,
     proxy::{self, ProxySettings},
     settings::PlaintextLogin,
     sightings::Sightings,
@@ -22,8 +23,6 @@ use crate::{
     session::{Door, Profile},
 };
 
-/// Pause after a failed accept: descriptors may come back.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A refused client takes its 421 within this time.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -61,25 +60,20 @@ pub struct Rules {
 pub async fn accept(listener: TcpListener, door: Door, gate: Gate) {
     let shutdown = gate.house.shutdown.clone();
     loop {
-        let accepted = tokio::select! {
+        let (stream, peer) = tokio::select! {
             biased;
             () = shutdown.triggered() => return,
-            accepted = listener.accept() => accepted,
+            next = doors::next(&listener) => next,
         };
-        match accepted {
-            Ok((stream, peer)) => {
-                metrics::counter!("postern_smtp_connections_total", "door" => door.name()).increment(1);
-                shutdown.spawn(welcome(stream, peer, door, gate.clone()));
-            }
-            Err(error) => {
-                tracing::warn!(%error, door = door.name(), "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
+        metrics::counter!("postern_smtp_connections_total", "door" => door.name()).increment(1);
+        shutdown.spawn(welcome(stream, peer, door, gate.clone()));
     }
 }
 
 async fn welcome(stream: TcpStream, address: SocketAddr, door: Door, gate: Gate) {
+    if let Err(error) = doors::find_dead_peer(&stream) {
+        tracing::debug!(peer = %address, %error, "no keep-alive");
+    }
     let (mut stream, peer, _via_proxy) = match proxy::accept(stream, address, &gate.proxy).await {
         Ok(known) => known,
         Err(error) => {
@@ -99,8 +93,6 @@ async fn welcome(stream: TcpStream, address: SocketAddr, door: Door, gate: Gate)
             return refuse(&mut stream, door).await;
         }
     };
-    // Replies are whole groups already; waiting for more of them only costs time.
-    let _ = stream.set_nodelay(true);
     metrics::gauge!("postern_smtp_connections").increment(1);
     let profile = gate.profile(door, peer, exempt);
     let session_id = uuid::Uuid::new_v4().as_simple().to_string();

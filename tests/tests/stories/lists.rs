@@ -136,6 +136,46 @@ async fn l_06_somebody_outside_subscribes_and_leaves() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_handed_to_a_list_server_elsewhere_is_only_an_address_here() -> anyhow::Result<()> {
+    let (platform, admin) = house(Blueprint::new()).await?;
+    let members = ["anna@homepage.test".to_owned()];
+    admin.mailing_list(list("staff@homepage.test", ListPosting::Members), &members).await?;
+    let hand_to = async |listserv: &str| -> anyhow::Result<()> {
+        let set = ["list", "set", "staff@homepage.test", "--listserv", listserv];
+        let (code, _, error) = platform.postern(&set, "").await?;
+        anyhow::ensure!(code == 0, "{error}");
+        Ok(())
+    };
+    hand_to("staff@lists.outside.test").await?;
+
+    // Whoever may post and subscribe is decided there, so a stranger's mail goes on too, and not as one of this list.
+    for (heard, address) in ["staff", "staff-subscribe", "staff-owner"].into_iter().enumerate() {
+        let to = format!("{address}@homepage.test");
+        let reply = send(&platform, "stranger@outside.test", &to, &letter(&to, address, "")).await?;
+        assert!(reply.starts_with("250 "), "{to}: {reply}");
+        let arrived = eventually(LIMIT, async || platform.sink.messages().len() == heard + 1).await;
+        assert!(arrived, "{to} goes to the list server");
+        let message = platform.sink.messages().remove(heard);
+        assert_eq!(message.recipients, ["staff@lists.outside.test"], "{to}");
+        let text = String::from_utf8_lossy(&message.content).into_owned();
+        assert_eq!((field(&text, "Subject"), field(&text, "List-Id")), (address.to_owned(), String::new()));
+    }
+
+    // Taken back, it is the list that it was.
+    hand_to("").await?;
+    let post = letter("staff@homepage.test", "home", "");
+    let posted = eventually(LIMIT, async || {
+        send(&platform, "anna@homepage.test", "staff@homepage.test", &post)
+            .await
+            .is_ok_and(|reply| reply.starts_with("250 "))
+            && texts(&platform, "anna@homepage.test").await.is_ok_and(|texts| !texts.is_empty())
+    });
+    assert!(posted.await, "its member gets posts again");
+    assert_eq!(platform.sink.messages().len(), 3, "and the list server none");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_03_responders_answer_people_once_and_never_each_other() -> anyhow::Result<()> {
     let (platform, admin) = house(Blueprint::new()).await?;
     admin.autoresponder("anna@homepage.test", "Away: {subject}", "Dear {sender}, back soon.").await?;
@@ -172,7 +212,8 @@ async fn a_03_responders_answer_people_once_and_never_each_other() -> anyhow::Re
 
 #[tokio::test(flavor = "multi_thread")]
 async fn l_07_a_killed_worker_gives_each_member_one_copy() -> anyhow::Result<()> {
-    let (mut platform, admin) = house(Blueprint::new()).await?;
+    let at_once = Blueprint::new().set("POSTERN_LIMIT_LIST_COPIES_PER_SECOND", "0");
+    let (mut platform, admin) = house(at_once).await?;
     let mut members: Vec<String> = (0..3000).map(|n| format!("m{n}@outside.test")).collect();
     members.push("anna@homepage.test".to_owned());
     members.push("bert@homepage.test".to_owned());

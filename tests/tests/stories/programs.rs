@@ -2,6 +2,7 @@
 
 mod fetch;
 mod send;
+mod thunderbird;
 
 use std::{
     collections::BTreeMap, fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path, time::Duration,
@@ -12,6 +13,7 @@ use postern_tests::{
     platform::{Blueprint, Platform, run},
     smtp::{self, message},
 };
+use thunderbird::Thunderbird;
 
 const BOX: &str = "user@homepage.test";
 
@@ -110,8 +112,24 @@ async fn story(tls: Tls) -> anyhow::Result<()> {
         assert!(checked.1.contains(&tag), "{name} fetched the message: {checked:?}");
         let after = (play.send)(&setup).await?;
         assert_eq!(after.0, 0, "{name}: {after:?}");
-        setup.arrived_outside(play, sent + 1).await;
+        setup.arrived_outside(name, play.helo, sent + 1).await;
     }
+    with_windows(&setup).await
+}
+
+/// The same in windows, with buttons: a letter is written, cannot be sent, and can once mail was checked.
+async fn with_windows(setup: &Setup<'_>) -> anyhow::Result<()> {
+    let sent = setup.platform.sink.messages().len();
+    revoke_all(setup.platform).await?;
+    let reply =
+        smtp::send(setup.platform.smtp(0), "a@outside.test", &[BOX], &message("for-the-bird", 3000)).await?;
+    assert!(reply.starts_with("250"), "{reply}");
+    let mut thunderbird = Thunderbird::start(setup).await?;
+    let refused = thunderbird.send().await?.unwrap_or_default();
+    assert!(refused.contains("check your mail at mail.homepage.test first"), "it shows why: {refused}");
+    thunderbird.check("for-the-bird").await?;
+    assert_eq!(thunderbird.send().await?, None, "it may send now");
+    setup.arrived_outside("Thunderbird", false, sent + 1).await;
     Ok(())
 }
 
@@ -130,8 +148,7 @@ struct Setup<'a> {
 
 impl Setup<'_> {
     /// What the program sent has arrived, as it was written.
-    async fn arrived_outside(&self, play: &Play, count: usize) {
-        let name = play.name;
+    async fn arrived_outside(&self, name: &str, helo: bool, count: usize) {
         let sink = &self.platform.sink;
         let arrived = eventually(Duration::from_secs(10), async || sink.messages().len() == count).await;
         assert!(arrived, "{name}: what was sent arrives outside");
@@ -139,7 +156,7 @@ impl Setup<'_> {
         let content = String::from_utf8_lossy(&left.content).into_owned();
         assert!(content.contains("\r\n.dot line\r\nhello\r\n"), "{name}: as it was written: {content}");
         let over = if self.tls == Tls::Off { "with ESMTP id" } else { "with ESMTPS id" };
-        let may_be_old = play.helo && content.contains("with SMTP id");
+        let may_be_old = helo && content.contains("with SMTP id");
         assert!(content.contains(over) || may_be_old, "{name}: {over} in {content}");
     }
 

@@ -5,6 +5,8 @@
 //! made and shown as wanted; once DNS shows it, mail is signed with it; the old one is shown for some days more, for mail that
 //! is still under way, and then forgotten.
 
+use std::sync::Arc;
+
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der},
     rsa::{KeyPair, KeySize},
@@ -14,7 +16,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hickory_resolver::proto::rr::RecordType;
 use postern_mail::DomainName;
 use postern_mesh::identity::{Caller, Role};
-use tokio::time::Instant;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 use super::LOOK_TIMEOUT;
 use crate::{
@@ -88,13 +93,23 @@ impl Account {
         Ok(keys.iter().map(|key| KeyRecord::of(domain, key)).collect())
     }
 
-    /// Makes the first key of a domain, unless it has one.
+    /// Makes the first key of a domain, unless it has one. It is made to its end even if whoever asked has gone meanwhile:
+    /// they come back, many at once, and would begin anew each time.
     pub(crate) async fn have_signing_key(&self, domain: &DomainName) -> Result<(), AccountError> {
         if mail_keys::in_use(self.store.pool(), domain).await?.is_some() {
             return Ok(());
         }
-        let key = new_key(next_selector(&[])).await?;
-        mail_keys::keep(self.store.pool(), domain, &key, true).await
+        let (making, pool, domain) =
+            (self.delegation.keys.clone(), self.store.pool().clone(), domain.clone());
+        let made = tokio::spawn(async move {
+            let place = making.place().await?;
+            if mail_keys::in_use(&pool, &domain).await?.is_some() {
+                return Ok(());
+            }
+            let key = place.make(next_selector(&[])).await?;
+            mail_keys::keep(&pool, &domain, &key, true).await
+        });
+        made.await.unwrap_or(Err(AccountError::KeyGeneration))
     }
 
     /// Goes one step on with the keys of a domain that has any: a successor for the old one, from one to the other, and the
@@ -115,7 +130,8 @@ impl Account {
                     if change.after_days.is_some_and(|days| key.age_days > days)
                         && !keys.iter().any(|other| other.stage == Stage::Waiting) =>
                 {
-                    let successor = new_key(next_selector(&keys)).await?;
+                    let place = self.delegation.keys.place().await?;
+                    let successor = place.make(next_selector(&keys)).await?;
                     mail_keys::keep(self.store.pool(), domain, &successor, false).await?;
                     tracing::info!(%domain, selector = successor.selector, "a new signing key waits for its record");
                 }
@@ -155,11 +171,34 @@ fn next_selector(keys: &[ShownKey]) -> String {
     format!("{SELECTOR_WORD}{}", greatest.saturating_add(1))
 }
 
-/// Off the async threads: primes are searched for.
-async fn new_key(selector: String) -> Result<NewKey, AccountError> {
-    let made = tokio::task::spawn_blocking(new_pair).await;
-    let (private_pkcs8, public_spki) = made.ok().flatten().ok_or(AccountError::KeyGeneration)?;
-    Ok(NewKey { selector, private_pkcs8, public_spki })
+/// Where keys are made, one at a time: each takes a core for a good part of a second.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyMaking(Arc<Semaphore>);
+
+/// The right to make a key now.
+struct Place(OwnedSemaphorePermit);
+
+impl KeyMaking {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
+
+    async fn place(&self) -> Result<Place, AccountError> {
+        let place = Arc::clone(&self.0).acquire_owned().await;
+        place.map(Place).map_err(|_| AccountError::KeyGeneration)
+    }
+}
+
+impl Place {
+    /// Off the async threads: primes are searched for. The place is taken until the key is there, whoever waits for it.
+    async fn make(self, selector: String) -> Result<NewKey, AccountError> {
+        let made = tokio::task::spawn_blocking(move || {
+            let _place = self.0;
+            new_pair()
+        });
+        let (private_pkcs8, public_spki) = made.await.ok().flatten().ok_or(AccountError::KeyGeneration)?;
+        Ok(NewKey { selector, private_pkcs8, public_spki })
+    }
 }
 
 /// An RSA-2048 key: PKCS#8 and SubjectPublicKeyInfo, both DER.

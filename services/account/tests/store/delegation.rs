@@ -1,5 +1,7 @@
 //! Domains come into service and go out of it by what the world's DNS says, while it changes.
 
+use std::time::{Duration, Instant};
+
 use crate::asking::{local, next_event, paths, refused, resolve};
 use crate::dns::{TTL, World, address, mx, ns, txt};
 use crate::house::{Postgres, Replica, asking};
@@ -381,4 +383,31 @@ async fn keys_of_rewritten_senders_are_renewed_and_lead_back() {
     postgres.run("senders", "update account.sender_keys set create_time = now() - interval '41 days'");
     assert_eq!(newest().await.len(), 1);
     assert!(leads_to(&good).await.is_empty());
+}
+
+/// Whoever asks for the first key may not wait for it: mail comes again, and a key each time would keep every core busy for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_key_that_nobody_waits_for_is_made_once() {
+    let postgres = Postgres::start();
+    let replica = Replica::open(&postgres.database("first_key")).await;
+    replica.customer("shop").await;
+    replica.domain("shop.test", "shop").await;
+    let ask = || {
+        let mut keys = replica.mail_keys();
+        let request = LookupSigningKeyRequest { domain: "shop.test".into() };
+        async move { keys.lookup_signing_key(request).await.map(|answer| answer.into_inner().key) }
+    };
+    let impatient = (0..40).map(|_| tokio::time::timeout(Duration::from_millis(20), ask()));
+    let in_time = futures_util::future::join_all(impatient).await.into_iter().filter(Result::is_ok).count();
+    assert!(in_time < 40, "a key takes longer than they wait");
+    // It is not asked for again, and comes to be.
+    let until = Instant::now() + Duration::from_secs(60);
+    let keys = "select count(*) from account.dkim_keys where domain = 'shop.test'";
+    let count = || postgres.ask("first_key", keys);
+    while count() == "0" {
+        assert!(Instant::now() < until, "nobody made the key");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(ask().await.unwrap().is_some());
+    assert_eq!(count(), "1");
 }

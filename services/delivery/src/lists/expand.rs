@@ -1,6 +1,6 @@
 //! The errand of a post: makes the list's copy once, then gives it to the members, a batch at a time.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -9,6 +9,7 @@ use postern_mail::{EmailAddress, MessageId, Reason, ReversePath};
 use postern_mesh::{directory::refusal_of_post, failure};
 use postern_proto::account::v1::{ListListMembersRequest, ListMember};
 use postern_smtp::dsn::MessageDsn;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -25,9 +26,14 @@ use crate::{
 };
 
 /// Members of one batch: short transactions, so that others' mail does not wait for locks or for the disk.
-const BATCH_MEMBERS: i32 = 200;
+const BATCH_MEMBERS: i32 = 100;
 /// The same where members are forwards that lead to many.
 const BATCH_MEMBERS_SMALL: i32 = 20;
+
+/// A post rests so many times as long as its batch took: it has a fifth of what one connection to the database can do, however large
+/// the list and however fast the machine.
+const REST: u32 = 4;
+const REST_MAX: Duration = Duration::from_secs(5);
 
 /// Why a step did not come to its end.
 enum Obstacle {
@@ -95,6 +101,7 @@ impl Lists {
             if stopped.is_cancelled() || self.shutdown.is_triggered() {
                 return Err(Obstacle::Stopped);
             }
+            let begin = Instant::now();
             let (next, targets) = self.next_batch(&found, &cursor).await?;
             let own_fields =
                 |member: &EmailAddress| unsubscribe_fields(&self.unsubscribe_url, &found, member);
@@ -116,6 +123,11 @@ impl Lists {
             match next {
                 Some(next) => cursor = next,
                 None => break,
+            }
+            tokio::select! {
+                () = tokio::time::sleep((begin.elapsed() * REST).min(REST_MAX)) => {}
+                () = stopped.cancelled() => {}
+                () = self.shutdown.triggered() => {}
             }
         }
         tracing::info!(queue_id = %copy.id, list = %found.address, "a post was given to all members");

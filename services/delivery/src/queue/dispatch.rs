@@ -14,7 +14,7 @@ use tokio::{
 use super::{
     Bounces, LeasedRow, QueuedMessage,
     bounces::FatedRow,
-    lanes::{Lane, Lanes, fits},
+    lanes::{Lane, Lanes, Limits, fits},
     leases::JobControl,
     store::Wanted,
     worker::{Job, JobReport, Worker},
@@ -38,8 +38,7 @@ const LAST_GRACE: Duration = Duration::from_secs(10);
 pub(super) struct Dispatcher {
     pub(super) worker: Arc<Worker>,
     pub(super) bounces: Arc<Bounces>,
-    /// Jobs at once: in all, and to one domain.
-    pub(super) limits: (usize, usize),
+    pub(super) limits: Limits,
     pub(super) wake: Arc<Notify>,
 }
 

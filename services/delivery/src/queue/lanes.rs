@@ -12,6 +12,7 @@ use super::{
     LeasedRow,
     errand::ERRANDS_MAX,
     pace::{Manners, Pace},
+    trickle::Trickle,
     worker::Job,
 };
 use crate::{
@@ -142,10 +143,21 @@ impl Turns {
     }
 }
 
+/// What there may be of jobs to outside hosts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// At once.
+    pub(crate) total: usize,
+    /// At once to one domain.
+    pub(crate) per_domain: usize,
+    /// Copies of lists that begin in a second; 0: no limit.
+    pub(crate) copies_per_second: u32,
+}
+
 /// What waits and what runs.
 pub(super) struct Lanes {
-    /// Jobs to outside hosts at once: in all, and to one domain.
-    limits: (usize, usize),
+    limits: Limits,
+    trickle: Trickle,
     mail: Turns,
     copies: Turns,
     errands: VecDeque<Job>,
@@ -156,9 +168,10 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    pub(super) fn new(limits: (usize, usize)) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
+            trickle: Trickle::new(limits.copies_per_second),
             mail: Turns::default(),
             copies: Turns::default(),
             errands: VecDeque::new(),
@@ -169,9 +182,8 @@ impl Lanes {
     }
 
     fn limit(&self, destination: &Destination) -> usize {
-        let (total, per_domain) = self.limits;
         // All outside mail goes to the smarthost: its own limit is the total.
-        if *destination == Destination::Smarthost { total } else { per_domain }
+        if *destination == Destination::Smarthost { self.limits.total } else { self.limits.per_domain }
     }
 
     fn allowed(&self, destination: &Destination, now: Instant) -> usize {
@@ -187,18 +199,18 @@ impl Lanes {
     /// One customer has three quarters of the connections at most: hosts that are slow for one of them leave room for the
     /// mail of the others.
     fn customer_limit(&self) -> usize {
-        (self.limits.0 * 3 / 4).max(1)
+        (self.limits.total * 3 / 4).max(1)
     }
 
     /// Jobs to the outside that could start now. What is pending while there is room waits for a busy domain, and the
     /// poll leaves busy domains out: a slow one cannot keep the others' rows from being looked at.
     pub(super) fn room(&self) -> usize {
-        self.limits.0.saturating_sub(self.mail.running() + self.copies.running())
+        self.limits.total.saturating_sub(self.mail.running() + self.copies.running())
     }
 
     /// The same for copies of lists.
     pub(super) fn copies_room(&self) -> usize {
-        let free = self.copies_limit(self.limits.0).saturating_sub(self.copies.running());
+        let free = self.copies_limit(self.limits.total).saturating_sub(self.copies.running());
         free.min(self.room()).saturating_sub(self.copies.count)
     }
 
@@ -245,12 +257,14 @@ impl Lanes {
         let job = mail.take(self.customer_limit(), |lane| self.may_start(lane, now));
         self.mail = mail;
         let job = job.or_else(|| {
-            let room = self.copies_limit(self.limits.0).saturating_sub(self.copies.running());
+            let room = self.copies_limit(self.limits.total).saturating_sub(self.copies.running());
+            if room == 0 || self.trickle.wait_until(now).is_some() {
+                return None;
+            }
             let mut copies = std::mem::take(&mut self.copies);
-            let job =
-                if room == 0 { None } else { copies.take(usize::MAX, |lane| self.may_start(lane, now)) };
+            let job = copies.take(usize::MAX, |lane| self.may_start(lane, now));
             self.copies = copies;
-            job
+            job.inspect(|_| self.trickle.take(now))
         })?;
         if let Some(destination) = job.lane.destination() {
             *self.running.entry(destination.clone()).or_default() += 1;
@@ -301,12 +315,13 @@ impl Lanes {
         metrics::gauge!("postern_queue_slowed_destinations").set(self.paces.len() as f64);
     }
 
-    /// When the first destination that is on hold may be tried again.
+    /// When the first destination that is on hold may be tried again, or the next copy of a list may begin.
     pub(super) fn next_release(&self, now: Instant) -> Option<Instant> {
         if self.mail.count + self.copies.count == 0 {
             return None;
         }
-        self.paces.values().filter_map(|pace| pace.hold_until(now)).min()
+        let next_copy = self.trickle.wait_until(now).filter(|_| self.copies.count > 0);
+        self.paces.values().filter_map(|pace| pace.hold_until(now)).chain(next_copy).min()
     }
 
     /// Domains with as many jobs as they may have: their rows are left to whoever has room.
@@ -358,6 +373,8 @@ pub(super) fn fits(job: &Job, row: &LeasedRow, lane: &Lane) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use postern_mail::MessageId;
 
     use super::*;
@@ -374,6 +391,10 @@ mod tests {
         }
     }
 
+    fn limits(total: usize, per_domain: usize) -> Limits {
+        Limits { total, per_domain, copies_per_second: 0 }
+    }
+
     fn started(lanes: &mut Lanes, now: Instant) -> Vec<String> {
         std::iter::from_fn(|| lanes.next(now)).map(|job| job.customer).collect()
     }
@@ -381,7 +402,7 @@ mod tests {
     #[test]
     fn customers_take_turns_whoever_came_first() {
         let now = Instant::now();
-        let mut lanes = Lanes::new((4, 4));
+        let mut lanes = Lanes::new(limits(4, 4));
         (0..400).for_each(|n| lanes.push(job("mass", &format!("d{n}.test"))));
         lanes.push(job("small", "one.test"));
         // Three quarters are the most that one customer gets; the other one's mail goes at once.
@@ -396,7 +417,7 @@ mod tests {
 
     #[test]
     fn one_customer_cannot_fill_the_waiting_room() {
-        let mut lanes = Lanes::new((1, 1));
+        let mut lanes = Lanes::new(limits(1, 1));
         (0..PENDING_OF_CUSTOMER_MAX).for_each(|_| lanes.push(job("mass", "far.test")));
         assert!(lanes.is_full_for("mass") && !lanes.is_full_for("small"));
         assert_eq!(lanes.busy_customers(), ["mass"]);
@@ -405,7 +426,7 @@ mod tests {
     #[test]
     fn a_destination_that_says_later_is_given_less() {
         let now = Instant::now();
-        let mut lanes = Lanes::new((100, 4));
+        let mut lanes = Lanes::new(limits(100, 4));
         (0..20).for_each(|_| lanes.push(job("one", "slow.test")));
         lanes.push(job("one", "fast.test"));
         assert_eq!(started(&mut lanes, now).len(), 5);
@@ -417,5 +438,22 @@ mod tests {
         assert_eq!(started(&mut lanes, later).len(), 1);
         lanes.ended(&lane, "one", Some(Manners::Takes), later);
         assert_eq!(started(&mut lanes, later).len(), 2, "it recovers");
+    }
+
+    #[test]
+    fn copies_of_lists_trickle_and_mail_goes_by() {
+        let now = Instant::now();
+        let mut lanes = Lanes::new(Limits { copies_per_second: 50, ..limits(100, 100) });
+        for n in 0..40 {
+            let mail = job("lister", &format!("d{n}.test"));
+            let Lane::Mail(destination) = mail.lane else { unreachable!("it is mail") };
+            lanes.push(Job { lane: Lane::Copies(destination), ..mail });
+        }
+        assert_eq!(started(&mut lanes, now), ["lister"]);
+        lanes.push(job("other", "one.test"));
+        assert_eq!(started(&mut lanes, now), ["other"]);
+        let next = lanes.next_release(now).expect("the next copy");
+        assert_eq!(next - now, Duration::from_millis(20));
+        assert_eq!(started(&mut lanes, next), ["lister"]);
     }
 }

@@ -17,6 +17,7 @@ mod record;
 mod schedule;
 mod settings;
 mod store;
+mod trickle;
 mod turns;
 mod worker;
 

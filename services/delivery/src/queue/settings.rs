@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use postern_mesh::StartError;
 use postern_smtp::client::Timeouts;
 
-use super::Schedule;
+use super::{Schedule, lanes::Limits};
 use crate::outbound::{OutboundSettings, Smarthost, TlsPolicies};
 
 /// When the limit is off; a file descriptor each is what remains as a bound.
@@ -51,6 +51,10 @@ pub struct QueueSettings {
         default_value_t = 20
     )]
     pub limit_outbound_connections_per_domain: usize,
+
+    /// Copies of mailing lists that begin to leave in a second, by each process; others' mail does not count; 0 = no limit
+    #[arg(long, env = "POSTERN_LIMIT_LIST_COPIES_PER_SECOND", value_name = "COUNT", default_value_t = 50)]
+    pub limit_list_copies_per_second: u32,
 
     /// DNS servers to ask for MX hosts instead of the system's, separated by commas
     #[arg(
@@ -150,11 +154,15 @@ impl QueueSettings {
         Some(self.queue_delay_notice_seconds).filter(|age| *age > 0).map(Duration::from_secs)
     }
 
-    /// Jobs at once, and at once for one domain.
+    /// What there may be of jobs.
     #[must_use]
-    pub fn limits(&self) -> (usize, usize) {
+    pub(crate) fn limits(&self) -> Limits {
         let or_ceiling = |limit: usize| if limit == 0 { CONNECTIONS_CEILING } else { limit };
         let total = or_ceiling(self.limit_outbound_connections);
-        (total, or_ceiling(self.limit_outbound_connections_per_domain).min(total))
+        Limits {
+            total,
+            per_domain: or_ceiling(self.limit_outbound_connections_per_domain).min(total),
+            copies_per_second: self.limit_list_copies_per_second,
+        }
     }
 }

@@ -212,6 +212,7 @@ impl House {
             queue_delay_notice_seconds: 14_400,
             limit_outbound_connections: 10,
             limit_outbound_connections_per_domain: 5,
+            limit_list_copies_per_second: 0,
             resolver: Vec::new(),
             outbound_port: 25,
             outbound_allowed_networks: Vec::new(),

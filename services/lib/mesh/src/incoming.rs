@@ -17,10 +17,11 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-use crate::mesh_tls::{Peer, ServerTls, peer_of};
+use crate::{
+    doors,
+    mesh_tls::{Peer, ServerTls, peer_of},
+};
 
-/// Pause after a failed accept (out of file descriptors), so that the loop does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A peer that takes longer for its handshake is none of ours.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Handshakes at once; more wait in the listener's queue.
@@ -39,14 +40,14 @@ pub(crate) enum Incoming {
     Tls(Box<TlsStream<TcpStream>>, Peer),
 }
 
-/// Accepted connections; a failed accept is logged and tried again after a pause.
+/// Accepted connections.
 pub(crate) fn connections(
     listener: TcpListener,
     tls: Option<ServerTls>,
 ) -> Pin<Box<dyn Stream<Item = io::Result<Incoming>> + Send>> {
     match tls {
         None => Box::pin(stream::unfold(listener, |listener| async move {
-            let stream = accept(&listener).await;
+            let (stream, _peer) = doors::next(&listener).await;
             Some((Ok(Incoming::Plain(stream)), listener))
         })),
         Some(tls) => {
@@ -57,28 +58,13 @@ pub(crate) fn connections(
     }
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _peer)) => match stream.set_nodelay(true) {
-                Ok(()) => return stream,
-                Err(error) => tracing::debug!(%error, "connection ended before it began"),
-            },
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
 /// Each handshake is a task, so that a silent peer holds nobody up. Ends, and closes the door, with its receiver.
 async fn shake_hands(listener: TcpListener, tls: ServerTls, ready: mpsc::Sender<io::Result<Incoming>>) {
     let places = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let stream = tokio::select! {
-            stream = accept(&listener) => stream,
+            (stream, _peer) = doors::next(&listener) => stream,
             () = ready.closed() => return,
         };
         let (acceptor, ready) = (TlsAcceptor::from(Arc::clone(&*tls.current())), ready.clone());

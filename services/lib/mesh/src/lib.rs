@@ -20,6 +20,7 @@ pub mod client;
 pub mod directory;
 #[cfg(feature = "dns")]
 pub mod dns;
+pub mod doors;
 pub mod failure;
 pub mod health;
 pub mod held_back;
