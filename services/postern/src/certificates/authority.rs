@@ -139,7 +139,7 @@ impl Authority {
         self.door.take_come_again();
         let ordered = tokio::time::timeout(ORDER_TIMEOUT, self.order_from(account, host, proofs)).await;
         let late = format!("no certificate within {} seconds", ORDER_TIMEOUT.as_secs());
-        ordered.unwrap_or_else(|_| Err(Failed { whose: Whose::Host, why: late, again: None }))
+        ordered.unwrap_or(Err(of_host(late)))
     }
 
     async fn order_from(&self, account: &Account, host: &str, proofs: &Proofs) -> Result<Issued, Failed> {
@@ -151,8 +151,12 @@ impl Authority {
         if order.state().status != OrderStatus::Ready {
             match order.poll_ready(&STEP).await {
                 Ok(OrderStatus::Ready) => {}
-                Ok(_) => return Err(self.unproven(&mut order).await),
-                Err(error) => return Err(failed("the proof", error)),
+                Ok(_) => return Err(why_unproven(&mut order).await),
+                Err(error) => {
+                    // Some say it in the order, some only in the proof.
+                    let seen = order.state().error.as_ref().map(unproven);
+                    return Err(seen.unwrap_or_else(|| failed("the proof", error)));
+                }
             }
         }
         drop(shown);
@@ -170,10 +174,10 @@ impl Authority {
             match authorization.status {
                 AuthorizationStatus::Valid => continue,
                 AuthorizationStatus::Pending => {}
-                ref other => return Err(host(format!("the authority calls the proof {other:?} at once"))),
+                ref other => return Err(of_host(format!("the authority calls the proof {other:?} at once"))),
             }
             let Some(mut challenge) = authorization.challenge(ChallengeType::Http01) else {
-                return Err(host("the authority offers no proof by HTTP (http-01)".to_owned()));
+                return Err(of_host("the authority offers no proof by HTTP (http-01)".to_owned()));
             };
             let key = challenge.key_authorization();
             let proof = proofs
@@ -183,18 +187,6 @@ impl Authority {
             challenge.set_ready().await.map_err(|e| self.failed("the proof", &e))?;
         }
         Ok(shown)
-    }
-
-    /// What the authority saw instead of the proof.
-    async fn unproven(&self, order: &mut Order) -> Failed {
-        let mut authorizations = order.authorizations();
-        while let Some(Ok(mut authorization)) = authorizations.next().await {
-            let Ok(state) = authorization.refresh().await else { continue };
-            if let Some(problem) = state.challenges.iter().find_map(|challenge| challenge.error.as_ref()) {
-                return host(format!("the authority could not prove it: {}", words(problem)));
-            }
-        }
-        host("the authority could not prove it, and does not say why".to_owned())
     }
 
     /// A failure of an order.
@@ -218,7 +210,7 @@ impl Authority {
                 };
                 Failed { whose, why: format!("{what} was refused: {}", words(problem)), again }
             }
-            Error::Timeout(_) => host(format!("{what} takes the authority too long")),
+            Error::Timeout(_) => of_host(format!("{what} takes the authority too long")),
             error => Failed { whose: Whose::Authority, why: format!("{what}: {error}"), again },
         }
     }
@@ -242,7 +234,23 @@ impl Authority {
     }
 }
 
-fn host(why: String) -> Failed {
+/// What the authority saw instead of the proof.
+async fn why_unproven(order: &mut Order) -> Failed {
+    let mut authorizations = order.authorizations();
+    while let Some(Ok(mut authorization)) = authorizations.next().await {
+        let Ok(state) = authorization.refresh().await else { continue };
+        if let Some(problem) = state.challenges.iter().find_map(|challenge| challenge.error.as_ref()) {
+            return unproven(problem);
+        }
+    }
+    of_host("the authority could not prove it, and does not say why".to_owned())
+}
+
+fn unproven(problem: &Problem) -> Failed {
+    of_host(format!("the authority could not prove it: {}", words(problem)))
+}
+
+fn of_host(why: String) -> Failed {
     Failed { whose: Whose::Host, why, again: None }
 }
 

@@ -83,8 +83,7 @@ fn tell(memory: &Memory, findings: &mut Findings) {
     }
     let of = |kind| memory.hosts.iter().filter(move |(_, trouble)| trouble.kind == kind);
     for (host, trouble) in of(Kind::Refused).take(HOSTS_MAX) {
-        let advice =
-            "the one that stands is used on; after three failures in a row see what the authority asks for";
+        let advice = "a certificate that stands is used on; mend what is said, and wait for the next try";
         findings.care(format!("certificate for {host}"), seen(trouble), advice);
     }
     let more = of(Kind::Refused).count().saturating_sub(HOSTS_MAX);
