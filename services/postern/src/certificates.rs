@@ -267,8 +267,10 @@ mod tests {
 
     fn settings(more: &[&str]) -> Certificates {
         let command = Certificates::augment_args(Command::new("certificates").no_binary_name(true));
-        let needed = ["--tls-certificates=names", "--acme-webroot=acme", "--acme-terms-accepted"];
-        let words = needed.into_iter().chain(more.iter().copied());
+        let accepted = !more.iter().any(|word| word.starts_with("--acme-terms-accepted"));
+        let needed = ["--tls-certificates=names", "--acme-webroot=acme"];
+        let words = needed.into_iter().chain(accepted.then_some("--acme-terms-accepted"));
+        let words = words.chain(more.iter().copied());
         Certificates::from_arg_matches(&command.try_get_matches_from(words).expect("words"))
             .expect("settings")
     }
