@@ -16,10 +16,11 @@ STORES := postgresql redis-server
 MAIL_PROGRAMS := curl swaks msmtp mpop fetchmail getmail6 mutt s-nail python3 python3-venv perl libio-socket-ssl-perl ruby thunderbird xvfb
 RIVALS := postfix dovecot-pop3d
 SCANNER := rspamd
+AUTHORITY := pebble
 MAIL_SERVERS := postfix exim4-daemon-light
 BROWSER := chromium chromium-driver
 
-.PHONY: help up test bench faults scale queue-scale conformance fuzz differential siege screenshots accessibility containers contract check fmt clean stores mail-programs rivals scanner mail-servers browser
+.PHONY: help up test bench faults scale queue-scale conformance fuzz differential siege screenshots accessibility containers contract check fmt clean stores mail-programs rivals scanner authority mail-servers browser
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,7 +29,7 @@ up: stores ## Build, and run the whole house with a demo customer until Ctrl-C (
 	$(CARGO) build --profile $(PROFILE) -p postern
 	@exec $(BUILT)/postern up --demo $(ARGS)
 
-test: stores mail-programs rivals scanner mail-servers browser ## Run everything that must hold
+test: stores mail-programs rivals scanner authority mail-servers browser ## Run everything that must hold
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) build --workspace --all-targets
@@ -46,7 +47,7 @@ scale: stores ## 1,000,000 mailboxes in 100,000 domains: does the mail path noti
 	$(CARGO) build --workspace --bins
 	$(CARGO) run -p postern-tests --bin scale -- $(ARGS)
 
-conformance: stores mail-programs rivals scanner mail-servers browser ## What the protocols demand, and which test shows it
+conformance: stores mail-programs rivals scanner authority mail-servers browser ## What the protocols demand, and which test shows it
 	$(CARGO) build --workspace --all-targets
 	$(CARGO) test --workspace --no-fail-fast -- --show-output 2>&1 | $(BUILT)/conformance
 
@@ -104,6 +105,9 @@ rivals:
 
 scanner:
 	@scripts/install-packages $(SCANNER)
+
+authority:
+	@scripts/install-packages $(AUTHORITY)
 
 mail-servers:
 	@scripts/unpack-packages $(TARGET_FOLDER)/mail-servers $(MAIL_SERVERS)

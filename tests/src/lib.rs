@@ -1,6 +1,7 @@
 //! The platform as tests and benchmarks use it: every service as a process of its own, real Postgres, Redis and SMTP
 //! peers, real sockets on free loopback ports. One file in `tests/` is one story.
 
+pub mod acme;
 pub mod admin;
 pub mod browser;
 pub mod dns;

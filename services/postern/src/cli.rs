@@ -32,8 +32,7 @@ mod trace;
 
 use clap::Subcommand;
 
-use self::operator::Operator;
-pub(crate) use self::operator::print;
+pub(crate) use self::operator::{Operator, PAGE_SIZE, all_pages, print};
 pub use self::{failure::Failure, operator::Reach};
 
 /// The nouns.

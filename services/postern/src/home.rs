@@ -1,13 +1,18 @@
 //! The data folder of the local profile: which file is what.
 
 use std::{
-    fs::{self, File, OpenOptions, Permissions, TryLockError},
-    io::{self, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    fs::{self, File, Permissions},
+    io,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
+
+use crate::whole_file;
+
+/// Of secrets, and of what only this user needs.
+const OWN: u32 = 0o600;
 
 /// The folder (`POSTERN_HOME`).
 #[derive(Clone, Debug)]
@@ -51,12 +56,7 @@ impl Home {
     /// # Errors
     /// When the file cannot be made.
     pub fn lock(&self) -> io::Result<Option<File>> {
-        let file = File::options().create(true).truncate(false).write(true).open(self.0.join("lock"))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        whole_file::lock(&self.0.join("lock"))
     }
 
     /// Key that all parts of the house share: 64 hex digits.
@@ -98,9 +98,9 @@ impl Home {
             if !path.exists() {
                 let secret: [u8; 32] = rand::random();
                 let digits: String = secret.iter().map(|octet| format!("{octet:02x}")).collect();
-                write_whole(&path, &format!("{digits}\n"))?;
+                whole_file::write(&path, &format!("{digits}\n"), OWN)?;
             }
-            fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+            fs::set_permissions(&path, Permissions::from_mode(OWN))?;
         }
         fs::create_dir_all(self.blob_folder())?;
         fs::set_permissions(self.blob_folder(), Permissions::from_mode(0o700))
@@ -112,7 +112,7 @@ impl Home {
     /// When the file cannot be written.
     pub fn write_doors(&self, doors: &Doors) -> io::Result<()> {
         let text = serde_json::to_string_pretty(doors)?;
-        write_whole(&self.doors_file(), &format!("{text}\n"))
+        whole_file::write(&self.doors_file(), &format!("{text}\n"), OWN)
     }
 
     /// The doors of the house that runs here.
@@ -131,15 +131,6 @@ impl Home {
     fn doors_file(&self) -> PathBuf {
         self.0.join("doors.json")
     }
-}
-
-/// Whole or not at all, and never readable by others in between.
-fn write_whole(path: &Path, text: &str) -> io::Result<()> {
-    let part = path.with_extension("part");
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&part)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&part, path)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use postern::{
+    certificates::Certificates,
     cli::{Failure, Noun, Reach},
     doctor::Doctor,
     up::Up,
@@ -32,6 +33,8 @@ enum PosternCommand {
     Up(Up),
     /// Look at a whole installation, and say what to do about what is wrong
     Doctor(Doctor),
+    /// Get and renew a certificate for mail.<domain> of every domain in service, until Ctrl-C
+    Certificates(Certificates),
     #[command(flatten)]
     Noun(Noun),
 }
@@ -43,6 +46,7 @@ async fn main() -> ExitCode {
     match command {
         PosternCommand::Up(up) => run_up(up, &matches, &reach).await,
         PosternCommand::Doctor(doctor) => exit_code(doctor.run(&reach).await),
+        PosternCommand::Certificates(certificates) => exit_code(certificates.run(&reach).await),
         PosternCommand::Noun(noun) => exit_code(noun.run(&reach).await),
     }
 }

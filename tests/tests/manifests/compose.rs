@@ -49,9 +49,11 @@ fn make_secrets(folder: &Path) {
 fn every_setting_and_every_url_is_one_of_its_service() {
     let compose = compose();
     let services = compose["services"].as_object().expect("services");
-    for service in SERVICES.into_iter().chain(["postern"]) {
+    for service in SERVICES.into_iter().chain(["postern", "certificates"]) {
         let about = &services[service];
-        assert_eq!(about["build"]["args"]["SERVICE"], service);
+        // A command of the operator's program that runs on.
+        let image = if service == "certificates" { "postern" } else { service };
+        assert_eq!(about["build"]["args"]["SERVICE"], image);
         let known = settings::of(service);
         for (setting, value) in about["environment"].as_object().expect("an environment") {
             assert!(known.contains(setting) || settings::is_standard(setting), "{service}: {setting}");
@@ -144,6 +146,16 @@ fn containers_are_shut_in_and_gateways_see_their_clients() {
         assert!(strings(&about["ports"]).iter().all(|port| port.starts_with("127.0.0.1:")), "{service}");
         // Auth refuses grants to private addresses unless it is told otherwise: here it never is.
         assert!(about["environment"].get("POSTERN_GRANT_REFUSED_NETWORKS").is_none(), "{service}");
+    }
+    // Whoever speaks with an authority on the internet is shut in as well, and writes what the doors read.
+    let certificates = &compose["services"]["certificates"];
+    assert_eq!(certificates["read_only"], true);
+    assert_eq!(strings(&certificates["cap_drop"]), ["ALL"]);
+    assert_eq!(strings(&certificates["volumes"]), ["./secrets/doors:/run/doors"]);
+    let (theirs, panel) =
+        (&certificates["environment"], &compose["services"]["control-panel"]["environment"]);
+    for shared in ["POSTERN_TLS_CERTIFICATES", "POSTERN_ACME_WEBROOT"] {
+        assert_eq!(theirs[shared], panel[shared], "{shared}");
     }
     for store in ["postgres", "redis"] {
         let about = &compose["services"][store];

@@ -22,10 +22,14 @@ pub(crate) fn project() -> &'static Path {
 
 /// Settings of a service or of `postern`.
 pub(crate) fn of(service: &str) -> BTreeSet<String> {
-    let program = if service == "postern" { service.to_owned() } else { format!("postern-{service}") };
+    // Of the operator's command: what every command takes, and what the one takes that looks at an installation, or that gets
+    // certificates.
+    let (program, words): (String, &[&str]) = match service {
+        "postern" => ("postern".to_owned(), &["doctor", "--help"]),
+        "certificates" => ("postern".to_owned(), &["certificates", "--help"]),
+        service => (format!("postern-{service}"), &["--help"]),
+    };
     let path = binary_folder().expect("binaries").join(&program);
-    // Of the operator's command: what every command takes, and what the one takes that looks at an installation.
-    let words: &[&str] = if service == "postern" { &["doctor", "--help"] } else { &["--help"] };
     let output =
         Command::new(&path).args(words).env_clear().output().unwrap_or_else(|e| {
             panic!("{}: {e}: run `cargo build --workspace --bins` first", path.display())

@@ -29,7 +29,7 @@ const SEEN_LIMIT: Duration = Duration::from_secs(20);
 
 /// A door, and what is said there before TLS.
 #[derive(Clone, Copy, Debug)]
-enum Way {
+pub(crate) enum Way {
     Pop3(SocketAddr),
     Smtp(SocketAddr),
     AtOnce(SocketAddr),
@@ -59,7 +59,10 @@ async fn line(stream: &mut (impl AsyncRead + Unpin)) -> anyhow::Result<String> {
 }
 
 /// Sends a command and reads its reply, to its last line.
-async fn say(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), command: &str) -> anyhow::Result<String> {
+pub(crate) async fn say(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    command: &str,
+) -> anyhow::Result<String> {
     stream.write_all(format!("{command}\r\n").as_bytes()).await?;
     loop {
         let reply = line(stream).await?;
@@ -71,6 +74,15 @@ async fn say(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), command: &str) 
 
 /// An open session of a client that asked for this name, and the certificate that it was shown.
 async fn open(way: Way, name: &str) -> anyhow::Result<(TlsStream<TcpStream>, Vec<u8>)> {
+    open_as(&TlsConnector::from(tls::unjudged()?), way, name).await
+}
+
+/// The same for a client that judges what it is shown.
+pub(crate) async fn open_as(
+    connector: &TlsConnector,
+    way: Way,
+    name: &str,
+) -> anyhow::Result<(TlsStream<TcpStream>, Vec<u8>)> {
     let (Way::Pop3(address) | Way::Smtp(address) | Way::AtOnce(address)) = way;
     let mut plain = TcpStream::connect(address).await?;
     match way {
@@ -87,13 +99,12 @@ async fn open(way: Way, name: &str) -> anyhow::Result<(TlsStream<TcpStream>, Vec
         }
         Way::AtOnce(_) => {}
     }
-    let connector = TlsConnector::from(tls::unjudged()?);
     let stream = connector.connect(ServerName::try_from(name.to_owned())?, plain).await?;
     let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(|c| c.to_vec());
     Ok((stream, shown.unwrap_or_default()))
 }
 
-fn ways(platform: &Platform) -> [Way; 6] {
+pub(crate) fn ways(platform: &Platform) -> [Way; 6] {
     [
         Way::Pop3(platform.pop3(0)),
         Way::AtOnce(platform.pop3s(0)),

@@ -1,6 +1,7 @@
 //! The stories of the house, one file each: real services, real Postgres and Redis, real programs. One program, so that they are linked
 //! once and wait for things side by side; what measures or kills has programs of its own.
 
+mod acme;
 mod apply;
 mod authentication;
 mod bad_settings;

@@ -17,7 +17,7 @@ use rustls::{
 };
 use tokio_rustls::TlsAcceptor;
 
-pub use by_name::{Seen, look_at};
+pub use by_name::{About, Seen, look_at};
 pub use unjudged::unjudged;
 
 use crate::{StartError, reload::Reload};

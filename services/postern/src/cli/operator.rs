@@ -155,8 +155,8 @@ impl Reach {
 
 /// Who has shown a token, or opened a session with the own password: an operator, unless said otherwise.
 #[derive(Debug)]
-pub(super) struct Operator {
-    pub(super) account: MeshChannel,
+pub(crate) struct Operator {
+    pub(crate) account: MeshChannel,
     pub(super) auth: MeshChannel,
     pub(super) delivery: MeshChannel,
     pub(super) json: bool,
@@ -165,7 +165,7 @@ pub(super) struct Operator {
 }
 
 impl Operator {
-    pub(super) async fn connect(reach: &Reach) -> Result<Self, Failure> {
+    pub(crate) async fn connect(reach: &Reach) -> Result<Self, Failure> {
         let doors = reach.doors()?;
         let connect = |url: &str| {
             MeshChannel::connect_tool(url, reach.mesh_tls_ca.as_deref())
@@ -187,7 +187,7 @@ impl Operator {
     }
 
     /// Ends the session of `--as`; one that cannot be ended now ends by itself.
-    pub(super) async fn leave(&self) {
+    pub(crate) async fn leave(&self) {
         let Some(token) = &self.session else { return };
         let request = DeletePanelSessionRequest { token: token.clone() };
         let mut sessions = PanelSessionServiceClient::new(self.auth.clone());
@@ -237,7 +237,7 @@ pub(super) fn request_id() -> String {
 }
 
 /// All pages of a list: `fetch` is called with each page token and hands back the next one.
-pub(super) async fn all_pages<F>(mut fetch: F) -> Result<(), Failure>
+pub(crate) async fn all_pages<F>(mut fetch: F) -> Result<(), Failure>
 where
     F: AsyncFnMut(String) -> Result<String, Failure>,
 {
@@ -251,4 +251,4 @@ where
 }
 
 /// Rows asked for at once.
-pub(super) const PAGE_SIZE: i32 = 1000;
+pub(crate) const PAGE_SIZE: i32 = 1000;

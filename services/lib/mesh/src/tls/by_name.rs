@@ -44,10 +44,29 @@ pub(super) struct ByName {
 /// A pair of files and the names that it is for.
 struct Pair {
     key: Arc<CertifiedKey>,
-    /// Lower case; `*.example.net` for all names one label below.
-    names: Vec<String>,
-    /// When the certificate ends, seconds since 1970.
-    ends: i64,
+    about: About,
+}
+
+/// What a certificate says of itself.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Hosts, lower case; `*.example.net` for all names one label below.
+    pub names: Vec<String>,
+    /// From when it is good, seconds since 1970.
+    pub begins: i64,
+    /// When it ends, seconds since 1970.
+    pub ends: i64,
+}
+
+impl About {
+    /// Reads a pair as a door would.
+    ///
+    /// # Errors
+    /// When a door could not use it: a file cannot be read, the two do not fit together, or no host is named.
+    pub fn read(certificate: &Path, key: &Path) -> Result<Self, StartError> {
+        let files = Files { certificate: certificate.to_owned(), key: key.to_owned() };
+        Pair::read(&files).map(|pair| pair.about)
+    }
 }
 
 /// A pair as it was last looked at.
@@ -65,8 +84,8 @@ struct Known {
 pub struct Seen {
     /// The file of the certificate.
     pub certificate: PathBuf,
-    /// Names and end (seconds since 1970), or why the pair cannot be used.
-    pub pair: Result<(Vec<String>, i64), String>,
+    /// What it says, or why the pair cannot be used.
+    pub pair: Result<About, String>,
 }
 
 /// Looks at a folder of certificates once.
@@ -75,7 +94,7 @@ pub struct Seen {
 /// When the folder cannot be read.
 pub fn look_at(folder: &Path) -> Result<Vec<Seen>, StartError> {
     let seen = |files: Files| {
-        let pair = Pair::read(&files).map(|pair| (pair.names, pair.ends)).map_err(|e| e.to_string());
+        let pair = Pair::read(&files).map(|pair| pair.about).map_err(|e| e.to_string());
         Seen { certificate: files.certificate, pair }
     };
     Ok(layout::pairs(folder)?.into_iter().map(seen).collect())
@@ -131,11 +150,11 @@ impl ByName {
     fn take(&self, known: &BTreeMap<Files, Known>) {
         let mut pairs: Vec<&Pair> = known.values().filter_map(|known| known.good.as_ref()).collect();
         // Of two for one name the one that ends later.
-        pairs.sort_by_key(|pair| pair.ends);
-        let named = pairs.iter().flat_map(|pair| pair.names.iter().map(move |name| (name, *pair)));
+        pairs.sort_by_key(|pair| pair.about.ends);
+        let named = pairs.iter().flat_map(|pair| pair.about.names.iter().map(move |name| (name, *pair)));
         let in_use: HashMap<&String, &Pair> = named.collect();
         let broken = known.values().filter(|known| known.error.is_some()).count();
-        let first_end = in_use.values().map(|pair| pair.ends).min().unwrap_or(0);
+        let first_end = in_use.values().map(|pair| pair.about.ends).min().unwrap_or(0);
         let names: Names =
             in_use.into_iter().map(|(name, pair)| (name.clone(), Arc::clone(&pair.key))).collect();
         tracing::info!(certificates = pairs.len(), names = names.len(), broken, "certificates by name");
@@ -195,8 +214,9 @@ impl Pair {
         if names.is_empty() {
             return Err(StartError::setting(CALLED.0, "names no host (subject alternative name)"));
         }
-        let ends = certificate.validity().not_after.timestamp();
-        Ok(Self { key: Arc::new(key), names, ends })
+        let validity = certificate.validity();
+        let (begins, ends) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+        Ok(Self { key: Arc::new(key), about: About { names, begins, ends } })
     }
 }
 
