@@ -184,7 +184,11 @@ impl Admin {
         let request = CreateMailingListRequest { list: Some(list), ..Default::default() };
         self.mailing_lists().create_mailing_list(request).await?;
         for addresses in members.chunks(10_000) {
-            let request = AddListMembersRequest { list: address.clone(), addresses: addresses.to_vec() };
+            let request = AddListMembersRequest {
+                list: address.clone(),
+                addresses: addresses.to_vec(),
+                ..Default::default()
+            };
             let added = self.mailing_lists().add_list_members(request).await?.into_inner().added_count;
             anyhow::ensure!(usize::try_from(added)? == addresses.len(), "{added} members were added");
         }

@@ -1,12 +1,13 @@
 //! How a domain comes into service and out of it: what the world's DNS says is asked without any lock (`dns`, `findings`), and
-//! what that proves is decided (`decision`) and written (`check`) under the lock of the domain. DNS that does not answer
-//! changes nothing.
+//! what that proves is decided (`decision`) and written (`check`) under the lock of the domain; what was found is kept for
+//! people (`kept`). DNS that does not answer changes nothing.
 
 mod check;
 mod decision;
 mod dkim;
 mod dns;
 mod findings;
+mod kept;
 mod settings;
 mod spf;
 

@@ -47,7 +47,11 @@ impl Account {
             let suspended = list_bounces::suspend(&mut tx, list.list_id, &tokens).await?;
             if !suspended.is_empty() {
                 tracing::info!(list = list.address, ?suspended, "members get no posts any more, they bounce");
-                let before = AddListMembersRequest { list: list.address.clone(), addresses: suspended };
+                let before = AddListMembersRequest {
+                    list: list.address.clone(),
+                    addresses: suspended,
+                    ..AddListMembersRequest::default()
+                };
                 deed(&change, &list.address, "suspend").removed(&mut tx, &before).await?;
                 change.announce(&mut tx, &[]).await?;
             }

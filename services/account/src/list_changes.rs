@@ -118,7 +118,11 @@ async fn subscribe(
     if !list_members::insert(tx, list.list_id, &members, MemberOrigin::Subscribed).await?.is_empty() {
         count(tx, &list, 1, true).await?;
         let addresses = members.iter().map(EmailAddress::to_string).collect();
-        let after = AddListMembersRequest { list: list.address.clone(), addresses };
+        let after = AddListMembersRequest {
+            list: list.address.clone(),
+            addresses,
+            ..AddListMembersRequest::default()
+        };
         deed(&change, &list.address, "create").created(tx, &after).await?;
         change.announce(tx, &[]).await?;
     }

@@ -5,22 +5,24 @@ use std::collections::{HashMap, HashSet};
 use postern_mail::EmailAddress;
 use postern_mesh::identity::Caller;
 use postern_proto::account::v1::{
-    AddListMembersRequest, ListMember, MailingList, MemberLine, MemberLineOutcome, MemberOrigin,
-    RemoveListMembersRequest,
+    AddListMembersRequest, ListMember, MailingList, MemberAddition, MemberLine, MemberLineOutcome,
+    MemberOrigin, RemoveListMembersRequest,
 };
 
 use crate::{
     Account,
     cycles::{self, Start},
     error::{AccountError, Doing as _},
-    fields,
+    fields::{self, invalid},
     limits::{self, Kind},
     mailing_lists::found,
     paging::Page,
     store::{
         Tx,
         audit::Deed,
-        directory, list_bounces, list_members, lists,
+        directory,
+        list_additions::{self, Addition},
+        list_bounces, list_members, lists,
         versions::{self, DomainChange},
     },
 };
@@ -49,12 +51,23 @@ impl Account {
         Ok((rows.into_iter().map(|(_, member)| member).collect(), next))
     }
 
-    /// Adds an address for each line and says what became of it.
+    /// How far members are that are added in several calls, newest first.
+    pub(crate) async fn member_additions(
+        &self,
+        caller: &Caller,
+        address: &EmailAddress,
+    ) -> Result<Vec<MemberAddition>, AccountError> {
+        let list = self.mailing_list(caller, address).await?;
+        list_additions::of_list(self.store.pool(), list.list_id).await
+    }
+
+    /// Adds an address for each line and says what became of it; as a part of an addition, it is written down, too.
     pub(crate) async fn add_list_members(
         &self,
         caller: &Caller,
         address: &EmailAddress,
         lines: &[String],
+        addition: Option<Addition>,
     ) -> Result<Vec<MemberLine>, AccountError> {
         let lines: Vec<_> = lines.iter().filter(|line| !line.trim().is_empty()).map(|l| read(l)).collect();
         let mut seen = HashSet::new();
@@ -77,16 +90,29 @@ impl Account {
         // Who is added again gets posts again.
         let keys: Vec<_> = admitted.iter().map(key).collect();
         let forgiven = list_bounces::forgive(&mut tx, list.list_id, &keys).await?;
-        if !added.is_empty() || forgiven > 0 {
+        let is_change = !added.is_empty() || forgiven > 0;
+        if is_change {
             count(&mut tx, &list, added.len(), true).await?;
             let told = admitted.iter().filter(|member| forgiven > 0 || added.contains(&key(member)));
             let addresses = told.map(EmailAddress::to_string).collect();
-            let after = AddListMembersRequest { list: list.address.clone(), addresses };
+            let after = AddListMembersRequest {
+                list: list.address.clone(),
+                addresses,
+                ..AddListMembersRequest::default()
+            };
             deed(&change, &list.address, "create").created(&mut tx, &after).await?;
             change.announce(&mut tx, &[]).await?;
+        }
+        let report = report(lines, &barred, &over, added);
+        if let Some(addition) = addition
+            && !list_additions::note(&mut tx, list.list_id, addition, &report).await?
+        {
+            return invalid("addition_id", "is that of an addition to another list");
+        }
+        if is_change || addition.is_some() {
             tx.commit().await.doing("commit the members of a mailing list")?;
         }
-        Ok(report(lines, &barred, &over, added))
+        Ok(report)
     }
 
     /// Removes those that are members and returns how many they were.

@@ -8,7 +8,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::{
     autoresponders,
-    store::{Store, list_changes, lists, overviews, requests},
+    store::{Store, list_additions, list_changes, lists, overviews, requests},
 };
 
 /// Begins all of them; they end with the process.
@@ -23,6 +23,7 @@ pub(crate) fn begin(store: &Store, vault_days: i32, shutdown: &Shutdown) {
         let pool = pool.clone();
         async move {
             list_changes::sweep(&pool).await?;
+            list_additions::sweep(&pool).await?;
             overviews::sweep(&pool).await?;
             lists::sweep(&pool, vault_days).await.map(drop)
         }

@@ -87,10 +87,14 @@ impl Upload {
         }
     }
 
-    /// So many octets of the begin, or all there are: pieces come as the line has them.
-    pub(crate) async fn begin(&mut self, octets: usize) -> Result<Bytes, BrokenOff> {
+    /// The begin, until it is enough or so many octets long, or all there is: pieces come as the line has them.
+    pub(crate) async fn begin(
+        &mut self,
+        octets: usize,
+        is_enough: impl Fn(&[u8]) -> bool,
+    ) -> Result<Bytes, BrokenOff> {
         let mut begin = BytesMut::new();
-        while begin.len() < octets {
+        while begin.len() < octets && !is_enough(&begin) {
             let Some(piece) = self.piece().await? else { break };
             begin.extend_from_slice(&piece);
         }

@@ -15,6 +15,7 @@ use postern_proto::account::v1::{DefaultAction, MailingList};
 use postern_tests::{
     admin::PASSWORD,
     browser::{Browser, Looks},
+    dns::{World, address, mx, txt},
     platform::{Blueprint, Platform},
     pop3::Pop3,
     process::binary_folder,
@@ -96,8 +97,15 @@ async fn main() -> anyhow::Result<()> {
     let folder = binary_folder()?.parent().context("the target folder")?.join("screenshots");
     std::fs::create_dir_all(&folder)?;
     let outside = outside().await?;
-    let platform = Blueprint::new().set("POSTERN_SMARTHOST", &outside.address().to_string()).start().await?;
+    let world = world().await;
+    let platform = Blueprint::new()
+        .set("POSTERN_SMARTHOST", &outside.address().to_string())
+        .set("POSTERN_RESOLVER", &world.address.to_string())
+        .set("POSTERN_MAIL_HOST_ADDRESSES", "192.0.2.1")
+        .start()
+        .await?;
     furnish(&platform).await?;
+    platform.postern(&["domain", "verify", "homepage.test"], "").await?;
     age(&platform).await?;
     let _session = Pop3::login(platform.pop3(0), "anna@homepage.test", PASSWORD).await?;
     // She may send now: something that leaves, or waits for it.
@@ -189,6 +197,10 @@ impl Camera<'_> {
         self.browser.press("form.upload button").await?;
         self.picture("import-course").await?;
         std::fs::remove_file(&file)?;
+        self.browser.open(&format!("{BASE}/pop-accounts/box/office@homepage.test/clear")).await?;
+        self.browser.press_text("Take out all messages").await?;
+        self.picture("clearing-course").await?;
+        self.browser.press_text("Bring back").await?;
         self.browser.open(&format!("{BASE}/pop-accounts/box/anna@homepage.test/app-passwords")).await?;
         self.browser.find("#name").await?.send_keys("Thunderbird at home").await?;
         self.browser.press_text("Make app password").await?;
@@ -249,6 +261,15 @@ impl Camera<'_> {
         }
         Ok(())
     }
+}
+
+/// DNS in which some records are as they should be.
+async fn world() -> World {
+    let world = World::start().await;
+    world.add("homepage.test", mx("mail.postern.test"));
+    world.add("homepage.test", txt("v=spf1 ip4:198.51.100.0/24 -all"));
+    world.add("mail.homepage.test", address("192.0.2.1"));
+    world
 }
 
 /// Takes everything but what `gone@` and `later@` get.

@@ -10,6 +10,8 @@ use postern_proto::account::v1::{
 };
 use postern_tests::{
     admin::PASSWORD,
+    browser::Looks,
+    dns::{World, address, mx, txt},
     eventually,
     platform::Blueprint,
     pop3::Pop3,
@@ -20,6 +22,7 @@ use postern_tests::{
 use crate::house::House;
 
 const HOME: &str = "/controlpanel/homepage.test/home";
+const DOMAIN: &str = "/controlpanel/homepage.test/domain";
 const WAIT: Duration = Duration::from_secs(30);
 const MEMBER: &str = "gone@outside.test";
 
@@ -129,6 +132,57 @@ async fn home_names_what_needs_somebody_until_it_is_mended() -> anyhow::Result<(
     user.sign_in("user@homepage.test", PASSWORD).await?;
     let own = user.get(HOME).await?.body;
     assert!(!own.contains("nearly@homepage.test") && !own.contains("staff@homepage.test"), "{own}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn home_tells_which_record_is_missing_and_asks_nobody_for_that() -> anyhow::Result<()> {
+    let world = World::start().await;
+    let platform = Blueprint::new()
+        .set("POSTERN_RESOLVER", &world.address.to_string())
+        .set("POSTERN_MAIL_HOST_ADDRESSES", "192.0.2.1")
+        .set("POSTERN_DOMAIN_CHECK_SECONDS", "0")
+        .start()
+        .await?;
+    let admin = platform.admin()?;
+    admin.domain("homepage", "homepage.test").await?;
+    let house = House { platform, admin };
+    world.add("homepage.test", mx("mail.postern.test"));
+    for host in ["mail.homepage.test", "mail.postern.test"] {
+        world.add(host, address("192.0.2.1"));
+    }
+    let browser = house.browser(Looks::default()).await?;
+    browser.open(HOME).await?;
+    assert!(!browser.text("main").await?.contains("What the world sees"), "never checked");
+
+    browser.open(DOMAIN).await?;
+    browser.press_text("Check DNS now").await?;
+    browser.open(HOME).await?;
+    let needs = browser.text(".needs").await?;
+    let told = "In the DNS of homepage.test these records are missing or differ: Permission to send (SPF), \
+                Signature key (DKIM), What to do with forgeries (DMARC).";
+    assert!(needs.contains(told), "{needs}");
+    let main = browser.text("main").await?;
+    assert!(main.contains("What the world sees") && main.contains("Mail exchanger"), "{main}");
+    // The way to where it is mended has each record with what it should be, again without a question.
+    browser.press(".needs a[href$='#dns']").await?;
+    let page = browser.text("main").await?;
+    assert!(page.contains("_dmarc.homepage.test TXT") && page.contains("v=DMARC1; p=none"), "{page}");
+
+    // DNS is mended, and then gone: both pages stand on the last check until somebody asks again.
+    world.add("_dmarc.homepage.test", txt("v=DMARC1; p=none"));
+    world.add("homepage.test", txt("v=spf1 a:mail.postern.test -all"));
+    browser.open(HOME).await?;
+    assert!(browser.text(".needs").await?.contains("(DMARC)"));
+    browser.open(DOMAIN).await?;
+    browser.press_text("Check DNS now").await?;
+    for name in ["homepage.test", "_dmarc.homepage.test"] {
+        world.silence(name, true);
+    }
+    browser.open(HOME).await?;
+    let needs = browser.text(".needs").await?;
+    assert!(needs.contains("differ: Signature key (DKIM)."), "{needs}");
+    browser.close().await?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! A file of mail comes into a box from the panel, while it is sent, with a page that tells how it went whoever looks.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use postern_tests::{
     admin::PASSWORD,
@@ -107,7 +107,11 @@ async fn a_file_of_mail_comes_into_the_box_while_it_is_sent() -> anyhow::Result<
 async fn what_is_no_mail_breaks_off_or_does_not_fit_is_told() -> anyhow::Result<()> {
     let house = House::start().await?;
     let mut web = owner(&house).await?;
-    for (file, told) in [("", "Please choose a file"), ("PK\u{3}\u{4} an archive", "This is no mbox file")] {
+    for (file, told) in [
+        ("", "Please choose a file"),
+        ("%PDF-1.7 no mail", "This is neither an mbox file"),
+        ("PK\u{3}\u{4} cut off", "No mail was found in this archive"),
+    ] {
         let answer = send(&mut web, "x", file).await?;
         assert!(answer.status == 422 && answer.body.contains(told), "{} {}", answer.status, answer.body);
         assert!(answer.body.contains("file-problem"));
@@ -182,6 +186,60 @@ async fn nobody_imports_into_what_is_not_theirs() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A maildir as people pack it, with one message that is damaged, and a name that leads out of the archive.
+const PACK: &str = r#"
+import io, sys, tarfile, zipfile
+folder = sys.argv[1]
+members = [("Maildir/dovecot-uidlist", b"3 V1"), ("Maildir/new/1000000001.a.host", b"Subject: first\n\nOne\n"),
+    ("Maildir/cur/1000000002.b.host:2,S", b"Subject: second\n\nDAMAGED\n"),
+    ("../../../../etc/cur/1000000003.c", b"Subject: third\n\nThree\n"), ("letter.eml", b"Subject: fourth\n\nFour\n")]
+with tarfile.open(folder + "/mail.tar.gz", "w:gz") as packed:
+    for name, text in members:
+        member = tarfile.TarInfo(name)
+        member.size, member.mtime = len(text), 1000000009
+        packed.addfile(member, io.BytesIO(text))
+into = io.BytesIO()
+with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED) as packed:
+    for name, text in members: packed.writestr(name, text)
+open(folder + "/mail.zip", "wb").write(into.getvalue().replace(b"DAMAGED", b"damaged", 1))
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_of_a_maildir_comes_in_and_what_is_damaged_in_it_is_named() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    house.admin.mailbox("second@homepage.test").await?;
+    let folder = tempfile::tempdir()?;
+    let packed = Command::new("python3").args(["-c", PACK]).arg(folder.path()).status()?;
+    anyhow::ensure!(packed.success());
+    let browser = house.browser(Looks::default()).await?;
+    for (address, file, taken, damaged) in
+        [(BOX, "mail.tar.gz", 4, false), ("second@homepage.test", "mail.zip", 3, true)]
+    {
+        browser.open(&IMPORT.replace(BOX, address)).await?;
+        let path = folder.path().join(file).display().to_string();
+        browser.find("#file").await?.send_keys(&path).await?;
+        browser.press("form.upload button").await?;
+        browser.wait_for("main .notice.good").await?;
+        browser.client.refresh().await?;
+        let page = browser.text("main").await?;
+        assert!(page.contains(file), "{page}");
+        let refused = if damaged { "1" } else { "0" };
+        assert_eq!(figures(&browser.client.source().await?), [&taken.to_string(), "0", refused]);
+        assert_eq!(
+            page.contains("Maildir/cur/1000000002.b.host:2,S\ndamaged in the archive"),
+            damaged,
+            "{page}"
+        );
+        let messages = read_all(house.platform.pop3(0), address, PASSWORD).await?;
+        let texts: Vec<_> = messages.iter().map(|message| String::from_utf8_lossy(message)).collect();
+        assert_eq!(texts.len(), taken);
+        assert_eq!(texts[0], "Subject: first\r\n\r\nOne\r\n");
+        assert!(texts.iter().any(|text| text.contains("Subject: third")), "a name leads nowhere: {texts:?}");
+    }
+    browser.close().await?;
+    Ok(())
+}
+
 /// In a browser, with scripts and without.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_sends_the_file_and_arrives_at_its_course() -> anyhow::Result<()> {
@@ -189,7 +247,7 @@ async fn a_browser_sends_the_file_and_arrives_at_its_course() -> anyhow::Result<
     let folder = tempfile::tempdir()?;
     let (file, archive) = (folder.path().join("old.mbox"), folder.path().join("old.zip"));
     std::fs::write(&file, (1..200).map(|number| letter(number, "text")).collect::<String>())?;
-    std::fs::write(&archive, "PK")?;
+    std::fs::write(&archive, "PK\u{5}\u{6}")?;
     for (scripts, first) in [(true, "199"), (false, "0")] {
         let browser = house.browser(Looks { scripts, ..Looks::default() }).await?;
         browser.open(IMPORT).await?;

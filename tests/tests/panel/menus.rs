@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use postern::sink::{Sink, SinkSettings};
 use postern_proto::auth::v1::ListGrantsRequest;
 use postern_tests::{
     admin::PASSWORD,
     browser::{Browser, Looks},
     eventually,
+    platform::Blueprint,
     pop3::Pop3,
     smtp,
 };
@@ -108,7 +110,9 @@ async fn sessions_and_grants(house: &House, browser: &Browser) -> anyhow::Result
     assert!(browser.said().await?.contains("Taken out: 1 message"));
     let mailbox_id = house.admin.get_mailbox("user@homepage.test").await?.mailbox_id;
     assert_eq!(house.admin.message_count(mailbox_id).await?, 0);
-    browser.press_text("Undo").await?;
+    browser.client.refresh().await?;
+    assert!(browser.said().await?.contains("Taken out: 1 message"), "it survives a reload");
+    browser.press_text("Bring back").await?;
     assert!(browser.said().await?.contains("Back in the box: 1 message"));
     assert_eq!(house.admin.message_count(mailbox_id).await?, 1);
     Ok(())
@@ -180,6 +184,9 @@ async fn mailing_lists(house: &House, browser: &Browser) -> anyhow::Result<()> {
     let said = browser.said().await?;
     assert!(said.contains("2 added, 1 already there, 1 not taken"), "{said}");
     assert_eq!(browser.value("addresses").await?, "no address", "what is to be mended stays");
+    browser.client.refresh().await?;
+    let main = browser.text("main").await?;
+    assert!(main.contains("2 added, 1 already there, 1 not taken"), "it survives a reload: {main}");
     assert!(house.is_taken("news@homepage.test", true).await);
     assert!(house.send("news@homepage.test", "to-the-list").await?.starts_with("250 "));
     assert!(
@@ -282,6 +289,94 @@ async fn incoming_mail(house: &House, browser: &Browser) -> anyhow::Result<()> {
     }
     assert_eq!(browser.value("spam-mailbox").await?, "user@homepage.test");
     Ok(())
+}
+
+/// What old mail programs may do is said at its box, and holds for this domain alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn passwords_in_clear_text_are_taken_by_a_tick_that_says_what_it_means() -> anyhow::Result<()> {
+    const PROXY: &str = "127.0.0.9";
+    let platform = Blueprint::new()
+        .set("POSTERN_PLAINTEXT_LOGIN", "by-domain")
+        .set("POSTERN_PROXY_NETWORKS", PROXY)
+        .start()
+        .await?;
+    let admin = platform.admin()?;
+    admin.domain("homepage", "homepage.test").await?;
+    admin.mailbox("user@homepage.test").await?;
+    let house = House { platform, admin };
+    let logs_in = async || {
+        let mut client = Pop3::through_proxy(house.platform.pop3(0), PROXY, "203.0.113.20").await?;
+        client.ok("USER user@homepage.test").await?;
+        anyhow::Ok(client.command(&format!("PASS {PASSWORD}")).await?.starts_with("+OK"))
+    };
+    let holds = async |taken: bool| {
+        let now = async || logs_in().await.is_ok_and(|logged_in| logged_in == taken);
+        eventually(crate::house::LIVE, now).await
+    };
+    let browser = house.browser(Looks { scripts: false, ..Looks::default() }).await?;
+    let save = "form[action$='/domain/rules'] button.primary";
+    assert!(!logs_in().await?);
+    browser.open(&format!("{BASE}/domain")).await?;
+    let page = browser.text("form[action$='/domain/rules']").await?;
+    assert!(page.contains("Take passwords without encryption") && page.contains("can read them"), "{page}");
+    browser.find("main input[name='plaintext']").await?.click().await?;
+    browser.press(save).await?;
+    assert!(browser.said().await?.contains("were changed"));
+    assert!(holds(true).await, "live at once");
+    assert!(browser.find("main input[name='plaintext']:checked").await.is_ok());
+    browser.find("main input[name='plaintext']").await?.click().await?;
+    browser.press(save).await?;
+    assert!(holds(false).await);
+    browser.close().await
+}
+
+/// A list that another server runs: everything for it goes there, what joins and leaves too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_handed_to_a_list_server_outside() -> anyhow::Result<()> {
+    const OUTSIDE: &str = "staff@lists.outside.test";
+    let sink = Sink::start(SinkSettings::default()).await?;
+    let platform = Blueprint::new().set("POSTERN_SMARTHOST", &sink.address().to_string()).start().await?;
+    let admin = platform.admin()?;
+    admin.domain("homepage", "homepage.test").await?;
+    admin.mailbox("user@homepage.test").await?;
+    let house = House { platform, admin };
+    let browser = house.browser(Looks { scripts: false, ..Looks::default() }).await?;
+    browser.open(&format!("{BASE}/mailing-lists/new")).await?;
+    browser.fill("local", "staff").await?;
+    browser.fill("listserv", "no address").await?;
+    browser.press_text("Create mailing list").await?;
+    assert!(!browser.text("#listserv-problem").await?.is_empty(), "told at its field");
+    assert_eq!(
+        (browser.value("local").await?, browser.value("listserv").await?),
+        ("staff".into(), "no address".into())
+    );
+    browser.fill("listserv", OUTSIDE).await?;
+    browser.press_text("Create mailing list").await?;
+    assert!(browser.said().await?.contains("staff@homepage.test was created"));
+    assert!(browser.text("main").await?.contains(OUTSIDE));
+
+    let arrives = async |to: &str| -> anyhow::Result<bool> {
+        sink.forget();
+        let reply = house.send(to, "for the list server").await?;
+        anyhow::ensure!(reply.starts_with("250 "), "{to}: {reply}");
+        let there = async || sink.messages().iter().any(|message| message.recipients == [OUTSIDE]);
+        Ok(eventually(Duration::from_secs(10), there).await)
+    };
+    for to in ["staff@homepage.test", "staff-subscribe@homepage.test", "staff-unsubscribe@homepage.test"] {
+        assert!(arrives(to).await?, "{to}");
+    }
+
+    // Taken back, the list is one of this platform again.
+    browser.open(&format!("{BASE}/mailing-lists/of/staff@homepage.test/settings")).await?;
+    assert_eq!(browser.value("listserv").await?, OUTSIDE);
+    browser.fill("listserv", "").await?;
+    browser.press_text("Save").await?;
+    sink.forget();
+    let refused = async || {
+        house.send("staff@homepage.test", "of a stranger").await.is_ok_and(|reply| reply.starts_with("550 "))
+    };
+    assert!(eventually(crate::house::LIVE, refused).await, "members only");
+    browser.close().await
 }
 
 async fn activity(house: &House, browser: &Browser) -> anyhow::Result<()> {

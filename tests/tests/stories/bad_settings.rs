@@ -185,6 +185,7 @@ fn of_account() -> Vec<(&'static str, Value)> {
             json!({"list": {"address": list, "listserv": "staff@lists.elsewhere.test"}, "updateMask": "listserv"}),
         ),
         ("MailingListService/AddListMembers", json!({"list": list, "addresses": ["user@homepage.test"]})),
+        ("MailingListService/ListMemberAdditions", json!({"list": list})),
         ("MailingListService/ListListMembers", json!({"list": list, "pageToken": ""})),
         ("MailingListService/RemoveListMembers", json!({"list": list, "addresses": ["user@homepage.test"]})),
         ("MailingListService/DeleteMailingList", json!({"address": list})),

@@ -9,10 +9,10 @@ use postern_mesh::{
     shutdown::Shutdown,
 };
 use postern_proto::account::v1::{DnsFinding, Domain, DomainState};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::{
-    Evidence, LOOK_TIMEOUT,
+    Evidence,
     decision::{Step, decide},
 };
 use crate::{
@@ -65,17 +65,28 @@ impl Account {
         stream::iter(&due)
             .for_each_concurrent(PATROL_AT_ONCE, async |name| {
                 let Ok(domain) = name.parse::<DomainName>() else { return };
-                let look = self.delegation.look(&domain, Instant::now() + LOOK_TIMEOUT).await;
-                let evidence = look.evidence(&self.delegation.expected);
-                if let Err(error) = self.conclude(&domain, &evidence).await {
-                    tracing::warn!(%domain, %error, "what DNS says of a domain cannot be written; trying again later");
-                }
                 if let Err(error) = self.tend_keys(&domain).await {
                     tracing::warn!(%domain, %error, "the signing keys of a domain cannot be looked after; trying again later");
+                }
+                match self.check(&domain).await {
+                    // Removed a moment ago.
+                    Ok(()) | Err(AccountError::NotFound(_)) => {}
+                    Err(error) => {
+                        tracing::warn!(%domain, %error, "what DNS says of a domain cannot be written; trying again later");
+                    }
                 }
             })
             .await;
         due.len()
+    }
+
+    /// Looks at all records of a domain. Its keys are those that there are: none is made for a domain that may never send.
+    async fn check(&self, name: &DomainName) -> Result<(), AccountError> {
+        let before = domains::get(self.store.pool(), name).await?;
+        let dkim = self.dkim_records_there_are(name).await?;
+        let (look, findings) = self.delegation.examine(name, &before, Some(&dkim)).await;
+        self.conclude(name, &look.evidence(&self.delegation.expected)).await?;
+        self.keep_findings(name, &before, &findings).await
     }
 
     /// Asks DNS for somebody who waits for it: the domain as it is afterwards, and what was found.
@@ -97,6 +108,9 @@ impl Account {
         };
         let (look, findings) = self.delegation.examine(name, &before, dkim.as_deref()).await;
         self.conclude(name, &look.evidence(&self.delegation.expected)).await?;
+        if before.state() != DomainState::Claimed {
+            self.keep_findings(name, &before, &findings).await?;
+        }
         Ok((self.domain(caller, name).await?, findings))
     }
 

@@ -89,6 +89,14 @@ impl Account {
     /// The records that a domain's keys need, the one in use first; a key is made when there is none.
     pub(super) async fn dkim_records(&self, domain: &DomainName) -> Result<Vec<KeyRecord>, AccountError> {
         self.have_signing_key(domain).await?;
+        self.dkim_records_there_are(domain).await
+    }
+
+    /// The same without making one.
+    pub(super) async fn dkim_records_there_are(
+        &self,
+        domain: &DomainName,
+    ) -> Result<Vec<KeyRecord>, AccountError> {
         let keys = mail_keys::of_domain(self.store.pool(), domain).await?;
         Ok(keys.iter().map(|key| KeyRecord::of(domain, key)).collect())
     }

@@ -45,8 +45,9 @@ impl DomainService for Domains {
     ) -> Result<Response<GetDomainResponse>, Status> {
         let (caller, request) = opened(request)?;
         let name = fields::domain("name", &request.name)?;
-        let domain = Some(self.0.domain(&caller, &name).await?);
-        Ok(Response::new(GetDomainResponse { domain }))
+        let domain = self.0.domain(&caller, &name).await?;
+        let findings = self.0.dns_findings(&domain).await?;
+        Ok(Response::new(GetDomainResponse { domain: Some(domain), findings }))
     }
 
     async fn list_domains(

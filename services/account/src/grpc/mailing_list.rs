@@ -8,13 +8,15 @@ use postern_proto::account::v1::{
     CreateMailingListRequest, CreateMailingListResponse, DeleteMailingListRequest, DeleteMailingListResponse,
     EndListSubscriptionRequest, EndListSubscriptionResponse, GetMailingListRequest, GetMailingListResponse,
     ListChange, ListListMembersRequest, ListListMembersResponse, ListMailingListsRequest,
-    ListMailingListsResponse, ListPosting, ListReplies, LookupListSubscriptionRequest,
-    LookupListSubscriptionResponse, LookupMailingListRequest, LookupMailingListResponse, MailingList,
-    MemberLineOutcome, RemoveListMembersRequest, RemoveListMembersResponse, ReportListCopiesRequest,
-    ReportListCopiesResponse, RequestListChangeRequest, RequestListChangeResponse, UpdateMailingListRequest,
-    UpdateMailingListResponse, mailing_list_service_server::MailingListService,
+    ListMailingListsResponse, ListMemberAdditionsRequest, ListMemberAdditionsResponse, ListPosting,
+    ListReplies, LookupListSubscriptionRequest, LookupListSubscriptionResponse, LookupMailingListRequest,
+    LookupMailingListResponse, MailingList, MemberLineOutcome, RemoveListMembersRequest,
+    RemoveListMembersResponse, ReportListCopiesRequest, ReportListCopiesResponse, RequestListChangeRequest,
+    RequestListChangeResponse, UpdateMailingListRequest, UpdateMailingListResponse,
+    mailing_list_service_server::MailingListService,
 };
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use super::{mask, opened, present};
 use crate::{
@@ -23,7 +25,7 @@ use crate::{
     fields::{self, invalid},
     mailing_lists::{ListUpdate, NewList},
     paging::Page,
-    store::lists::ListSettings,
+    store::{list_additions::Addition, lists::ListSettings},
 };
 
 /// Lines or addresses of one call.
@@ -113,10 +115,21 @@ impl MailingListService for MailingLists {
         let (caller, request) = opened(request)?;
         let address = existing("list", &request.list)?;
         bounded(&request.addresses)?;
-        let lines = self.0.add_list_members(&caller, &address, &request.addresses).await?;
+        let addition = addition(&request)?;
+        let lines = self.0.add_list_members(&caller, &address, &request.addresses, addition).await?;
         let added = lines.iter().filter(|line| line.outcome() == MemberLineOutcome::Added).count();
         let added_count = i32::try_from(added).unwrap_or(i32::MAX);
         Ok(Response::new(AddListMembersResponse { lines, added_count }))
+    }
+
+    async fn list_member_additions(
+        &self,
+        request: Request<ListMemberAdditionsRequest>,
+    ) -> Result<Response<ListMemberAdditionsResponse>, Status> {
+        let (caller, request) = opened(request)?;
+        let address = existing("list", &request.list)?;
+        let additions = self.0.member_additions(&caller, &address).await?;
+        Ok(Response::new(ListMemberAdditionsResponse { additions }))
     }
 
     async fn remove_list_members(
@@ -285,6 +298,23 @@ fn replies(number: i32) -> Result<i32, AccountError> {
 
 fn listserv(text: &str) -> Result<Option<EmailAddress>, AccountError> {
     if text.is_empty() { Ok(None) } else { fields::member("list.listserv", text).map(Some) }
+}
+
+/// What a call belongs to; `None`: nothing is written down of it.
+fn addition(request: &AddListMembersRequest) -> Result<Option<Addition>, AccountError> {
+    if request.addition_id.is_empty() {
+        return match request.total_count {
+            0 => Ok(None),
+            _ => invalid("total_count", "only with an addition_id"),
+        };
+    }
+    let Ok(addition_id) = Uuid::try_parse(&request.addition_id) else {
+        return invalid("addition_id", "must be a UUID");
+    };
+    match request.total_count {
+        total_count @ 1.. => Ok(Some(Addition { addition_id, total_count })),
+        _ => invalid("total_count", "1 or more"),
+    }
 }
 
 fn bounded(addresses: &[String]) -> Result<(), AccountError> {

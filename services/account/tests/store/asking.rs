@@ -35,7 +35,7 @@ pub(crate) async fn create_list(replica: &Replica, address: &str) -> MailingList
 /// The report, and how many were added.
 pub(crate) async fn add_members(replica: &Replica, list: &str, lines: &[&str]) -> (Vec<MemberLine>, i32) {
     let addresses = lines.iter().map(|line| (*line).to_owned()).collect();
-    let request = AddListMembersRequest { list: list.into(), addresses };
+    let request = AddListMembersRequest { list: list.into(), addresses, ..Default::default() };
     let answer = replica.lists().add_list_members(request).await.unwrap().into_inner();
     (answer.lines, answer.added_count)
 }

@@ -11,9 +11,10 @@ use postern_mail::{
     rewritten_sender::{SenderKey, day_of, rewrite},
 };
 use postern_proto::account::v1::{
-    CreateDomainRequest, DnsFinding, DnsPurpose, DnsVerdict, Domain, DomainState, ListSenderKeysRequest,
-    LookupSigningKeyRequest, UpdateDomainRequest, VerifyDomainRequest, VerifyDomainResponse,
-    WatchChangesRequest, resolution::Outcome, watch_changes_response::Event,
+    CreateDomainRequest, DeleteDomainRequest, DnsFinding, DnsPurpose, DnsVerdict, Domain, DomainState,
+    GetDomainRequest, ListSenderKeysRequest, LookupSigningKeyRequest, UpdateDomainRequest,
+    VerifyDomainRequest, VerifyDomainResponse, WatchChangesRequest, resolution::Outcome,
+    watch_changes_response::Event,
 };
 
 async fn verify(replica: &Replica, name: &str) -> VerifyDomainResponse {
@@ -277,6 +278,78 @@ async fn each_record_is_shown_as_the_world_sees_it_and_as_it_should_be() {
     let two = finding(&answer, DnsPurpose::Spf, "TXT");
     assert!(two.verdict() == DnsVerdict::Different && two.advice.contains("more than one"), "{two:?}");
     assert_eq!(two.found.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_found_is_kept_and_told_without_asking() {
+    let (postgres, world) = (Postgres::start(), World::start().await);
+    let url = postgres.database("kept");
+    let replica = Replica::open_with(&url, false, asking(&world)).await;
+    for customer in ["shop", "other"] {
+        replica.customer(customer).await;
+    }
+    replica.domain("shop.test", "shop").await;
+    let kept = async || {
+        let request = GetDomainRequest { name: "shop.test".into() };
+        replica.domains().get_domain(request).await.unwrap().into_inner().findings
+    };
+    let verdict = |findings: &[DnsFinding], purpose| {
+        findings.iter().find(|finding| finding.purpose() == purpose).map(DnsFinding::verdict)
+    };
+    let written = || postgres.ask("kept", "select string_agg(xmin::text, ' ') from account.dns_findings");
+    assert_eq!(kept().await, []);
+    let found = verify(&replica, "shop.test").await.findings;
+    assert_eq!((kept().await, found.len()), (found.clone(), 6));
+
+    // What is mended is not seen before the next check; what nothing changed in is not written anew.
+    world.add("shop.test", mx("mail.postern.test"));
+    assert_eq!(kept().await, found);
+    let mended = verify(&replica, "shop.test").await.findings;
+    assert_eq!(kept().await, mended);
+    assert_eq!(verdict(&mended, DnsPurpose::Mx), Some(DnsVerdict::Good));
+    let rows = written();
+    verify(&replica, "shop.test").await;
+    assert_eq!(written(), rows);
+
+    // DNS that fails proves nothing: who asks is told so, and what it said before is kept.
+    world.fail("shop.test", true);
+    let failed = verify(&replica, "shop.test").await.findings;
+    assert_eq!(verdict(&failed, DnsPurpose::Mx), Some(DnsVerdict::NoAnswer));
+    assert_eq!((kept().await, written()), (mended.clone(), rows));
+    world.fail("shop.test", false);
+
+    // Who only claims the domain hears nothing of it, and who gets it begins anew.
+    let request =
+        CreateDomainRequest { name: "shop.test".into(), customer: "other".into(), ..Default::default() };
+    replica.domains_of("other").create_domain(request).await.unwrap();
+    let request = || GetDomainRequest { name: "shop.test".into() };
+    let theirs = replica.domains_of("other").get_domain(request()).await.unwrap().into_inner();
+    assert_eq!((theirs.domain.unwrap().state(), theirs.findings), (DomainState::Claimed, Vec::new()));
+    let claimed = VerifyDomainRequest { name: "shop.test".into() };
+    let claimed = replica.domains_of("other").verify_domain(claimed).await.unwrap().into_inner();
+    assert!(claimed.findings.iter().any(|finding| finding.purpose() == DnsPurpose::Claim), "{claimed:?}");
+    assert_eq!(kept().await, mended, "the check of a claim leaves what is the holder's");
+    let remove = DeleteDomainRequest { name: "shop.test".into(), ..Default::default() };
+    replica.domains_of("shop").delete_domain(remove).await.unwrap();
+    let theirs = replica.domains_of("other").get_domain(request()).await.unwrap().into_inner();
+    assert_eq!((theirs.domain.unwrap().state(), theirs.findings), (DomainState::Pending, Vec::new()));
+
+    // The platform keeps what it finds by itself, and makes no key for that.
+    world.clear("shop.test");
+    let patrol =
+        Replica::open_with(&url, false, DelegationSettings { domain_check_seconds: 1, ..asking(&world) })
+            .await;
+    patrol.domain("new.test", "shop").await;
+    let request = || GetDomainRequest { name: "new.test".into() };
+    let found = loop {
+        let found = patrol.domains().get_domain(request()).await.unwrap().into_inner().findings;
+        if !found.is_empty() {
+            break found;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert_eq!(verdict(&found, DnsPurpose::Mx), Some(DnsVerdict::Missing));
+    assert_eq!(verdict(&found, DnsPurpose::Dkim), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

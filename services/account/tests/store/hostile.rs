@@ -113,12 +113,20 @@ async fn no_field_takes_what_is_bad() {
 
     // Members: a bad line is told as one, bad addresses of the call itself are refused.
     let addresses = bad_addresses();
-    let request = AddListMembersRequest { list: "good@h.test".into(), addresses: addresses.clone() };
+    let request = AddListMembersRequest {
+        list: "good@h.test".into(),
+        addresses: addresses.clone(),
+        ..Default::default()
+    };
     let answer = lists.add_list_members(request).await.unwrap().into_inner();
     let invalid = answer.lines.iter().filter(|line| line.outcome() == MemberLineOutcome::Invalid).count();
     assert_eq!((answer.added_count, invalid), (0, addresses.len()), "{answer:?}");
     for (addresses, given) in [(Vec::new(), "none"), (vec!["a@x.test".to_owned(); 10_001], "10,001")] {
-        let request = AddListMembersRequest { list: "good@h.test".into(), addresses: addresses.clone() };
+        let request = AddListMembersRequest {
+            list: "good@h.test".into(),
+            addresses: addresses.clone(),
+            ..Default::default()
+        };
         field_of(lists.add_list_members(request).await, "addresses", given);
         let request = RemoveListMembersRequest { list: "good@h.test".into(), addresses };
         field_of(lists.remove_list_members(request).await, "addresses", given);

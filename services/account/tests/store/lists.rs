@@ -8,10 +8,10 @@ use crate::house::{Postgres, Replica};
 use postern_mail::Reason;
 use postern_mesh::identity::Caller;
 use postern_proto::account::v1::{
-    AddListMembersRequest, ConfirmListChangeRequest, DefaultAction, DefaultAddress, DeleteMailingListRequest,
-    GetMailingListRequest, ListAddress, ListChange, ListListMembersRequest, ListPosting,
-    LookupMailingListRequest, MailingList, MatchKind, MemberLine, MemberLineOutcome,
-    RemoveListMembersRequest, RequestListChangeRequest, UpdateDefaultAddressRequest,
+    AddListMembersRequest, AdditionState, ConfirmListChangeRequest, DefaultAction, DefaultAddress,
+    DeleteMailingListRequest, GetMailingListRequest, ListAddress, ListChange, ListListMembersRequest,
+    ListMemberAdditionsRequest, ListPosting, LookupMailingListRequest, MailingList, MatchKind, MemberLine,
+    MemberLineOutcome, RemoveListMembersRequest, RequestListChangeRequest, UpdateDefaultAddressRequest,
     UpdateMailingListRequest, mailing_list_service_client::MailingListServiceClient, resolution::Outcome,
 };
 use std::time::{Duration, Instant};
@@ -104,7 +104,11 @@ async fn ten_thousand_members_are_saved_and_shown_in_two_seconds() {
     create_list(&replica, "big@l.test").await;
     let lines: Vec<_> = (0..10_000).map(|n| format!("Member{n}@domain{}.test", n % 100)).collect();
     let began = Instant::now();
-    let request = AddListMembersRequest { list: "big@l.test".into(), addresses: lines };
+    let request = AddListMembersRequest {
+        list: "big@l.test".into(),
+        addresses: lines,
+        ..AddListMembersRequest::default()
+    };
     let answer = replica.lists().add_list_members(request).await.unwrap().into_inner();
     let saved = began.elapsed();
     let (mut shown, mut token) = (0, String::new());
@@ -134,13 +138,63 @@ async fn ten_thousand_members_are_saved_and_shown_in_two_seconds() {
     create_list(&replica, "inside@l.test").await;
     let lines: Vec<_> = (0..10_000).map(|n| format!("m{n}@l.test")).collect();
     let began = Instant::now();
-    let request = AddListMembersRequest { list: "inside@l.test".into(), addresses: lines };
+    let request = AddListMembersRequest {
+        list: "inside@l.test".into(),
+        addresses: lines,
+        ..AddListMembersRequest::default()
+    };
     let answer = replica.lists().add_list_members(request).await.unwrap().into_inner();
     println!("10,000 members of the house: saved in {:?}", began.elapsed());
     assert_eq!(answer.added_count, 10_000);
     let list = GetMailingListRequest { address: "inside@l.test".into() };
     let list = replica.lists().get_mailing_list(list).await.unwrap().into_inner().list.unwrap();
     assert_eq!(list.member_count, 10_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_of_several_calls_are_told_together() {
+    let (postgres, replica) = house("additions").await;
+    for list in ["big@l.test", "small@l.test"] {
+        create_list(&replica, list).await;
+    }
+    let id = "0193c2a1-b4c9-4f3e-8d4a-5b6c7d8e9f00";
+    let add = async |list: &str, lines: &[&str]| {
+        let request = AddListMembersRequest {
+            list: list.into(),
+            addresses: lines.iter().map(|line| (*line).to_owned()).collect(),
+            addition_id: id.into(),
+            total_count: 5,
+        };
+        replica.lists().add_list_members(request).await
+    };
+    let told = async |list: &str| {
+        let request = ListMemberAdditionsRequest { list: list.into() };
+        replica.lists().list_member_additions(request).await.unwrap().into_inner().additions
+    };
+    add("big@l.test", &["a@x.test", "no address", "b@x.test"]).await.unwrap();
+    let [half] = &told("big@l.test").await[..] else { panic!("one") };
+    assert_eq!((half.state(), half.done_count, half.total_count), (AdditionState::Running, 3, 5));
+    refused(add("small@l.test", &["c@x.test"]).await, Reason::InvalidArgument, "addition_id");
+    assert_eq!(told("small@l.test").await, []);
+    postgres.run("additions", "update account.list_additions set update_time = now() - interval '2 minutes'");
+    assert_eq!(told("big@l.test").await[0].state(), AdditionState::Stopped);
+    // Nothing of it is new, and it counts all the same.
+    add("big@l.test", &["A@x.test", "@"]).await.unwrap();
+    let [whole] = &told("big@l.test").await[..] else { panic!("one") };
+    assert_eq!((whole.state(), whole.done_count), (AdditionState::Done, 5));
+    assert_eq!((whole.added_count, whole.duplicate_count, whole.refused_count), (2, 1, 2));
+    let lines: Vec<_> = whole.refused_lines.iter().map(|line| (line.line.as_str(), line.outcome())).collect();
+    assert_eq!(lines, [("no address", MemberLineOutcome::Invalid), ("@", MemberLineOutcome::Invalid)]);
+    for (addition_id, total_count) in [("no uuid", 1), (id, 0), (id, -1), ("", 1)] {
+        let addresses = vec!["a@x.test".to_owned()];
+        let request = AddListMembersRequest {
+            list: "big@l.test".into(),
+            addresses,
+            addition_id: addition_id.into(),
+            total_count,
+        };
+        refused(replica.lists().add_list_members(request).await, Reason::InvalidArgument, "");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

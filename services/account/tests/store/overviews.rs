@@ -53,7 +53,11 @@ async fn an_overview_names_what_needs_somebody_and_counts_the_rest() {
     let request = CreateMailingListRequest { list: Some(list), ..Default::default() };
     replica.lists().create_mailing_list(request).await.unwrap();
     let addresses = (0..14).map(|number| format!("m{number:02}@outside.test")).collect();
-    let request = AddListMembersRequest { list: "news@glance.test".into(), addresses };
+    let request = AddListMembersRequest {
+        list: "news@glance.test".into(),
+        addresses,
+        ..AddListMembersRequest::default()
+    };
     replica.lists().add_list_members(request).await.unwrap();
     postgres.run(
         &url,

@@ -1,7 +1,7 @@
 //! Domain & DNS: where the domain stands, what the world sees of it and should see, the rules for sending in its
 //! name, and what becomes of mail that is forged or spam.
 
-mod dns;
+pub(super) mod dns;
 mod incoming;
 mod more;
 mod rules;
@@ -15,7 +15,7 @@ use axum::{
 };
 use maud::{Markup, html};
 use postern_proto::{
-    account::v1::{Domain, DomainState, GetDomainRequest, UpdateDomainRequest},
+    account::v1::{DnsFinding, Domain, DomainState, GetDomainRequest, UpdateDomainRequest},
     google::FieldMask,
 };
 
@@ -42,7 +42,15 @@ pub(super) fn routes() -> Router<Arc<Panel>> {
 }
 
 async fn page(place: Place) -> Result<Response, Failure> {
-    Ok(show(&place, &place.domain, &html! {}, Typed::Nothing, &Problems::none()))
+    let (domain, findings) = now(&place).await?;
+    Ok(show(&place, &domain, &findings, Typed::Nothing, &Problems::none()))
+}
+
+/// The domain as it is now, with what the last check of DNS found.
+pub(super) async fn now(place: &Place) -> Result<(Domain, Vec<DnsFinding>), Failure> {
+    let request = GetDomainRequest { name: place.name().to_owned() };
+    let answer = place.calls().domains().get_domain(request).await?.into_inner();
+    Ok((answer.domain.ok_or(Failure::NotFound)?, answer.findings))
 }
 
 /// What was typed and not taken.
@@ -77,17 +85,15 @@ async fn save(
 
 /// The page again, with the etag of now: whoever has read what changed may save over it.
 async fn not_taken(place: &Place, typed: Typed<'_>, problems: &Problems) -> Result<Response, Failure> {
-    let request = GetDomainRequest { name: place.name().to_owned() };
-    let now = place.calls().domains().get_domain(request).await?.into_inner().domain;
-    let now = now.ok_or(Failure::NotFound)?;
-    Ok(layout::refused(show(place, &now, &html! {}, typed, problems)))
+    let (domain, findings) = now(place).await?;
+    Ok(layout::refused(show(place, &domain, &findings, typed, problems)))
 }
 
-/// The page: `findings` where DNS was just asked, `typed` where a form was not taken.
+/// The page: `findings` of the last check of DNS, `typed` where a form was not taken.
 fn show(
     place: &Place,
     domain: &Domain,
-    findings: &Markup,
+    findings: &[DnsFinding],
     typed: Typed<'_>,
     problems: &Problems,
 ) -> Response {
@@ -95,7 +101,7 @@ fn show(
     let body = html! {
         (problems.summary(&place.say("form-see-below")))
         (facts(place, domain))
-        (findings)
+        (dns::cards(place, findings))
         @if domain.state() != DomainState::Claimed {
             @let none = Problems::none();
             @let (rules, rules_problems) = match typed { Typed::Rules(form) => (Some(form), problems), _ => (None, &none) };

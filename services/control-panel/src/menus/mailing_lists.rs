@@ -1,5 +1,6 @@
 //! Mailing lists: one address, many members.
 
+mod addition;
 mod editor;
 mod members;
 
@@ -31,7 +32,8 @@ pub(super) fn routes() -> Router<Arc<Panel>> {
         .route("/controlpanel/{domain}/mailing-lists/restore", post(editor::restore))
         .route(LIST, get(members::page))
         .route(&below("settings"), get(editor::page).post(editor::change))
-        .route(&below("members"), post(members::add))
+        .route(&below("members"), post(addition::add))
+        .route(&below("members/added/{id}"), get(addition::page))
         .route(&below("members/remove"), post(members::remove))
         .route(&below("members/add-again"), post(members::add_again))
         .route(&below("members/resume"), post(members::resume))

@@ -3,6 +3,7 @@
 mod account;
 mod app_passwords;
 mod changes;
+mod clearing;
 mod creation;
 mod growth;
 mod history;
@@ -58,8 +59,9 @@ pub(super) fn routes() -> Router<Arc<Panel>> {
         .route(&below("import"), get(import::page))
         .route(&below("import/{id}"), get(import::course))
         .route(&below("revoke"), post(session::revoke))
-        .route(&below("clear"), get(session::clear_page).post(session::clear))
-        .route(&below("bring-back"), post(session::bring_back))
+        .route(&below("clear"), get(clearing::page).post(clearing::clear))
+        .route(&below("clear/{id}"), get(clearing::course))
+        .route(&below("bring-back"), post(clearing::bring_back))
 }
 
 async fn list(place: Place) -> Result<Response, Failure> {

@@ -96,9 +96,9 @@ fn row(staff: &Staff, entry: &QueueEntry) -> Markup {
                 @if staff.may_change() {
                     label.choice {
                         input type="checkbox" name="entry" value=(entry.entry_id);
-                        span { (entry.recipient) }
+                        (layout::address(&entry.recipient))
                     }
-                } @else { (entry.recipient) }
+                } @else { (layout::address(&entry.recipient)) }
             }
             td data-label=(staff.say(COLUMNS[1])) {
                 div.stack {

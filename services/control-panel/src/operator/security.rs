@@ -38,8 +38,14 @@ pub(super) async fn card(staff: &Staff, login: &str) -> Markup {
                         }
                     }
                 }
-                dt { (staff.say("security-sessions")) }
-                dd { @match sessions { Some(count) => (count), None => (staff.say("pop-unknown-now")) } }
+                dt { (staff.say("security-open")) }
+                dd {
+                    @match sessions {
+                        Some(0) => (staff.say("security-open-none")),
+                        Some(count) => (count),
+                        None => (staff.say("pop-unknown-now")),
+                    }
+                }
             }
             @if staff.may_change() && (since.is_some() || open > 0) {
                 div.actions {

@@ -20,7 +20,7 @@ use postern_proto::{
 };
 use serde::Serialize;
 use sqlx::{Row as _, postgres::PgRow};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -33,6 +33,8 @@ use crate::{
     vault::{Cleared, Clearing, Scope, Vault, VaultError},
 };
 
+/// Who asked for a clearing in the background hears its end when it comes within this time.
+const BACKGROUND_AFTER: Duration = Duration::from_secs(1);
 /// Answers of an export on their way.
 const ANSWERS_AHEAD: usize = 2;
 
@@ -99,7 +101,7 @@ impl BoxService for BoxDoor {
         &self,
         request: Request<ClearBoxRequest>,
     ) -> Result<Response<ClearBoxResponse>, Status> {
-        let (caller, ClearBoxRequest { mailbox_id, scope, validate_only }) = opened(request)?;
+        let (caller, ClearBoxRequest { mailbox_id, scope, validate_only, in_background }) = opened(request)?;
         let scope = match ClearScope::try_from(scope) {
             Ok(ClearScope::Damaged) => Scope::Damaged,
             Ok(ClearScope::All) => Scope::All,
@@ -107,17 +109,32 @@ impl BoxService for BoxDoor {
         };
         self.may_touch(&caller, mailbox_id).await?;
         self.mailbox(mailbox_id).await?;
-        let cleared = self.vault.clear(mailbox_id, scope, validate_only).await;
-        let cleared = clear_response(cleared.map_err(|error| refused(mailbox_id, &error))?);
-        if !validate_only && cleared.cleared_count > 0 {
-            tracing::info!(
-                mailbox_id,
-                messages = cleared.cleared_count,
-                ?scope,
-                "messages went to the vault"
-            );
-            record(&self.rights, &caller, mailbox_id, "clear", &cleared).await;
+        let refused = |error| refused(mailbox_id, &error);
+        if validate_only {
+            let cleared = self.vault.would_clear(mailbox_id, scope).await.map_err(refused)?;
+            return Ok(Response::new(clear_response(cleared)));
         }
+        let begun = self.vault.begin_clearing(mailbox_id, scope).await.map_err(refused)?;
+        let (vault, rights) = (self.vault.clone(), self.rights.clone());
+        // On its own: when the caller goes away, it goes on, and is told to the audit.
+        let mut clearing = tokio::spawn(async move {
+            let cleared = clear_response(vault.run_clearing(begun, in_background).await?);
+            if cleared.cleared_count > 0 {
+                let messages = cleared.cleared_count;
+                tracing::info!(mailbox_id, messages, ?scope, "messages went to the vault");
+                record(&rights, &caller, mailbox_id, "clear", &cleared).await;
+            }
+            Ok(cleared)
+        });
+        let patience = if in_background { BACKGROUND_AFTER } else { Duration::MAX };
+        let cleared = match tokio::time::timeout(patience, &mut clearing).await {
+            Ok(ended) => ended.unwrap_or_else(|_| Err(VaultError::Stopped)).map_err(refused)?,
+            Err(_) => ClearBoxResponse {
+                clearing_id: begun.clearing_id,
+                restorable_until_time: Some(timestamp(begun.until_micros)),
+                ..ClearBoxResponse::default()
+            },
+        };
         Ok(Response::new(cleared))
     }
 
@@ -125,10 +142,10 @@ impl BoxService for BoxDoor {
         &self,
         request: Request<ListClearingsRequest>,
     ) -> Result<Response<ListClearingsResponse>, Status> {
-        let (caller, ListClearingsRequest { mailbox_id }) = opened(request)?;
+        let (caller, ListClearingsRequest { mailbox_id, with_empty }) = opened(request)?;
         self.may_touch(&caller, mailbox_id).await?;
-        let clearings =
-            self.vault.clearings(mailbox_id).await.map_err(|error| refused(mailbox_id, &error))?;
+        let clearings = self.vault.clearings(mailbox_id, with_empty).await;
+        let clearings = clearings.map_err(|error| refused(mailbox_id, &error))?;
         let clearings =
             clearings.into_iter().map(|clearing| clearing_message(mailbox_id, clearing)).collect();
         Ok(Response::new(ListClearingsResponse { clearings }))
@@ -252,6 +269,7 @@ fn refused(mailbox_id: i64, error: &VaultError) -> Status {
     match error {
         VaultError::NoSuchClearing(_) => failure::status_with(error.reason(), error.to_string()),
         VaultError::Database(source) => away(mailbox_id, source),
+        VaultError::Stopped => failure::status(error.reason()),
     }
 }
 
@@ -266,6 +284,7 @@ fn clear_response(cleared: Cleared) -> ClearBoxResponse {
 }
 
 fn clearing_message(mailbox_id: i64, clearing: Clearing) -> ClearingMessage {
+    let (total_count, checked_count, cleared_count) = clearing.counts;
     ClearingMessage {
         clearing_id: clearing.id,
         mailbox_id,
@@ -274,6 +293,10 @@ fn clearing_message(mailbox_id: i64, clearing: Clearing) -> ClearingMessage {
         bytes: clearing.bytes,
         clear_time: Some(timestamp(clearing.clear_micros)),
         restorable_until_time: Some(timestamp(clearing.until_micros)),
+        state: i32::from(clearing.state),
+        total_count,
+        checked_count,
+        cleared_count,
     }
 }
 

@@ -7,7 +7,7 @@ use postern_mail::Reason;
 use sqlx::{Row as _, postgres::PgRow};
 use uuid::Uuid;
 
-use super::Report;
+use super::{Refusal, Report};
 use crate::store::Store;
 
 /// Between two notes.
@@ -49,8 +49,8 @@ pub struct Told {
     pub read_bytes: i64,
     /// What became of the messages so far; the reasons by their names.
     pub counts: (i64, i64, i64),
-    /// Place and reason of the first that were refused.
-    pub refusals: Vec<(i64, String)>,
+    /// The first that were refused.
+    pub refusals: Vec<Refusal<String>>,
     /// Why it stopped early; empty: it did not.
     pub reason: String,
     /// When it began.
@@ -120,11 +120,14 @@ impl Course {
     }
 
     async fn write(&self, report: &Report, state: i16, reason: &str) {
-        let (indexes, reasons): (Vec<i64>, Vec<&str>) =
-            report.refusals.iter().map(|(index, reason)| (*index, reason.name())).unzip();
+        let refusals = &report.refusals;
+        let indexes: Vec<i64> = refusals.iter().map(|refusal| refusal.index).collect();
+        let reasons: Vec<&str> = refusals.iter().map(|refusal| refusal.reason.name()).collect();
+        let names: Vec<&str> = refusals.iter().map(|refusal| refusal.name.as_str()).collect();
         let written = sqlx::query(
             "UPDATE imports SET state = $2, read_bytes = $3, imported_count = $4, duplicate_count = $5,
-                refused_count = $6, refused_indexes = $7, refused_reasons = $8, reason = $9, update_time = now(),
+                refused_count = $6, refused_indexes = $7, refused_reasons = $8, reason = $9, refused_names = $11,
+                update_time = now(),
                 end_time = CASE WHEN $2 = $10 THEN NULL ELSE now() END
             WHERE import_id = $1",
         )
@@ -138,6 +141,7 @@ impl Course {
         .bind(reasons)
         .bind(reason)
         .bind(RUNNING)
+        .bind(names)
         .execute(self.store.pool())
         .await;
         if let Err(error) = written {
@@ -154,7 +158,7 @@ pub async fn courses(store: &Store, mailbox_id: i64) -> Result<Vec<Told>, sqlx::
     let ask = || {
         sqlx::query(
             "SELECT import_id, mailbox_id, file_name, total_bytes, read_bytes, imported_count, duplicate_count,
-                refused_count, refused_indexes, refused_reasons, reason, is_silent, state,
+                refused_count, refused_indexes, refused_reasons, refused_names, reason, is_silent, state,
                 (extract(epoch FROM begin_time) * 1000000)::bigint AS begin_micros,
                 (extract(epoch FROM CASE WHEN is_silent THEN update_time ELSE end_time END) * 1000000)::bigint
                     AS end_micros
@@ -176,6 +180,10 @@ fn told(row: &PgRow) -> Result<Told, sqlx::Error> {
     let is_silent: bool = row.try_get("is_silent")?;
     let indexes: Vec<i64> = row.try_get("refused_indexes")?;
     let reasons: Vec<String> = row.try_get("refused_reasons")?;
+    // Fewer than the others: it was written down before messages had names.
+    let names: Vec<String> = row.try_get("refused_names")?;
+    let names = names.into_iter().chain(std::iter::repeat(String::new()));
+    let refusals = indexes.into_iter().zip(reasons).zip(names);
     Ok(Told {
         opening: Opening {
             import_id: row.try_get("import_id")?,
@@ -190,7 +198,7 @@ fn told(row: &PgRow) -> Result<Told, sqlx::Error> {
             row.try_get("duplicate_count")?,
             row.try_get("refused_count")?,
         ),
-        refusals: indexes.into_iter().zip(reasons).collect(),
+        refusals: refusals.map(|((index, reason), name)| Refusal { index, reason, name }).collect(),
         reason: if is_silent { Reason::Unavailable.name().to_owned() } else { row.try_get("reason")? },
         begin_micros: row.try_get("begin_micros")?,
         end_micros: row.try_get("end_micros")?,

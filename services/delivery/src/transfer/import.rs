@@ -35,8 +35,19 @@ pub struct Report {
     pub duplicates: i64,
     /// Were refused.
     pub refused: i64,
-    /// The first of those: place in the call from 0, and why.
-    pub refusals: Vec<(i64, Reason)>,
+    /// The first of those.
+    pub refusals: Vec<Refusal<Reason>>,
+}
+
+/// A message that was not taken, and why: by a reason, or by the name of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal<R> {
+    /// Place in the call, from 0.
+    pub index: i64,
+    /// Why.
+    pub reason: R,
+    /// What people know it by; may be empty.
+    pub name: String,
 }
 
 /// Why an import ended before its last message. What was committed before stays; the same import again goes on from there.
@@ -91,6 +102,8 @@ pub struct Import {
 /// The message that comes in.
 struct Incoming {
     index: i64,
+    /// What people know it by.
+    name: String,
     arrival: Arrival,
     /// `None` once it is refused: the rest of it is passed over.
     taken: Option<(WireForm, Box<Ingest>)>,
@@ -143,12 +156,12 @@ impl Import {
         self.open.is_some()
     }
 
-    /// A message begins.
-    pub fn begin_message(&mut self, arrival: Arrival) {
+    /// A message begins. `name`: what people know it by, may be empty.
+    pub fn begin_message(&mut self, arrival: Arrival, name: String) {
         let Importer { blobs, budget, limits, .. } = &self.importer;
         let ingest = Ingest::verbatim(MessageId::new(), blobs, budget, *limits);
         let taken = Some((WireForm::new(self.mailbox_id), Box::new(ingest)));
-        self.open = Some(Incoming { index: self.begun, arrival, taken });
+        self.open = Some(Incoming { index: self.begun, name, arrival, taken });
         self.begun += 1;
     }
 
@@ -167,11 +180,19 @@ impl Import {
             Ok(()) => Ok(()),
             Err(IngestError::Message(reason)) => {
                 incoming.taken = None;
-                let index = incoming.index;
-                self.refuse(index, reason);
+                let (index, name) = (incoming.index, incoming.name.clone());
+                self.refuse(index, name, reason);
                 Ok(())
             }
             Err(error) => Err(self.broken(&error)),
+        }
+    }
+
+    /// It is damaged where it comes from.
+    pub fn break_message(&mut self) {
+        // One that is refused already has its reason.
+        if let Some(Incoming { index, name, taken: Some(_), .. }) = self.open.take() {
+            self.refuse(index, name, Reason::MessageDamaged);
         }
     }
 
@@ -180,19 +201,19 @@ impl Import {
     /// # Errors
     /// As [`Self::content`], and [`ImportError::Full`].
     pub async fn end_message(&mut self) -> Result<(), ImportError> {
-        let Some(Incoming { index, arrival, taken }) = self.open.take() else { return Ok(()) };
+        let Some(Incoming { index, name, arrival, taken }) = self.open.take() else { return Ok(()) };
         let Some((form, ingest)) = taken else { return Ok(()) };
         let id = match form.finish() {
             Ok(id) => id,
             Err(reason) => {
-                self.refuse(index, reason);
+                self.refuse(index, name, reason);
                 return Ok(());
             }
         };
         let ingested = match ingest.finish().await {
             Ok(ingested) => ingested,
             Err(IngestError::Message(reason)) => {
-                self.refuse(index, reason);
+                self.refuse(index, name, reason);
                 return Ok(());
             }
             Err(error) => return Err(self.broken(&error)),
@@ -265,10 +286,10 @@ impl Import {
         (fresh, over)
     }
 
-    fn refuse(&mut self, index: i64, reason: Reason) {
+    fn refuse(&mut self, index: i64, name: String, reason: Reason) {
         self.report.refused += 1;
         if self.report.refusals.len() < REFUSALS_TOLD_MAX {
-            self.report.refusals.push((index, reason));
+            self.report.refusals.push(Refusal { index, reason, name });
         }
     }
 

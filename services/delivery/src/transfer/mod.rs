@@ -9,4 +9,4 @@ mod store;
 mod wire_form;
 
 pub use course::{Course, Opening, Told, courses};
-pub use import::{Arrival, Import, ImportError, Importer, Report};
+pub use import::{Arrival, Import, ImportError, Importer, Refusal, Report};

@@ -15,23 +15,31 @@ use thiserror::Error;
 
 use crate::{content::Blobs, maildrop::Maildrops, store::Store};
 
-pub use clear::{Cleared, Scope};
+pub use clear::{Begun, Cleared, Scope};
 
 /// Messages that one statement moves.
 const STEP: i64 = 2000;
 /// Clearings of one listing (the contract of ListClearings).
 const LIST_MAX: i64 = 1000;
 
-/// Only what holds messages and whose days are not over. $2: days.
+/// postern.delivery.v1.ClearingState
+const RUNNING: i16 = 1;
+const DONE: i16 = 2;
+const STOPPED: i16 = 3;
+/// Which has not been heard of for so long has stopped without a word: its replica went down.
+const SILENT_SECONDS: f64 = 180.0;
+
+/// Only what holds messages, or what holds none too ($4), and whose days are not over. $2: days.
 const LIST: &str = "
-SELECT c.clearing_id, c.scope, v.messages, v.bytes,
+SELECT c.clearing_id, c.scope, v.messages, v.bytes, c.total_count, c.checked_count, c.cleared_count,
+    CASE WHEN c.state = $5 AND c.update_time < now() - make_interval(secs => $6) THEN $7 ELSE c.state END AS state,
     (extract(epoch FROM c.clear_time) * 1000000)::bigint AS clear_micros,
     (extract(epoch FROM c.clear_time + make_interval(days => $2)) * 1000000)::bigint AS until_micros
 FROM clearings c CROSS JOIN LATERAL (
     SELECT count(*) AS messages, coalesce(sum(size_bytes), 0)::bigint AS bytes
     FROM vault WHERE mailbox_id = c.mailbox_id AND clearing_id = c.clearing_id
 ) AS v
-WHERE c.mailbox_id = $1 AND c.clear_time > now() - make_interval(days => $2) AND v.messages > 0
+WHERE c.mailbox_id = $1 AND c.clear_time > now() - make_interval(days => $2) AND ($4 OR v.messages > 0)
 ORDER BY c.clearing_id DESC LIMIT $3";
 
 /// Why the vault did not do it.
@@ -40,6 +48,9 @@ pub enum VaultError {
     /// The vault has no such clearing of this box (any more).
     #[error("the vault holds no clearing {0} of this box")]
     NoSuchClearing(i64),
+    /// It ended before it was through.
+    #[error("it ended early")]
+    Stopped,
     /// The database is away.
     #[error("the database is away")]
     Database(#[from] sqlx::Error),
@@ -51,7 +62,7 @@ impl VaultError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::NoSuchClearing(_) => Reason::NotFound,
-            Self::Database(_) => Reason::Unavailable,
+            Self::Stopped | Self::Database(_) => Reason::Unavailable,
         }
     }
 }
@@ -71,6 +82,10 @@ pub struct Clearing {
     pub clear_micros: i64,
     /// Until when it can be brought back, microseconds of the Unix epoch.
     pub until_micros: i64,
+    /// postern.delivery.v1.ClearingState
+    pub state: i16,
+    /// Messages of the box when it began, those it has looked at, and those that went.
+    pub counts: (i64, i64, i64),
 }
 
 /// The vault. Clones are the same one.
@@ -90,12 +105,21 @@ impl Vault {
         Self { store, blobs, maildrops, days: i32::from(days) }
     }
 
-    /// What was cleared from a box and can be brought back, newest first.
+    /// What was cleared from a box and can be brought back, newest first. `with_empty`: also what holds nothing, or nothing yet.
     ///
     /// # Errors
     /// When the database is away.
-    pub async fn clearings(&self, mailbox_id: i64) -> Result<Vec<Clearing>, VaultError> {
-        let ask = || sqlx::query(LIST).bind(mailbox_id).bind(self.days).bind(LIST_MAX);
+    pub async fn clearings(&self, mailbox_id: i64, with_empty: bool) -> Result<Vec<Clearing>, VaultError> {
+        let ask = || {
+            sqlx::query(LIST)
+                .bind(mailbox_id)
+                .bind(self.days)
+                .bind(LIST_MAX)
+                .bind(with_empty)
+                .bind(RUNNING)
+                .bind(SILENT_SECONDS)
+                .bind(STOPPED)
+        };
         let rows = self.store.read(ask).await?;
         Ok(rows.iter().map(clearing).collect::<Result<_, _>>()?)
     }
@@ -110,5 +134,7 @@ fn clearing(row: &PgRow) -> Result<Clearing, sqlx::Error> {
         bytes: row.try_get("bytes")?,
         clear_micros: row.try_get("clear_micros")?,
         until_micros: row.try_get("until_micros")?,
+        state: row.try_get("state")?,
+        counts: (row.try_get("total_count")?, row.try_get("checked_count")?, row.try_get("cleared_count")?),
     })
 }

@@ -1,11 +1,12 @@
 //! Bringing back what was cleared: entries as they were, with their uids.
 
-use super::{STEP, Vault, VaultError};
+use super::{RUNNING, SILENT_SECONDS, STEP, Vault, VaultError};
 
-/// The clearings whose days are not over; $2 = 0: all of the box.
+/// The clearings whose days are not over and that do not run; $2 = 0: all of the box.
 const OPEN: &str = "
 SELECT clearing_id FROM clearings
 WHERE mailbox_id = $1 AND ($2 = 0 OR clearing_id = $2) AND clear_time > now() - make_interval(days => $3)
+    AND (state <> $4 OR update_time < now() - make_interval(secs => $5))
 ORDER BY clearing_id";
 
 const BACK: &str = "
@@ -43,6 +44,8 @@ impl Vault {
             .bind(mailbox_id)
             .bind(clearing_id)
             .bind(self.days)
+            .bind(RUNNING)
+            .bind(SILENT_SECONDS)
             .fetch_all(pool)
             .await?;
         if open.is_empty() && clearing_id != 0 {

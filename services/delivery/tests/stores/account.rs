@@ -170,6 +170,13 @@ impl MailingListService for FakeAccount {
         not_here()
     }
 
+    async fn list_member_additions(
+        &self,
+        _: Request<ListMemberAdditionsRequest>,
+    ) -> Result<Response<ListMemberAdditionsResponse>, Status> {
+        not_here()
+    }
+
     async fn remove_list_members(
         &self,
         _: Request<RemoveListMembersRequest>,

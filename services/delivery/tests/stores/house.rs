@@ -20,7 +20,7 @@ use postern_delivery::{
     route::PlannedEntry,
     store::Store,
     trace::{Story, TraceLine, TraceState},
-    vault::Vault,
+    vault::{Cleared, Scope, Vault, VaultError},
 };
 use postern_mail::{MessageId, ReversePath};
 use postern_mesh::{
@@ -172,6 +172,12 @@ impl House {
     }
 
     /// Uids of a box, by a look past the lock.
+    /// A clearing from its begin to its end.
+    pub(crate) async fn clear(&self, mailbox_id: i64, scope: Scope) -> Result<Cleared, VaultError> {
+        let begun = self.vault.begin_clearing(mailbox_id, scope).await?;
+        self.vault.run_clearing(begun, false).await
+    }
+
     pub(crate) async fn uids(&self, mailbox_id: i64) -> Vec<i64> {
         sqlx::query_scalar("SELECT uid FROM entries WHERE mailbox_id = $1 ORDER BY uid")
             .bind(mailbox_id)

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use postern_delivery::{
     content::{Budget, IngestLimits},
-    transfer::{Arrival, ImportError, Importer, Report},
+    transfer::{Arrival, ImportError, Importer, Refusal, Report},
 };
 use postern_mail::Reason;
 
@@ -23,7 +23,7 @@ async fn import(
 ) -> Result<Report, ImportError> {
     let mut import = importer(house).begin(mailbox_id, quota_bytes, false).await?;
     for (content, arrival) in messages {
-        import.begin_message(*arrival);
+        import.begin_message(*arrival, String::new());
         for piece in content.chunks(700) {
             import.content(Bytes::copy_from_slice(piece)).await?;
         }
@@ -90,8 +90,41 @@ async fn a_bad_message_is_refused_alone() {
         (3, Reason::InvalidArgument),
         (4, Reason::BadContent),
     ];
-    assert_eq!(report.refusals, told);
+    let refusals: Vec<_> = report.refusals.iter().map(|refusal| (refusal.index, refusal.reason)).collect();
+    assert_eq!(refusals, told);
     assert_eq!(house.uids(mailbox).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_message_that_is_damaged_where_it_comes_from_is_told_by_its_name() {
+    let house = House::new().await;
+    let mailbox = new_box();
+    let mut import = importer(&house).begin(mailbox, None, false).await.expect("begun");
+    for (name, content, is_whole) in [
+        ("cur/1", "A: 1\r\n".to_owned(), true),
+        // So large that it lies in a blob already.
+        ("cur/2", "x\r\n".repeat(5000), false),
+        ("cur/3", "A: bare\nline feed\r\n".to_owned(), false),
+        ("cur/4", "A: 4\r\n".to_owned(), true),
+    ] {
+        import.begin_message(None, name.to_owned());
+        import.content(content.into()).await.expect("taken");
+        if is_whole {
+            import.end_message().await.expect("taken");
+        } else {
+            import.break_message();
+        }
+        assert!(!import.is_open());
+    }
+    import.finish().await.expect("imported");
+    let refusal = |index, reason, name: &str| Refusal { index, reason, name: name.to_owned() };
+    assert_eq!(counts(import.report()), (2, 0, 2));
+    assert_eq!(
+        import.report().refusals,
+        [refusal(1, Reason::MessageDamaged, "cur/2"), refusal(2, Reason::BadContent, "cur/3")]
+    );
+    assert_eq!(house.uids(mailbox).await.len(), 2);
+    assert!(files(house.blob_folder.path()).is_empty(), "nothing is left of it");
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ async fn each_change_is_told_once_and_none_is_lost() {
     house.maildrops.close(one, open.token, &open.first.uids[..1]).await.expect("deleted");
     assert_eq!(reporter.round().await.expect("told"), 1);
     assert_eq!(told(&house, one).expect("told").0, 1);
-    house.vault.clear(one, Scope::All, false).await.expect("cleared");
+    house.clear(one, Scope::All).await.expect("cleared");
     reporter.round().await.expect("told");
     assert_eq!(told(&house, one), Some((0, 0)));
     house.vault.restore(one, 0).await.expect("restored");

@@ -62,16 +62,16 @@ async fn only_what_is_damaged_goes_and_the_rest_is_served() {
             std::fs::remove_file(&file).expect("lost");
         }
     }
-    let dry = house.vault.clear(mailbox, Scope::Damaged, true).await.expect("looked at");
+    let dry = house.vault.would_clear(mailbox, Scope::Damaged).await.expect("looked at");
     assert_eq!((dry.checked, dry.messages, dry.clearing_id), (5, 3, 0));
     assert_eq!(house.uids(mailbox).await, uids, "a dry run takes nothing");
 
-    let cleared = house.vault.clear(mailbox, Scope::Damaged, false).await.expect("cleared");
+    let cleared = house.clear(mailbox, Scope::Damaged).await.expect("cleared");
     assert_eq!((cleared.checked, cleared.messages, cleared.bytes), (5, 3, dry.bytes));
     assert_eq!(house.uids(mailbox).await, [uids[0], uids[4]]);
     assert_eq!(read(&house, mailbox, &[uids[0], uids[4]]).await, [Frame::End, Frame::End]);
     accounts_are_right(&house).await;
-    let again = house.vault.clear(mailbox, Scope::Damaged, false).await.expect("nothing left");
+    let again = house.clear(mailbox, Scope::Damaged).await.expect("nothing left");
     assert_eq!((again.checked, again.messages, again.clearing_id), (2, 0, 0));
 
     // Even what is damaged comes back, with its uid: nothing is destroyed.
@@ -89,7 +89,7 @@ async fn p_72_an_open_session_never_deletes_another_message() {
     }
     let open = house.maildrops.open(mailbox, &holder("a")).await.expect("open");
     let uids = open.first.uids.clone();
-    let cleared = house.vault.clear(mailbox, Scope::All, false).await.expect("cleared");
+    let cleared = house.clear(mailbox, Scope::All).await.expect("cleared");
     assert_eq!(cleared.messages, 3);
     house.commit(unit(b"A: came later\r\n", &[mailbox])).await;
     assert_eq!(read(&house, mailbox, &uids[..1]).await, [Frame::Failure(Reason::MessageGone)]);
@@ -99,7 +99,7 @@ async fn p_72_an_open_session_never_deletes_another_message() {
 
     assert_eq!(house.vault.restore(mailbox, 0).await.expect("restored"), 3);
     assert_eq!(house.uids(mailbox).await[..3], uids, "the old uids, before the one that came later");
-    assert!(house.vault.clearings(mailbox).await.expect("listed").is_empty());
+    assert!(house.vault.clearings(mailbox, false).await.expect("listed").is_empty());
     let none = house.vault.restore(mailbox, cleared.clearing_id).await;
     assert!(matches!(none, Err(VaultError::NoSuchClearing(_))));
     accounts_are_right(&house).await;
@@ -119,13 +119,56 @@ async fn large_boxes_go_and_come_in_steps() {
         )
         .await;
     let uids = house.uids(mailbox).await;
-    let cleared = house.vault.clear(mailbox, Scope::All, false).await.expect("cleared");
+    let cleared = house.clear(mailbox, Scope::All).await.expect("cleared");
     assert_eq!((cleared.checked, cleared.messages), (5000, 5000));
-    let listed = house.vault.clearings(mailbox).await.expect("listed");
+    let listed = house.vault.clearings(mailbox, false).await.expect("listed");
     assert_eq!((listed.len(), listed[0].messages, listed[0].bytes), (1, 5000, cleared.bytes));
     accounts_are_right(&house).await;
     assert_eq!(house.vault.restore(mailbox, cleared.clearing_id).await.expect("restored"), 5000);
     assert_eq!(house.uids(mailbox).await, uids);
+    accounts_are_right(&house).await;
+}
+
+#[tokio::test]
+async fn how_far_a_clearing_is_is_told_while_it_runs_and_afterwards() {
+    const STATES: [i16; 3] = [1, 2, 3];
+    let [running, done, stopped] = STATES;
+    let house = House::new().await;
+    let mailbox = new_box();
+    for _ in 0..3 {
+        house.commit(unit(b"A: b\r\n", &[mailbox])).await;
+    }
+    let told = async || {
+        let told = house.vault.clearings(mailbox, true).await.expect("listed");
+        told.into_iter().map(|told| (told.id, told.state, told.counts, told.messages)).collect::<Vec<_>>()
+    };
+    let begun = house.vault.begin_clearing(mailbox, Scope::All).await.expect("begun");
+    let id = begun.clearing_id;
+    assert_eq!(told().await, [(id, running, (3, 0, 0), 0)]);
+    assert!(house.vault.clearings(mailbox, false).await.expect("listed").is_empty(), "it holds nothing yet");
+    let early = house.vault.restore(mailbox, id).await;
+    assert!(matches!(early, Err(VaultError::NoSuchClearing(_))), "{early:?}");
+    assert_eq!(house.vault.restore(mailbox, 0).await.expect("nothing"), 0);
+    // What comes meanwhile stays.
+    house.commit(unit(b"A: later\r\n", &[mailbox])).await;
+    let cleared = house.vault.run_clearing(begun, true).await.expect("cleared");
+    assert_eq!((cleared.clearing_id, cleared.messages), (id, 3));
+    assert_eq!(told().await, [(id, done, (3, 3, 3), 3)]);
+
+    // One that took nothing is told to who watches; one that nobody has heard of for long has stopped, and can be brought back.
+    let begun = house.vault.begin_clearing(mailbox, Scope::Damaged).await.expect("begun");
+    let watched = house.vault.run_clearing(begun, true).await.expect("nothing is damaged");
+    assert_eq!((watched.messages, watched.clearing_id), (0, begun.clearing_id));
+    assert_eq!(told().await[0], (begun.clearing_id, done, (1, 1, 0), 0));
+    house.run("UPDATE clearings SET state = 1, update_time = now() - interval '4 minutes'").await;
+    assert_eq!(told().await[1], (id, stopped, (3, 3, 3), 3));
+    assert_eq!(house.vault.restore(mailbox, id).await.expect("restored"), 3);
+
+    // One whose row has gone moves nothing more: nothing may lie in the vault that nobody can find.
+    let begun = house.vault.begin_clearing(mailbox, Scope::All).await.expect("begun");
+    house.run("DELETE FROM clearings").await;
+    assert_eq!(house.vault.run_clearing(begun, false).await.expect("nothing").messages, 0);
+    assert_eq!(house.uids(mailbox).await.len(), 4);
     accounts_are_right(&house).await;
 }
 
@@ -165,16 +208,16 @@ async fn what_is_over_is_really_gone_and_nothing_else() {
     house.commit(unit(b"A: only there\r\n", &[removed])).await;
     house.commit(blob_unit(&house.blobs, b"A: only there, blob\r\n", &[removed]).await).await;
     house.commit(blob_unit(&house.blobs, b"A: shared blob\r\n", &[removed, live]).await).await;
-    house.vault.clear(removed, Scope::All, false).await.expect("cleared");
+    house.clear(removed, Scope::All).await.expect("cleared");
     house.commit(unit(b"A: after the clearing\r\n", &[removed])).await;
     // Two clearings of a live box: one is over, one is not.
     house.commit(blob_unit(&house.blobs, b"A: cleared long ago\r\n", &[live]).await).await;
     let old = house.uids(live).await[1];
-    let long_ago = house.vault.clear(live, Scope::All, false).await.expect("cleared");
+    let long_ago = house.clear(live, Scope::All).await.expect("cleared");
     house.run("UPDATE clearings SET clear_time = now() - interval '31 days' WHERE mailbox_id <> 0").await;
     house.run("UPDATE clearings SET clear_time = now() - interval '29 days' WHERE clearing_id = 1").await;
     house.commit(unit(b"A: cleared now\r\n", &[live, impostor])).await;
-    house.vault.clear(live, Scope::All, false).await.expect("cleared");
+    house.clear(live, Scope::All).await.expect("cleared");
     house.commit(unit(b"A: kept\r\n", &[live])).await;
     accounts_are_right(&house).await;
     assert!(matches!(

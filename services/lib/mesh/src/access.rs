@@ -261,6 +261,7 @@ const TABLE: &[Method] = &[
     row("/postern.account.v1.MailingListService/DeleteMailingList", OWNER, Lists, Write),
     row("/postern.account.v1.MailingListService/ListListMembers", LIST_READ, Lists, Read),
     row("/postern.account.v1.MailingListService/AddListMembers", OWNER, Lists, Write),
+    row("/postern.account.v1.MailingListService/ListMemberAdditions", OWN_READ, Lists, Read),
     row("/postern.account.v1.MailingListService/RemoveListMembers", OWNER, Lists, Write),
     row("/postern.account.v1.MailingListService/LookupMailingList", SERVICE, Mesh, Read),
     row("/postern.account.v1.MailingListService/RequestListChange", SERVICE, Mesh, Write),

@@ -1,11 +1,19 @@
 //! A file of mail on its way into a box: read message by message into frames of `BoxService.ImportMessages`, line ends made CRLF,
 //! as fast as delivery takes them and never with more than a piece of a message in memory.
 //!
+//! Archives ([`Kind`]) are read the same way: nothing is unpacked, and the names of their members lead nowhere.
+//!
 //! mbox: a line that begins with `From ` at the start, or after an empty line, begins a message; one `>` is taken from lines
 //! that quote it (mboxo and mboxrd are read alike).
 
+mod archive;
+mod growth;
+mod tar;
+mod zip;
+
 use std::io::{self, BufRead, Error, ErrorKind};
 
+pub use archive::{BEGIN_BYTES, Kind};
 use jiff::{civil::DateTime, tz::TimeZone};
 use postern_proto::{
     delivery::v1::{ImportMessagesRequest, ImportedMessage},
@@ -17,6 +25,8 @@ use tokio::sync::mpsc::Sender;
 pub const MBOX_BEGIN: &[u8] = b"From ";
 /// Octets of one frame, about.
 const FRAME_BYTES: usize = 64 * 1024;
+/// Characters of the name of a message.
+const NAME_MAX_CHARS: usize = 200;
 /// A line without an end is handed on in pieces of so many octets.
 const PIECE_MAX_BYTES: u64 = 64 * 1024;
 
@@ -24,6 +34,8 @@ const PIECE_MAX_BYTES: u64 = 64 * 1024;
 #[derive(Debug)]
 pub struct MailFrames {
     frames: Sender<ImportMessagesRequest>,
+    /// Goes with the first frame; `None` once it went.
+    first: Option<ImportMessagesRequest>,
     content: Vec<u8>,
     begin: Option<ImportedMessage>,
     is_open: bool,
@@ -32,10 +44,42 @@ pub struct MailFrames {
 }
 
 impl MailFrames {
-    /// Into these frames, whose first one was sent. `told` is called with the count after each message.
+    /// Into these frames. `first`: what the first one says besides; it goes with the first message, or by [`Self::begin_call`].
+    /// `told` is called with the count after each message.
     #[must_use]
-    pub fn new(frames: Sender<ImportMessagesRequest>, told: fn(u64)) -> Self {
-        Self { frames, content: Vec::new(), begin: None, is_open: false, count: 0, told }
+    pub fn new(frames: Sender<ImportMessagesRequest>, first: ImportMessagesRequest, told: fn(u64)) -> Self {
+        Self { frames, first: Some(first), content: Vec::new(), begin: None, is_open: false, count: 0, told }
+    }
+
+    /// Sends the first frame now, whether there is a message or not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BrokenPipe`] as in [`Self::mbox`].
+    pub fn begin_call(&mut self) -> io::Result<()> {
+        match self.first.take() {
+            Some(first) => self.send(first),
+            None => Ok(()),
+        }
+    }
+
+    /// True while nothing was sent.
+    #[must_use]
+    pub fn is_unused(&self) -> bool {
+        self.first.is_some() && !self.is_open
+    }
+
+    /// Reads a file of this kind to its end. A member of an archive that is damaged is told to delivery by its name, and the
+    /// next one goes on; where the next one cannot be found, reading ends with an error.
+    ///
+    /// # Errors
+    /// As [`Self::mbox`]; [`ErrorKind::InvalidData`] also for what an archive may not be.
+    pub fn file(&mut self, kind: Kind, mut reader: impl BufRead) -> io::Result<()> {
+        match kind {
+            Kind::Mbox => self.mbox(&mut reader),
+            Kind::Gzip => archive::gunzip(reader, self),
+            Kind::Tar => tar::read(reader, self),
+            Kind::Zip => zip::read(reader, self),
+        }
     }
 
     /// Reads an mbox to its end.
@@ -50,7 +94,7 @@ impl MailFrames {
         while read_piece(reader, &mut line)? {
             if !continued && after_empty && line.starts_with(MBOX_BEGIN) {
                 self.end()?;
-                self.begin(seconds_of_separator(&line));
+                self.begin(seconds_of_separator(&line), String::new());
                 (after_empty, continued) = (false, false);
                 continue;
             }
@@ -72,32 +116,52 @@ impl MailFrames {
         self.end()
     }
 
-    /// Reads one message, which came at this second of the Unix epoch, to the end of its file.
+    /// Reads one message to the end of its file. `seconds` of the Unix epoch: when it came; `name`: what people know it by, of
+    /// which the last 200 characters are told.
     ///
     /// # Errors
     /// As [`Self::mbox`].
-    pub fn message(&mut self, reader: &mut impl BufRead, seconds: Option<i64>) -> io::Result<()> {
-        self.begin(seconds);
+    pub fn message(&mut self, reader: impl BufRead, seconds: Option<i64>, name: &str) -> io::Result<()> {
+        self.begin(seconds, name_told(name));
+        self.pour(reader)?;
+        self.end()
+    }
+
+    /// Octets of the open message.
+    fn pour(&mut self, mut reader: impl BufRead) -> io::Result<()> {
         let mut line = Vec::new();
-        while read_piece(reader, &mut line)? {
+        while read_piece(&mut reader, &mut line)? {
             self.line(&line)?;
         }
-        self.end()
+        Ok(())
+    }
+
+    /// The open message is damaged where it comes from: delivery refuses it, and takes the next one.
+    fn broken(&mut self) -> io::Result<()> {
+        self.content.clear();
+        let begin = self.begin.take();
+        self.is_open = false;
+        self.send(ImportMessagesRequest {
+            begin,
+            broken: true,
+            end: true,
+            ..ImportMessagesRequest::default()
+        })
     }
 
     /// What was read is not all of the file: delivery gets a message without an end, and takes the import as one that stopped.
     pub fn break_off(mut self) {
         if !self.is_open {
-            self.begin(None);
+            self.begin(None, String::new());
         }
         // Nobody takes it any more: then it has stopped already.
         let _ = self.give(false);
     }
 
-    fn begin(&mut self, seconds: Option<i64>) {
+    fn begin(&mut self, seconds: Option<i64>, name: String) {
         let receive_time =
             seconds.filter(|seconds| *seconds > 0).map(|seconds| Timestamp { seconds, nanos: 0 });
-        self.begin = Some(ImportedMessage { receive_time });
+        self.begin = Some(ImportedMessage { receive_time, name });
         self.is_open = true;
     }
 
@@ -127,14 +191,35 @@ impl MailFrames {
 
     fn give(&mut self, end: bool) -> io::Result<()> {
         let content = std::mem::take(&mut self.content).into();
-        let frame = ImportMessagesRequest {
-            begin: self.begin.take(),
-            content,
-            end,
-            ..ImportMessagesRequest::default()
+        let begin = self.begin.take();
+        self.send(ImportMessagesRequest { begin, content, end, ..ImportMessagesRequest::default() })
+    }
+
+    fn send(&mut self, frame: ImportMessagesRequest) -> io::Result<()> {
+        let frame = match self.first.take() {
+            None => frame,
+            Some(first) => ImportMessagesRequest {
+                begin: frame.begin,
+                content: frame.content,
+                end: frame.end,
+                broken: frame.broken,
+                ..first
+            },
         };
         self.frames.blocking_send(frame).map_err(|_| Error::from(ErrorKind::BrokenPipe))
     }
+}
+
+/// When a message of a maildir came, by the name of its file, seconds of the Unix epoch.
+#[must_use]
+pub fn maildir_seconds(name: &str) -> Option<i64> {
+    name.split('.').next().and_then(|digits| digits.parse().ok())
+}
+
+/// The end of a name, which says most, without what cannot be shown.
+fn name_told(name: &str) -> String {
+    let shown: Vec<char> = name.chars().filter(|c| !c.is_control()).collect();
+    shown[shown.len().saturating_sub(NAME_MAX_CHARS)..].iter().collect()
 }
 
 /// `>From `, `>>From ` and so on.
@@ -174,7 +259,7 @@ mod tests {
     /// The messages of an mbox, each with its second.
     fn read(text: &[u8]) -> io::Result<Vec<(Option<i64>, String)>> {
         let (frames, mut given) = tokio::sync::mpsc::channel(1000);
-        MailFrames::new(frames, |_| ()).mbox(&mut BufReader::new(text))?;
+        MailFrames::new(frames, ImportMessagesRequest::default(), |_| ()).mbox(&mut BufReader::new(text))?;
         let mut messages = Vec::new();
         while let Ok(frame) = given.try_recv() {
             if let Some(begin) = frame.begin {
@@ -212,7 +297,7 @@ mod tests {
             }
         }
         let (frames, mut given) = tokio::sync::mpsc::channel(10);
-        let mut frames = MailFrames::new(frames, |_| ());
+        let mut frames = MailFrames::new(frames, ImportMessagesRequest::default(), |_| ());
         let read = frames.mbox(&mut BufReader::new(Broken(b"From a\nA: 1\n\nwhole\n\nFrom b\nA: 2\n\nha")));
         assert_eq!(read.expect_err("broken").kind(), ErrorKind::ConnectionReset);
         frames.break_off();

@@ -1,4 +1,4 @@
-//! `postern import`: mail of another house into a box, from an mbox file or a maildir.
+//! `postern import`: mail of another house into a box, from an mbox file, a maildir or an archive of one.
 //!
 //! A thread reads ([`source`], [`postern_mesh::mail_file`]) and makes frames; they travel as fast as delivery takes them. Twice the same is harmless.
 
@@ -22,13 +22,14 @@ const FRAMES_AHEAD: usize = 16;
 /// What is imported, and where to.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  postern import anna@homepage.test old-mail.mbox\n  postern import anna@homepage.test ~/Maildir\n\n\
+    after_help = "Examples:\n  postern import anna@homepage.test old-mail.mbox\n  postern import anna@homepage.test ~/Maildir\n  \
+                  postern import anna@homepage.test maildir.tar.gz\n\n\
                   The same messages again are left out. Exit code 1 when messages were refused."
 )]
 pub struct ImportArgs {
     /// Address of the box, or the login of a default box
     address: String,
-    /// An mbox file, or a maildir (a folder with new and cur)
+    /// An mbox file, a maildir (a folder with new and cur), or an archive of a maildir or of .eml files (zip, tar, tar.gz)
     #[arg(value_name = "FILE|FOLDER")]
     path: PathBuf,
 }
@@ -41,18 +42,19 @@ impl ImportArgs {
         let reading = tokio::task::spawn_blocking(move || {
             // Delivery wants the box first; when it stops taking frames, its answer says why.
             let first = ImportMessagesRequest { mailbox_id, ..ImportMessagesRequest::default() };
-            if frames.blocking_send(first).is_err() {
-                return Ok(source);
-            }
-            source.send_all(frames)
+            source.send_all(frames, first)
         });
         let mut client = BoxServiceClient::new(operator.delivery.clone());
         let answer = client.import_messages(ReceiverStream::new(given)).await;
         let read = reading.await.map_err(|e| Failure::Refused(format!("reading stopped: {e}")))?;
-        let source = read.map_err(|e| unreadable(&self.path, &e))?;
+        read.map_err(|e| unreadable(&self.path, &e))?;
         let report = answer?.into_inner();
         for refusal in &report.refusals {
-            eprintln!("refused: {}: {}", source.name_of(refusal.index), refusal.reason);
+            let name = match refusal.name.as_str() {
+                "" => format!("message {}", refusal.index + 1),
+                name => name.to_owned(),
+            };
+            eprintln!("refused: {name}: {}", refusal.reason);
         }
         operator.show(&report, said)?;
         match report.refused_count {

@@ -69,7 +69,11 @@ impl MemberCommand {
                 members.retain(|line| !line.trim().is_empty());
                 let mut all = AddListMembersResponse::default();
                 for lines in members.chunks(LINES_AT_ONCE) {
-                    let request = AddListMembersRequest { list: address.clone(), addresses: lines.to_vec() };
+                    let request = AddListMembersRequest {
+                        list: address.clone(),
+                        addresses: lines.to_vec(),
+                        ..Default::default()
+                    };
                     let answer = client.add_list_members(request).await?.into_inner();
                     all.lines.extend(answer.lines);
                     all.added_count += answer.added_count;

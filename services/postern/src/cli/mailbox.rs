@@ -123,8 +123,12 @@ async fn show(operator: &Operator, address: String) -> Result<(), Failure> {
 async fn clear(operator: &Operator, args: ClearArgs) -> Result<(), Failure> {
     let mailbox = get(operator, args.address.clone()).await?;
     let scope = if args.all { ClearScope::All } else { ClearScope::Damaged };
-    let request =
-        ClearBoxRequest { mailbox_id: mailbox.mailbox_id, scope: scope.into(), validate_only: args.dry_run };
+    let request = ClearBoxRequest {
+        mailbox_id: mailbox.mailbox_id,
+        scope: scope.into(),
+        validate_only: args.dry_run,
+        ..ClearBoxRequest::default()
+    };
     let mut client = BoxServiceClient::new(operator.delivery.clone());
     let cleared = client.clear_box(patient(request)).await?.into_inner();
     operator.show(&cleared, |cleared| said_of_clearing(&args, cleared))
@@ -215,7 +219,8 @@ async fn restorable(operator: &Operator, address: String) -> Result<Restorable, 
     })
     .await?;
     if let Ok(mailbox) = live {
-        let request = ListClearingsRequest { mailbox_id: mailbox.mailbox_id };
+        let request =
+            ListClearingsRequest { mailbox_id: mailbox.mailbox_id, ..ListClearingsRequest::default() };
         let mut client = BoxServiceClient::new(operator.delivery.clone());
         found.cleared = client.list_clearings(request).await?.into_inner();
     }

@@ -72,7 +72,7 @@ async fn create_list(account: &MeshChannel) -> Result<(), Status> {
     match lists.create_mailing_list(request).await {
         Ok(_) => {
             let addresses = members.map(str::to_owned).to_vec();
-            let request = AddListMembersRequest { list: address.to_owned(), addresses };
+            let request = AddListMembersRequest { list: address.to_owned(), addresses, ..Default::default() };
             lists.add_list_members(request).await.map(drop)
         }
         Err(status) => unless_there::<()>(Err(status)),

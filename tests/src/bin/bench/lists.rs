@@ -150,7 +150,11 @@ async fn members(settings: &Settings, platform: &Platform) -> anyhow::Result<Lis
     let mut client = admin.mailing_lists();
     let begin = Instant::now();
     for some in addresses.chunks(10_000) {
-        let request = AddListMembersRequest { list: LIST.to_owned(), addresses: some.to_vec() };
+        let request = AddListMembersRequest {
+            list: LIST.to_owned(),
+            addresses: some.to_vec(),
+            ..AddListMembersRequest::default()
+        };
         client.add_list_members(request).await?;
     }
     let save_seconds = begin.elapsed().as_secs_f64();

@@ -234,6 +234,7 @@ fn of_account() -> Vec<Trial> {
             json!({"list": {"address": "$list", "description": "All"}, "updateMask": "description"}),
         ),
         own("MailingListService/ListListMembers", json!({"list": "$list"})),
+        own("MailingListService/ListMemberAdditions", json!({"list": "$list"})),
         own("MailingListService/AddListMembers", json!({"list": "$list", "addresses": ["c@outside.test"]})),
         own(
             "MailingListService/RemoveListMembers",

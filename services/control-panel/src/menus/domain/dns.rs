@@ -4,7 +4,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 use postern_proto::account::v1::{DnsFinding, DnsPurpose, DnsVerdict, VerifyDomainRequest};
 
-use super::{Typed, show};
+use super::{MENU, Typed, now, show};
 use crate::{call::Failure, form::Problems, layout, place::Place, wording};
 
 /// Asks now and shows what was found; the domain may come into service by it.
@@ -15,36 +15,80 @@ pub(super) async fn verify(place: Place) -> Result<Response, Failure> {
         Ok(answer) => {
             let answer = answer.into_inner();
             let domain = answer.domain.unwrap_or_else(|| place.domain.clone());
-            Ok(show(&place, &domain, &findings(&place, &answer.findings), Typed::Nothing, &Problems::none()))
+            Ok(show(&place, &domain, &answer.findings, Typed::Nothing, &Problems::none()))
         }
         Err(failure) => {
             let problems = Problems::from_failure(&place.visit, failure, &[])?;
-            Ok(layout::refused(show(&place, &place.domain, &html! {}, Typed::Nothing, &problems)))
+            let (domain, findings) = now(&place).await?;
+            Ok(layout::refused(show(&place, &domain, &findings, Typed::Nothing, &problems)))
         }
     }
 }
 
-fn findings(place: &Place, findings: &[DnsFinding]) -> Markup {
+/// All records, each with what it should be.
+pub(super) fn cards(place: &Place, findings: &[DnsFinding]) -> Markup {
     html! {
-        section aria-labelledby="dns" {
-            h2 #dns { (place.say("dns-title")) }
-            div.cards.wide { @for finding in findings { (card(place, finding)) } }
+        @if !findings.is_empty() {
+            section aria-labelledby="dns" {
+                h2 #dns { (place.say("dns-title")) }
+                div.cards.wide { @for finding in findings { (card(place, finding)) } }
+            }
         }
     }
 }
 
-fn card(place: &Place, finding: &DnsFinding) -> Markup {
+/// All records in a line each, for a first page.
+pub(in crate::menus) fn glance(place: &Place, findings: &[DnsFinding]) -> Markup {
+    html! {
+        @if !findings.is_empty() {
+            section.card {
+                h2 { (place.say("dns-title")) }
+                ul.plain {
+                    @for finding in findings {
+                        li.row {
+                            span { (place.say(purpose(finding.purpose()))) " " small { (finding.record_type) } }
+                            (badge(place, finding))
+                        }
+                    }
+                }
+                div.actions { a.button href=(place.path(&MENU, &[])) { (place.say(MENU.title)) } }
+            }
+        }
+    }
+}
+
+/// What the records are called that are not as they should be; of several of one kind once.
+pub(in crate::menus) fn wrong(place: &Place, findings: &[DnsFinding]) -> Vec<String> {
+    let wrong = findings.iter().filter(|finding| {
+        matches!(finding.verdict(), DnsVerdict::Missing | DnsVerdict::Different) && !is_spare(finding)
+    });
+    let mut names: Vec<_> = wrong.map(|finding| place.say(purpose(finding.purpose()))).collect();
+    names.dedup();
+    names
+}
+
+/// Our name servers, where the MX leads here without them.
+fn is_spare(finding: &DnsFinding) -> bool {
+    finding.purpose() == DnsPurpose::Delegation && !finding.needed
+}
+
+fn badge(place: &Place, finding: &DnsFinding) -> Markup {
     let (class, verdict) = match finding.verdict() {
         DnsVerdict::Good => ("badge good", "dns-good"),
+        DnsVerdict::Missing | DnsVerdict::Different if is_spare(finding) => ("badge", "dns-spare"),
         DnsVerdict::Missing if finding.needed => ("badge bad", "dns-missing"),
         DnsVerdict::Missing => ("badge warn", "dns-missing"),
         DnsVerdict::Different if finding.needed => ("badge bad", "dns-different"),
         DnsVerdict::Different => ("badge warn", "dns-different"),
         DnsVerdict::NoAnswer | DnsVerdict::Unspecified => ("badge warn", "dns-no-answer"),
     };
+    html! { span class=(class) { (place.say(verdict)) } }
+}
+
+fn card(place: &Place, finding: &DnsFinding) -> Markup {
     html! {
         section.card {
-            h3 { (place.say(purpose(finding.purpose()))) " " span class=(class) { (place.say(verdict)) } }
+            h3 { (place.say(purpose(finding.purpose()))) " " (badge(place, finding)) }
             p.soft { code { (finding.name) " " (finding.record_type) } }
             dl.facts {
                 dt { (place.say("dns-found")) }

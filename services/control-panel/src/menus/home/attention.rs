@@ -58,6 +58,7 @@ fn items(place: &Place, known: &Known) -> Vec<Item> {
     let list_of = |menu| place.path(menu, &[]);
     let mut items = Vec::new();
     items.extend(service(place));
+    items.extend(records(place, known));
     let full = &overview.nearly_full_mailboxes;
     items.extend(full.iter().take(NAMED_MAX).map(|mailbox| full_box(place, mailbox)));
     items.extend(more(place, "home-full-more", overview.nearly_full_count, list_of(&pop_accounts::MENU)));
@@ -104,6 +105,15 @@ fn service(place: &Place) -> Option<Item> {
         (DomainState::Lost, None) => Some(item("bad", place.visit.name("home-lost", place.name()))),
         _ => Some(item("bad", place.visit.name("home-not-live", place.name()))),
     }
+}
+
+/// Records that are not as they should be, as of the last check.
+fn records(place: &Place, known: &Known) -> Option<Item> {
+    let wrong = domain::dns::wrong(place, &known.findings);
+    let values = [("name", place.name().into()), ("records", wrong.join(", ").into())];
+    let text = || place.visit.texts().fill("home-records", &values);
+    let to = format!("{}#dns", place.path(&domain::MENU, &[]));
+    (!wrong.is_empty()).then(|| Item { kind: "warn", text: text(), words: String::new(), to })
 }
 
 fn box_item(place: &Place, mailbox: &Mailbox, kind: &'static str, text: String) -> Item {

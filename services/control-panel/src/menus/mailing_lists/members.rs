@@ -1,10 +1,10 @@
-//! The page of a list: its members, many at once in, some out.
+//! The page of a list: its members, and how they leave.
 
 use axum::response::Response;
 use maud::{Markup, html};
 use postern_proto::account::v1::{
     AddListMembersRequest, ListListMembersRequest, ListListMembersResponse, ListMember, MailingList,
-    MemberLine, MemberLineOutcome, MemberOrigin, RemoveListMembersRequest,
+    MemberOrigin, RemoveListMembersRequest,
 };
 
 use super::{MENU, editor, list_path, posting};
@@ -13,48 +13,15 @@ use crate::{
     form::{Field, Problems},
     layout::{self, said::Said},
     place::Place,
-    wording,
 };
 
 /// Members on one page.
 const PAGE_SIZE: i32 = 100;
-/// Lines that one call takes.
-const LINES_MAX: usize = 10_000;
 /// Members whose removal can be undone by the button of the next page: their addresses travel in a cookie.
 const UNDOABLE_MAX: usize = 20;
 
 pub(super) async fn page(place: Place) -> Result<Response, Failure> {
-    show(&place, "", None, &Problems::none()).await
-}
-
-/// Adds one address a line and reports on each.
-pub(super) async fn add(place: Place) -> Result<Response, Failure> {
-    let form = &place.visit.form;
-    let addresses = form.lines("addresses");
-    let mut problems = Problems::none();
-    if addresses.is_empty() {
-        problems.at("addresses", place.say("wording-missing"));
-    } else if addresses.len() > LINES_MAX {
-        problems.at("addresses", place.say("list-too-many-lines"));
-    }
-    if !problems.is_none() {
-        return show(&place, form.get("addresses"), None, &problems).await.map(layout::refused);
-    }
-    let request = AddListMembersRequest { list: editor::stored(&place).await?.address, addresses };
-    match place.calls().lists().add_list_members(request).await {
-        Ok(answer) => {
-            let report = answer.into_inner().lines;
-            // What was not taken stays in the field, to be mended there.
-            let left: Vec<&str> =
-                report.iter().filter(|line| is_wrong(line)).map(|line| line.line.as_str()).collect();
-            show(&place, &left.join("\n"), Some(&report), &Problems::none()).await
-        }
-        Err(status) => {
-            let problems =
-                Problems::from_failure(&place.visit, status.into(), &[("addresses", "addresses")])?;
-            show(&place, form.get("addresses"), None, &problems).await.map(layout::refused)
-        }
-    }
+    show(&place, "", &html! {}, &Problems::none()).await
 }
 
 pub(super) async fn remove(place: Place) -> Result<Response, Failure> {
@@ -80,16 +47,18 @@ pub(super) async fn remove(place: Place) -> Result<Response, Failure> {
 pub(super) async fn add_again(place: Place) -> Result<Response, Failure> {
     let list = editor::stored(&place).await?.address;
     let path = list_path(&place, &list);
-    let request = AddListMembersRequest { list, addresses: place.visit.form.lines("addresses") };
+    let addresses = place.visit.form.lines("addresses");
+    let request = AddListMembersRequest { list, addresses, ..AddListMembersRequest::default() };
     let added = place.calls().lists().add_list_members(request).await?.into_inner().added_count;
     let count = place.visit.reader.count("list-member-count", added.into());
     Ok(place.visit.done(&path, &Said::new("list-members-back").with("count", &count)))
 }
 
-async fn show(
+/// The page: `typed` in the field for new members, and above it what became of those before.
+pub(super) async fn show(
     place: &Place,
     typed: &str,
-    report: Option<&[MemberLine]>,
+    report: &Markup,
     problems: &Problems,
 ) -> Result<Response, Failure> {
     let list = editor::stored(place).await?;
@@ -102,7 +71,7 @@ async fn show(
     let path = list_path(place, &list.address);
     let body = html! {
         (facts(place, &list))
-        @if let Some(report) = report { (reported(place, report)) }
+        (report)
         section.card {
             h2 { (place.say("list-add-members")) }
             (problems.summary(&place.say("form-see-below")))
@@ -185,7 +154,7 @@ fn member_row(place: &Place, path: &str, member: &ListMember) -> Markup {
             th scope="row" data-label=(place.say("list-column-member")) {
                 label.choice {
                     input type="checkbox" name="member" value=(member.address);
-                    span { (member.address) }
+                    (layout::address(&member.address))
                 }
             }
             td data-label=(place.say("list-column-origin")) { (origin) }
@@ -222,51 +191,8 @@ pub(super) async fn resume(place: Place) -> Result<Response, Failure> {
     let list = editor::stored(&place).await?.address;
     let path = list_path(&place, &list);
     let member = place.visit.form.get("resumed").to_owned();
-    let request = AddListMembersRequest { list, addresses: vec![member.clone()] };
+    let addresses = vec![member.clone()];
+    let request = AddListMembersRequest { list, addresses, ..AddListMembersRequest::default() };
     place.calls().lists().add_list_members(request).await?;
     Ok(place.visit.done(&path, &Said::new("list-posts-resumed").with("name", &member)))
-}
-
-fn is_wrong(line: &MemberLine) -> bool {
-    matches!(line.outcome(), MemberLineOutcome::Invalid | MemberLineOutcome::OverLimit)
-}
-
-/// What became of each line.
-fn reported(place: &Place, report: &[MemberLine]) -> Markup {
-    let count = |outcome| {
-        let lines = report.iter().filter(|line| line.outcome() == outcome).count();
-        place.visit.reader.number(i64::try_from(lines).unwrap_or(i64::MAX))
-    };
-    let wrong = report.iter().any(is_wrong);
-    let values = [
-        ("added", count(MemberLineOutcome::Added).into()),
-        ("known", count(MemberLineOutcome::Duplicate).into()),
-        (
-            "wrong",
-            place.visit.reader.number(report.iter().filter(|line| is_wrong(line)).count() as i64).into(),
-        ),
-    ];
-    html! {
-        div class=(if wrong { "notice warn" } else { "notice good" }) role="status" {
-            p { (place.visit.texts().fill("list-report", &values)) }
-        }
-        @if report.iter().any(|line| line.outcome() != MemberLineOutcome::Added) {
-            details.card open[wrong] {
-                summary { (place.say("list-report-lines")) }
-                ul.plain {
-                    @for line in report.iter().filter(|line| line.outcome() != MemberLineOutcome::Added) {
-                        li.row { span { (line.line) } span.soft { (why(place, line)) } }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn why(place: &Place, line: &MemberLine) -> String {
-    match line.outcome() {
-        MemberLineOutcome::Duplicate => place.say("list-line-known"),
-        MemberLineOutcome::OverLimit => place.say("list-line-over-limit"),
-        _ => wording::spoken(place.visit.texts(), &line.reason),
-    }
 }

@@ -8,7 +8,7 @@ use postern_proto::{
     delivery::v1::{Box as MailBox, Clearing, GetBoxRequest, GetLockRequest, ListClearingsRequest, Lock},
 };
 
-use super::{MENU, box_path, changes, growth, history, import, session, state};
+use super::{MENU, box_path, changes, clearing, growth, history, import, session, state};
 use crate::{
     call::{Failure, found},
     form::{Form, Problems},
@@ -63,7 +63,7 @@ async fn known(place: &Place) -> Result<Known, Failure> {
     let login = mailbox.login.clone();
     let (content, clearings, lock, grants, history, second_factor, days) = tokio::join!(
         boxes.get_box(GetBoxRequest { mailbox_id }),
-        clears.list_clearings(ListClearingsRequest { mailbox_id }),
+        clears.list_clearings(ListClearingsRequest { mailbox_id, with_empty: false }),
         locks.get_lock(GetLockRequest { mailbox_id }),
         relay.list_grants(ListGrantsRequest { login: login.clone(), ..ListGrantsRequest::default() }),
         logins.get_login_history(GetLoginHistoryRequest { login: login.clone() }),
@@ -109,7 +109,7 @@ fn show(place: &Place, known: &Known, typed: Option<&Form>, problems: &Problems)
                     div.actions { a.button href={ (box_path(place, &mailbox.login)) "/import" } { (place.say("import-this")) } }
                 }
             }
-            (session::clearing_card(place, known))
+            (clearing::card(place, known))
             @if !mailbox.default_box && !place.person.is_mailbox_user() {
                 section.card {
                     h2 { (place.say("pop-remove")) }

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use axum::response::{IntoResponse as _, Redirect, Response};
 use maud::{Markup, html};
-use postern_mesh::{identity::Role, mail_file::MBOX_BEGIN};
+use postern_mesh::{
+    identity::Role,
+    mail_file::{BEGIN_BYTES, Kind},
+};
 use postern_proto::{
     account::v1::Mailbox,
     delivery::v1::{ImportCourse, ImportState, ListImportsRequest},
@@ -40,18 +43,21 @@ pub(super) async fn take(place: Place, mut upload: Upload) -> Result<Response, F
     let mailbox = account::mailbox(&place).await?;
     let turns = Arc::clone(&place.visit.panel.imports);
     let turn = turns.try_acquire_owned().map_err(|_| Failure::TooBusy)?;
-    let begin = upload.begin(MBOX_BEGIN.len()).await.unwrap_or_default();
-    if !begin.starts_with(MBOX_BEGIN) {
+    let begin = upload.begin(BEGIN_BYTES, |begin| Kind::of(begin).is_some()).await.unwrap_or_default();
+    let Some(kind) = Kind::of(&begin) else {
         let problem = if begin.is_empty() { "import-no-file" } else { "import-no-mbox" };
         upload.drain().await;
         return Ok(layout::refused(show(&place, &mailbox, Some(problem)).await?));
-    }
+    };
     let import_id = Uuid::new_v4();
-    let mail = pipe::Mail { mailbox_id: mailbox.mailbox_id, import_id, begin, upload };
+    let mail = pipe::Mail { mailbox_id: mailbox.mailbox_id, import_id, kind, begin, upload };
     let piped = pipe::through(place.calls().boxes(), mail, turn).await;
+    if piped.is_empty {
+        return Ok(layout::refused(show(&place, &mailbox, Some("import-no-mail")).await?));
+    }
     let import_id = import_id.to_string();
     let is_known = imports(&place, &mailbox).await?.iter().any(|import| import.import_id == import_id);
-    match piped {
+    match piped.answer {
         Err(failure) if !is_known => Err(failure),
         // What became of it, well or not, stands in its course.
         _ => {
@@ -76,7 +82,7 @@ async fn show(place: &Place, mailbox: &Mailbox, problem: Option<&str>) -> Result
                 (layout::form_token(visit))
                 div.field {
                     label for=(FILE_FIELD) { (place.say("import-file")) }
-                    input type="file" id=(FILE_FIELD) name=(FILE_FIELD) required accept=".mbox,.mbx,application/mbox"
+                    input type="file" id=(FILE_FIELD) name=(FILE_FIELD) required accept=".mbox,.mbx,.zip,.tar,.tgz,.gz,application/mbox,application/zip,application/gzip,application/x-tar"
                         aria-invalid=[problem.map(|_| "true")] aria-describedby="file-hint file-problem";
                     @if let Some(problem) = problem { p.problem #file-problem { (place.say(problem)) } }
                     p.hint #file-hint { (place.say("import-file-hint")) }

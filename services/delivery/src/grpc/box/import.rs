@@ -15,13 +15,13 @@ use uuid::Uuid;
 
 use crate::{
     store::Store,
-    transfer::{Arrival, Course, Import, ImportError, Opening, Report, Told},
+    transfer::{Arrival, Course, Import, ImportError, Opening, Refusal, Report, Told},
 };
 
 /// Content of one frame, octets.
 const FRAME_CONTENT_MAX_BYTES: usize = 256 * 1024;
-/// Characters of the name of a file.
-const FILE_NAME_MAX_CHARS: usize = 200;
+/// Characters of the name of a file, and of a message in it.
+const NAME_MAX_CHARS: usize = 200;
 /// First second after the year 9999.
 const TIME_END_SECONDS: i64 = 253_402_300_800;
 
@@ -31,9 +31,7 @@ pub(super) async fn course(store: &Store, first: &ImportMessagesRequest) -> Resu
         return Ok(None);
     }
     let import_id = Uuid::try_parse(&first.import_id).map_err(|_| invalid("import_id: not a UUID"))?;
-    let is_plain = first.file_name.chars().count() <= FILE_NAME_MAX_CHARS
-        && !first.file_name.chars().any(char::is_control);
-    if !is_plain {
+    if !is_plain(&first.file_name) {
         return Err(invalid("file_name: at most 200 characters, none of them a control character"));
     }
     if first.total_bytes < 0 {
@@ -53,6 +51,10 @@ pub(super) async fn course(store: &Store, first: &ImportMessagesRequest) -> Resu
             Err(failure::status(Reason::Unavailable))
         }
     }
+}
+
+fn is_plain(name: &str) -> bool {
+    name.chars().count() <= NAME_MAX_CHARS && !name.chars().any(char::is_control)
 }
 
 /// Reads the stream to its end; `first` is its first frame.
@@ -83,6 +85,7 @@ async fn take_frames(
         begin: first.begin,
         content: first.content,
         end: first.end,
+        broken: first.broken,
         ..ImportMessagesRequest::default()
     };
     loop {
@@ -114,15 +117,25 @@ async fn take(import: &mut Import, frame: ImportMessagesRequest) -> Result<(), S
         if import.is_open() {
             return Err(invalid("begin: the message before has no end"));
         }
-        import.begin_message(arrival(begin)?);
+        if !is_plain(&begin.name) {
+            return Err(invalid("begin.name: at most 200 characters, none of them a control character"));
+        }
+        import.begin_message(arrival(&begin)?, begin.name);
     }
     if !import.is_open() {
-        let is_empty = frame.content.is_empty() && !frame.end;
+        let is_empty = frame.content.is_empty() && !frame.end && !frame.broken;
         return if is_empty {
             Ok(())
         } else {
             Err(invalid("begin: missing before the content of a message"))
         };
+    }
+    if frame.broken {
+        if !frame.end {
+            return Err(invalid("broken: only with the end of a message"));
+        }
+        import.break_message();
+        return Ok(());
     }
     let taken = async {
         if !frame.content.is_empty() {
@@ -133,7 +146,7 @@ async fn take(import: &mut Import, frame: ImportMessagesRequest) -> Result<(), S
     taken.await.map_err(|error| status(&error))
 }
 
-fn arrival(begin: ImportedMessage) -> Result<Arrival, Status> {
+fn arrival(begin: &ImportedMessage) -> Result<Arrival, Status> {
     let Some(Timestamp { seconds, nanos }) = begin.receive_time else { return Ok(None) };
     if !(0..TIME_END_SECONDS).contains(&seconds) || !(0..1_000_000_000).contains(&nanos) {
         return Err(invalid("begin.receive_time: from 1970 to 9999"));
@@ -144,7 +157,7 @@ fn arrival(begin: ImportedMessage) -> Result<Arrival, Status> {
 /// An import as it is told.
 pub(super) fn told(told: Told) -> ImportCourse {
     let (imported_count, duplicate_count, refused_count) = told.counts;
-    let refusal = |(index, reason)| ImportRefusal { index, reason };
+    let refusal = |Refusal { index, reason, name }| ImportRefusal { index, reason, name };
     ImportCourse {
         import_id: told.opening.import_id.to_string(),
         mailbox_id: told.opening.mailbox_id,
@@ -163,8 +176,11 @@ pub(super) fn told(told: Told) -> ImportCourse {
 }
 
 fn response(report: &Report) -> ImportMessagesResponse {
-    let refusal =
-        |(index, reason): &(i64, Reason)| ImportRefusal { index: *index, reason: reason.name().to_owned() };
+    let refusal = |refusal: &Refusal<Reason>| ImportRefusal {
+        index: refusal.index,
+        reason: refusal.reason.name().to_owned(),
+        name: refusal.name.clone(),
+    };
     ImportMessagesResponse {
         imported_count: report.imported,
         duplicate_count: report.duplicates,

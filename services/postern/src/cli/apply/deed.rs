@@ -173,7 +173,11 @@ impl Deed {
             Self::AddMembers(list, addresses) => {
                 let mut refused = Vec::new();
                 for part in addresses.chunks(MEMBERS_MAX) {
-                    let request = AddListMembersRequest { list: list.clone(), addresses: part.to_vec() };
+                    let request = AddListMembersRequest {
+                        list: list.clone(),
+                        addresses: part.to_vec(),
+                        ..Default::default()
+                    };
                     let lines = client.add_list_members(request).await?.into_inner().lines;
                     let wrong = |outcome| {
                         matches!(outcome, MemberLineOutcome::Invalid | MemberLineOutcome::OverLimit)

@@ -1,13 +1,13 @@
-//! An mbox file or a maildir, opened, and its messages sent one after the other.
+//! A file of mail or a maildir, opened, and its messages sent one after the other.
 
 use std::{
     fs::{self, File},
-    io::{self, BufReader, Error, ErrorKind},
+    io::{self, BufReader, Error, ErrorKind, Read as _},
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
 
-use postern_mesh::mail_file::MailFrames;
+use postern_mesh::mail_file::{BEGIN_BYTES, Kind, MailFrames, maildir_seconds};
 use postern_proto::delivery::v1::ImportMessagesRequest;
 use tokio::sync::mpsc::Sender;
 
@@ -17,7 +17,7 @@ const PROGRESS_EVERY: u64 = 1000;
 /// Where messages come from.
 #[derive(Debug)]
 pub(super) enum Source {
-    Mbox(PathBuf),
+    File(PathBuf, Kind),
     /// Files in the order of their delivery.
     Maildir(Vec<PathBuf>),
 }
@@ -25,8 +25,11 @@ pub(super) enum Source {
 impl Source {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         if !fs::metadata(path)?.is_dir() {
-            File::open(path)?;
-            return Ok(Self::Mbox(path.to_owned()));
+            let mut begin = Vec::new();
+            File::open(path)?.take(BEGIN_BYTES as u64).read_to_end(&mut begin)?;
+            // An empty file is an mbox without messages.
+            let kind = if begin.is_empty() { Some(Kind::Mbox) } else { Kind::of(&begin) };
+            return Ok(Self::File(path.to_owned(), kind.ok_or_else(no_mail)?));
         }
         let mut files = Vec::new();
         for folder in ["new", "cur"] {
@@ -42,29 +45,25 @@ impl Source {
         Ok(Self::Maildir(files))
     }
 
-    /// Sends all messages; ends early when nobody takes them.
-    pub(super) fn send_all(self, frames: Sender<ImportMessagesRequest>) -> io::Result<Self> {
-        let mut outgoing = MailFrames::new(frames, tell_progress);
-        let sent = match &self {
-            Self::Mbox(path) => outgoing.mbox(&mut BufReader::new(File::open(path)?)),
+    /// Sends all messages behind the `first` frame; ends early when nobody takes them.
+    pub(super) fn send_all(
+        self,
+        frames: Sender<ImportMessagesRequest>,
+        first: ImportMessagesRequest,
+    ) -> io::Result<()> {
+        let mut outgoing = MailFrames::new(frames, first, tell_progress);
+        let sent = outgoing.begin_call().and_then(|()| match &self {
+            Self::File(path, kind) => outgoing.file(*kind, BufReader::new(File::open(path)?)),
             Self::Maildir(files) => files.iter().try_for_each(|file| {
-                outgoing.message(&mut BufReader::new(File::open(file)?), Some(seconds_of(file)))
+                let name = file.display().to_string();
+                outgoing.message(BufReader::new(File::open(file)?), Some(seconds_of(file)), &name)
             }),
-        };
+        });
         match sent {
             // Delivery stopped: its answer says why.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(self),
-            sent => sent.map(|()| self),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            sent => sent,
         }
-    }
-
-    /// What people know message `index` of the call by.
-    pub(super) fn name_of(&self, index: i64) -> String {
-        let file = match self {
-            Self::Mbox(_) => None,
-            Self::Maildir(files) => usize::try_from(index).ok().and_then(|index| files.get(index)),
-        };
-        file.map_or_else(|| format!("message {}", index + 1), |file| file.display().to_string())
     }
 }
 
@@ -74,6 +73,13 @@ fn tell_progress(count: u64) {
     }
 }
 
+fn no_mail() -> Error {
+    Error::new(
+        ErrorKind::InvalidData,
+        "neither an mbox, nor an archive of mail (zip, tar, tar.gz), nor a maildir",
+    )
+}
+
 fn not_a_maildir() -> Error {
     Error::new(ErrorKind::InvalidInput, "neither a file nor a maildir (a folder with new and cur)")
 }
@@ -81,8 +87,7 @@ fn not_a_maildir() -> Error {
 /// The second of delivery: from the name, else when the file was written.
 fn seconds_of(file: &Path) -> i64 {
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let named = name.split('.').next().and_then(|digits| digits.parse().ok());
-    named.unwrap_or_else(|| {
+    maildir_seconds(&name).unwrap_or_else(|| {
         let written = fs::metadata(file).and_then(|meta| meta.modified()).unwrap_or(UNIX_EPOCH);
         written.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs().cast_signed())
     })

@@ -1,7 +1,6 @@
 //! The page of one import: how far it is while it runs, and what became of it. It looks anew by itself, without a script.
 
 use axum::response::Response;
-use http::{HeaderName, HeaderValue};
 use maud::{Markup, html};
 use postern_proto::{
     account::v1::Mailbox,
@@ -9,13 +8,11 @@ use postern_proto::{
 };
 
 use super::{MENU, account, box_path, imports, named, state};
-use crate::{call::Failure, place::Place};
+use crate::{call::Failure, layout::looking_again, place::Place};
 
-/// While it runs the page is loaded anew after so many seconds.
-const REFRESH: (HeaderName, HeaderValue) =
-    (HeaderName::from_static("refresh"), HeaderValue::from_static("2"));
 /// Reasons of refusals and their texts; of others the name is told.
-const REASONS: [(&str, &str); 3] = [
+const REASONS: [(&str, &str); 4] = [
+    ("MESSAGE_DAMAGED", "import-why-damaged"),
     ("MESSAGE_TOO_LARGE", "import-why-large"),
     ("BAD_CONTENT", "import-why-content"),
     ("OVER_QUOTA", "import-why-full"),
@@ -29,13 +26,11 @@ pub(in super::super) async fn page(place: Place) -> Result<Response, Failure> {
         (mailbox.login.clone(), box_path(&place, &mailbox.login)),
         (place.say("import-title"), format!("{}/import", box_path(&place, &mailbox.login))),
     ];
-    let mut response =
-        place.page_below(&MENU, crumbs, named(&place, import), shown(&place, &mailbox, import));
-    if import.state() == ImportState::Running {
-        let (name, seconds) = REFRESH;
-        response.headers_mut().insert(name, seconds);
-    }
-    Ok(response)
+    let response = place.page_below(&MENU, crumbs, named(&place, import), shown(&place, &mailbox, import));
+    Ok(match import.state() {
+        ImportState::Running => looking_again(response),
+        _ => response,
+    })
 }
 
 fn shown(place: &Place, mailbox: &Mailbox, import: &ImportCourse) -> Markup {
@@ -105,7 +100,11 @@ fn refusals(place: &Place, import: &ImportCourse) -> Markup {
                 ul.plain {
                     @for refusal in &import.refusals {
                         li.row {
-                            span { (place.visit.reader.count("import-message-number", refusal.index + 1)) }
+                            @if refusal.name.is_empty() {
+                                span { (place.visit.reader.count("import-message-number", refusal.index + 1)) }
+                            } @else {
+                                code { (refusal.name) }
+                            }
                             span.soft { (why(&refusal.reason)) }
                         }
                     }
