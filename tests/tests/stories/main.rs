@@ -13,6 +13,7 @@ mod explain;
 mod floods;
 mod held_back;
 mod hostile;
+mod internationalized;
 mod lists;
 mod live_changes;
 mod lock;

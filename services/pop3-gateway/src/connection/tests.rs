@@ -223,6 +223,23 @@ async fn p_26_auth_plain_logs_in() {
 }
 
 #[tokio::test]
+async fn p_101_delivery_is_told_whether_utf_8_was_asked_for() {
+    let house = House::with(vec![letter("one"), letter("two")]);
+    for (asks, line) in [(true, "C: UTF8\nS: +OK*\n"), (false, "")] {
+        let mut client = house.connect();
+        let text = format!(
+            "S: +OK*\n{line}C: USER user@homepage.test\nS: +OK*\nC: PASS secret\nS: +OK*\nC: RETR 1\nS: +OK*"
+        );
+        client.transcript(&text).await;
+        assert!(client.content().await.is_some());
+        client.transcript("C: QUIT\nS: +OK*").await;
+        client.closes().await;
+        let asked = house.delivery.asked_for_utf8();
+        assert_eq!(asked[asked.len() - 2..], [asks, asks], "the listing and the message");
+    }
+}
+
+#[tokio::test]
 async fn p_73_pipelined_commands_are_answered_in_order_and_asked_ahead() {
     let house = House::with((0..1000).map(|n| letter(&format!("{n:05}{}", "x".repeat(1000)))).collect());
     let mut client = house.log_in().await;
