@@ -113,8 +113,9 @@ async fn s_91_b_03_what_a_host_cannot_take_comes_back_with_5_6_7() -> anyhow::Re
     let (platform, _, sink) = house(false).await?;
     // ASCII throughout, whatever was said of it; also where only the domain was written otherwise.
     sent(&platform, BOX, &["a@outside.test", "b@m\u{fc}ller.test"], PLAIN).await?;
-    let went = left(&sink, 1).await?.remove(0);
+    let mut went = left(&sink, 1).await?.remove(0);
     assert!(!went.smtp_utf8);
+    went.recipients.sort();
     assert_eq!(went.recipients, ["a@outside.test", "b@xn--mller-kva.test"]);
 
     sent(&platform, BOX, &["j\u{f6}rg@outside.test", "c@outside.test"], WIDE).await?;
@@ -142,10 +143,12 @@ async fn s_91_b_03_what_a_host_cannot_take_comes_back_with_5_6_7() -> anyhow::Re
         )
     };
     let (first, second) = (fate("utf-8; j\u{f6}rg@outside.test"), fate("rfc822; c@outside.test"));
-    assert_eq!(
-        told.join("\r\n"),
-        format!("Reporting-MTA: dns; mail.postern.test\r\n\r\n{first}\r\n{second}")
-    );
+    let told = told.join("\r\n");
+    let (message, fates) = told.split_once("\r\n\r\n").context("fields of the message, then fates")?;
+    assert_eq!(message, "Reporting-MTA: dns; mail.postern.test");
+    // Rows of the queue have no order.
+    let either = [format!("{first}\r\n{second}"), format!("{second}\r\n{first}")];
+    assert!(either.contains(&fates.to_owned()), "{fates:?} is none of {either:?}");
 
     let (header, body) = parts[2];
     assert_eq!(

@@ -439,7 +439,7 @@ mod tests {
         assert!(report.octets.is_ascii() && !report.eight_bit);
         let message = mail_parser::MessageParser::default().parse(&report.octets).expect("a message");
         let decoded =
-            |n: usize| String::from_utf8_lossy(message.part(n).expect("a part").contents()).into_owned();
+            |n: u32| String::from_utf8_lossy(message.part(n).expect("a part").contents()).into_owned();
         assert!(decoded(1).contains("<\u{fc}ser@far.test>"), "{}", decoded(1));
         assert!(decoded(2).contains("Final-Recipient: utf-8; \u{fc}ser@far.test\r\n"), "{}", decoded(2));
         assert_eq!(decoded(3), "Subject: \u{fc}\r\n");
