@@ -148,6 +148,7 @@ async fn a_whole_session() {
              S: AUTH-RESP-CODE
              S: PIPELINING
              S: EXPIRE NEVER
+             S: UTF8
              S: USER
              S: SASL PLAIN LOGIN
              S: IMPLEMENTATION Postern
