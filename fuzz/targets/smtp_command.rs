@@ -66,7 +66,10 @@ fn written_mail(mail: &MailCommand) -> String {
 
 fn written_rcpt(rcpt: &RcptCommand) -> String {
     let mut line = match &rcpt.path {
-        RcptPath::Address(address) => format!("RCPT TO:<{address}>"),
+        RcptPath::Address(address) => match &rcpt.written {
+            Some(written) => format!("RCPT TO:<{written}>"),
+            None => format!("RCPT TO:<{address}>"),
+        },
         RcptPath::Postmaster => "RCPT TO:<postmaster>".to_owned(),
     };
     if let Some(notify) = rcpt.dsn.notify {

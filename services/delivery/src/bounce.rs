@@ -16,6 +16,7 @@ use tonic::Status;
 
 use crate::{
     accept::{AcceptUnit, MessageFlags, NewMessage, NewQueueRow, QueueClass, StoredContent, hop_field},
+    content::plain_bytes_of,
     outbound::{Refused, Taken},
     route::{self, FailedRecipient, Plan},
     trace,
@@ -142,6 +143,8 @@ pub struct Notice<'a> {
     pub beginning: &'a [u8],
     /// The beginning is all of it, and a report of a failure is to give it back so (RET=FULL); else only the header.
     pub give_back_all: bool,
+    /// It came with SMTPUTF8: what is given back of it may be UTF-8 (RFC 6533 section 4).
+    pub smtp_utf8: bool,
     /// One at least.
     pub fates: &'a [Fate],
 }
@@ -176,13 +179,17 @@ fn unit(plan: Plan, mail_host: &str, notice: &Notice<'_>, now: Timestamp) -> Opt
     if plan.entries.is_empty() && plan.queue.is_empty() {
         return None;
     }
-    let content = report::build(mail_host, notice, now);
+    // Whether the next host knows UTF-8 is not known: what can be told in seven bits is (RFC 6533 section 4.5).
+    let seven_bit = !plan.queue.is_empty() && notice.sender.is_ascii();
+    let content = report::build(mail_host, notice, seven_bit, now);
     let queue_row = |remote| NewQueueRow::leaving(remote, QueueClass::Bounce);
+    let prefix = hop_field(mail_host, notice.report_id, now);
     let message = NewMessage {
         id: notice.report_id,
         // RFC 3464 section 2: nothing may come back for a report.
         sender: ReversePath::Null,
-        prefix: Bytes::from(hop_field(mail_host, notice.report_id, now)),
+        plain_bytes: plain_bytes_of(prefix.as_bytes(), &content.octets),
+        prefix: Bytes::from(prefix),
         content_bytes: content.octets.len() as u64,
         checksum: crc32c::crc32c(&content.octets),
         content: StoredContent::Inline(Bytes::from(content.octets)),

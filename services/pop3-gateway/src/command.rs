@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Capa,
     /// Begin TLS (RFC 2595 section 4).
     Stls,
+    /// UTF-8 is understood (RFC 6856 section 2.1).
+    Utf8,
     /// Count and octets.
     Stat,
     /// Sizes of one or all.
@@ -91,6 +93,7 @@ impl Command {
             () if is("NOOP") => alone(rest, Self::Noop),
             () if is("RSET") => alone(rest, Self::Rset),
             () if is("STLS") => alone(rest, Self::Stls),
+            () if is("UTF8") => alone(rest, Self::Utf8),
             () => Err(Reason::UnknownCommand),
         }
     }
@@ -190,6 +193,7 @@ mod tests {
             (b"AUTH Login", Command::Auth(Mechanism::Login, None)),
             (b"CAPA", Command::Capa),
             (b"STLS", Command::Stls),
+            (b"utf8", Command::Utf8),
             (b"STAT", Command::Stat),
             (b"LIST", Command::List(None)),
             (b"LIST ", Command::List(None)),
@@ -214,7 +218,7 @@ mod tests {
             (b"LAST", Reason::UnknownCommand),
             (b"XTND XMIT", Reason::UnknownCommand),
             (b"APOP user c4c9334bac560ecc979e58001b3e22fb", Reason::UnknownCommand),
-            (b"UTF8", Reason::UnknownCommand),
+            (b"UTF8 USER", Reason::BadArguments),
             (b"LANG", Reason::UnknownCommand),
             (b"NOOP\0", Reason::BadCharacter),
             (b"NO\rOP", Reason::BadCharacter),

@@ -301,7 +301,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     async fn open(&mut self, identity: Identity) -> Event {
-        let answer = self.gateway.upstream.open(identity.mailbox_id, self.peer, &self.session_id).await;
+        let answer = self
+            .gateway
+            .upstream
+            .open(identity.mailbox_id, self.peer, &self.session_id, self.session.takes_utf8())
+            .await;
         match &answer {
             Ok(opened) => {
                 let lock = MaildropLock { mailbox_id: identity.mailbox_id, token: opened.lock_token };

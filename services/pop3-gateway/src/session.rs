@@ -24,6 +24,11 @@ use crate::{
     sasl::Credentials,
 };
 
+/// What is offered to everybody. UTF8 without USER: names and passwords are taken as typed, without SASLprep (RFC 6856
+/// section 2.2).
+const CAPABILITIES: [&str; 7] =
+    ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER", "UTF8"];
+
 /// Lock of a box, as `OpenMaildrop` gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct MaildropLock {
@@ -174,6 +179,8 @@ pub(crate) struct Tally {
 pub(crate) struct Session {
     policy: Policy,
     tls: bool,
+    /// The client understands UTF-8 (P-100).
+    utf8: bool,
     state: State,
     tally: Tally,
 }
@@ -184,7 +191,8 @@ impl Session {
     /// A new session; greets (P-01: no `<...>`, APOP is not offered).
     pub(crate) fn begin(policy: Policy, tls: bool, out: &mut Output) -> Self {
         out.ok("POP3 ready");
-        Self { policy, tls, state: State::Authorization(Authorization::default()), tally: Tally::default() }
+        let state = State::Authorization(Authorization::default());
+        Self { policy, tls, utf8: false, state, tally: Tally::default() }
     }
 
     /// Octets that the next line may have with its CRLF.
@@ -200,6 +208,12 @@ impl Session {
     #[must_use]
     pub(crate) fn holds_box(&self) -> bool {
         self.lock().is_some()
+    }
+
+    /// True when headers may be UTF-8.
+    #[must_use]
+    pub(crate) fn takes_utf8(&self) -> bool {
+        self.utf8
     }
 
     /// What was done so far.
@@ -277,7 +291,7 @@ impl Session {
     /// CAPA of RFC 2449 section 5; whatever is offered before login is listed after it too (P-50).
     fn capabilities(&self, out: &mut Output) {
         out.ok("capability list follows");
-        for capability in ["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER"] {
+        for capability in CAPABILITIES {
             out.line(capability);
         }
         if self.may_log_in() {
@@ -296,7 +310,8 @@ impl Session {
     }
 
     fn may_start_tls(&self) -> bool {
-        !self.tls && self.policy.stls
+        // RFC 6856 section 2.1: no STLS behind UTF8.
+        !self.tls && !self.utf8 && self.policy.stls
     }
 }
 

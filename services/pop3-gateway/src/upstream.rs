@@ -100,7 +100,7 @@ impl Upstream {
         }
     }
 
-    /// Locks the box and reads its snapshot.
+    /// Locks the box and reads its snapshot, with the sizes of what a client gets that takes UTF-8 in headers, or does not.
     ///
     /// # Errors
     /// [`Reason::MailboxInUse`] with its detail, [`Reason::MailboxRemoved`], or temporary.
@@ -109,12 +109,14 @@ impl Upstream {
         mailbox_id: i64,
         peer: PeerIp,
         session_id: &str,
+        utf8: bool,
     ) -> Result<Opened, Denial> {
         let request = OpenMaildropRequest {
             mailbox_id,
             peer_ip: peer.to_string(),
             gateway: self.gateway.clone(),
             session_id: session_id.to_owned(),
+            utf8,
         };
         let chunks = match self.maildrop.clone().open_maildrop(request).await {
             Ok(answer) => answer.into_inner(),
@@ -158,8 +160,9 @@ impl Upstream {
         mailbox_id: i64,
         uids: Vec<u64>,
         session_id: &str,
+        utf8: bool,
     ) -> Result<Streaming<ReadMessagesResponse>, Reason> {
-        match self.maildrop.clone().read_messages(ReadMessagesRequest { mailbox_id, uids }).await {
+        match self.maildrop.clone().read_messages(ReadMessagesRequest { mailbox_id, uids, utf8 }).await {
             Ok(answer) => Ok(answer.into_inner()),
             Err(status) => Err(failed("read", session_id, &status)),
         }

@@ -68,6 +68,8 @@ pub struct Received {
     pub sender: String,
     /// Recipients that were accepted.
     pub recipients: Vec<String>,
+    /// MAIL said SMTPUTF8.
+    pub smtp_utf8: bool,
     /// The bytes received, without dot-stuffing.
     pub content: Bytes,
 }
@@ -83,6 +85,8 @@ pub struct SinkSettings {
     pub folder: Option<PathBuf>,
     /// Keeps messages in memory for [`Sink::messages`].
     pub journal: bool,
+    /// Offers SMTPUTF8.
+    pub smtp_utf8: bool,
     /// Decides; `None` accepts everything.
     pub script: Option<Script>,
 }
@@ -95,6 +99,7 @@ impl Default for SinkSettings {
             host: "mx.outside.test".to_owned(),
             folder: None,
             journal: true,
+            smtp_utf8: true,
             script: None,
         }
     }

@@ -117,7 +117,9 @@ impl Session {
     /// What the command grammar may take now.
     #[must_use]
     pub fn offers(&self) -> Offers {
-        Offers { smtp_utf8: false, auth: self.profile.door.is_submission() }
+        // An extension is there for who said EHLO (RFC 5321 section 4.1.1.1).
+        let smtp_utf8 = self.hello.as_ref().is_some_and(|hello| hello.extended);
+        Offers { smtp_utf8, auth: self.profile.door.is_submission() }
     }
 
     /// True between the chunks of one message.
@@ -227,6 +229,7 @@ impl Session {
             "PIPELINING".into(),
             size,
             "8BITMIME".into(),
+            "SMTPUTF8".into(),
             "ENHANCEDSTATUSCODES".into(),
             "CHUNKING".into(),
             "DSN".into(),

@@ -6,7 +6,7 @@ use postern_tests::{
     admin::PASSWORD,
     eventually,
     pop3::Pop3,
-    smtp::{self, message},
+    smtp::{self, Smtp, message, stuffed},
     web::Web,
 };
 
@@ -76,5 +76,19 @@ async fn what_came_and_went_is_found_with_its_story_by_its_owner_only() -> anyho
     let mut user = Web::new(house.platform.panel());
     user.sign_in("user@homepage.test", PASSWORD).await?;
     assert_eq!(user.get(&format!("{LIST}/story/{id}")).await?.status, 200);
+
+    // An address in UTF-8 is found and shown as any other.
+    let mut client = Smtp::hello(door).await?;
+    client.expect("MAIL FROM:<j\u{f6}rg@outside.test> SMTPUTF8", 250).await?;
+    client.expect("RCPT TO:<user@homepage.test>", 250).await?;
+    client.expect("DATA", 354).await?;
+    client.send(&stuffed(&message("wide", 700))).await?;
+    let reply = client.reply().await?;
+    let id = reply.rsplit(' ').next().unwrap_or_default();
+    let by_address = owner.get(&format!("{LIST}?address=j%C3%B6rg%40outside.test")).await?.body;
+    assert_eq!(story_in(&by_address), Some(format!("{LIST}/story/{id}")), "{by_address}");
+    for page in [by_address, owner.get(&format!("{LIST}/story/{id}")).await?.body] {
+        assert!(page.contains("j\u{f6}rg"), "{page}");
+    }
     Ok(())
 }

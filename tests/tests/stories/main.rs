@@ -15,6 +15,7 @@ mod floods;
 mod forwards;
 mod held_back;
 mod hostile;
+mod internationalized;
 mod lists;
 mod live_changes;
 mod lock;

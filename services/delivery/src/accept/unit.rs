@@ -41,6 +41,8 @@ pub struct NewMessage {
     pub content: StoredContent,
     /// Octets of the content.
     pub content_bytes: u64,
+    /// Octets of prefix and content in plain form (`content::plain`); `None`: it is as it is stored.
+    pub plain_bytes: Option<u64>,
     /// CRC-32C of the content.
     pub checksum: u32,
     /// What else is known of it.
@@ -72,7 +74,7 @@ pub enum StoredContent {
 pub struct MessageFlags {
     /// BODY=8BITMIME.
     pub eight_bit: bool,
-    /// SMTPUTF8: needs it to travel on.
+    /// It came with SMTPUTF8, and its header needs that to travel on.
     pub smtp_utf8: bool,
     /// Submitted by AUTH or grant.
     pub authenticated: bool,

@@ -11,6 +11,7 @@ use sqlx::{PgConnection, PgPool, Row as _};
 use uuid::Uuid;
 
 use super::{AcceptUnit, BIRTH_LEASE, Committed, Job, StoredContent, delivery_prefix};
+use crate::content::plain_copy_bytes;
 
 /// A macro, because both statements begin alike and sqlx takes literals only.
 macro_rules! insert_sql {
@@ -27,10 +28,10 @@ macro_rules! insert_sql {
                 RETURNING id, sender, customer, login, peer_ip,
                     content_bytes + octet_length(prefix) AS size_bytes
             ), new_entries AS (
-                INSERT INTO entries (mailbox_id, size_bytes, message_id, prefix)
-                SELECT e.mailbox_id, e.size_bytes, e.message_id, e.prefix
-                FROM unnest($13::bigint[], $14::bigint[], $15::uuid[], $16::bytea[])
-                    WITH ORDINALITY AS e (mailbox_id, size_bytes, message_id, prefix, position)
+                INSERT INTO entries (mailbox_id, size_bytes, message_id, prefix, plain_size_bytes)
+                SELECT e.mailbox_id, e.size_bytes, e.message_id, e.prefix, e.plain_size_bytes
+                FROM unnest($13::bigint[], $14::bigint[], $15::uuid[], $16::bytea[], $39::bigint[])
+                    WITH ORDINALITY AS e (mailbox_id, size_bytes, message_id, prefix, plain_size_bytes, position)
                 JOIN new_messages n ON n.id = e.message_id
                 ORDER BY e.position
                 RETURNING mailbox_id, size_bytes
@@ -77,10 +78,10 @@ const INSERT: &str = insert_sql!(" ");
 /// The same, and the queue rows that a bounce answers end with it.
 const INSERT_AND_FINISH: &str = insert_sql!(
     ", finished AS (
-        DELETE FROM queue WHERE id = ANY ($39) RETURNING id, message_id, recipient
+        DELETE FROM queue WHERE id = ANY ($40) RETURNING id, message_id, recipient
     ), ended AS (
         UPDATE trace t SET state = 4, outcome = e.outcome, outcome_time = now()
-        FROM finished f JOIN unnest($40::bigint[], $41::text[]) AS e (id, outcome) ON e.id = f.id
+        FROM finished f JOIN unnest($41::bigint[], $42::text[]) AS e (id, outcome) ON e.id = f.id
         WHERE t.message_id = f.message_id AND t.recipient = f.recipient
     ), freed AS (
         SELECT message_id, count(*)::int AS rows FROM finished GROUP BY message_id
@@ -159,7 +160,8 @@ pub(crate) async fn write_units(
         .bind(&lines.mailbox_ids)
         .bind(&lines.submit_mailbox_ids)
         .bind(&lines.states)
-        .bind(&lines.outcomes);
+        .bind(&lines.outcomes)
+        .bind(&entries.plain_sizes);
     if !finished.is_empty() {
         let (ids, outcomes): (Vec<i64>, Vec<&str>) = units
             .iter()
@@ -272,6 +274,7 @@ struct EntryColumns {
     sizes: Vec<i64>,
     message_ids: Vec<Uuid>,
     prefixes: Vec<Vec<u8>>,
+    plain_sizes: Vec<Option<i64>>,
 }
 
 impl EntryColumns {
@@ -281,11 +284,14 @@ impl EntryColumns {
             let message = &unit.message;
             for entry in &unit.entries {
                 let prefix = delivery_prefix(&message.sender, &entry.delivered_to).into_bytes();
-                let size = message.content_bytes + (prefix.len() + message.prefix.len()) as u64;
+                let message_bytes = message.content_bytes + message.prefix.len() as u64;
+                let size = prefix.len() as u64 + message_bytes;
+                let plain_size = plain_copy_bytes(&prefix, message_bytes, message.plain_bytes);
                 columns.mailbox_ids.push(entry.mailbox_id);
                 columns.sizes.push(size.cast_signed());
                 columns.message_ids.push(message.id.as_uuid());
                 columns.prefixes.push(prefix);
+                columns.plain_sizes.push(plain_size.map(u64::cast_signed));
             }
         }
         columns

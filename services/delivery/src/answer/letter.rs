@@ -3,18 +3,13 @@
 
 use std::fmt::Write as _;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::{Timestamp, tz::TimeZone};
 use postern_mail::{EmailAddress, MessageId};
 
-use crate::content::Header;
+use crate::content::{Header, base64_body, encoded};
 
 /// Longest line of a body that goes as it is, octets.
 const BODY_LINE_MAX_BYTES: usize = 990;
-/// Octets of base64 in a line (RFC 2045 section 6.8: at most 76).
-const BASE64_LINE_BYTES: usize = 76;
-/// Octets of UTF-8 in one encoded word: with its frame it stays under 75 (RFC 2047 section 2).
-const ENCODED_WORD_BYTES: usize = 42;
 /// Characters of a subject.
 const SUBJECT_MAX_CHARS: usize = 400;
 /// Identifiers that are repeated in References, the newest ones.
@@ -102,40 +97,7 @@ fn body(text: &str) -> (&'static str, String) {
     if lines.iter().all(|line| is_plain(line)) {
         return ("7bit", whole);
     }
-    let code = STANDARD.encode(&whole);
-    let mut folded = String::with_capacity(code.len() + code.len() / 38 + 2);
-    for line in code.as_bytes().chunks(BASE64_LINE_BYTES) {
-        folded.push_str(&String::from_utf8_lossy(line));
-        folded.push_str("\r\n");
-    }
-    ("base64", folded)
-}
-
-/// Unstructured text of a header field: as it is when it can be, else in encoded words (RFC 2047 section 5), folded.
-/// Control characters become spaces.
-pub(crate) fn encoded(text: &str) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let clean = clean.trim();
-    if clean.is_ascii() && !clean.contains("=?") {
-        return clean.to_owned();
-    }
-    encoded_words(clean)
-}
-
-/// The same in encoded words in any case, to its last space.
-pub(crate) fn encoded_words(clean: &str) -> String {
-    let mut words = Vec::new();
-    let mut word = String::new();
-    for c in clean.chars() {
-        if word.len() + c.len_utf8() > ENCODED_WORD_BYTES {
-            words.push(std::mem::take(&mut word));
-        }
-        word.push(c);
-    }
-    words.push(word);
-    let words: Vec<String> =
-        words.iter().map(|word| format!("=?utf-8?B?{}?=", STANDARD.encode(word))).collect();
-    words.join("\r\n ")
+    ("base64", base64_body(whole.as_bytes()))
 }
 
 #[cfg(test)]

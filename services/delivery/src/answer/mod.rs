@@ -21,12 +21,13 @@ use crate::{
     accept::{
         AcceptUnit, MessageFlags, NewMessage, NewQueueRow, QueueClass, StoredContent, hop_field, write_units,
     },
+    content::plain_bytes_of,
     queue::{ErrandOutcome, LeasedRow, QueueHandle, QueueStore, born},
     route, trace,
 };
 
 pub(crate) use automatic::answerable;
-pub(crate) use letter::{Letter, encoded, encoded_words};
+pub(crate) use letter::Letter;
 
 /// Shortest pause between two answers to one address.
 const PAUSE_MIN: Duration = Duration::from_secs(3600);
@@ -107,11 +108,13 @@ impl Answers {
     fn unit(&self, row: &LeasedRow, letter: &Letter<'_>, customer: &str, plan: route::Plan) -> AcceptUnit {
         let now = Timestamp::now();
         let built = letter.build(&self.mail_host, now);
+        let prefix = hop_field(&self.mail_host, letter.id, now);
         let message = NewMessage {
             id: letter.id,
             // RFC 3834 section 3.3: nothing may come back for it.
             sender: ReversePath::Null,
-            prefix: Bytes::from(hop_field(&self.mail_host, letter.id, now)),
+            plain_bytes: plain_bytes_of(prefix.as_bytes(), &built.octets),
+            prefix: Bytes::from(prefix),
             content_bytes: built.octets.len() as u64,
             checksum: crc32c::crc32c(&built.octets),
             content: StoredContent::Inline(Bytes::from(built.octets)),

@@ -1,11 +1,12 @@
 //! The text of a bounce: a pure function to the octets of a multipart/report (RFC 3464, RFC 6522, RFC 3834).
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use jiff::{Timestamp, tz::TimeZone};
-use postern_smtp::dsn::decode_xtext;
+use postern_smtp::dsn::{decode_xtext, shown_original_recipient};
 
 use super::{Action, Fate, Notice, RETURNED_MAX_BYTES};
+use crate::content::base64_body;
 
 /// A built report.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,40 +15,64 @@ pub(super) struct Report {
     pub(super) octets: Vec<u8>,
     /// It has octets over 127.
     pub(super) eight_bit: bool,
-    /// It names addresses that only SMTPUTF8 can carry (RFC 6533).
+    /// Its own header names an address that only SMTPUTF8 can carry.
     pub(super) smtp_utf8: bool,
 }
 
-/// Builds the report.
-pub(super) fn build(mail_host: &str, notice: &Notice<'_>, now: Timestamp) -> Report {
+/// A part of it (RFC 2045).
+struct Part<'a> {
+    what: &'static str,
+    kind: &'static str,
+    body: Cow<'a, [u8]>,
+}
+
+impl Part<'_> {
+    /// `seven_bit`: what is not ASCII is encoded, where its type allows that.
+    fn write_to(&self, octets: &mut Vec<u8>, seven_bit: bool) {
+        let Self { what, kind, body } = self;
+        let is_encodable = kind.starts_with("text/plain") || kind.starts_with("message/global");
+        let (coding, body) = match body.is_ascii() {
+            true => ("7bit", body.clone()),
+            false if seven_bit && is_encodable => ("base64", Cow::Owned(base64_body(body).into_bytes())),
+            false => ("8bit", body.clone()),
+        };
+        let head = format!(
+            "Content-Description: {what}\r\nContent-Type: {kind}\r\nContent-Transfer-Encoding: {coding}\r\n\r\n"
+        );
+        octets.extend_from_slice(head.as_bytes());
+        octets.extend_from_slice(&body);
+        octets.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Builds the report. `seven_bit`: for hosts that take no more, as far as the original allows it.
+pub(super) fn build(mail_host: &str, notice: &Notice<'_>, seven_bit: bool, now: Timestamp) -> Report {
     let failed = notice.fates.iter().any(|fate| fate.action == Action::Failed);
     // Only a failure is worth the whole message (RFC 3461 section 4.3).
     let all = notice.give_back_all && failed;
     let returned = if all { notice.beginning } else { returned_header(notice.beginning) };
     let utf8 = !notice.sender.is_ascii() || notice.fates.iter().any(|fate| !fate.recipient.is_ascii());
-    let boundary = format!("=_{}", notice.report_id);
-    let mut text = head(mail_host, notice, now, &boundary);
-    for part in [explanation(mail_host, notice, all), status(mail_host, notice, utf8)] {
-        let _ = write!(text, "--{boundary}\r\n{part}\r\n");
-    }
-    let wide = !returned.is_ascii();
-    let (kind, what) = match (all, wide && utf8) {
+    let (kind, what) = match (all, !returned.is_ascii() && (utf8 || notice.smtp_utf8)) {
         (true, false) => ("message/rfc822", "Your message"),
         (true, true) => ("message/global", "Your message"),
         (false, false) => ("text/rfc822-headers", "Header of your message"),
         (false, true) => ("message/global-headers", "Header of your message"),
     };
-    let coding = if wide { "8bit" } else { "7bit" };
-    let _ = write!(
-        text,
-        "--{boundary}\r\nContent-Description: {what}\r\n\
-         Content-Type: {kind}\r\nContent-Transfer-Encoding: {coding}\r\n\r\n"
-    );
-    let mut octets = text.into_bytes();
-    octets.extend_from_slice(returned);
-    octets.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    let boundary = format!("=_{}", notice.report_id);
+    let mut octets = head(mail_host, notice, now, &boundary).into_bytes();
+    let smtp_utf8 = !octets.is_ascii();
+    let parts = [
+        explanation(mail_host, notice, all),
+        status(mail_host, notice, utf8),
+        Part { what, kind, body: Cow::Borrowed(returned) },
+    ];
+    for part in parts {
+        octets.extend_from_slice(format!("--{boundary}\r\n").as_bytes());
+        part.write_to(&mut octets, seven_bit);
+    }
+    octets.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
     let eight_bit = !octets.is_ascii();
-    Report { octets, eight_bit, smtp_utf8: utf8 }
+    Report { octets, eight_bit, smtp_utf8 }
 }
 
 fn subject(fates: &[Fate]) -> &'static str {
@@ -84,7 +109,7 @@ fn head(mail_host: &str, notice: &Notice<'_>, now: Timestamp, boundary: &str) ->
 }
 
 /// First part: for people.
-fn explanation(mail_host: &str, notice: &Notice<'_>, all: bool) -> String {
+fn explanation(mail_host: &str, notice: &Notice<'_>, all: bool) -> Part<'static> {
     let mut body = format!("This is the mail system of {mail_host}.\r\n");
     paragraph(&mut body, notice, "Your message could not be delivered to:", |action| {
         *action == Action::Failed
@@ -119,11 +144,8 @@ fn explanation(mail_host: &str, notice: &Notice<'_>, all: bool) -> String {
         "\r\n{last} {what} is attached.\r\nIf you ask for help, please give this number: {}\r\n",
         notice.message_id
     );
-    let coding = if body.is_ascii() { "7bit" } else { "8bit" };
-    format!(
-        "Content-Description: Explanation\r\nContent-Type: text/plain; charset=utf-8\r\n\
-         Content-Transfer-Encoding: {coding}\r\n\r\n{body}"
-    )
+    let body = Cow::Owned(body.into_bytes());
+    Part { what: "Explanation", kind: "text/plain; charset=utf-8", body }
 }
 
 fn paragraph(body: &mut String, notice: &Notice<'_>, title: &str, belongs: impl Fn(&Action) -> bool) {
@@ -141,7 +163,7 @@ fn paragraph(body: &mut String, notice: &Notice<'_>, title: &str, belongs: impl 
 }
 
 /// Second part: for programs (RFC 3464 section 2).
-fn status(mail_host: &str, notice: &Notice<'_>, utf8: bool) -> String {
+fn status(mail_host: &str, notice: &Notice<'_>, utf8: bool) -> Part<'static> {
     let mut body = String::new();
     if let Some(id) = notice.envelope_id.and_then(decode_xtext) {
         let _ = write!(body, "Original-Envelope-ID: {}\r\n", line(&id));
@@ -156,22 +178,14 @@ fn status(mail_host: &str, notice: &Notice<'_>, utf8: bool) -> String {
         body.push_str("\r\n");
         fate_fields(&mut body, fate);
     }
-    let (kind, coding) = match (utf8, body.is_ascii()) {
-        (false, true) => ("message/delivery-status", "7bit"),
-        (true, true) => ("message/global-delivery-status", "7bit"),
-        (_, false) => ("message/global-delivery-status", "8bit"),
-    };
-    format!(
-        "Content-Description: Delivery report\r\nContent-Type: {kind}\r\n\
-         Content-Transfer-Encoding: {coding}\r\n\r\n{body}"
-    )
+    let is_plain = !utf8 && body.is_ascii();
+    let kind = if is_plain { "message/delivery-status" } else { "message/global-delivery-status" };
+    Part { what: "Delivery report", kind, body: Cow::Owned(body.into_bytes()) }
 }
 
 /// RFC 3464 section 2.3.
 fn fate_fields(body: &mut String, fate: &Fate) {
-    if let Some((kind, address)) = fate.original_recipient.as_deref().and_then(|text| text.split_once(';'))
-        && let Some(address) = decode_xtext(address)
-    {
+    if let Some((kind, address)) = fate.original_recipient.as_deref().and_then(shown_original_recipient) {
         let _ = write!(body, "Original-Recipient: {kind}; {}\r\n", line(&address));
     }
     // RFC 6533 section 3: an address that ASCII cannot hold has its own type.
@@ -255,18 +269,24 @@ mod tests {
 
     fn report_with(fates: &[Fate], beginning: &[u8], envelope_id: Option<&str>, all: bool) -> Report {
         let sender = address("a@homepage.test");
+        let notice = notice(&sender, fates, beginning);
+        let notice = Notice { envelope_id, give_back_all: all, ..notice };
+        build("mail.postern.test", &notice, false, Timestamp::UNIX_EPOCH)
+    }
+
+    fn notice<'a>(sender: &'a EmailAddress, fates: &'a [Fate], beginning: &'a [u8]) -> Notice<'a> {
         let id = |n: u8| MessageId::try_from(&[n; 16][..]).expect("id");
-        let notice = Notice {
+        Notice {
             report_id: id(2),
             message_id: id(1),
-            sender: &sender,
+            sender,
             arrival: Timestamp::UNIX_EPOCH,
-            envelope_id,
+            envelope_id: None,
             beginning,
-            give_back_all: all,
+            give_back_all: false,
+            smtp_utf8: false,
             fates,
-        };
-        build("mail.postern.test", &notice, Timestamp::UNIX_EPOCH)
+        }
     }
 
     /// The parts as (header, body).
@@ -366,14 +386,66 @@ mod tests {
     }
 
     #[test]
-    fn wide_characters_are_declared() {
-        let named = report(&[failure("\u{fc}ser@far.test", None)], b"Subject: x\r\n\r\n");
-        assert!(named.eight_bit && named.smtp_utf8);
-        let (_, parts) = parts(&named);
-        assert!(parts[1].0.contains("message/global-delivery-status"));
-        assert!(parts[1].1.contains("Final-Recipient: utf-8; \u{fc}ser@far.test"));
-        let raw = report(&[failure("b@far.test", None)], b"Subject: \xfc\r\n\r\n");
+    fn b_03_s_91_wide_characters_are_declared() {
+        let wide = Fate {
+            original_recipient: Some("utf-8;\\x{FC}ser@f\\x{E4}r.test".into()),
+            ..failure("\u{fc}ser@far.test", None)
+        };
+        let named = report(&[wide.clone()], b"Subject: x\r\n\r\n");
+        // Anybody who takes 8BITMIME can get it: only its body is wide.
+        assert!(named.eight_bit && !named.smtp_utf8);
+        let (_, named) = parts(&named);
+        assert!(named[1].0.contains("message/global-delivery-status\r\nContent-Transfer-Encoding: 8bit"));
+        assert!(named[1].1.contains(
+            "Original-Recipient: utf-8; \u{fc}ser@f\u{e4}r.test\r\nFinal-Recipient: utf-8; \u{fc}ser@far.test\r\n"
+        ));
+        assert!(named[2].0.contains("text/rfc822-headers"), "what is given back is ASCII");
+
+        let sender = address("\u{e4}@homepage.test");
+        let (fates, original) = ([wide], "Subject: \u{fc}\r\n\r\nbody\r\n".as_bytes());
+        let header_kind = |notice: &Notice<'_>| {
+            let report = build("mail.postern.test", notice, false, Timestamp::UNIX_EPOCH);
+            let (head, parts) = parts(&report);
+            (
+                report.smtp_utf8,
+                head.contains("To: \u{e4}@homepage.test"),
+                parts[2].0.clone(),
+                parts[2].1.clone(),
+            )
+        };
+        let (smtp_utf8, to, kind, header) = header_kind(&notice(&sender, &fates, original));
+        assert!(smtp_utf8 && to, "its own header is wide");
+        assert!(kind.contains("message/global-headers\r\nContent-Transfer-Encoding: 8bit"), "{kind}");
+        assert_eq!(header, "Subject: \u{fc}\r\n");
+        let all = Notice { give_back_all: true, ..notice(&sender, &fates, original) };
+        assert!(header_kind(&all).2.contains("message/global\r\n"));
+
+        let (sender, fates) = (address("a@homepage.test"), [failure("b@far.test", None)]);
+        let old = notice(&sender, &fates, original);
+        assert!(header_kind(&old).2.contains("text/rfc822-headers\r\nContent-Transfer-Encoding: 8bit"));
+        let new = Notice { smtp_utf8: true, ..old };
+        assert!(header_kind(&new).2.contains("message/global-headers"), "it came with SMTPUTF8");
+        let raw = report(&fates, b"Subject: \xfc\r\n\r\n");
         assert!(raw.eight_bit && !raw.smtp_utf8);
+    }
+
+    #[test]
+    fn b_03_s_91_what_leaves_for_an_ascii_sender_is_seven_bit_where_it_can_be() {
+        let sender = address("a@homepage.test");
+        let fates = [failure("\u{fc}ser@far.test", None)];
+        let original = "Subject: \u{fc}\r\n\r\nbody\r\n".as_bytes();
+        let notice = Notice { smtp_utf8: true, ..notice(&sender, &fates, original) };
+        let report = build("mail.postern.test", &notice, true, Timestamp::UNIX_EPOCH);
+        assert!(report.octets.is_ascii() && !report.eight_bit);
+        let message = mail_parser::MessageParser::default().parse(&report.octets).expect("a message");
+        let decoded =
+            |n: u32| String::from_utf8_lossy(message.part(n).expect("a part").contents()).into_owned();
+        assert!(decoded(1).contains("<\u{fc}ser@far.test>"), "{}", decoded(1));
+        assert!(decoded(2).contains("Final-Recipient: utf-8; \u{fc}ser@far.test\r\n"), "{}", decoded(2));
+        assert_eq!(decoded(3), "Subject: \u{fc}\r\n");
+        // Of other mail eight bits are given back as they are, in a type that cannot be encoded.
+        let old = Notice { smtp_utf8: false, fates: &[failure("b@far.test", None)], ..notice };
+        assert!(build("mail.postern.test", &old, true, Timestamp::UNIX_EPOCH).eight_bit);
     }
 
     #[test]

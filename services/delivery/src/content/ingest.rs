@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     blobs::{BlobError, BlobWriter, Blobs, joined},
+    plain::PlainForm,
     scan::{Found, HeaderScan},
 };
 use crate::accept::StoredContent;
@@ -87,6 +88,8 @@ pub struct Ingested {
     pub eight_bit: bool,
     /// What its header told.
     pub found: Found,
+    /// How many octets longer it is in plain form; `None`: its header is ASCII, or it did not come with SMTPUTF8.
+    pub plain_growth: Option<i64>,
     /// Its first octets, for a bounce; all of it when it is small.
     pub beginning: Bytes,
     /// Its share of the budget while it is in memory.
@@ -107,6 +110,8 @@ pub struct Ingest {
     limits: IngestLimits,
     /// `None`: it is kept as it is.
     scan: Option<HeaderScan>,
+    /// `None`: it has no plain form of its own.
+    plain: Option<PlainForm>,
     sink: Sink,
     /// What is in memory: all of it, or the beginning of what went to the blob store.
     gathered: Vec<Bytes>,
@@ -128,6 +133,7 @@ impl Ingest {
             budget: budget.clone(),
             limits,
             scan: Some(HeaderScan::default()),
+            plain: None,
             sink: Sink::Memory,
             gathered: Vec::new(),
             gathered_bytes: 0,
@@ -151,6 +157,12 @@ impl Ingest {
     pub fn without_results_of(mut self, own_name: &str) -> Self {
         self.scan = self.scan.map(|scan| scan.without_results_of(own_name));
         self
+    }
+
+    /// It came with SMTPUTF8: what its plain form is like is found out.
+    #[must_use]
+    pub fn of_smtp_utf8(self) -> Self {
+        Self { plain: Some(PlainForm::default()), ..self }
     }
 
     /// Takes out of its header what others said of spam.
@@ -194,13 +206,17 @@ impl Ingest {
             // RFC 5321 section 4.1.1.4: the line end before the dot belongs to the message.
             self.keep(vec![Bytes::from_static(b"\r\n")]).await?;
         }
+        let plain_growth = self.plain.as_mut().and_then(|plain| {
+            plain.finish();
+            plain.growth()
+        });
         let beginning = joined(self.gathered);
         let content = match self.sink {
             Sink::Memory => StoredContent::Inline(beginning.clone()),
             Sink::Blob(writer) => StoredContent::Blob { key: writer.finish().await? },
         };
         let Self { content_bytes, checksum, eight_bit, held, .. } = self;
-        Ok(Ingested { content, content_bytes, checksum, eight_bit, found, beginning, held })
+        Ok(Ingested { content, content_bytes, checksum, eight_bit, found, plain_growth, beginning, held })
     }
 
     async fn keep(&mut self, pieces: Vec<Bytes>) -> Result<(), IngestError> {
@@ -222,14 +238,18 @@ impl Ingest {
         Ok(())
     }
 
-    fn measure(&mut self, piece: &[u8]) -> Result<(), IngestError> {
+    fn measure(&mut self, piece: &Bytes) -> Result<(), IngestError> {
         self.content_bytes += piece.len() as u64;
         if self.limits.message_max_bytes.is_some_and(|max| self.content_bytes > max) {
             return Err(IngestError::Message(Reason::MessageTooLarge));
         }
         self.checksum = crc32c::crc32c_append(self.checksum, piece);
         self.eight_bit |= !piece.is_ascii();
-        match piece {
+        if let Some(plain) = self.plain.as_mut().filter(|plain| !plain.is_settled()) {
+            self.held.push(self.budget.take(piece.len())?);
+            plain.push(piece.clone());
+        }
+        match &piece[..] {
             [] => {}
             [only] => self.last = [self.last[1], *only],
             [.., first, second] => self.last = [*first, *second],

@@ -5,9 +5,15 @@
 mod blobs;
 mod header;
 mod ingest;
+mod plain;
 mod scan;
+mod words;
 
 pub use blobs::{BlobError, BlobWriter, Blobs, OpenBlob, message_of_key};
 pub(crate) use header::{Field, Header, open_header};
 pub use ingest::{Budget, Ingest, IngestError, IngestLimits, Ingested};
+pub(crate) use plain::{
+    PlainForm, growth_of, plain_bytes_of, plain_copy_bytes, plain_fields, plain_message_bytes,
+};
 pub use scan::{Found, HeaderScan};
+pub(crate) use words::{base64_body, encoded, encoded_words, phrase};

@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     lock::Holder,
-    maildrop::{Frame, IndexPage, MaildropError, Maildrops, OpenBox},
+    maildrop::{Form, Frame, IndexPage, MaildropError, Maildrops, OpenBox},
 };
 
 /// Uids of one read.
@@ -50,9 +50,9 @@ impl MaildropService for MaildropDoor {
         &self,
         request: Request<OpenMaildropRequest>,
     ) -> Result<Response<Self::OpenMaildropStream>, Status> {
-        let OpenMaildropRequest { mailbox_id, peer_ip, gateway, session_id } = request.into_inner();
+        let OpenMaildropRequest { mailbox_id, peer_ip, gateway, session_id, utf8 } = request.into_inner();
         let holder = Holder { peer_ip, gateway, session_id };
-        let opened = open_or_free(self.maildrops.clone(), mailbox_id, holder).await?;
+        let opened = open_or_free(self.maildrops.clone(), mailbox_id, holder, form(utf8)).await?;
         let header = MaildropHeader { lock_token: opened.token, generation: opened.generation };
         let mut deltas = Deltas::default();
         let first = OpenMaildropResponse { header: Some(header), ..deltas.pack(&opened.first) };
@@ -79,13 +79,13 @@ impl MaildropService for MaildropDoor {
         &self,
         request: Request<ReadMessagesRequest>,
     ) -> Result<Response<Self::ReadMessagesStream>, Status> {
-        let ReadMessagesRequest { mailbox_id, uids } = request.into_inner();
+        let ReadMessagesRequest { mailbox_id, uids, utf8 } = request.into_inner();
         if uids.is_empty() || uids.len() > READ_MAX {
             let why = format!("uids: 1 to {READ_MAX} are read at once");
             return Err(failure::status_with(Reason::InvalidArgument, why));
         }
         let uids: Vec<i64> = uids.into_iter().map(u64::cast_signed).collect();
-        let reader = self.maildrops.reader(mailbox_id);
+        let reader = self.maildrops.reader(mailbox_id, form(utf8));
         let (frames, stream) = mpsc::channel(FRAMES_AHEAD);
         tokio::spawn(async move { reader.run(&uids, &frames).await });
         Ok(Response::new(
@@ -114,6 +114,11 @@ impl MaildropService for MaildropDoor {
     }
 }
 
+/// What a session gets that asked for UTF-8, or did not.
+fn form(utf8: bool) -> Form {
+    if utf8 { Form::Stored } else { Form::Plain }
+}
+
 /// Uids of one field, each once.
 fn set_of(field: &'static str, uids: Vec<u64>) -> Result<Vec<i64>, Status> {
     if uids.len() > CLOSE_MAX {
@@ -127,10 +132,15 @@ fn set_of(field: &'static str, uids: Vec<u64>) -> Result<Vec<i64>, Status> {
 }
 
 /// Opens a box in a task of its own: a caller that gave up meanwhile leaves no lock behind.
-async fn open_or_free(maildrops: Maildrops, mailbox_id: i64, holder: Holder) -> Result<OpenBox, Status> {
+async fn open_or_free(
+    maildrops: Maildrops,
+    mailbox_id: i64,
+    holder: Holder,
+    form: Form,
+) -> Result<OpenBox, Status> {
     let (caller, answer) = oneshot::channel();
     tokio::spawn(async move {
-        let opened = maildrops.open(mailbox_id, &holder).await;
+        let opened = maildrops.open(mailbox_id, &holder, form).await;
         if let Err(Ok(unwanted)) = caller.send(opened) {
             maildrops.free(mailbox_id, unwanted.token).await;
         }

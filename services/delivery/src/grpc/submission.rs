@@ -28,7 +28,7 @@ use crate::{
     },
     authenticity::Checks,
     bounce::{self, Action, Fate, Notice},
-    content::{Blobs, Budget, Ingest, IngestError, IngestLimits, Ingested},
+    content::{Blobs, Budget, Ingest, IngestError, IngestLimits, Ingested, plain_message_bytes},
     lists::{self, CopyFates, ListDirectory},
     queue::{self, ContentSource, QueueHandle},
     route::{self, ListBounce, Plan},
@@ -97,6 +97,9 @@ impl SubmissionDoor {
             .without_results_of(&self.mail_host);
         if submission.envelope.submitter.is_some() {
             ingest = ingest.of_submission();
+        }
+        if submission.flags.smtp_utf8 {
+            ingest = ingest.of_smtp_utf8();
         }
         let wishes = self.wishes(&submission).await?;
         if wishes.is_some() {
@@ -260,6 +263,7 @@ impl SubmissionDoor {
             envelope_id: submission.dsn.envelope_id.as_deref(),
             beginning: &whole,
             give_back_all: is_all && submission.dsn.return_content == Some(ReturnContent::Full),
+            smtp_utf8: submission.flags.smtp_utf8,
             fates,
         };
         let report = bounce::compose(&self.directory, &self.mail_host, &notice).await?;
@@ -279,18 +283,29 @@ fn unit_of(
 ) -> (AcceptUnit, Vec<tokio::sync::OwnedSemaphorePermit>) {
     let submitter = submission.envelope.submitter.as_ref();
     let named = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let plain_bytes = submission
+        .flags
+        .smtp_utf8
+        .then(|| plain_message_bytes(prefix.as_bytes(), content.content_bytes, content.plain_growth))
+        .flatten();
     let message = NewMessage {
         id: submission.id,
         sender: submission.sender.clone(),
-        prefix: Bytes::from(prefix),
+        plain_bytes,
         content: content.content,
         content_bytes: content.content_bytes,
         checksum: content.checksum,
-        flags: MessageFlags { eight_bit: content.eight_bit, ..submission.flags },
+        flags: MessageFlags {
+            eight_bit: content.eight_bit || !prefix.is_ascii(),
+            // Said of what is ASCII throughout, it hinders nobody from taking it (RFC 6531 section 3.4).
+            smtp_utf8: plain_bytes.is_some(),
+            ..submission.flags
+        },
         customer: submitter.and_then(|submitter| named(&submitter.customer)),
         login: submitter.and_then(|submitter| named(&submitter.login)),
         peer_ip: submission.peer.map(|peer| peer.ip()),
         dsn: submission.dsn.clone(),
+        prefix: Bytes::from(prefix),
     };
     let unit = AcceptUnit {
         message,

@@ -7,10 +7,7 @@ use postern_mail::{EmailAddress, limits::EXPANSION_DEPTH_MAX};
 use postern_proto::account::v1::{ListPosting, ListReplies, MailingList};
 
 use super::names::{command_address, list_id, mailto};
-use crate::{
-    answer::{encoded, encoded_words},
-    content::Header,
-};
+use crate::content::{Header, encoded, encoded_words, phrase};
 
 /// Fields of which a copy has its own, or none: those of other lists, and those that would tell an author who reads.
 const REPLACED: [&str; 5] = [
@@ -136,17 +133,6 @@ fn own_fields(list: &MailingList, address: &EmailAddress) -> String {
         let _ = write!(fields, "Reply-To: {address}\r\n");
     }
     fields
-}
-
-/// A phrase in front of an identifier (RFC 5322 section 3.2.5), with a space behind it.
-fn phrase(text: &str) -> String {
-    let coded = encoded(text);
-    match () {
-        () if coded.is_empty() => String::new(),
-        // Encoded words stand for themselves.
-        () if coded.starts_with("=?") => format!("{coded}\r\n "),
-        () => format!("\"{}\"\r\n ", coded.replace('\\', "\\\\").replace('"', "\\\"")),
-    }
 }
 
 /// The subject with the prefix once; what the author wrote stays as it was written.

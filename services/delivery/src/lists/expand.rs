@@ -19,7 +19,10 @@ use super::{
 };
 use crate::{
     accept::{AcceptUnit, MessageFlags, NewMessage, QueueClass, hop_field},
-    content::{Header, Ingest, IngestError, IngestLimits, Ingested, open_header},
+    content::{
+        Header, Ingest, IngestError, IngestLimits, Ingested, growth_of, open_header, plain_message_bytes,
+    },
+    outbound::ContentError,
     queue::{ErrandOutcome, LeasedRow, QueueHandle, QueuedMessage},
     route,
     trace::{self, Story},
@@ -94,7 +97,10 @@ impl Lists {
         let copy = match &row.note {
             None => self.begin(row, message, &found).await?,
             // It goes on: this message is the copy.
-            Some(_) => copy_message(message.id, &found, message.prefix.len() as u64 + message.content_bytes),
+            Some(_) => {
+                let size_bytes = message.prefix.len() as u64 + message.content_bytes;
+                copy_message(message.id, &found, size_bytes, self.plain_bytes(message).await?)
+            }
         };
         let mut cursor = row.note.clone().unwrap_or_default();
         loop {
@@ -146,18 +152,22 @@ impl Lists {
         let now = Timestamp::now();
         let mut prefix = hop_field(&self.answers.mail_host, id, now).into_bytes();
         prefix.extend_from_slice(&original.prefix);
-        let copy = copy_message(id, found, prefix.len() as u64 + content.content_bytes);
+        let size_bytes = prefix.len() as u64 + content.content_bytes;
+        let plain_bytes = original
+            .flags
+            .smtp_utf8
+            .then(|| plain_message_bytes(&prefix, content.content_bytes, content.plain_growth))
+            .flatten();
+        let copy = copy_message(id, found, size_bytes, plain_bytes);
         let message = NewMessage {
             id,
             sender: ReversePath::Address(copy.bounces.clone()),
             prefix: Bytes::from(prefix),
             content: content.content,
             content_bytes: content.content_bytes,
+            plain_bytes,
             checksum: content.checksum,
-            flags: MessageFlags {
-                smtp_utf8: original.flags.smtp_utf8 || !found.address.is_ascii(),
-                ..original.flags
-            },
+            flags: MessageFlags { smtp_utf8: plain_bytes.is_some(), ..original.flags },
             customer: copy.customer.clone(),
             login: None,
             peer_ip: None,
@@ -187,7 +197,6 @@ impl Lists {
         original: &QueuedMessage,
         found: &FoundList,
     ) -> Result<Ingested, Obstacle> {
-        let unreadable = |error| Obstacle::Later(format!("the post cannot be read: {error}"));
         let mut opened = open_header(&*self.contents, original).await.map_err(unreadable)?;
         if let Some(why) = copy::unwanted(&opened.header, &found.address) {
             metrics::counter!("postern_list_posts_discarded_total").increment(1);
@@ -196,6 +205,9 @@ impl Lists {
         }
         let limits = IngestLimits { inline_max_bytes: self.inline_max_bytes, message_max_bytes: None };
         let mut ingest = Ingest::begin(id, &self.blobs, &self.budget, limits);
+        if original.flags.smtp_utf8 {
+            ingest = ingest.of_smtp_utf8();
+        }
         let from_list = self.must_be_from_list(original, &opened.header, found).await?;
         let header = copy::header_of(&opened.header, &found.list, &found.address, from_list);
         ingest.push(Bytes::from(header)).await.map_err(not_kept)?;
@@ -204,6 +216,15 @@ impl Lists {
             ingest.push(piece.map_err(unreadable)?).await.map_err(not_kept)?;
         }
         ingest.finish().await.map_err(not_kept)
+    }
+
+    /// Octets of a stored copy in plain form, as when it was made.
+    async fn plain_bytes(&self, copy: &QueuedMessage) -> Result<Option<u64>, Obstacle> {
+        if !copy.flags.smtp_utf8 {
+            return Ok(None);
+        }
+        let opened = open_header(&*self.contents, copy).await.map_err(unreadable)?;
+        Ok(plain_message_bytes(&copy.prefix, copy.content_bytes, growth_of(&opened.header)))
     }
 
     /// Whether the copy has to say that it is from the list: others would refuse it in the author's name, or it would bear the
@@ -316,15 +337,20 @@ fn gets_posts(member: &&ListMember) -> bool {
     member.suspend_time.is_none()
 }
 
-fn copy_message(id: MessageId, found: &FoundList, size_bytes: u64) -> CopyMessage {
+fn copy_message(id: MessageId, found: &FoundList, size_bytes: u64, plain_bytes: Option<u64>) -> CopyMessage {
     CopyMessage {
         id,
         list: found.address.clone(),
         bounces: command_address(&found.address, "bounces"),
         size_bytes,
+        plain_bytes,
         list_id: found.list.list_id,
         customer: Some(found.customer.clone()).filter(|customer| !customer.is_empty()),
     }
+}
+
+fn unreadable(error: ContentError) -> Obstacle {
+    Obstacle::Later(format!("the post cannot be read: {error}"))
 }
 
 fn not_kept(error: IngestError) -> Obstacle {

@@ -15,7 +15,7 @@ use crate::{
         AcceptUnit, Acceptor, MessageFlags, NewMessage, NewQueueRow, QueueClass, StoredContent, hop_field,
     },
     answer::Letter,
-    content::Header,
+    content::{Header, plain_bytes_of},
     queue::{self, QueueHandle},
     route,
     trace::Story,
@@ -90,10 +90,12 @@ impl Probes {
             answered: &Header::default(),
         };
         let built = letter.build(&self.mail_host, now);
+        let prefix = hop_field(&self.mail_host, id, now);
         NewMessage {
             id,
             sender: ReversePath::Address(command_address(address, "bounces")),
-            prefix: Bytes::from(hop_field(&self.mail_host, id, now)),
+            plain_bytes: plain_bytes_of(prefix.as_bytes(), &built.octets),
+            prefix: Bytes::from(prefix),
             content_bytes: built.octets.len() as u64,
             checksum: crc32c::crc32c(&built.octets),
             content: StoredContent::Inline(Bytes::from(built.octets)),

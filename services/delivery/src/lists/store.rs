@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::senders::copy_sender;
 use crate::{
     accept::{AcceptUnit, QueueClass, delivery_prefix, write_units},
+    content::plain_copy_bytes,
     queue::QueueStore,
     route::{PlannedEntry, PlannedErrand, PlannedRemote},
     trace::TraceState,
@@ -62,6 +63,8 @@ pub(super) struct CopyMessage {
     pub(super) bounces: EmailAddress,
     /// Prefix and content, octets.
     pub(super) size_bytes: u64,
+    /// The same in plain form; `None`: it is as it is stored.
+    pub(super) plain_bytes: Option<u64>,
     /// Number of the list.
     pub(super) list_id: i64,
     /// Login of the list's owner.
@@ -206,7 +209,8 @@ async fn add_entries(
     targets: &[&Target],
 ) -> Result<usize, sqlx::Error> {
     let copy = batch.copy;
-    let (mut ids, mut sizes, mut prefixes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ids, mut sizes, mut prefixes, mut plain_sizes) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for target in targets {
         let Target::Box { entry, member, .. } = target else { continue };
         let sender = ReversePath::Address(copy_sender(&copy.bounces, member));
@@ -214,6 +218,8 @@ async fn add_entries(
         let prefix = prefix.into_bytes();
         ids.push(entry.mailbox_id);
         sizes.push((copy.size_bytes + prefix.len() as u64).cast_signed());
+        let plain_size = plain_copy_bytes(&prefix, copy.size_bytes, copy.plain_bytes);
+        plain_sizes.push(plain_size.map(u64::cast_signed));
         prefixes.push(prefix);
     }
     if ids.is_empty() {
@@ -221,9 +227,10 @@ async fn add_entries(
     }
     sqlx::query(
         "WITH new_entries AS (
-            INSERT INTO entries (mailbox_id, size_bytes, message_id, prefix)
-            SELECT e.mailbox_id, e.size_bytes, $1, e.prefix
-            FROM unnest($2::bigint[], $3::bigint[], $4::bytea[]) AS e (mailbox_id, size_bytes, prefix)
+            INSERT INTO entries (mailbox_id, size_bytes, message_id, prefix, plain_size_bytes)
+            SELECT e.mailbox_id, e.size_bytes, $1, e.prefix, e.plain_size_bytes
+            FROM unnest($2::bigint[], $3::bigint[], $4::bytea[], $5::bigint[])
+                AS e (mailbox_id, size_bytes, prefix, plain_size_bytes)
             ORDER BY e.mailbox_id
             RETURNING mailbox_id, size_bytes
         )
@@ -238,6 +245,7 @@ async fn add_entries(
     .bind(&ids)
     .bind(&sizes)
     .bind(&prefixes)
+    .bind(&plain_sizes)
     .execute(connection)
     .await?;
     Ok(ids.len())

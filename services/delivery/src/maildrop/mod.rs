@@ -68,6 +68,15 @@ impl MaildropError {
     }
 }
 
+/// How messages that came with SMTPUTF8 are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As they are stored, UTF-8 in the header too.
+    Stored,
+    /// With a header in ASCII (`content::plain`).
+    Plain,
+}
+
 /// A box that this session holds.
 #[derive(Debug)]
 pub struct OpenBox {
@@ -97,26 +106,26 @@ impl Maildrops {
         Self { store, locks, blobs, directory }
     }
 
-    /// Locks the box and reads the first page of its listing.
+    /// Locks the box and reads the first page of its listing, with the sizes of this form.
     ///
     /// # Errors
     /// [`MaildropError::InUse`]; everything else is temporary, and the lock is free again.
-    pub async fn open(&self, mailbox_id: i64, holder: &Holder) -> Result<OpenBox, MaildropError> {
+    pub async fn open(&self, mailbox_id: i64, holder: &Holder, form: Form) -> Result<OpenBox, MaildropError> {
         let token = match self.locks.open_box(mailbox_id, holder).await? {
             Opened::Locked(token) => token,
             Opened::InUse { since_micros, peer_ip } => {
                 return Err(MaildropError::InUse { since_micros, peer_ip });
             }
         };
-        let opened = self.list_locked(mailbox_id, token).await;
+        let opened = self.list_locked(mailbox_id, token, form).await;
         if opened.is_err() {
             self.free(mailbox_id, token).await;
         }
         opened
     }
 
-    async fn list_locked(&self, mailbox_id: i64, token: i64) -> Result<OpenBox, MaildropError> {
-        let (head, first, rest) = index::open(&self.store, mailbox_id).await?;
+    async fn list_locked(&self, mailbox_id: i64, token: i64, form: Form) -> Result<OpenBox, MaildropError> {
+        let (head, first, rest) = index::open(&self.store, mailbox_id, form).await?;
         let token = if token > head.last_delete_token {
             token
         } else {
@@ -193,7 +202,7 @@ impl Maildrops {
 
     /// Reads messages of a box.
     #[must_use]
-    pub fn reader(&self, mailbox_id: i64) -> MessageReader {
-        MessageReader::new(self.store.clone(), self.blobs.clone(), mailbox_id)
+    pub fn reader(&self, mailbox_id: i64, form: Form) -> MessageReader {
+        MessageReader::new(self.store.clone(), self.blobs.clone(), mailbox_id, form)
     }
 }

@@ -1,16 +1,21 @@
 //! Reading messages of a box: in the order asked for, small ones several to a query, large ones streamed from the blob
 //! store, each verified. A bad one harms only itself.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use postern_mail::{Reason, limits};
 use sqlx::{Row as _, postgres::PgRow};
 use tokio::sync::mpsc;
 
+use super::Form;
 use crate::{
-    content::{BlobError, Blobs},
+    accept::MessageFlags,
+    content::{BlobError, Blobs, PlainForm, plain_fields},
     store::{Fault, Store},
 };
 
@@ -54,6 +59,7 @@ pub struct MessageReader {
     store: Store,
     blobs: Blobs,
     mailbox_id: i64,
+    form: Form,
 }
 
 /// An entry with its message.
@@ -64,8 +70,18 @@ struct Stored {
     message: Option<StoredMessage>,
 }
 
+/// A message whose content is a blob, and how it is shown.
+struct ShownBlob<'a> {
+    key: &'a str,
+    /// Our fields, as they are shown.
+    front: Bytes,
+    form: PlainForm,
+}
+
 struct StoredMessage {
     prefix: Vec<u8>,
+    /// Its header came with SMTPUTF8 and is not ASCII: it has a plain form.
+    smtp_utf8: bool,
     content: Option<Vec<u8>>,
     blob_key: Option<String>,
     content_bytes: i64,
@@ -73,15 +89,16 @@ struct StoredMessage {
 }
 
 const READ: &str = "
-SELECT e.uid, e.prefix AS entry_prefix, e.size_bytes, m.id IS NOT NULL AS is_there, m.prefix, m.content, m.blob_key, m.content_bytes, m.checksum
+SELECT e.uid, e.prefix AS entry_prefix, e.size_bytes, m.id IS NOT NULL AS is_there,
+    m.prefix, m.flags, m.content, m.blob_key, m.content_bytes, m.checksum
 FROM entries e LEFT JOIN messages m ON m.id = e.message_id
 WHERE e.mailbox_id = $1 AND e.uid = ANY ($2)";
 
 const SIZES: &str = "SELECT uid, size_bytes FROM entries WHERE mailbox_id = $1 AND uid = ANY ($2)";
 
 impl MessageReader {
-    pub(super) fn new(store: Store, blobs: Blobs, mailbox_id: i64) -> Self {
-        Self { store, blobs, mailbox_id }
+    pub(super) fn new(store: Store, blobs: Blobs, mailbox_id: i64, form: Form) -> Self {
+        Self { store, blobs, mailbox_id, form }
     }
 
     /// Sends the frames of all these messages, in order; ends early when nobody takes them any more.
@@ -173,6 +190,11 @@ impl MessageReader {
         if front + message.content_bytes != stored.size_bytes {
             return self.damaged(index, "its sizes differ", frames).await;
         }
+        let is_plain = self.form == Form::Plain;
+        let fields = |octets, is_plain| if is_plain { plain_fields(octets) } else { Cow::Borrowed(octets) };
+        let has_form = is_plain && message.smtp_utf8;
+        let front = [fields(&stored.prefix[..], is_plain), fields(&message.prefix, has_form)].concat();
+        let mut form = if has_form { PlainForm::default() } else { PlainForm::passing() };
         match (&message.content, &message.blob_key) {
             (Some(content), _) => {
                 if content.len() as i64 != message.content_bytes
@@ -180,11 +202,20 @@ impl MessageReader {
                 {
                     return self.damaged(index, "its checksum differs", frames).await;
                 }
-                begin(frames, index, stored).await?;
-                send_inline(frames, index, [&stored.prefix, &message.prefix, content]).await?;
+                let whole = if form.is_settled() {
+                    [&front[..], content].concat()
+                } else {
+                    let begin = form.push(Bytes::copy_from_slice(content));
+                    [&front[..], &begin, &form.finish()].concat()
+                };
+                give(frames, index, Frame::Size(whole.len() as u64)).await?;
+                give_content(frames, index, Bytes::from(whole)).await?;
                 give(frames, index, Frame::End).await
             }
-            (None, Some(key)) => self.send_blob(index, stored, message, key, frames).await,
+            (None, Some(key)) => {
+                let shown = ShownBlob { key, front: Bytes::from(front), form };
+                self.send_blob(index, message, shown, frames).await
+            }
             (None, None) => self.damaged(index, "it has no content", frames).await,
         }
     }
@@ -192,11 +223,12 @@ impl MessageReader {
     async fn send_blob(
         &self,
         index: u32,
-        stored: &Stored,
         message: &StoredMessage,
-        key: &str,
+        shown: ShownBlob<'_>,
         frames: &FrameSender,
     ) -> Result<(), Gone> {
+        let ShownBlob { key, front, mut form } = shown;
+        let mut front = Some(front);
         let mut blob = match self.blobs.get(key).await {
             Ok(blob) if blob.size_bytes == message.content_bytes.cast_unsigned() => blob,
             Ok(_) => return self.damaged(index, "its blob has another size", frames).await,
@@ -206,21 +238,34 @@ impl MessageReader {
                 return fail(frames, index, Reason::Unavailable).await;
             }
         };
-        begin(frames, index, stored).await?;
-        send_inline(frames, index, [&stored.prefix, &message.prefix, &[]]).await?;
         let (mut checksum, mut bytes) = (0, 0u64);
-        while let Some(octets) = blob.octets.next().await {
-            match octets {
-                Ok(octets) => {
+        let mut is_over = false;
+        while !is_over {
+            let octets = match blob.octets.next().await {
+                Some(Ok(octets)) => {
                     checksum = crc32c::crc32c_append(checksum, &octets);
                     bytes += octets.len() as u64;
-                    give(frames, index, Frame::Content(octets)).await?;
+                    form.push(octets)
                 }
-                Err(error) => {
+                Some(Err(error)) => {
                     tracing::warn!(%error, key, "a blob broke off");
                     return fail(frames, index, Reason::Unavailable).await;
                 }
+                None => {
+                    is_over = true;
+                    form.finish()
+                }
+            };
+            // How long it is in plain form is known when its header block is.
+            if form.is_settled()
+                && let Some(front) = front.take()
+            {
+                let stored_bytes = front.len() as u64 + message.content_bytes.cast_unsigned();
+                let size_bytes = stored_bytes.saturating_add_signed(form.growth().unwrap_or(0));
+                give(frames, index, Frame::Size(size_bytes)).await?;
+                give_content(frames, index, front).await?;
             }
+            give_content(frames, index, octets).await?;
         }
         if checksum == message.checksum && bytes == message.content_bytes.cast_unsigned() {
             give(frames, index, Frame::End).await
@@ -237,11 +282,6 @@ impl MessageReader {
     }
 }
 
-/// The size first (RFC 1939 section 11).
-async fn begin(frames: &FrameSender, index: u32, stored: &Stored) -> Result<(), Gone> {
-    give(frames, index, Frame::Size(stored.size_bytes.cast_unsigned())).await
-}
-
 async fn give(frames: &FrameSender, index: u32, frame: Frame) -> Result<(), Gone> {
     frames.send((index, frame)).await.map_err(|_| Gone)
 }
@@ -250,15 +290,10 @@ async fn fail(frames: &FrameSender, index: u32, reason: Reason) -> Result<(), Go
     give(frames, index, Frame::Failure(reason)).await
 }
 
-/// What is in the rows, in as few frames as it fits.
-async fn send_inline(frames: &FrameSender, index: u32, parts: [&[u8]; 3]) -> Result<(), Gone> {
-    let mut whole = BytesMut::with_capacity(parts.iter().map(|part| part.len()).sum());
-    for part in parts {
-        whole.extend_from_slice(part);
-    }
-    let mut whole = whole.freeze();
-    while !whole.is_empty() {
-        let frame = whole.split_to(whole.len().min(limits::FRAME_MAX_BYTES));
+/// In as few frames as it fits.
+async fn give_content(frames: &FrameSender, index: u32, mut octets: Bytes) -> Result<(), Gone> {
+    while !octets.is_empty() {
+        let frame = octets.split_to(octets.len().min(limits::FRAME_MAX_BYTES));
         give(frames, index, Frame::Content(frame)).await?;
     }
     Ok(())
@@ -277,6 +312,7 @@ fn stored(row: &PgRow) -> Result<(i64, Stored), sqlx::Error> {
     let message = if row.try_get("is_there")? {
         Some(StoredMessage {
             prefix: row.try_get("prefix")?,
+            smtp_utf8: MessageFlags::from_bits(row.try_get("flags")?).smtp_utf8,
             content: row.try_get("content")?,
             blob_key: row.try_get("blob_key")?,
             content_bytes: row.try_get("content_bytes")?,

@@ -32,6 +32,7 @@ pub use demand::{TlsPolicies, TlsPolicy};
 pub(crate) use hosts::resolver;
 use hosts::{Host, HostFinder, NoRoute};
 use idle::IdleConnections;
+pub(crate) use round::NEEDS_UTF8;
 use round::{Round, describe, refused_by};
 pub use smarthost::Smarthost;
 use sts::PolicyFinder;
@@ -96,7 +97,7 @@ pub struct Outgoing<'a> {
     pub size_bytes: u64,
     /// It has octets over 127.
     pub eight_bit: bool,
-    /// It may leave with SMTPUTF8 only.
+    /// Its header may leave with SMTPUTF8 only.
     pub smtp_utf8: bool,
     /// What the sender wants to hear of it.
     pub dsn: &'a MessageDsn,

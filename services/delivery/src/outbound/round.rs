@@ -6,6 +6,9 @@ use postern_smtp::client::{Cause, Ending, Mail, Outcome, Refusal, RemoteReply};
 
 use super::{Attempt, Outgoing, Refused, Taken, connection::OpenError, hosts::Host};
 
+/// Code of what only a host with SMTPUTF8 takes (RFC 6531 section 3.5).
+pub(crate) const NEEDS_UTF8: (u8, u16, u16) = (5, 6, 7);
+
 /// One attempt over all hosts.
 pub(super) struct Round<'a> {
     pub(super) mail: &'a Outgoing<'a>,
@@ -110,7 +113,7 @@ fn refused(host: &Host, refusal: Refusal) -> Refused {
             own((5, 6, 3), format!("{} takes seven bit content only (no 8BITMIME)", at(host)))
         }
         Refusal::NeedsUtf8 => {
-            own((5, 6, 7), format!("{} cannot take internationalized addresses (SMTPUTF8)", at(host)))
+            own(NEEDS_UTF8, format!("{} cannot take internationalized addresses (SMTPUTF8)", at(host)))
         }
     }
 }

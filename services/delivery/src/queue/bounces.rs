@@ -147,6 +147,7 @@ impl Bounces {
             beginning: &beginning,
             give_back_all: message.dsn.return_content == Some(ReturnContent::Full)
                 && beginning.len() as u64 == whole_bytes,
+            smtp_utf8: message.flags.smtp_utf8,
             fates: &fates,
         };
         bounce::compose(&self.directory, &self.mail_host, &notice).await

@@ -256,6 +256,7 @@ impl House {
             sender: sender.parse().expect("sender"),
             prefix: Bytes::from_static(b"Received: by mail.postern.test\r\n"),
             content_bytes: content.len() as u64,
+            plain_bytes: None,
             checksum: crc32c::crc32c(&content),
             content: StoredContent::Inline(content),
             flags: MessageFlags::default(),

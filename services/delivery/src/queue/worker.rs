@@ -22,7 +22,7 @@ use crate::{
     bounce::Fate,
     departure::{Departure, Departures, Leaving},
     lists::CopyFates,
-    outbound::{Attempt, ContentError, Destination, Outbound, Outgoing},
+    outbound::{Attempt, ContentError, Destination, NEEDS_UTF8, Outbound, Outgoing},
     trace::TraceState,
 };
 
@@ -148,7 +148,8 @@ impl Worker {
             recipients: &recipients,
             size_bytes: front.len() as u64 + message.content_bytes,
             eight_bit: message.flags.eight_bit,
-            smtp_utf8: message.flags.smtp_utf8,
+            // The address that forwards it stands in the header too.
+            smtp_utf8: message.flags.smtp_utf8 || job.via.as_ref().is_some_and(|via| !via.is_ascii()),
             dsn: &message.dsn,
             recipient_dsn: &dsn,
             content: &open,
@@ -270,7 +271,10 @@ impl Worker {
             }
             Attempt::Refused(refused) => {
                 metrics::counter!("postern_outbound_total", "outcome" => "refused").increment(1);
-                self.fates.of_row(&row, false);
+                // A host that knows no SMTPUTF8 says nothing about a member whose own address needs none.
+                if refused.code != NEEDS_UTF8 || !row.recipient.is_ascii() {
+                    self.fates.of_row(&row, false);
+                }
                 let failed = fated(&row, Fate::of_refusal(row.recipient.clone(), &row.dsn, refused));
                 report.failed.extend(self.told(message, failed, row.via.is_some()).await);
             }

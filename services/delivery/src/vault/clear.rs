@@ -4,6 +4,7 @@
 use sqlx::Row as _;
 
 use super::{DONE, RUNNING, STEP, STOPPED, Vault, VaultError};
+use crate::maildrop::Form;
 
 /// Messages that are checked together.
 const CHECK_STEP: i64 = 500;
@@ -30,10 +31,10 @@ WITH guard AS (
     SELECT mailbox_id FROM mailboxes WHERE mailbox_id = $1 FOR UPDATE
 ), gone AS (
     DELETE FROM entries WHERE mailbox_id = $1 AND uid = ANY ($3) AND EXISTS (SELECT FROM guard)
-    RETURNING uid, size_bytes, message_id, accept_time, prefix
+    RETURNING uid, size_bytes, message_id, accept_time, prefix, plain_size_bytes
 ), kept AS (
-    INSERT INTO vault (mailbox_id, clearing_id, uid, size_bytes, message_id, accept_time, prefix)
-    SELECT $1, $2, uid, size_bytes, message_id, accept_time, prefix FROM gone
+    INSERT INTO vault (mailbox_id, clearing_id, uid, size_bytes, message_id, accept_time, prefix, plain_size_bytes)
+    SELECT $1, $2, uid, size_bytes, message_id, accept_time, prefix, plain_size_bytes FROM gone
 ), total AS (
     SELECT count(*) AS messages, coalesce(sum(size_bytes), 0)::bigint AS bytes FROM gone
 ), used AS (
@@ -218,7 +219,7 @@ impl Vault {
     /// Those that are damaged. One that cannot be read now (its store is away) is not called damaged, and not counted as checked.
     async fn damaged_of(&self, mailbox_id: i64, page: Vec<Listed>, checked: &mut i64) -> Vec<Listed> {
         let uids: Vec<i64> = page.iter().map(|listed| listed.uid).collect();
-        let found = self.maildrops.reader(mailbox_id).check(&uids).await;
+        let found = self.maildrops.reader(mailbox_id, Form::Stored).check(&uids).await;
         *checked += found.checked;
         page.into_iter().filter(|listed| found.damaged.contains(&listed.uid)).collect()
     }

@@ -9,10 +9,10 @@ WITH boxes AS (
 ), gone AS (
     DELETE FROM entries WHERE mailbox_id = $1 AND EXISTS (SELECT FROM boxes) AND uid IN (
         SELECT uid FROM entries WHERE mailbox_id = $1 ORDER BY uid LIMIT $3
-    ) RETURNING uid, size_bytes, message_id, accept_time, prefix
+    ) RETURNING uid, size_bytes, message_id, accept_time, prefix, plain_size_bytes
 ), came AS (
-    INSERT INTO entries (mailbox_id, size_bytes, message_id, accept_time, prefix)
-    SELECT $2, size_bytes, message_id, accept_time, prefix FROM gone ORDER BY uid
+    INSERT INTO entries (mailbox_id, size_bytes, message_id, accept_time, prefix, plain_size_bytes)
+    SELECT $2, size_bytes, message_id, accept_time, prefix, plain_size_bytes FROM gone ORDER BY uid
 ), total AS (
     SELECT count(*) AS messages, coalesce(sum(size_bytes), 0)::bigint AS bytes FROM gone
 ), used AS (

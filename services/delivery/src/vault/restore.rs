@@ -15,10 +15,10 @@ WITH guard AS (
 ), gone AS (
     DELETE FROM vault WHERE mailbox_id = $1 AND clearing_id = $2 AND EXISTS (SELECT FROM guard) AND uid IN (
         SELECT uid FROM vault WHERE mailbox_id = $1 AND clearing_id = $2 ORDER BY uid LIMIT $3
-    ) RETURNING uid, size_bytes, message_id, accept_time, prefix
+    ) RETURNING uid, size_bytes, message_id, accept_time, prefix, plain_size_bytes
 ), back AS (
-    INSERT INTO entries (mailbox_id, uid, size_bytes, message_id, accept_time, prefix)
-    SELECT $1, uid, size_bytes, message_id, accept_time, prefix FROM gone
+    INSERT INTO entries (mailbox_id, uid, size_bytes, message_id, accept_time, prefix, plain_size_bytes)
+    SELECT $1, uid, size_bytes, message_id, accept_time, prefix, plain_size_bytes FROM gone
 ), total AS (
     SELECT count(*) AS messages, coalesce(sum(size_bytes), 0)::bigint AS bytes FROM gone
 ), used AS (

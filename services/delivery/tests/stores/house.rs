@@ -242,6 +242,7 @@ fn unit_with(stored: StoredContent, content: &[u8], boxes: &[i64]) -> AcceptUnit
             prefix: Bytes::from_static(b"Received: from test\r\n"),
             content: stored,
             content_bytes: content.len() as u64,
+            plain_bytes: None,
             checksum: crc32c::crc32c(content),
             flags: MessageFlags::default(),
             customer: None,

@@ -1,15 +1,27 @@
 //! Reading: the right octets in the right order, and a bad message that harms only itself.
 
-use postern_delivery::maildrop::Frame;
+use postern_delivery::{
+    maildrop::{Form, Frame},
+    vault::Scope,
+};
 use postern_mail::Reason;
 use tokio::sync::mpsc;
 
-use crate::house::{House, blob_unit, files, new_box, unit};
+use crate::house::{House, blob_unit, files, holder, new_box, unit};
 
 /// What each of the messages asked for came to: its octets, or the octets before it failed and why.
 async fn read(house: &House, mailbox: i64, uids: &[i64]) -> Vec<Result<Vec<u8>, (Vec<u8>, Reason)>> {
+    read_as(house, mailbox, uids, Form::Stored).await
+}
+
+async fn read_as(
+    house: &House,
+    mailbox: i64,
+    uids: &[i64],
+    form: Form,
+) -> Vec<Result<Vec<u8>, (Vec<u8>, Reason)>> {
     let (frames, mut taken) = mpsc::channel(2);
-    let (reader, asked) = (house.maildrops.reader(mailbox), uids.to_vec());
+    let (reader, asked) = (house.maildrops.reader(mailbox, form), uids.to_vec());
     let reading = tokio::spawn(async move { reader.run(&asked, &frames).await });
     let mut messages = Vec::new();
     let (mut size, mut octets) = (None, Vec::new());
@@ -69,6 +81,64 @@ async fn p_63_messages_come_out_as_they_went_in() {
 }
 
 #[tokio::test]
+async fn p_101_p_62_both_forms_have_the_sizes_that_are_listed() {
+    let house = House::new().await;
+    let mailbox = new_box();
+    let letter =
+        |body: &str| format!("Subject: Gr\u{fc}\u{df}e\r\nX: \u{fc}\r\n\r\n{body}\u{fc}\r\n").into_bytes();
+    let (small, large) = (letter("small"), letter(&"large ".repeat(60_000)));
+    // The subject is 17 octets longer, and X goes with its 7; our own Received has 21.
+    let grown = |content: &[u8]| Some(21 + content.len() as u64 + 17 - 7);
+    let mut units = vec![unit(&small, &[mailbox]), blob_unit(&house.blobs, &large, &[mailbox]).await];
+    for (unit, content) in units.iter_mut().zip([&small, &large]) {
+        unit.message.plain_bytes = grown(content);
+        unit.message.flags.smtp_utf8 = true;
+    }
+    // Only the sender is wide; and what did not come with SMTPUTF8 is as it is.
+    let mut of_sender = unit(b"Subject: plain\r\n\r\nbody\r\n", &[mailbox]);
+    of_sender.message.sender = "j\u{f6}rg@remote.test".parse().expect("a sender");
+    units.push(of_sender);
+    units.push(unit(&small, &[mailbox]));
+    for unit in units {
+        house.commit(unit).await;
+    }
+    for (form, session) in [(Form::Stored, "a"), (Form::Plain, "b")] {
+        let open = house.maildrops.open(mailbox, &holder(session), form).await.expect("open");
+        let messages = read_as(&house, mailbox, &open.first.uids, form).await;
+        let sizes: Vec<i64> = messages.iter().map(|one| one.as_ref().expect("read").len() as i64).collect();
+        assert_eq!(open.first.sizes_bytes, sizes, "{form:?}");
+        for (position, message) in messages.iter().enumerate() {
+            let message = message.as_ref().expect("read");
+            let end = message.windows(4).position(|octets| octets == b"\r\n\r\n").expect("a header");
+            assert_eq!(
+                message[..end].is_ascii(),
+                form == Form::Plain && position != 3,
+                "{form:?} {position}"
+            );
+            let body = [&b"small\xc3\xbc\r\n"[..], b"large \xc3\xbc\r\n", b"body\r\n", b"small\xc3\xbc\r\n"]
+                [position];
+            assert!(message.ends_with(body), "{form:?} {position}");
+        }
+        house.maildrops.close(mailbox, open.token, &[]).await.expect("closed");
+    }
+    // Cleared and brought back, it is what it was.
+    let listed = async || {
+        let open = house.maildrops.open(mailbox, &holder("c"), Form::Plain).await.expect("open");
+        house.maildrops.close(mailbox, open.token, &[]).await.expect("closed");
+        (open.first.uids, open.first.sizes_bytes)
+    };
+    let before = listed().await;
+    house.vault.clear(mailbox, Scope::All, false).await.expect("cleared");
+    assert!(listed().await.0.is_empty());
+    house.vault.restore(mailbox, 0).await.expect("restored");
+    assert_eq!(listed().await, before);
+    let other = new_box();
+    house.vault.merge(mailbox, other).await.expect("merged");
+    let open = house.maildrops.open(other, &holder("d"), Form::Plain).await.expect("open");
+    assert_eq!(open.first.sizes_bytes, before.1);
+}
+
+#[tokio::test]
 async fn p_45_a_damaged_message_harms_only_itself() {
     let house = House::new().await;
     let mailbox = new_box();
@@ -120,7 +190,7 @@ async fn a_reader_that_goes_away_ends_the_read() {
     house.commit(blob_unit(&house.blobs, &vec![b'x'; 2_000_000], &[mailbox]).await).await;
     let uids = house.uids(mailbox).await;
     let (frames, mut taken) = mpsc::channel(2);
-    let reader = house.maildrops.reader(mailbox);
+    let reader = house.maildrops.reader(mailbox, Form::Stored);
     let reading = tokio::spawn(async move { reader.run(&uids, &frames).await });
     taken.recv().await.expect("a frame");
     drop(taken);

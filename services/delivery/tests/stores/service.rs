@@ -86,7 +86,7 @@ impl Service {
         }
         let mut messages = vec![Vec::new(); uids.len()];
         if !uids.is_empty() {
-            let request = ReadMessagesRequest { mailbox_id, uids: uids.clone() };
+            let request = ReadMessagesRequest { mailbox_id, uids: uids.clone(), utf8: false };
             let mut frames = client.read_messages(request).await.expect("read").into_inner();
             while let Some(frame) = frames.next().await {
                 let ReadMessagesResponse { index, frame } = frame.expect("a frame");
@@ -240,6 +240,7 @@ async fn operators_see_boxes_and_locks() {
         peer_ip: "203.0.113.9".to_owned(),
         gateway: "g".to_owned(),
         session_id: "s".to_owned(),
+        utf8: false,
     };
     let _pages = maildrop.open_maildrop(request.clone()).await.expect("open");
     let status = maildrop.open_maildrop(request.clone()).await.expect_err("held");

@@ -1,7 +1,7 @@
 //! The vault: nothing is destroyed by a clearing, what comes back is what it was, and what is over is really gone.
 
 use postern_delivery::{
-    maildrop::Frame,
+    maildrop::{Form, Frame},
     vault::{
         Scope, VaultError,
         destroy::{Destroyed, Destroyer},
@@ -15,7 +15,7 @@ use crate::house::{House, blob_unit, files, holder, new_box, unit};
 /// The last frame of each message.
 async fn read(house: &House, mailbox_id: i64, uids: &[i64]) -> Vec<Frame> {
     let (frames, mut read) = mpsc::channel(1000);
-    house.maildrops.reader(mailbox_id).run(uids, &frames).await;
+    house.maildrops.reader(mailbox_id, Form::Stored).run(uids, &frames).await;
     drop(frames);
     let mut last = vec![Frame::Failure(Reason::Unavailable); uids.len()];
     while let Some((index, frame)) = read.recv().await {
@@ -87,7 +87,7 @@ async fn p_72_an_open_session_never_deletes_another_message() {
     for _ in 0..3 {
         house.commit(unit(b"A: b\r\n", &[mailbox])).await;
     }
-    let open = house.maildrops.open(mailbox, &holder("a")).await.expect("open");
+    let open = house.maildrops.open(mailbox, &holder("a"), Form::Stored).await.expect("open");
     let uids = open.first.uids.clone();
     let cleared = house.clear(mailbox, Scope::All).await.expect("cleared");
     assert_eq!(cleared.messages, 3);

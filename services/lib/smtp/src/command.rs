@@ -99,6 +99,9 @@ pub struct MailCommand {
 pub struct RcptCommand {
     /// Whom it names.
     pub path: RcptPath,
+    /// The address as it was written, where that is not ASCII: it needs SMTPUTF8, also when only its domain does (RFC 6531
+    /// section 3.5).
+    pub written: Option<String>,
     /// NOTIFY and ORCPT (RFC 3461).
     pub dsn: RecipientDsn,
 }
@@ -246,7 +249,7 @@ fn mail(rest: &str, offers: Offers) -> Result<Command, Refused> {
         }
     }
     if !path.is_empty() {
-        let address =
+        let (address, _written) =
             path::address(path, command.smtp_utf8).map_err(|e| e.refused(Reason::BadSenderAddress))?;
         command.sender = ReversePath::Address(address);
     }
@@ -256,18 +259,19 @@ fn mail(rest: &str, offers: Offers) -> Result<Command, Refused> {
 fn rcpt(rest: &str, offers: Offers) -> Result<Command, Refused> {
     let (path, parameters) = path::split(after_keyword(rest, "TO:")?)
         .ok_or_else(|| Refused::because(Reason::BadRecipientAddress, "an address in <> is needed"))?;
-    let dsn = recipient_dsn(path::parameters(parameters)?)?;
+    let dsn = recipient_dsn(path::parameters(parameters)?, offers.smtp_utf8)?;
     if path.eq_ignore_ascii_case("postmaster") {
-        return Ok(Command::Rcpt(RcptCommand { path: RcptPath::Postmaster, dsn }));
+        return Ok(Command::Rcpt(RcptCommand { path: RcptPath::Postmaster, written: None, dsn }));
     }
     // Whether this transaction said SMTPUTF8 is the session's knowledge.
-    let address =
+    let (address, written) =
         path::address(path, offers.smtp_utf8).map_err(|e| e.refused(Reason::BadRecipientAddress))?;
-    Ok(Command::Rcpt(RcptCommand { path: RcptPath::Address(address), dsn }))
+    let written = (!written.is_ascii()).then(|| written.to_owned());
+    Ok(Command::Rcpt(RcptCommand { path: RcptPath::Address(address), written, dsn }))
 }
 
 /// RFC 3461 section 4.1 and 4.2.
-fn recipient_dsn(parameters: Vec<(String, Option<&str>)>) -> Result<RecipientDsn, Refused> {
+fn recipient_dsn(parameters: Vec<(String, Option<&str>)>, smtp_utf8: bool) -> Result<RecipientDsn, Refused> {
     let mut dsn = RecipientDsn::default();
     for (name, value) in parameters {
         match name.as_str() {
@@ -281,11 +285,11 @@ fn recipient_dsn(parameters: Vec<(String, Option<&str>)>) -> Result<RecipientDsn
                 dsn.notify = Some(value.and_then(Notify::parse).ok_or_else(refused)?);
             }
             "ORCPT" => {
-                let original = value.filter(|text| {
-                    text.len() <= ORIGINAL_RECIPIENT_MAX_BYTES && dsn::is_original_recipient(text)
-                });
+                let original = value
+                    .filter(|text| text.len() <= ORIGINAL_RECIPIENT_MAX_BYTES)
+                    .and_then(|text| dsn::original_recipient(text, smtp_utf8));
                 let refused = || Refused::because(Reason::BadArguments, "ORCPT is a type, `;` and xtext");
-                dsn.original_recipient = Some(original.ok_or_else(refused)?.to_owned());
+                dsn.original_recipient = Some(original.ok_or_else(refused)?);
             }
             _ => return Err(Refused::because(Reason::UnknownParameter, name)),
         }

@@ -1,6 +1,6 @@
 //! Parameters for delivery status notifications (RFC 3461): read at one door, kept, and passed on unchanged at the next.
 
-use std::fmt;
+use std::{borrow::Cow, fmt, fmt::Write as _};
 
 /// What a report about a failure gives back of the message (RET).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ pub struct MessageDsn {
 pub struct RecipientDsn {
     /// NOTIFY.
     pub notify: Option<Notify>,
-    /// ORCPT, `type;xtext` as it was given.
+    /// ORCPT, `type;xtext` as it was given; ASCII only.
     pub original_recipient: Option<String>,
 }
 
@@ -156,6 +156,69 @@ fn decode_octets(text: &str) -> Option<Vec<u8>> {
     Some(octets)
 }
 
+/// Address type of what is not ASCII (RFC 6533 section 3).
+const UTF8_TYPE: &str = "utf-8";
+
+/// The value of ORCPT as it is kept: ASCII, so that it can be told to every host. `None`: it is none. With `smtp_utf8` an
+/// address of type utf-8 may come as it is, and gets its seven bit form (`\x{FC}`, RFC 6533 section 3).
+#[must_use]
+pub fn original_recipient(text: &str, smtp_utf8: bool) -> Option<String> {
+    if text.is_ascii() {
+        return is_original_recipient(text).then(|| text.to_owned());
+    }
+    let (kind, address) = text.split_once(';')?;
+    let is_plain = |c: char| !c.is_ascii() || (c.is_ascii_graphic() && !"+=".contains(c));
+    let is_wide = smtp_utf8 && kind.eq_ignore_ascii_case(UTF8_TYPE) && address.chars().all(is_plain);
+    is_wide.then(|| format!("{kind};{}", seven_bit(address, |c| !c.is_ascii())))
+}
+
+/// The same of an address that came without ORCPT and must not be forgotten as it was written.
+#[must_use]
+pub fn original_recipient_of(address: &str) -> String {
+    let special = |c: char| !c.is_ascii_graphic() || "\\+=".contains(c);
+    format!("{UTF8_TYPE};{}", seven_bit(address, special))
+}
+
+fn seven_bit(address: &str, special: impl Fn(char) -> bool) -> String {
+    let mut text = String::with_capacity(address.len());
+    for c in address.chars() {
+        if special(c) {
+            // Writing into a String cannot fail.
+            let _ = write!(text, "\\x{{{:02X}}}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+/// Type and address of an ORCPT, decoded for a report; `None`: it is none. What is of type utf-8 and not encoded as that stays
+/// as it is.
+#[must_use]
+pub fn shown_original_recipient(text: &str) -> Option<(&str, Cow<'_, str>)> {
+    let (kind, address) = text.split_once(';')?;
+    if kind.eq_ignore_ascii_case(UTF8_TYPE) {
+        return Some((kind, wide(address).map_or(Cow::Borrowed(address), Cow::Owned)));
+    }
+    Some((kind, Cow::Owned(decode_xtext(address)?)))
+}
+
+/// Reads `\x{FC}` back: 2 to 6 hex digits.
+fn wide(text: &str) -> Option<String> {
+    let mut address = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        let (digits, behind) = after.strip_prefix("x{")?.split_once('}')?;
+        let is_hex = (2..=6).contains(&digits.len()) && digits.bytes().all(|c| c.is_ascii_hexdigit());
+        let c = u32::from_str_radix(digits, 16).ok().filter(|_| is_hex).and_then(char::from_u32)?;
+        address.push_str(before);
+        address.push(c);
+        rest = behind;
+    }
+    address.push_str(rest);
+    Some(address)
+}
+
 /// True for the value of ORCPT: an address type, `;`, and xtext (RFC 3461 section 4.2).
 #[must_use]
 pub fn is_original_recipient(text: &str) -> bool {
@@ -206,11 +269,40 @@ mod tests {
         }
     }
 
+    #[test]
+    fn s_91_an_original_recipient_is_kept_in_ascii_and_shown_as_it_was() {
+        for (given, kept, shown) in [
+            ("utf-8;\u{fc}@m\u{fc}ller.test", "utf-8;\\x{FC}@m\\x{FC}ller.test", "\u{fc}@m\u{fc}ller.test"),
+            ("UTF-8;\\x{1F600}\\x{2B}a@b.test", "UTF-8;\\x{1F600}\\x{2B}a@b.test", "\u{1f600}+a@b.test"),
+            ("utf-8;a\\x{zz}@b.test", "utf-8;a\\x{zz}@b.test", "a\\x{zz}@b.test"),
+            ("rfc822;a+2Bb@c.test", "rfc822;a+2Bb@c.test", "a+b@c.test"),
+        ] {
+            assert_eq!(original_recipient(given, true).as_deref(), Some(kept), "{given}");
+            let (kind, address) = shown_original_recipient(kept).expect(kept);
+            assert_eq!((kind, &*address), (given.split_once(';').expect("a type").0, shown));
+        }
+        for bad in ["rfc822;\u{fc}@b.test", "utf-8;\u{fc}+@b.test", "utf-8;\u{fc} @b.test", "\u{fc}"] {
+            assert_eq!(original_recipient(bad, true), None, "{bad}");
+        }
+        assert_eq!(original_recipient("utf-8;\u{fc}@b.test", false), None, "only where SMTPUTF8 is offered");
+        let written = "a+b\\ \u{fc}=@m\u{fc}ller.test";
+        let kept = original_recipient_of(written);
+        assert_eq!(kept, "utf-8;a\\x{2B}b\\x{5C}\\x{20}\\x{FC}\\x{3D}@m\\x{FC}ller.test");
+        assert_eq!(original_recipient(&kept, false).as_deref(), Some(&*kept));
+        assert_eq!(shown_original_recipient(&kept).expect("it").1, written);
+    }
+
     proptest! {
         #[test]
         fn no_text_breaks_the_reader(text in ".{0,40}") {
             let decoded = decode_xtext(&text);
             prop_assert!(decoded.is_none_or(|decoded| decoded.is_ascii()));
+            if let Some(kept) = original_recipient(&text, true) {
+                prop_assert!(is_original_recipient(&kept));
+                prop_assert!(shown_original_recipient(&kept).is_some());
+            }
+            let kept = original_recipient_of(&(text + "x"));
+            prop_assert!(is_original_recipient(&kept));
         }
     }
 }

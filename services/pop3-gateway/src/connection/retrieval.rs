@@ -55,7 +55,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             uids = self.guessed(first);
         }
         let Some(identity) = &self.identity else { return Err(Reason::Unavailable) };
-        let frames = self.gateway.upstream.read(identity.mailbox_id, uids.clone(), &self.session_id).await?;
+        let frames = self
+            .gateway
+            .upstream
+            .read(identity.mailbox_id, uids.clone(), &self.session_id, self.session.takes_utf8())
+            .await?;
         Ok(Box::new(ReadAhead::new(frames, uids)))
     }
 

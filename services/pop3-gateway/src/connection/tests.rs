@@ -148,6 +148,7 @@ async fn a_whole_session() {
              S: AUTH-RESP-CODE
              S: PIPELINING
              S: EXPIRE NEVER
+             S: UTF8
              S: USER
              S: SASL PLAIN LOGIN
              S: IMPLEMENTATION Postern
@@ -220,6 +221,23 @@ async fn p_26_auth_plain_logs_in() {
         )
         .await;
     client.closes().await;
+}
+
+#[tokio::test]
+async fn p_101_delivery_is_told_whether_utf_8_was_asked_for() {
+    let house = House::with(vec![letter("one"), letter("two")]);
+    for (asks, line) in [(true, "C: UTF8\nS: +OK*\n"), (false, "")] {
+        let mut client = house.connect();
+        let text = format!(
+            "S: +OK*\n{line}C: USER user@homepage.test\nS: +OK*\nC: PASS secret\nS: +OK*\nC: RETR 1\nS: +OK*"
+        );
+        client.transcript(&text).await;
+        assert!(client.content().await.is_some());
+        client.transcript("C: QUIT\nS: +OK*").await;
+        client.closes().await;
+        let asked = house.delivery.asked_for_utf8();
+        assert_eq!(asked[asked.len() - 2..], [asks, asks], "the listing and the message");
+    }
 }
 
 #[tokio::test]

@@ -113,7 +113,7 @@ impl Authorization {
 
 impl Session {
     pub(super) fn authorization(
-        &self,
+        &mut self,
         login: Authorization,
         line: Line,
         more: bool,
@@ -139,6 +139,11 @@ impl Session {
                 (State::Authorization(login), Effect::Continue)
             }
             Ok(Command::Stls) => self.start_tls(login, more, out),
+            Ok(Command::Utf8) => {
+                self.utf8 = true;
+                out.ok("UTF-8 in headers");
+                (State::Authorization(login), Effect::Continue)
+            }
             Ok(Command::User(_) | Command::Pass(_) | Command::Auth(..)) if !self.may_log_in() => {
                 out.refuse(Reason::EncryptionRequired);
                 (State::Authorization(login), Effect::Continue)
@@ -147,6 +152,10 @@ impl Session {
                 // The same for everybody; the verdict falls at PASS (P-21).
                 out.ok("send PASS");
                 (State::Authorization(Authorization { user: Some(name), ..login }), Effect::Continue)
+            }
+            // Who says that it speaks UTF-8 has no other password (P-102).
+            Ok(Command::Pass(password)) if self.utf8 && std::str::from_utf8(&password.0).is_err() => {
+                login.bad(Reason::BadArguments, out)
             }
             Ok(Command::Pass(password)) => match login.user.clone() {
                 Some(name) => login.attempt(Credentials { login: name, password }, out),
@@ -170,7 +179,7 @@ impl Session {
     /// STLS of RFC 2595 section 4.
     fn start_tls(&self, login: Authorization, more: bool, out: &mut Output) -> Step {
         if !self.may_start_tls() {
-            let reason = if self.tls { Reason::BadSequence } else { Reason::NotImplemented };
+            let reason = if self.tls || self.utf8 { Reason::BadSequence } else { Reason::NotImplemented };
             return login.bad(reason, out);
         }
         if more {

@@ -330,12 +330,47 @@ fn p_44_p_50_p_51_capabilities() {
     let before = Table::new().line("CAPA");
     assert_eq!(
         before,
-        "+OK capability list follows\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\n\
+        "+OK capability list follows\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\nUTF8\r\n\
          USER\r\nSASL PLAIN LOGIN\r\nSTLS\r\nIMPLEMENTATION Postern\r\n.\r\n"
     );
     assert_eq!(Table::open(&[]).line("CAPA"), before, "also listed after login");
     let no_tls = Table::with(Policy { plaintext_login: true, stls: false }).line("CAPA");
     assert!(!no_tls.contains("STLS"));
+}
+
+#[test]
+fn p_100_utf8_before_login_only() {
+    let mut table = Table::new();
+    assert!(!table.session.takes_utf8());
+    assert!(table.line("UTF8 USER").starts_with("-ERR "), "with an argument");
+    assert!(!table.session.takes_utf8());
+    for _ in 0..2 {
+        assert_eq!(table.line("utf8"), "+OK UTF-8 in headers\r\n");
+        assert!(table.session.takes_utf8());
+    }
+    table.attempt(Reason::BadCredentials);
+    assert!(table.session.takes_utf8(), "a wrong password changes nothing");
+    let mut table = Table::open(&[1]);
+    assert!(table.line("UTF8").starts_with("-ERR "), "in TRANSACTION");
+    assert!(!table.session.takes_utf8());
+}
+
+#[test]
+fn p_102_behind_utf8_no_stls_and_no_password_in_other_octets() {
+    let mut table = Table::new();
+    table.line("UTF8");
+    assert!(table.line("STLS").starts_with("-ERR "));
+    assert!(!table.line("CAPA").contains("STLS"), "and it is not offered");
+    table.line("USER user@homepage.test");
+    let pass =
+        |octets: &'static [u8]| Event::Line { line: Line::Text(Bytes::from_static(octets)), more: false };
+    assert_eq!(table.event(pass(b"PASS \xe9\xff")), Effect::Continue);
+    assert!(table.said().starts_with("-ERR "));
+    assert_eq!(table.event(pass(b"USER \xff")), hangup(Outcome::TooManyErrors), "the third bad command");
+    let mut table = Table::new();
+    table.line("UTF8");
+    table.line("USER user@homepage.test");
+    assert_eq!(table.effect("PASS p\u{e4}ss"), credentials("user@homepage.test", "p\u{e4}ss"));
 }
 
 #[test]

@@ -172,9 +172,14 @@ impl Session {
                 self.capabilities(out);
                 Effect::Continue
             }
-            // P-28, P-91: only before login.
+            // P-28, P-91, P-100: only before login.
             Ok(
-                Command::User(_) | Command::Pass(_) | Command::AuthList | Command::Auth(..) | Command::Stls,
+                Command::User(_)
+                | Command::Pass(_)
+                | Command::AuthList
+                | Command::Auth(..)
+                | Command::Stls
+                | Command::Utf8,
             ) => {
                 out.refuse(Reason::BadSequence);
                 Effect::Continue

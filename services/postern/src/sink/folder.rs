@@ -93,6 +93,7 @@ mod tests {
         let message = Received {
             sender: String::new(),
             recipients: vec!["a@x.test".to_owned(), "b@x.test".to_owned()],
+            smtp_utf8: false,
             content: bytes::Bytes::from_static(b"Subject: s\r\n\r\n.\xff\r\n"),
         };
         let path = folder.keep(message).await.expect("keep");

@@ -5,7 +5,7 @@ use std::{borrow::Cow, io, net::SocketAddr, sync::Arc};
 use bytes::{Buf as _, BytesMut};
 use postern_mail::{EmailAddress, MessageId, Reason, limits};
 use postern_smtp::{
-    command::{self, Command, Offers, RcptPath},
+    command::{self, Command, MailCommand, Offers, RcptPath},
     data::{DataLimits, DataReader},
     line::{Line, LineReader},
     reply::Reply,
@@ -17,8 +17,7 @@ use tokio::{
 
 use super::{Answer, Moment, Received, World};
 
-const OFFERS: Offers = Offers { smtp_utf8: true, auth: false };
-const KEYWORDS: [&str; 4] = ["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"];
+const KEYWORDS: [&str; 3] = ["PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"];
 const READ_BYTES: usize = 64 * 1024;
 
 /// Whether the connection goes on.
@@ -38,6 +37,7 @@ pub(super) async fn run(stream: TcpStream, peer: SocketAddr, world: &Arc<World>)
         output: BytesMut::new(),
         lines: LineReader::default(),
         sender: None,
+        smtp_utf8: false,
         recipients: Vec::new(),
     };
     let greeting = Reply::greeting(&world.settings.host);
@@ -56,6 +56,7 @@ struct Session<'a> {
     output: BytesMut,
     lines: LineReader,
     sender: Option<String>,
+    smtp_utf8: bool,
     recipients: Vec<String>,
 }
 
@@ -64,7 +65,7 @@ impl Session<'_> {
     async fn step(&mut self) -> io::Result<Next> {
         let Some(line) = self.next_line().await? else { return Ok(Next::Close) };
         let command = match line {
-            Line::Whole(line) => command::parse(&line, OFFERS),
+            Line::Whole(line) => command::parse(&line, self.offers()),
             Line::TooLong => Err(Reason::LineTooLong.into()),
             Line::Endless | Line::BareLineFeed => {
                 Reply::failure(Reason::BadCharacter, None).write_to(&mut self.output);
@@ -83,7 +84,7 @@ impl Session<'_> {
     async fn act(&mut self, command: Command) -> io::Result<Next> {
         let host = &self.world.settings.host;
         let reply = match command {
-            Command::Mail(mail) if self.sender.is_none() => return self.mail(mail.sender.to_string()).await,
+            Command::Mail(mail) if self.sender.is_none() => return self.mail(mail).await,
             Command::Rcpt(rcpt) if self.sender.is_some() => return self.rcpt(rcpt.path).await,
             Command::Data if !self.recipients.is_empty() => return self.data().await,
             Command::Data if self.sender.is_some() => Reply::failure(Reason::NoValidRecipients, None),
@@ -93,7 +94,7 @@ impl Session<'_> {
                 return Ok(Next::Close);
             }
             // RFC 5321 section 4.1.4: a greeting or RSET ends the transaction; NOOP, HELP and VRFY leave it alone.
-            Command::Ehlo(_) => self.reset(Reply::ehlo(host, KEYWORDS.map(Cow::Borrowed).to_vec())),
+            Command::Ehlo(_) => self.reset(Reply::ehlo(host, self.keywords())),
             Command::Helo(_) => self.reset(Reply::helo(host)),
             Command::Rset => self.reset(Reply::done()),
             Command::Noop => Reply::done(),
@@ -113,10 +114,22 @@ impl Session<'_> {
         reply
     }
 
-    async fn mail(&mut self, sender: String) -> io::Result<Next> {
+    fn offers(&self) -> Offers {
+        Offers { smtp_utf8: self.world.settings.smtp_utf8, auth: false }
+    }
+
+    fn keywords(&self) -> Vec<Cow<'static, str>> {
+        let mut keywords = KEYWORDS.map(Cow::Borrowed).to_vec();
+        keywords.extend(self.offers().smtp_utf8.then_some(Cow::Borrowed("SMTPUTF8")));
+        keywords
+    }
+
+    async fn mail(&mut self, mail: MailCommand) -> io::Result<Next> {
+        let sender = mail.sender.to_string();
         let answer = self.world.decide(&Moment::Sender(&sender));
         if is_good(&answer) {
             self.sender = Some(sender);
+            self.smtp_utf8 = mail.smtp_utf8;
         }
         self.answer(answer, Reply::sender_ok()).await
     }
@@ -155,7 +168,7 @@ impl Session<'_> {
             Reply::failure(flaw, None).write_to(&mut self.output);
             return Ok(Next::Go);
         }
-        let message = Received { sender, recipients, content: content.into() };
+        let message = Received { sender, recipients, smtp_utf8: self.smtp_utf8, content: content.into() };
         let answer = self.world.decide(&Moment::Content(&message));
         if is_good(&answer)
             && let Err(error) = self.world.keep(message).await

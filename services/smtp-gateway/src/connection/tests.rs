@@ -32,6 +32,7 @@ async fn s_19_a_mail_to_a_box_is_committed_then_acknowledged() {
              S: 250-PIPELINING
              S: 250-SIZE 67108864
              S: 250-8BITMIME
+             S: 250-SMTPUTF8
              S: 250-ENHANCEDSTATUSCODES
              S: 250-CHUNKING
              S: 250 DSN
@@ -282,6 +283,7 @@ async fn s_80_auth_on_the_submission_door_lets_mail_out() {
              S: 250-PIPELINING
              S: 250-SIZE
              S: 250-8BITMIME
+             S: 250-SMTPUTF8
              S: 250-ENHANCEDSTATUSCODES
              S: 250-CHUNKING
              S: 250-DSN

@@ -209,7 +209,7 @@ pub struct Envelope {
     pub right: Option<RelayRight>,
     /// What the client calls itself.
     pub client_name: ClientName,
-    /// RFC 3848.
+    /// RFC 3848, RFC 6531 section 4.3.
     pub with_protocol: &'static str,
     /// Version and cipher suite; empty without TLS.
     pub tls: String,

@@ -250,7 +250,8 @@ fn s_04_keywords_by_door_and_state() {
         lines.iter().any(|line| line[4..].starts_with(word))
     };
     let mut mx = Talk::at(Door::Mx);
-    for word in ["PIPELINING", "SIZE 1000", "8BITMIME", "ENHANCEDSTATUSCODES", "DSN", "STARTTLS"] {
+    for word in ["PIPELINING", "SIZE 1000", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "DSN", "STARTTLS"]
+    {
         assert!(has(&mut mx, word), "{word}");
     }
     assert!(!has(&mut mx, "AUTH"));
@@ -265,6 +266,47 @@ fn s_04_keywords_by_door_and_state() {
     let mut bare = Talk::new(Profile { tls_available: false, ..profile(Door::Mx) });
     assert!(!has(&mut bare, "STARTTLS"));
     assert_eq!(bare.code("STARTTLS"), "454");
+}
+
+#[test]
+fn s_91_paths_that_are_not_ascii_need_the_parameter() {
+    let wide = ["RCPT TO:<\u{fc}@x.test>", "RCPT TO:<box@\u{fc}.test>"];
+    let mut talk = Talk::greeted(Door::Mx);
+    assert_eq!(talk.says("MAIL FROM:<\u{e4}@x.test>"), ["553 5.6.7 non-ASCII address needs SMTPUTF8"]);
+    talk.says("MAIL FROM:<a@x.test>");
+    for line in wide {
+        assert_eq!(talk.says(line), ["553 5.6.7 non-ASCII address needs SMTPUTF8"]);
+    }
+    assert_eq!(talk.code("RCPT TO:<box@x.test>"), "250");
+    talk.says("RSET");
+    assert_eq!(talk.code("MAIL FROM:<\u{e4}@x.test> SMTPUTF8"), "250");
+    for line in wide {
+        assert_eq!(talk.code(line), "250", "{line}");
+    }
+    assert_eq!(
+        talk.code("VRFY \u{fc}@x.test SMTPUTF8"),
+        "252",
+        "S-08: whatever is asked, and never in 8 bits"
+    );
+    assert_eq!(talk.code("DATA"), "354");
+    let Next::Content(envelope) = &talk.next else { panic!("content") };
+    assert_eq!(envelope.with_protocol, "UTF8SMTP");
+    // What was written with U-labels is routed by A-labels, and told to whoever asks for whom it was.
+    let recipients: Vec<String> = envelope.recipients.iter().map(ToString::to_string).collect();
+    assert_eq!(recipients, ["\u{fc}@x.test", "box@xn--tda.test"]);
+    let originals: Vec<_> =
+        envelope.recipient_dsn.iter().map(|dsn| dsn.original_recipient.as_deref()).collect();
+    assert_eq!(originals, [None, Some("utf-8;box@\\x{FC}.test")]);
+}
+
+#[test]
+fn s_91_smtputf8_is_an_extension_of_ehlo() {
+    let mut talk = Talk::at(Door::Mx);
+    assert_eq!(talk.code("HELO c.test"), "250");
+    assert_eq!(talk.code("MAIL FROM:<a@x.test> SMTPUTF8"), "555");
+    assert_eq!(talk.code("MAIL FROM:<\u{e4}@x.test>"), "553");
+    assert_eq!(talk.code("EHLO c.test"), "250");
+    assert_eq!(talk.code("MAIL FROM:<a@x.test> SMTPUTF8"), "250");
 }
 
 #[test]
@@ -288,6 +330,7 @@ fn s_13_s_42_recipients_are_answered_in_order() {
         .map(|a| {
             Ok(postern_smtp::command::RcptCommand {
                 path: postern_smtp::command::RcptPath::Address(a.parse().expect("address")),
+                written: None,
                 dsn: Default::default(),
             })
         })

@@ -3,7 +3,7 @@
 use postern_mail::{EmailAddress, Reason};
 use postern_smtp::{
     command::{Chunk, MailCommand, RcptCommand, Refused},
-    dsn::RecipientDsn,
+    dsn::{self, RecipientDsn},
     reply::Reply,
 };
 
@@ -105,9 +105,13 @@ impl Session {
                 Ok(_) if transaction.recipients.len() + paths.len() >= self.profile.recipients_max => {
                     Asked::OverLimit
                 }
-                Ok(RcptCommand { path, dsn }) => {
+                // RFC 6531 section 3.5.
+                Ok(RcptCommand { written: Some(_), .. }) if !transaction.mail.smtp_utf8 => {
+                    Asked::Refused(Reason::NonAsciiAddress.into())
+                }
+                Ok(RcptCommand { path, written, dsn }) => {
                     paths.push(path);
-                    Asked::Open(dsn)
+                    Asked::Open(with_written(dsn, written.as_deref()))
                 }
             });
         }
@@ -253,11 +257,11 @@ impl Session {
         let hello = self.hello.clone().ok_or(Reason::BadSequence)?;
         Ok(Envelope {
             stamp: transaction.stamp,
-            mail: transaction.mail,
             recipients: transaction.recipients,
             recipient_dsn: transaction.recipient_dsn,
             right: transaction.right,
-            with_protocol: self.with_protocol(&hello),
+            with_protocol: self.with_protocol(&hello, transaction.mail.smtp_utf8),
+            mail: transaction.mail,
             client_name: hello.name,
             tls: self.tls.clone().unwrap_or_default(),
         })
@@ -273,14 +277,18 @@ impl Session {
         }
     }
 
-    /// RFC 3848.
-    fn with_protocol(&self, hello: &Hello) -> &'static str {
-        match (hello.extended, self.tls.is_some(), self.login.is_some()) {
+    /// RFC 3848, and RFC 6531 section 4.3.
+    fn with_protocol(&self, hello: &Hello, smtp_utf8: bool) -> &'static str {
+        match (hello.extended, smtp_utf8, self.tls.is_some(), self.login.is_some()) {
             (false, ..) => "SMTP",
-            (true, false, false) => "ESMTP",
-            (true, true, false) => "ESMTPS",
-            (true, false, true) => "ESMTPA",
-            (true, true, true) => "ESMTPSA",
+            (true, false, false, false) => "ESMTP",
+            (true, false, true, false) => "ESMTPS",
+            (true, false, false, true) => "ESMTPA",
+            (true, false, true, true) => "ESMTPSA",
+            (true, true, false, false) => "UTF8SMTP",
+            (true, true, true, false) => "UTF8SMTPS",
+            (true, true, false, true) => "UTF8SMTPA",
+            (true, true, true, true) => "UTF8SMTPSA",
         }
     }
 
@@ -295,5 +303,18 @@ impl Session {
                 self.refuse(Reason::BadSequence)
             }
         }
+    }
+}
+
+/// A domain that was written with U-labels is routed by its A-labels; reports and the next host are told what was written.
+fn with_written(dsn: RecipientDsn, written: Option<&str>) -> RecipientDsn {
+    let domain = written.and_then(|written| written.rsplit('@').next());
+    match written {
+        Some(written)
+            if dsn.original_recipient.is_none() && domain.is_some_and(|domain| !domain.is_ascii()) =>
+        {
+            RecipientDsn { original_recipient: Some(dsn::original_recipient_of(written)), ..dsn }
+        }
+        _ => dsn,
     }
 }

@@ -11,7 +11,7 @@ use tonic::Status;
 
 use super::timestamp;
 use crate::{
-    maildrop::{Frame, Maildrops},
+    maildrop::{Form, Frame, Maildrops},
     store::Store,
 };
 
@@ -71,7 +71,7 @@ async fn page(store: &Store, mailbox_id: i64, after: i64) -> Result<Vec<Listed>,
 
 async fn send(maildrops: &Maildrops, mailbox_id: i64, page: &[Listed], answer: &Answer) -> Result<(), Gone> {
     let uids: Vec<i64> = page.iter().map(|listed| listed.uid).collect();
-    let reader = maildrops.reader(mailbox_id);
+    let reader = maildrops.reader(mailbox_id, Form::Stored);
     let (frames, mut read) = mpsc::channel(FRAMES_AHEAD);
     let reading = async move { reader.run(&uids, &frames).await };
     let telling = async move {

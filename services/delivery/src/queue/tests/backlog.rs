@@ -74,6 +74,7 @@ async fn local_delivery(acceptor: &Acceptor) -> Duration {
             sender: "a@here.test".parse().expect("sender"),
             prefix: Bytes::from_static(b"Received: by mail.postern.test\r\n"),
             content_bytes: content.len() as u64,
+            plain_bytes: None,
             checksum: crc32c::crc32c(&content),
             content: StoredContent::Inline(content.clone()),
             flags: MessageFlags::default(),

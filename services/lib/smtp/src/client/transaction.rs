@@ -21,7 +21,7 @@ pub struct Mail {
     pub size_bytes: u64,
     /// The content has octets over 127.
     pub eight_bit: bool,
-    /// The mail came with SMTPUTF8 and may leave only so (RFC 6531 section 3.2).
+    /// The header needs SMTPUTF8 (RFC 6531 section 3.2); whether the addresses do is seen by themselves.
     pub smtp_utf8: bool,
     /// What the sender wants to hear of it: told to hosts that offer DSN.
     pub dsn: MessageDsn,

@@ -56,13 +56,13 @@ pub(super) fn split(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// The address in a path; a source route is read over (RFC 5321 section 4.1.2 and appendix C).
-pub(super) fn address(path: &str, smtp_utf8: bool) -> Result<EmailAddress, PathError> {
+/// The address in a path, and how it was written; a source route is read over (RFC 5321 section 4.1.2 and appendix C).
+pub(super) fn address(path: &str, smtp_utf8: bool) -> Result<(EmailAddress, &str), PathError> {
     if !smtp_utf8 && !path.is_ascii() {
         return Err(PathError::NonAscii);
     }
     let mailbox = if path.starts_with('@') { after_route(path).ok_or(PathError::Route)? } else { path };
-    mailbox.parse().map_err(PathError::Address)
+    mailbox.parse().map(|address| (address, mailbox)).map_err(PathError::Address)
 }
 
 /// `@a,@b:user@c` is `user@c`.

@@ -35,11 +35,19 @@ fn s_10_null_sender_and_postmaster() {
     assert_eq!(sender("MAIL FROM:<>"), "");
     assert_eq!(
         parse(b"RCPT TO:<postmaster>", PLAIN),
-        Ok(Command::Rcpt(RcptCommand { path: RcptPath::Postmaster, dsn: RecipientDsn::default() }))
+        Ok(Command::Rcpt(RcptCommand {
+            path: RcptPath::Postmaster,
+            written: None,
+            dsn: RecipientDsn::default()
+        }))
     );
     assert_eq!(
         parse(b"RCPT TO:<PostMaster>", PLAIN),
-        Ok(Command::Rcpt(RcptCommand { path: RcptPath::Postmaster, dsn: RecipientDsn::default() }))
+        Ok(Command::Rcpt(RcptCommand {
+            path: RcptPath::Postmaster,
+            written: None,
+            dsn: RecipientDsn::default()
+        }))
     );
     assert_eq!(reason("RCPT TO:<>", PLAIN), Some(Reason::BadRecipientAddress));
 }
@@ -117,6 +125,43 @@ fn refused_lines() {
         assert_eq!(reason(line, PLAIN), Some(expected), "{line}");
     }
     assert_eq!(parse(b"MAIL FROM:<\xff@b.test>", PLAIN).map_err(|r| r.reason), Err(Reason::BadArguments));
+}
+
+#[test]
+fn s_91_paths_that_are_not_ascii() {
+    let sender = |line: &str| match parse(line.as_bytes(), ALL) {
+        Ok(Command::Mail(mail)) => Ok((mail.sender.to_string(), mail.smtp_utf8)),
+        Ok(other) => panic!("{line}: {other:?}"),
+        Err(refused) => Err(refused.reason),
+    };
+    assert_eq!(
+        sender("MAIL FROM:<\u{fc}@m\u{fc}ller.test> SMTPUTF8"),
+        Ok(("\u{fc}@xn--mller-kva.test".into(), true))
+    );
+    assert_eq!(sender("MAIL FROM:<a@b.test> smtputf8 BODY=8BITMIME"), Ok(("a@b.test".into(), true)));
+    assert_eq!(sender("MAIL FROM:<\u{fc}@b.test>"), Err(Reason::NonAsciiAddress));
+    assert_eq!(sender("MAIL FROM:<a@m\u{fc}ller.test>"), Err(Reason::NonAsciiAddress));
+    assert_eq!(sender("MAIL FROM:<a\u{202e}b@c.test> SMTPUTF8"), Err(Reason::BadSenderAddress));
+    assert_eq!(sender("MAIL FROM:<a@\u{fc}..test> SMTPUTF8"), Err(Reason::BadSenderAddress));
+    assert_eq!(
+        parse(b"MAIL FROM:<\xfc@b.test> SMTPUTF8", ALL).map_err(|r| r.reason),
+        Err(Reason::BadArguments)
+    );
+
+    let rcpt = |line: &str| match parse(line.as_bytes(), ALL) {
+        Ok(Command::Rcpt(RcptCommand { path: RcptPath::Address(address), written, dsn })) => {
+            (address.to_string(), written, dsn.original_recipient)
+        }
+        other => panic!("{line}: {other:?}"),
+    };
+    assert_eq!(rcpt("RCPT TO:<a@b.test>"), ("a@b.test".into(), None, None));
+    let written = Some("a@M\u{dc}ller.test".to_owned());
+    assert_eq!(rcpt("RCPT TO:<a@M\u{dc}ller.test>"), ("a@xn--mller-kva.test".into(), written.clone(), None));
+    assert_eq!(rcpt("RCPT TO:<@x.test:a@M\u{dc}ller.test>"), ("a@xn--mller-kva.test".into(), written, None));
+    let original = Some("utf-8;\\x{FC}@c.test".to_owned());
+    assert_eq!(rcpt("RCPT TO:<a@b.test> ORCPT=utf-8;\u{fc}@c.test"), ("a@b.test".into(), None, original));
+    assert_eq!(reason("RCPT TO:<a@b.test> ORCPT=utf-8;\u{fc}@c.test", PLAIN), Some(Reason::BadArguments));
+    assert_eq!(reason("RCPT TO:<\u{fc}@b.test>", PLAIN), Some(Reason::NonAsciiAddress));
 }
 
 #[test]

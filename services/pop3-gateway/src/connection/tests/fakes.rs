@@ -81,6 +81,8 @@ struct Store {
     lock: Option<i64>,
     last_token: i64,
     reads: Vec<Vec<u64>>,
+    /// Of each question: whether UTF-8 was asked for.
+    utf8: Vec<bool>,
     retrieved: Vec<u64>,
 }
 
@@ -115,6 +117,11 @@ impl Delivery {
 
     pub(super) fn reads(&self) -> Vec<Vec<u64>> {
         self.store.lock().unwrap().reads.clone()
+    }
+
+    /// Whether UTF-8 was asked for, in the order of the questions.
+    pub(super) fn asked_for_utf8(&self) -> Vec<bool> {
+        self.store.lock().unwrap().utf8.clone()
     }
 
     /// What sessions told of when they closed.
@@ -162,9 +169,10 @@ impl MaildropService for Delivery {
 
     async fn open_maildrop(
         &self,
-        _request: Request<OpenMaildropRequest>,
+        request: Request<OpenMaildropRequest>,
     ) -> Result<Response<Self::OpenMaildropStream>, Status> {
         let mut store = self.here()?;
+        store.utf8.push(request.into_inner().utf8);
         if store.lock.is_some() {
             let metadata = [("since", "2026-11-23T12:03:00Z"), ("peer_ip", "203.0.113.9")];
             let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
@@ -199,7 +207,8 @@ impl MaildropService for Delivery {
         request: Request<ReadMessagesRequest>,
     ) -> Result<Response<Self::ReadMessagesStream>, Status> {
         let mut store = self.here()?;
-        let uids = request.into_inner().uids;
+        let ReadMessagesRequest { uids, utf8, .. } = request.into_inner();
+        store.utf8.push(utf8);
         let mut answers = Vec::new();
         for (index, uid) in uids.iter().enumerate() {
             let found =

@@ -19,6 +19,29 @@ fn s_70_starttls_forgets_everything() {
 }
 
 #[test]
+fn s_91_s_25_the_protocol_word_says_all_of_it() {
+    for (door, before, word) in [
+        (Door::Mx, &["STARTTLS"][..], "UTF8SMTPS"),
+        (Door::Submission, &["AUTH PLAIN AHUAcmlnaHQ="], "UTF8SMTPA"),
+        (Door::Submission, &["STARTTLS", "AUTH PLAIN AHUAcmlnaHQ="], "UTF8SMTPSA"),
+    ] {
+        let mut talk = Talk::greeted(door);
+        for line in before {
+            talk.says(line);
+            if matches!(talk.next, Next::StartTls) {
+                talk.event(Event::TlsEstablished("TLSv1.3".into()));
+                talk.says("EHLO c.test");
+            }
+        }
+        for line in ["MAIL FROM:<a@x.test> SMTPUTF8", "RCPT TO:<box@x.test>", "DATA"] {
+            talk.says(line);
+        }
+        let Next::Content(envelope) = &talk.next else { panic!("content") };
+        assert_eq!(envelope.with_protocol, word);
+    }
+}
+
+#[test]
 fn s_71_plain_text_behind_starttls_closes() {
     let mut talk = Talk::greeted(Door::Mx);
     talk.says("STARTTLS");
