@@ -7,6 +7,7 @@ pub mod dns;
 pub mod journal;
 pub mod metrics;
 pub mod neighbours;
+pub mod otlp;
 pub mod platform;
 pub mod pop3;
 pub mod process;

@@ -25,6 +25,7 @@ mod shapes;
 mod spam;
 mod story;
 mod structure;
+mod telemetry;
 mod tools;
 mod trace;
 mod transcripts;

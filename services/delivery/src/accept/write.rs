@@ -18,10 +18,10 @@ macro_rules! insert_sql {
         concat!(
             "WITH new_messages AS (
                 INSERT INTO messages (id, sender, prefix, content, blob_key, content_bytes, checksum,
-                    references_count, flags, customer, login, peer_ip, envelope_id, return_content)
+                    references_count, flags, customer, login, peer_ip, envelope_id, return_content, traceparent)
                 SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bytea[], $5::text[], $6::bigint[],
                     $7::int[], $8::int[], $9::smallint[], $10::text[], $11::text[], $12::text[], $27::text[],
-                    $28::smallint[]) AS m (id)
+                    $28::smallint[], $39::text[]) AS m (id)
                 ORDER BY id
                 ON CONFLICT (id) DO NOTHING
                 RETURNING id, sender, customer, login, peer_ip,
@@ -77,10 +77,10 @@ const INSERT: &str = insert_sql!(" ");
 /// The same, and the queue rows that a bounce answers end with it.
 const INSERT_AND_FINISH: &str = insert_sql!(
     ", finished AS (
-        DELETE FROM queue WHERE id = ANY ($39) RETURNING id, message_id, recipient
+        DELETE FROM queue WHERE id = ANY ($40) RETURNING id, message_id, recipient
     ), ended AS (
         UPDATE trace t SET state = 4, outcome = e.outcome, outcome_time = now()
-        FROM finished f JOIN unnest($40::bigint[], $41::text[]) AS e (id, outcome) ON e.id = f.id
+        FROM finished f JOIN unnest($41::bigint[], $42::text[]) AS e (id, outcome) ON e.id = f.id
         WHERE t.message_id = f.message_id AND t.recipient = f.recipient
     ), freed AS (
         SELECT message_id, count(*)::int AS rows FROM finished GROUP BY message_id
@@ -159,7 +159,8 @@ pub(crate) async fn write_units(
         .bind(&lines.mailbox_ids)
         .bind(&lines.submit_mailbox_ids)
         .bind(&lines.states)
-        .bind(&lines.outcomes);
+        .bind(&lines.outcomes)
+        .bind(&messages.traceparents);
     if !finished.is_empty() {
         let (ids, outcomes): (Vec<i64>, Vec<&str>) = units
             .iter()
@@ -236,6 +237,7 @@ struct MessageColumns<'a> {
     peers: Vec<Option<String>>,
     envelope_ids: Vec<Option<&'a str>>,
     return_contents: Vec<Option<i16>>,
+    traceparents: Vec<Option<&'a str>>,
 }
 
 impl<'a> MessageColumns<'a> {
@@ -261,6 +263,7 @@ impl<'a> MessageColumns<'a> {
             columns.peers.push(message.peer_ip.map(|ip| ip.to_string()));
             columns.envelope_ids.push(message.dsn.envelope_id.as_deref());
             columns.return_contents.push(message.dsn.return_content.map(return_code));
+            columns.traceparents.push(message.traceparent.as_deref());
         }
         columns
     }
