@@ -3,6 +3,7 @@
 
 mod apply;
 mod authentication;
+mod backup;
 mod bad_settings;
 mod budgets;
 mod certificates;
