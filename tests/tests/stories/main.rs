@@ -21,6 +21,7 @@ mod loops;
 mod neighbours;
 mod notifications;
 mod programs;
+mod replicas;
 mod rights;
 mod shapes;
 mod spam;
