@@ -9,6 +9,7 @@ pub mod journal;
 pub mod marionette;
 pub mod metrics;
 pub mod neighbours;
+pub mod otlp;
 pub mod platform;
 pub mod pop3;
 pub mod process;

@@ -88,6 +88,8 @@ pub struct Blueprint {
     environment: BTreeMap<String, String>,
     one_process: bool,
     secrets_in_files: bool,
+    secrets_from: Option<PathBuf>,
+    stores: Option<Stores>,
 }
 
 impl Blueprint {
@@ -124,11 +126,27 @@ impl Blueprint {
         self
     }
 
+    /// The same with a copy of the secrets of another house.
+    #[must_use]
+    pub fn secrets_from(mut self, folder: &Path) -> Self {
+        self.secrets_from = Some(folder.to_owned());
+        self.secrets_in_files()
+    }
+
+    /// On stores that run already, with what is in them.
+    #[must_use]
+    pub fn on_stores(mut self, stores: Stores) -> Self {
+        self.stores = Some(stores);
+        self
+    }
+
     /// Starts everything and waits until it is ready.
-    pub async fn start(self) -> anyhow::Result<Platform> {
+    pub async fn start(mut self) -> anyhow::Result<Platform> {
         let folder = tempfile::Builder::new().prefix("postern-test-").tempdir()?;
-        let stores =
-            Stores::start(&folder.path().join("stores")).await.context("start Postgres and Redis")?;
+        let stores = match self.stores.take() {
+            Some(stores) => stores,
+            None => Stores::start(&folder.path().join("stores")).await.context("start Postgres and Redis")?,
+        };
         let sink = Sink::start(SinkSettings::default()).await.context("start the outside world")?;
         let mut platform = Platform {
             replicas: BTreeMap::new(),
@@ -143,7 +161,7 @@ impl Blueprint {
         };
         platform.common_environment(&self);
         if self.secrets_in_files {
-            platform.put_secrets_in_files()?;
+            platform.put_secrets_in_files(self.secrets_from.as_deref())?;
         }
         if self.one_process {
             platform.start_one_process().await?;
@@ -198,8 +216,13 @@ impl Platform {
     }
 
     /// As docker-compose.yml: each secret by its file, and a certificate for each service.
-    fn put_secrets_in_files(&mut self) -> anyhow::Result<()> {
+    fn put_secrets_in_files(&mut self, from: Option<&Path>) -> anyhow::Result<()> {
         let secrets = self.folder.path().join("secrets");
+        if let Some(from) = from {
+            // What is there the script leaves as it is.
+            let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(&secrets).status()?;
+            anyhow::ensure!(copied.success(), "copy {}", from.display());
+        }
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/make-secrets");
         let made =
             std::process::Command::new(script).arg(&secrets).output().context("scripts/make-secrets")?;

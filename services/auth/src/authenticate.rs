@@ -20,6 +20,7 @@ use ring::digest;
 use thiserror::Error;
 use tokio::{sync::Mutex, time::Instant};
 use tonic::Status;
+use tracing::Instrument as _;
 
 use crate::{
     comparer::Comparer,
@@ -269,7 +270,8 @@ impl Authenticator {
         }
         // In a task of its own: who hangs up before the answer has tried all the same, and is counted.
         let this = Arc::clone(self);
-        let checked = tokio::spawn(async move { this.check(identity, attempt, counted).await });
+        let checking = async move { this.check(identity, attempt, counted).await };
+        let checked = tokio::spawn(checking.in_current_span());
         checked.await.map_err(LoginError::Aborted)?
     }
 

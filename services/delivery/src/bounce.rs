@@ -9,7 +9,7 @@ mod report;
 use bytes::Bytes;
 use jiff::Timestamp;
 use postern_mail::{EmailAddress, MessageId, ReversePath};
-use postern_mesh::directory::Directory;
+use postern_mesh::{directory::Directory, trace_context};
 use postern_proto::delivery::v1::Submitter;
 use postern_smtp::dsn::{MessageDsn, RecipientDsn};
 use tonic::Status;
@@ -203,6 +203,7 @@ fn unit(plan: Plan, mail_host: &str, notice: &Notice<'_>, now: Timestamp) -> Opt
         login: None,
         peer_ip: None,
         dsn: MessageDsn::default(),
+        traceparent: trace_context::current(),
     };
     Some(AcceptUnit {
         message,

@@ -11,13 +11,14 @@ use std::{
 
 use bytes::Buf as _;
 use postern_mail::{PeerIp, Reason};
-use postern_mesh::{admission::Place, shutdown::Shutdown};
+use postern_mesh::{admission::Place, shutdown::Shutdown, trace_context};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     time::{Instant, sleep_until, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span, field};
 
 use crate::{
     line::{Line, LineReader},
@@ -127,6 +128,8 @@ struct Connection<S> {
     login_deadline: Instant,
     /// Cancelled when this session must end: its lock is lost, or the gateway is down.
     ended: CancellationToken,
+    /// From the password to the open box.
+    trace: Span,
     identity: Option<Box<Identity>>,
     held: Option<Held>,
     ahead: Option<Box<ReadAhead>>,
@@ -163,6 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             out,
             login_deadline,
             ended,
+            trace: Span::none(),
             identity: None,
             held: None,
             ahead: None,
@@ -184,8 +188,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     Err(outcome) => Event::Ended(outcome),
                 },
                 Effect::StartTls => Box::pin(self.start_tls()).await,
-                Effect::Authenticate(credentials) => Box::pin(self.authenticate(credentials)).await,
-                Effect::Open(identity) => Box::pin(self.open(identity)).await,
+                Effect::Authenticate(credentials) => {
+                    let trace = self.begin_trace();
+                    Box::pin(self.authenticate(credentials).instrument(trace)).await
+                }
+                Effect::Open(identity) => {
+                    let trace = std::mem::replace(&mut self.trace, Span::none());
+                    Box::pin(self.open(identity).instrument(trace)).await
+                }
                 Effect::Close { lock, deleted_uids } => Box::pin(self.close(lock, deleted_uids)).await,
                 Effect::Hangup { release, outcome } => {
                     Box::pin(self.hangup(release, outcome)).await;
@@ -289,13 +299,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
     }
 
+    /// The trace of a login, until its box is open.
+    fn begin_trace(&mut self) -> Span {
+        self.trace = trace_context::begin(|| {
+            tracing::info_span!(
+                parent: None,
+                "login",
+                otel.name = "POP3 login",
+                otel.kind = "server",
+                session_id = self.session_id,
+                outcome = field::Empty,
+            )
+        });
+        self.trace.clone()
+    }
+
     async fn authenticate(&mut self, credentials: Credentials) -> Event {
         let clear_text = !self.wire.is_tls() && self.gateway.settings.plaintext_login.asks_domain(self.peer);
         let asker = Asker { peer: self.peer, session_id: &self.session_id, clear_text };
         let answer = self.gateway.upstream.authenticate(credentials, asker).await;
         match &answer {
             Ok(_) => self.place.is_customers(),
-            Err(reason) => count_login(reason.name()),
+            Err(reason) => {
+                count_login(reason.name());
+                self.trace.record("outcome", reason.name());
+                self.trace = Span::none();
+            }
         }
         Event::Authenticated(answer)
     }
@@ -311,8 +340,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 let lock = MaildropLock { mailbox_id: identity.mailbox_id, token: opened.lock_token };
                 self.held = Some(self.gateway.locks.hold(lock, self.ended.clone()));
                 count_login("OK");
+                Span::current().record("outcome", "OK");
             }
-            Err(denial) => count_login(denial.reason.name()),
+            Err(denial) => {
+                count_login(denial.reason.name());
+                Span::current().record("outcome", denial.reason.name());
+            }
         }
         self.identity = Some(Box::new(identity));
         Event::Opened(answer)

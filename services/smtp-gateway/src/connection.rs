@@ -10,8 +10,8 @@ use std::{future, io, time::Duration};
 
 use bytes::BytesMut;
 use futures_util::FutureExt as _;
-use postern_mail::PeerIp;
-use postern_mesh::{admission::Place, shutdown::Shutdown};
+use postern_mail::{MessageId, PeerIp};
+use postern_mesh::{admission::Place, shutdown::Shutdown, trace_context};
 use postern_smtp::data::DataLimits;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -19,6 +19,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tracing::{Instrument as _, Span, field};
 
 use chunks::Chunks;
 pub use content::Slowest;
@@ -80,6 +81,8 @@ pub struct Connection {
     output: BytesMut,
     /// A message of which more chunks are to come.
     chunks: Option<Chunks>,
+    /// From MAIL to the reply to its content.
+    trace: Span,
     /// Heard from the first question on whose answer can give a right.
     revocations: Option<broadcast::Receiver<Revocation>>,
 }
@@ -117,6 +120,7 @@ impl Connection {
             input: BytesMut::new(),
             output: BytesMut::new(),
             chunks: None,
+            trace: Span::none(),
             revocations: None,
         }
     }
@@ -135,6 +139,11 @@ impl Connection {
         let mut event = Event::Opened { spoke_early: self.spoke_early(self.house.greet_delay).await };
         loop {
             let quit = matches!(&event, Event::Command { command: postern_smtp::command::Command::Quit, .. });
+            if let Event::Mail(_, stamp) = &event
+                && !self.session.is_in_transaction()
+            {
+                self.trace = self.begin_trace(stamp.message_id);
+            }
             let Effects { replies, next } = self.session.step(event);
             if !self.session.is_between_chunks() && !matches!(next, Next::Chunk(..)) {
                 self.chunks = None;
@@ -147,18 +156,40 @@ impl Connection {
                 }
                 reply.write_to(&mut self.output);
             }
+            if !self.session.is_in_transaction() {
+                if let Some(reply) = replies.last() {
+                    self.trace.record("reply", reply.code());
+                }
+                self.trace = Span::none();
+            }
+            let trace = self.trace.clone();
             event = match next {
                 Next::Stay => self.next_event().await?,
                 Next::Command => self.expecting(Expect::Command).await?,
                 Next::SaslLine => self.expecting(Expect::SaslLine).await?,
-                Next::Ask(question) => self.ask(question).await,
-                Next::Content(envelope) => self.content(*envelope).await?,
-                Next::Chunk(chunk, first) => self.chunk(chunk, first).await?,
+                Next::Ask(question) => self.ask(question).instrument(trace).await,
+                Next::Content(envelope) => self.content(*envelope).instrument(trace).await?,
+                Next::Chunk(chunk, first) => self.chunk(chunk, first).instrument(trace).await?,
                 Next::Discard(size_bytes) => self.discard(size_bytes).await?,
                 Next::StartTls => self.start_tls(written).await?,
                 Next::Close => return self.close(quit).await,
             };
         }
+    }
+
+    /// The trace of a message, from here to the outside host: its id is the message's.
+    fn begin_trace(&self, id: MessageId) -> Span {
+        trace_context::begin_message(id, || {
+            tracing::info_span!(
+                parent: None,
+                "message",
+                otel.name = "SMTP message",
+                otel.kind = "server",
+                session_id = self.session_id,
+                door = self.door.name(),
+                reply = field::Empty,
+            )
+        })
     }
 
     async fn expecting(&mut self, expect: Expect) -> Result<Event, Gone> {

@@ -128,6 +128,24 @@ impl Session {
         matches!(self.phase, Phase::Chunks(_))
     }
 
+    /// True from MAIL to the word on its content.
+    #[must_use]
+    pub fn is_in_transaction(&self) -> bool {
+        match self.phase {
+            Phase::CheckingSender(_)
+            | Phase::Open(_)
+            | Phase::CheckingRecipients(..)
+            | Phase::Content(_)
+            | Phase::Chunks(_) => true,
+            Phase::New
+            | Phase::Ready
+            | Phase::Exchange(_)
+            | Phase::CheckingLogin
+            | Phase::Handshake
+            | Phase::Closed => false,
+        }
+    }
+
     /// True while a revocation could end this session.
     #[must_use]
     pub fn has_rights(&self) -> bool {

@@ -19,7 +19,7 @@ use tonic::{Code, service::Routes};
 
 use crate::settings::{self, SERVICES, project};
 
-fn compose() -> Value {
+pub(crate) fn compose() -> Value {
     let text = fs::read_to_string(project().join("docker-compose.yml")).expect("docker-compose.yml");
     let mut value =
         serde_yaml_ng::Value::deserialize(serde_yaml_ng::Deserializer::from_str(&text)).expect("YAML");
@@ -27,7 +27,7 @@ fn compose() -> Value {
     serde_json::to_value(value).expect("JSON")
 }
 
-fn strings(list: &Value) -> Vec<&str> {
+pub(crate) fn strings(list: &Value) -> Vec<&str> {
     list.as_array().into_iter().flatten().map(|item| item.as_str().expect("a string")).collect()
 }
 

@@ -8,4 +8,5 @@ mod kubernetes;
 mod kustomize;
 mod metrics;
 mod network;
+mod observability;
 mod settings;

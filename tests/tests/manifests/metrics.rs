@@ -57,7 +57,9 @@ fn queries() -> Vec<(String, String)> {
     let dashboard: Value =
         serde_json::from_str(&read("deploy/grafana/dashboards/postern.json")).expect("JSON");
     let mut queries = Vec::new();
-    for panel in dashboard["panels"].as_array().expect("panels") {
+    // A row that is folded up holds its panels.
+    let rows = dashboard["panels"].as_array().expect("panels");
+    for panel in rows.iter().flat_map(|row| row["panels"].as_array().into_iter().flatten().chain([row])) {
         for target in panel["targets"].as_array().into_iter().flatten() {
             let expression = target["expr"].as_str().expect("a query");
             queries.push((format!("panel {}", panel["title"]), expression.to_owned()));
@@ -65,7 +67,8 @@ fn queries() -> Vec<(String, String)> {
     }
     let rules = read("deploy/prometheus/rules.yaml");
     let rules = Value::deserialize(serde_yaml_ng::Deserializer::from_str(&rules)).expect("YAML");
-    for rule in rules["groups"][0]["rules"].as_array().expect("rules") {
+    let groups = rules["groups"].as_array().expect("groups");
+    for rule in groups.iter().flat_map(|group| group["rules"].as_array().expect("rules")) {
         let expression = rule["expr"].as_str().expect("a query");
         queries.push((format!("alert {}", rule["alert"]), expression.to_owned()));
     }

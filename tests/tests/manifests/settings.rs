@@ -8,8 +8,10 @@ use postern_tests::process::binary_folder;
 pub(crate) const SERVICES: [&str; 6] =
     ["account", "auth", "delivery", "pop3-gateway", "smtp-gateway", "control-panel"];
 /// Settings of standards that the libraries below us read by themselves.
-const STANDARD: [&str; 5] = [
+const STANDARD: [&str; 7] = [
     "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_REGION",

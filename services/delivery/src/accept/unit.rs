@@ -55,6 +55,8 @@ pub struct NewMessage {
     pub peer_ip: Option<IpAddr>,
     /// What its sender wants to hear of it.
     pub dsn: MessageDsn,
+    /// The trace that it was accepted in (`trace_context::current`); attempts to send it, perhaps days later, go on with it.
+    pub traceparent: Option<String>,
 }
 
 /// Where content is.

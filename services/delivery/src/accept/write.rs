@@ -19,10 +19,10 @@ macro_rules! insert_sql {
         concat!(
             "WITH new_messages AS (
                 INSERT INTO messages (id, sender, prefix, content, blob_key, content_bytes, checksum,
-                    references_count, flags, customer, login, peer_ip, envelope_id, return_content)
+                    references_count, flags, customer, login, peer_ip, envelope_id, return_content, traceparent)
                 SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bytea[], $5::text[], $6::bigint[],
                     $7::int[], $8::int[], $9::smallint[], $10::text[], $11::text[], $12::text[], $27::text[],
-                    $28::smallint[]) AS m (id)
+                    $28::smallint[], $39::text[]) AS m (id)
                 ORDER BY id
                 ON CONFLICT (id) DO NOTHING
                 RETURNING id, sender, customer, login, peer_ip,
@@ -30,7 +30,7 @@ macro_rules! insert_sql {
             ), new_entries AS (
                 INSERT INTO entries (mailbox_id, size_bytes, message_id, prefix, plain_size_bytes)
                 SELECT e.mailbox_id, e.size_bytes, e.message_id, e.prefix, e.plain_size_bytes
-                FROM unnest($13::bigint[], $14::bigint[], $15::uuid[], $16::bytea[], $39::bigint[])
+                FROM unnest($13::bigint[], $14::bigint[], $15::uuid[], $16::bytea[], $40::bigint[])
                     WITH ORDINALITY AS e (mailbox_id, size_bytes, message_id, prefix, plain_size_bytes, position)
                 JOIN new_messages n ON n.id = e.message_id
                 ORDER BY e.position
@@ -78,10 +78,10 @@ const INSERT: &str = insert_sql!(" ");
 /// The same, and the queue rows that a bounce answers end with it.
 const INSERT_AND_FINISH: &str = insert_sql!(
     ", finished AS (
-        DELETE FROM queue WHERE id = ANY ($40) RETURNING id, message_id, recipient
+        DELETE FROM queue WHERE id = ANY ($41) RETURNING id, message_id, recipient
     ), ended AS (
         UPDATE trace t SET state = 4, outcome = e.outcome, outcome_time = now()
-        FROM finished f JOIN unnest($41::bigint[], $42::text[]) AS e (id, outcome) ON e.id = f.id
+        FROM finished f JOIN unnest($42::bigint[], $43::text[]) AS e (id, outcome) ON e.id = f.id
         WHERE t.message_id = f.message_id AND t.recipient = f.recipient
     ), freed AS (
         SELECT message_id, count(*)::int AS rows FROM finished GROUP BY message_id
@@ -161,6 +161,7 @@ pub(crate) async fn write_units(
         .bind(&lines.submit_mailbox_ids)
         .bind(&lines.states)
         .bind(&lines.outcomes)
+        .bind(&messages.traceparents)
         .bind(&entries.plain_sizes);
     if !finished.is_empty() {
         let (ids, outcomes): (Vec<i64>, Vec<&str>) = units
@@ -238,6 +239,7 @@ struct MessageColumns<'a> {
     peers: Vec<Option<String>>,
     envelope_ids: Vec<Option<&'a str>>,
     return_contents: Vec<Option<i16>>,
+    traceparents: Vec<Option<&'a str>>,
 }
 
 impl<'a> MessageColumns<'a> {
@@ -263,6 +265,7 @@ impl<'a> MessageColumns<'a> {
             columns.peers.push(message.peer_ip.map(|ip| ip.to_string()));
             columns.envelope_ids.push(message.dsn.envelope_id.as_deref());
             columns.return_contents.push(message.dsn.return_content.map(return_code));
+            columns.traceparents.push(message.traceparent.as_deref());
         }
         columns
     }

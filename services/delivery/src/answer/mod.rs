@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use jiff::Timestamp;
 use postern_mail::{EmailAddress, ReversePath};
-use postern_mesh::directory::Directory;
+use postern_mesh::{directory::Directory, trace_context};
 use postern_proto::delivery::v1::Submitter;
 use postern_smtp::dsn::MessageDsn;
 use sqlx::{PgConnection, Row as _};
@@ -123,6 +123,7 @@ impl Answers {
             login: None,
             peer_ip: None,
             dsn: MessageDsn::default(),
+            traceparent: trace_context::current(),
         };
         let leaving = |remote| NewQueueRow::leaving(remote, QueueClass::Bounce);
         AcceptUnit {

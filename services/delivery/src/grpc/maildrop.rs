@@ -15,6 +15,7 @@ use postern_proto::delivery::v1::{
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
 
 use crate::{
     lock::Holder,
@@ -103,10 +104,11 @@ impl MaildropService for MaildropDoor {
         let retrieved = set_of("retrieved_uids", retrieved_uids)?;
         let maildrops = self.maildrops.clone();
         // A caller that goes away meanwhile changes nothing: all or none, and the lock is freed.
-        let closing = tokio::spawn(async move {
+        let closing = async move {
             maildrops.note_retrieved(mailbox_id, &retrieved).await;
             maildrops.close(mailbox_id, lock_token, &deleted).await
-        });
+        };
+        let closing = tokio::spawn(closing.in_current_span());
         let closed =
             closing.await.map_err(|error| failure::status_with(Reason::Unavailable, error.to_string()))?;
         let deleted = closed.map_err(|error| status(mailbox_id, &error))?;
@@ -139,12 +141,13 @@ async fn open_or_free(
     form: Form,
 ) -> Result<OpenBox, Status> {
     let (caller, answer) = oneshot::channel();
-    tokio::spawn(async move {
+    let opening = async move {
         let opened = maildrops.open(mailbox_id, &holder, form).await;
         if let Err(Ok(unwanted)) = caller.send(opened) {
             maildrops.free(mailbox_id, unwanted.token).await;
         }
-    });
+    };
+    tokio::spawn(opening.in_current_span());
     match answer.await {
         Ok(opened) => opened.map_err(|error| status(mailbox_id, &error)),
         Err(_) => Err(failure::status(Reason::Unavailable)),

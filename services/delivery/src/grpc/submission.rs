@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use postern_mail::{EmailAddress, MessageId, Reason, ReversePath};
-use postern_mesh::{directory::Directory, failure};
+use postern_mesh::{directory::Directory, failure, trace_context};
 use postern_proto::delivery::v1::{
     SubmitMessageRequest, SubmitMessageResponse, submission_service_server::SubmissionService,
 };
@@ -306,6 +306,8 @@ fn unit_of(
         peer_ip: submission.peer.map(|peer| peer.ip()),
         dsn: submission.dsn.clone(),
         prefix: Bytes::from(prefix),
+        // Only what leaves goes on with it.
+        traceparent: if queue.is_empty() { None } else { trace_context::current() },
     };
     let unit = AcceptUnit {
         message,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use postern_mail::{EmailAddress, MessageId, Reason, ReversePath};
-use postern_mesh::{directory::refusal_of_post, failure};
+use postern_mesh::{directory::refusal_of_post, failure, trace_context};
 use postern_proto::account::v1::{ListListMembersRequest, ListMember};
 use postern_smtp::dsn::MessageDsn;
 use tokio::time::Instant;
@@ -173,6 +173,7 @@ impl Lists {
             peer_ip: None,
             // What the poster wants to hear is not the members' affair.
             dsn: MessageDsn::default(),
+            traceparent: trace_context::current(),
         };
         let unit = AcceptUnit {
             message,

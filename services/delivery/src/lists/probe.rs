@@ -20,7 +20,7 @@ use crate::{
     route,
     trace::Story,
 };
-use postern_mesh::directory::Directory;
+use postern_mesh::{directory::Directory, trace_context};
 
 /// Time for the commit of a probe.
 const COMMIT_TIME: Duration = Duration::from_secs(30);
@@ -104,6 +104,7 @@ impl Probes {
             customer: Some(list.customer.clone()).filter(|customer| !customer.is_empty()),
             login: None,
             peer_ip: None,
+            traceparent: trace_context::current(),
         }
     }
 }

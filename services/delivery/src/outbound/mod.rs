@@ -118,6 +118,18 @@ pub enum Attempt {
     Refused(Refused),
 }
 
+impl Attempt {
+    /// Name in metrics and traces.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Delivered(_) => "delivered",
+            Self::Deferred(_) => "deferred",
+            Self::Refused(_) => "refused",
+        }
+    }
+}
+
 /// A host's yes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taken {

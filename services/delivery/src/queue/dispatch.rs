@@ -4,12 +4,13 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use postern_mail::MessageId;
-use postern_mesh::shutdown::Shutdown;
+use postern_mesh::{shutdown::Shutdown, trace_context};
 use tokio::{
     sync::{Notify, mpsc},
     task::{Id, JoinError, JoinSet},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
+use tracing::{Instrument as _, Span};
 
 use super::{
     Bounces, LeasedRow, QueuedMessage,
@@ -265,10 +266,12 @@ impl Loop {
     fn tell(&mut self, message: Option<Arc<QueuedMessage>>, failed: Vec<FatedRow>) {
         let Some(message) = message.filter(|_| !failed.is_empty()) else { return };
         let bounces = Arc::clone(&self.parts.bounces);
-        self.tasks.spawn(async move {
+        let trace = report_trace(&message);
+        let telling = async move {
             bounces.end(&message, failed).await;
             Happened::Nothing
-        });
+        };
+        self.tasks.spawn(telling.instrument(trace));
     }
 
     /// What is told at once: of successes and delays a sender need not hear together with failures.
@@ -280,11 +283,13 @@ impl Loop {
             return;
         }
         let (bounces, message) = (Arc::clone(&self.parts.bounces), Arc::clone(message));
-        self.tasks.spawn(async move {
+        let trace = report_trace(&message);
+        let telling = async move {
             bounces.tell_success(&message, handed_on).await;
             bounces.tell_delay(&message, delayed).await;
             Happened::Nothing
-        });
+        };
+        self.tasks.spawn(telling.instrument(trace));
     }
 
     fn renew(&mut self) {
@@ -337,6 +342,14 @@ impl Loop {
             tracing::warn!(%error, "leases cannot be given back; they run out by themselves");
         }
     }
+}
+
+/// A report is part of the story of what it is about.
+fn report_trace(message: &QueuedMessage) -> Span {
+    trace_context::resume(
+        message.traceparent.as_deref(),
+        || tracing::info_span!(parent: None, "report", otel.name = "report to the sender", queue_id = %message.id),
+    )
 }
 
 async fn poll(worker: &Worker, wanted: &Wanted, held_too: bool) -> Happened {

@@ -76,6 +76,8 @@ pub struct QueuedMessage {
     pub dsn: MessageDsn,
     /// Customer on whose behalf it was submitted.
     pub customer: Option<String>,
+    /// The trace that it was accepted in.
+    pub traceparent: Option<String>,
 }
 
 impl From<&NewMessage> for QueuedMessage {
@@ -91,6 +93,7 @@ impl From<&NewMessage> for QueuedMessage {
             accept_time: Timestamp::now(),
             dsn: message.dsn.clone(),
             customer: message.customer.clone(),
+            traceparent: message.traceparent.clone(),
         }
     }
 }

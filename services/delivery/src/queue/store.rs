@@ -309,7 +309,7 @@ impl QueueStore {
     /// Reads a message that is to leave; `None` when it is not there.
     pub(crate) async fn message(&self, id: MessageId) -> Result<Option<QueuedMessage>, sqlx::Error> {
         let row = sqlx::query(
-            "SELECT sender, prefix, flags, customer, content_bytes, checksum, content, blob_key, envelope_id, return_content,
+            "SELECT sender, prefix, flags, customer, content_bytes, checksum, content, blob_key, envelope_id, return_content, traceparent,
                 (extract(epoch FROM accept_time) * 1000)::bigint AS accept_millis
             FROM messages WHERE id = $1",
         )
@@ -387,6 +387,7 @@ fn queued_message(id: MessageId, row: &PgRow) -> Result<QueuedMessage, sqlx::Err
             envelope_id: row.try_get("envelope_id")?,
         },
         customer: row.try_get("customer")?,
+        traceparent: row.try_get("traceparent")?,
     })
 }
 

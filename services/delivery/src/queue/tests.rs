@@ -264,6 +264,7 @@ impl House {
             login: None,
             peer_ip: None,
             dsn: MessageDsn::default(),
+            traceparent: None,
         };
         let unit = AcceptUnit {
             message: message.clone(),

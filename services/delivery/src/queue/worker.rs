@@ -5,7 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use postern_mail::{EmailAddress, MessageId};
+use postern_mesh::trace_context;
 use postern_smtp::dsn::RecipientDsn;
+use tracing::{Instrument as _, Span, field};
 
 use super::{
     ContentSource, ErrandOutcome, ErrandRunner, LeasedRow, Leases, QueueHandle, QueueStore, QueuedMessage,
@@ -79,10 +81,11 @@ impl Worker {
             let failed = job.rows.into_iter().map(expired).collect();
             return JobReport { message: Some(message), failed, ..JobReport::default() };
         }
+        let trace = trace_of(&job, &message);
         match job.lane.clone() {
-            Lane::Errand => self.run_errands(job, message, control).await,
+            Lane::Errand => self.run_errands(job, message, control).instrument(trace).await,
             Lane::Mail(destination) | Lane::Copies(destination) => {
-                self.send(job, &destination, message, control).await
+                self.send(job, &destination, message, control).instrument(trace).await
             }
         }
     }
@@ -162,6 +165,9 @@ impl Worker {
                 return JobReport::default();
             }
         };
+        if let Some(first) = attempts.first() {
+            Span::current().record("outcome", first.name());
+        }
         let mut report = JobReport { manners: Some(Manners::of(&attempts)), ..JobReport::default() };
         for (row, attempt) in job.rows.into_iter().zip(attempts) {
             self.settle(&message, row, attempt, &mut report).await;
@@ -237,9 +243,9 @@ impl Worker {
         report: &mut JobReport,
     ) {
         let queue_id = message.id;
+        metrics::counter!("postern_outbound_total", "outcome" => attempt.name()).increment(1);
         match attempt {
             Attempt::Delivered(taken) => {
-                metrics::counter!("postern_outbound_total", "outcome" => "delivered").increment(1);
                 tracing::info!(%queue_id, recipient = %row.recipient, said = taken.text, "left");
                 self.fates.of_row(&row, true);
                 let outcome = shortened(&taken.text);
@@ -253,7 +259,6 @@ impl Worker {
                 }
             }
             Attempt::Deferred(why) => {
-                metrics::counter!("postern_outbound_total", "outcome" => "deferred").increment(1);
                 tracing::info!(%queue_id, recipient = %row.recipient, why, attempts = row.attempts + 1, "deferred");
                 if row.expired && self.schedule.may_expire(row.attempts + 1) {
                     let is_forward = row.via.is_some();
@@ -270,7 +275,6 @@ impl Worker {
                 self.defer(&row, why).await;
             }
             Attempt::Refused(refused) => {
-                metrics::counter!("postern_outbound_total", "outcome" => "refused").increment(1);
                 // A host that knows no SMTPUTF8 says nothing about a member whose own address needs none.
                 if refused.code != NEEDS_UTF8 || !row.recipient.is_ascii() {
                     self.fates.of_row(&row, false);
@@ -290,6 +294,29 @@ impl Worker {
         let outcome = shortened(&why);
         self.recorder.note(Note::Deferred(Deferral { id: row.id, pause, outcome })).await;
     }
+}
+
+/// An attempt goes on with the trace that its message was accepted in.
+fn trace_of(job: &Job, message: &QueuedMessage) -> Span {
+    trace_context::resume(message.traceparent.as_deref(), || {
+        let (name, kind, destination) = match &job.lane {
+            Lane::Errand => ("errand", "internal", String::new()),
+            Lane::Mail(destination) | Lane::Copies(destination) => {
+                ("outside attempt", "client", destination.to_string())
+            }
+        };
+        tracing::info_span!(
+            parent: None,
+            "attempt",
+            otel.name = name,
+            otel.kind = kind,
+            queue_id = %message.id,
+            destination,
+            recipients = job.rows.len(),
+            attempt = job.rows.iter().map(|row| row.attempts + 1).max(),
+            outcome = field::Empty,
+        )
+    })
 }
 
 fn expired(row: LeasedRow) -> FatedRow {

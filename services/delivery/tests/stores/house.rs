@@ -249,6 +249,7 @@ fn unit_with(stored: StoredContent, content: &[u8], boxes: &[i64]) -> AcceptUnit
             login: None,
             peer_ip: None,
             dsn: MessageDsn::default(),
+            traceparent: None,
         },
         entries: boxes.iter().map(entry).collect(),
         queue: Vec::new(),

@@ -9,9 +9,10 @@ mod deadline;
 mod error;
 mod guard;
 mod incoming;
+mod log_line;
 mod pool;
 mod reload;
-mod trace_context;
+mod sampling;
 
 pub mod access;
 pub mod admission;
@@ -36,6 +37,7 @@ pub mod shutdown;
 pub mod sightings;
 pub mod telemetry;
 pub mod tls;
+pub mod trace_context;
 
 pub use error::StartError;
 pub use guard::opened;

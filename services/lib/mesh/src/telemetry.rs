@@ -20,7 +20,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use crate::{StartError, settings::LogFormat};
+use crate::{StartError, log_line::WithTraceId, sampling, settings::LogFormat};
 
 /// From 100 microseconds to 10 seconds.
 const SECONDS_BUCKETS: [f64; 14] =
@@ -60,7 +60,7 @@ impl Drop for TelemetryGuard {
 /// nothing.
 ///
 /// # Errors
-/// When `POSTERN_LOG` is no filter, or the OTLP exporter cannot be set up.
+/// When `POSTERN_LOG` is no filter, or the OTLP exporter or its sampler cannot be set up.
 pub fn init(service: &'static str, filter: &str, format: LogFormat) -> Result<TelemetryGuard, StartError> {
     let filter = if filter.trim().is_empty() { "info" } else { filter };
     let filter = EnvFilter::try_new(filter).map_err(|e| StartError::setting("POSTERN_LOG", e.to_string()))?;
@@ -69,7 +69,8 @@ pub fn init(service: &'static str, filter: &str, format: LogFormat) -> Result<Te
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let log = match format {
         LogFormat::Json => {
-            lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
+            let lines = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            lines.map_event_format(WithTraceId).boxed()
         }
         LogFormat::Text => {
             let is_terminal = std::io::stderr().is_terminal();
@@ -136,6 +137,11 @@ fn start_traces(service: &'static str) -> Result<Option<SdkTracerProvider>, Star
         .with_service_name(service)
         .with_attribute(KeyValue::new("service.namespace", "postern"));
     Ok(Some(
-        SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource.build()).build(),
+        SdkTracerProvider::builder()
+            .with_batch_exporter(exporter)
+            .with_resource(resource.build())
+            .with_id_generator(sampling::TraceIds::default())
+            .with_sampler(sampling::from_environment()?)
+            .build(),
     ))
 }

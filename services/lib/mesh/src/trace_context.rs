@@ -1,30 +1,67 @@
-//! W3C trace context: which story a call belongs to (`traceparent` header). Nothing is done while no trace is exported.
+//! W3C trace context: which story work belongs to, from the socket of a client over all services (`traceparent` header of a
+//! call) and over the queue (kept with the message) to the outside host. Nothing is done while no trace is exported.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::{
     Context,
     trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState},
 };
+use postern_mail::MessageId;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::telemetry;
+use crate::{sampling, telemetry};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Writes the current span into a request that names none yet.
-pub(crate) fn inject(headers: &mut HeaderMap) {
-    if !telemetry::traces_are_exported() || headers.contains_key(TRACEPARENT) {
-        return;
+/// Begins the trace of a message: its id is the message's. The span is made with `parent: None`; the disabled span while no
+/// trace is exported.
+pub fn begin_message(id: MessageId, span: impl FnOnce() -> Span) -> Span {
+    if !telemetry::traces_are_exported() {
+        return Span::none();
+    }
+    sampling::with_trace_id(TraceId::from_bytes(*id.as_bytes()), || {
+        let span = span();
+        // A span is begun at the exporter's only when somebody asks for its context, and the id is of now.
+        let _begun = span.context();
+        span
+    })
+}
+
+/// Begins a trace of its own. The span is made with `parent: None`; the disabled span while no trace is exported.
+pub fn begin(span: impl FnOnce() -> Span) -> Span {
+    if telemetry::traces_are_exported() { span() } else { Span::none() }
+}
+
+/// Goes on with a trace whose [`current`] was kept. The span is made with `parent: None`; the disabled span without a trace to
+/// go on with, or while none is exported.
+pub fn resume(kept: Option<&str>, span: impl FnOnce() -> Span) -> Span {
+    match kept.filter(|_| telemetry::traces_are_exported()).and_then(parse) {
+        Some(parent) => child_of(parent, span()),
+        None => Span::none(),
+    }
+}
+
+/// The current span as `traceparent` has it (55 octets), also of a trace that the sampler leaves out, so that nobody
+/// downstream begins one; `None` outside of any trace.
+#[must_use]
+pub fn current() -> Option<String> {
+    if !telemetry::traces_are_exported() {
+        return None;
     }
     let context = Span::current().context();
     let span = context.span();
     let span = span.span_context();
-    if !span.is_valid() {
+    span.is_valid()
+        .then(|| format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags().to_u8()))
+}
+
+/// Writes the current span into a request that names none yet.
+pub(crate) fn inject(headers: &mut HeaderMap) {
+    if headers.contains_key(TRACEPARENT) {
         return;
     }
-    let text = format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags().to_u8());
-    if let Ok(value) = HeaderValue::try_from(text) {
+    if let Some(value) = current().and_then(|text| HeaderValue::try_from(text).ok()) {
         headers.insert(TRACEPARENT, value);
     }
 }
@@ -35,11 +72,15 @@ pub(crate) fn span_of(headers: &HeaderMap, method: &'static str) -> Span {
         return Span::none();
     }
     let span = tracing::info_span!("rpc", otel.name = method, otel.kind = "server");
-    let parent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()).and_then(parse);
-    if let Some(parent) = parent {
-        // A span that the filter disabled has no parent to take; the call goes on without.
-        let _ = span.set_parent(Context::new().with_remote_span_context(parent));
+    match headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()).and_then(parse) {
+        Some(parent) => child_of(parent, span),
+        None => span,
     }
+}
+
+fn child_of(parent: SpanContext, span: Span) -> Span {
+    // A span that the filter disabled has no parent to take; the work goes on without.
+    let _ = span.set_parent(Context::new().with_remote_span_context(parent));
     span
 }
 

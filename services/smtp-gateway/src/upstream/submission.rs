@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use postern_mail::{Reason, limits::FRAME_MAX_BYTES};
-use postern_mesh::{client::MeshChannel, telemetry};
+use postern_mesh::client::MeshChannel;
 use postern_proto::delivery::v1::{
     Envelope, SubmitMessageRequest, SubmitMessageResponse, submission_service_client::SubmissionServiceClient,
 };
 use tokio::{sync::mpsc, time};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::{Request, Response, Status, metadata::MetadataValue};
+use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
 
 use super::believed;
 
@@ -111,9 +112,8 @@ impl Submission {
             answer_within_millis: COMMIT_WITHIN_MILLIS,
         };
         let Some(running) = self.running else {
-            let message_id = self.envelope.message_id.clone();
             let whole = SubmitMessageRequest { envelope: Some(self.envelope), ..last };
-            let mut request = traced(tokio_stream::once(whole), &message_id);
+            let mut request = Request::new(tokio_stream::once(whole));
             request.set_timeout(ANSWER_TIMEOUT);
             return self.client.submit_message(request).await;
         };
@@ -129,22 +129,8 @@ impl Submission {
         // The channel is empty and open: there is room for the first frame.
         let _ = frames.try_send(first);
         let mut client = self.client.clone();
-        let request = traced(ReceiverStream::new(receiver), &self.envelope.message_id);
-        let answer = tokio::spawn(async move { client.submit_message(request).await });
+        let request = Request::new(ReceiverStream::new(receiver));
+        let answer = tokio::spawn(async move { client.submit_message(request).await }.in_current_span());
         Running { frames: Some(frames), answer: AbortOnDropHandle::new(answer) }
     }
-}
-
-/// The message's id is its W3C trace id .
-fn traced<S>(stream: S, message_id: &[u8]) -> Request<S> {
-    let mut request = Request::new(stream);
-    if telemetry::traces_are_exported()
-        && let Ok(id) = postern_mail::MessageId::try_from(message_id)
-    {
-        let parent = &id.to_string()[16..];
-        if let Ok(value) = MetadataValue::try_from(format!("00-{id}-{parent}-01")) {
-            request.metadata_mut().insert("traceparent", value);
-        }
-    }
-    request
 }

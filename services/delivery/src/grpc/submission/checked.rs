@@ -74,6 +74,7 @@ impl SubmissionDoor {
             accept_time: Timestamp::now(),
             customer: None,
             dsn: MessageDsn::default(),
+            traceparent: None,
         };
         let helo = submission.envelope.helo.clone();
         let arrival = Arrival { peer, helo: &helo, message: &message };

@@ -82,6 +82,7 @@ async fn local_delivery(acceptor: &Acceptor) -> Duration {
             login: None,
             peer_ip: None,
             dsn: MessageDsn::default(),
+            traceparent: None,
         };
         let entry = PlannedEntry { mailbox_id: n % 20, delivered_to: "b@here.test".to_owned() };
         let unit = AcceptUnit {

@@ -1,18 +1,25 @@
 //! One replica: its connection, how busy it is, and whether it failed a moment ago.
+//!
+//! A replica that refuses costs a caller nothing: another one is asked at once. One that is silent (its machine is gone, its
+//! process hangs) would cost each caller a deadline: it is found out by pings, nobody is sent there from then on, and a task asks
+//! whether it is back.
 
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex, PoisonError, RwLock, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::{
-    Request, Response, Uri,
+    HeaderValue, Method, Request, Response, Uri,
+    header::{CONTENT_TYPE, TE},
     uri::{Authority, Scheme},
 };
+use http_body_util::Full;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
@@ -29,13 +36,20 @@ use crate::{
     server::{CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES},
 };
 
-/// TCP and HTTP/2 handshake together.
+/// TCP, TLS and HTTP/2 handshake and the first answer together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// A silent connection is asked whether it lives; without an answer in the same time it is dead.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// How long a replica rests that refused a connection, and one that did not answer at all.
+/// A connection that was silent for so long is asked whether it lives, and without an answer it is dead: together less than the
+/// deadline of a call, so that a read is still asked elsewhere.
+const PING_AFTER: Duration = Duration::from_secs(1);
+const PING_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How long a replica rests that refused a connection.
 const REST_REFUSED: Duration = Duration::from_millis(100);
-const REST_SILENT: Duration = Duration::from_secs(1);
+/// One that did not answer at all is asked again so long after each time, and rests until it answers: the rest is longer than
+/// such a round.
+const WAKE_EVERY: Duration = Duration::from_millis(500);
+const REST_SILENT: Duration = Duration::from_secs(3);
+/// Anybody may ask for it, and everybody answers.
+const FIRST_QUESTION: &str = "/grpc.health.v1.Health/Check";
 
 /// One replica.
 #[derive(Debug)]
@@ -48,6 +62,8 @@ pub(super) struct Member {
     connecting: tokio::sync::Mutex<()>,
     /// Until when, and why.
     rests_until: Mutex<Option<(Instant, String)>>,
+    /// A task asks whether it is back.
+    is_being_woken: AtomicBool,
 }
 
 /// Why a replica did not answer; `unsent` when the call never left, so that another may take it.
@@ -77,6 +93,7 @@ impl Member {
             connection: RwLock::default(),
             connecting: tokio::sync::Mutex::default(),
             rests_until: Mutex::default(),
+            is_being_woken: AtomicBool::new(false),
         })
     }
 
@@ -99,7 +116,7 @@ impl Member {
         *rest = how_long_and_why.map(|(time, why)| (Instant::now() + time, why));
     }
 
-    pub(super) async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, Failed> {
+    pub(super) async fn send(self: &Arc<Self>, mut request: Request<Body>) -> Result<Response<Body>, Failed> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let _counted = InFlight(&self.in_flight);
         let mut connection = match self.connected(request.uri().path()).await {
@@ -137,9 +154,12 @@ impl Member {
     }
 
     /// The connection, made when there is none, to the service that this RPC belongs to.
-    async fn connected(&self, path: &str) -> Result<SendRequest<Body>, Status> {
+    async fn connected(self: &Arc<Self>, path: &str) -> Result<SendRequest<Body>, Status> {
         if let Some(connection) = self.live() {
             return Ok(connection);
+        }
+        if let Some(why) = self.why_it_rests() {
+            return Err(Status::unavailable(why));
         }
         let _one_at_a_time = self.connecting.lock().await;
         if let Some(connection) = self.live() {
@@ -148,7 +168,19 @@ impl Member {
         if let Some(why) = self.why_it_rests() {
             return Err(Status::unavailable(why));
         }
-        match tokio::time::timeout(CONNECT_TIMEOUT, connect(self.address, self.tls.as_deref(), path)).await {
+        match self.connect(path).await {
+            Ok(connection) => Ok(connection),
+            Err(Obstacle::Refused(why)) => Err(Status::unavailable(why)),
+            Err(Obstacle::Silent(why)) => {
+                self.wake(path);
+                Err(Status::unavailable(why))
+            }
+        }
+    }
+
+    /// Makes the connection, or lets the replica rest.
+    async fn connect(self: &Arc<Self>, path: &str) -> Result<SendRequest<Body>, Obstacle> {
+        match tokio::time::timeout(CONNECT_TIMEOUT, self.reach(path)).await {
             Ok(Ok(connection)) => {
                 self.rest(None);
                 *self.connection.write().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());
@@ -157,53 +189,100 @@ impl Member {
             Ok(Err(why)) => {
                 let why = format!("cannot connect to {}: {why}", self.address);
                 self.rest(Some((REST_REFUSED, why.clone())));
-                Err(Status::unavailable(why))
+                Err(Obstacle::Refused(why))
             }
             Err(_) => {
-                let why = format!("cannot connect to {} within 1 s", self.address);
+                let why = format!("{} does not answer within 1 s", self.address);
                 self.rest(Some((REST_SILENT, why.clone())));
-                Err(Status::unavailable(why))
+                Err(Obstacle::Silent(why))
             }
+        }
+    }
+
+    async fn reach(self: &Arc<Self>, path: &str) -> Result<SendRequest<Body>, String> {
+        let stream = TcpStream::connect(self.address).await.map_err(|e| e.to_string())?;
+        stream.set_nodelay(true).map_err(|e| e.to_string())?;
+        let Some(tls) = &self.tls else { return self.handshake(stream, path).await };
+        let service = mesh_tls::service_of(path).ok_or_else(|| format!("{path} is no RPC of a service"))?;
+        let name = mesh_tls::name_of(service)?;
+        let connector = TlsConnector::from(Arc::clone(&*tls.current()));
+        let stream = connector.connect(name, stream).await.map_err(|e| format!("TLS: {}", chain(&e)))?;
+        self.handshake(stream, path).await
+    }
+
+    /// Begins HTTP/2. The kernel of a process that hangs takes connections all the same: what counts is an answer.
+    async fn handshake(
+        self: &Arc<Self>,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        path: &str,
+    ) -> Result<SendRequest<Body>, String> {
+        let (mut sender, connection) = Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_AFTER)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|e| chain(&e))?;
+        let (member, address, path) = (Arc::downgrade(self), self.address, path.to_owned());
+        tokio::spawn(async move {
+            let Err(error) = connection.await else { return };
+            tracing::debug!(%address, "connection ended: {}", chain(&error));
+            if let Some(member) = member.upgrade().filter(|_| error.is_timeout()) {
+                member.rest(Some((REST_SILENT, format!("{address} does not answer pings"))));
+                member.wake(&path);
+            }
+        });
+        sender.send_request(self.first_question()?).await.map_err(|e| chain(&e))?;
+        Ok(sender)
+    }
+
+    /// An empty `HealthCheckRequest`; whatever is answered, somebody is there.
+    fn first_question(&self) -> Result<Request<Body>, String> {
+        let scheme = if self.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        let uri = Uri::builder().scheme(scheme).authority(self.authority.clone());
+        let uri = uri.path_and_query(FIRST_QUESTION).build().map_err(|e| e.to_string())?;
+        Request::builder()
+            .method(Method::POST)
+            .uri(uri)
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))
+            .header(TE, HeaderValue::from_static("trailers"))
+            .body(Body::new(Full::new(Bytes::from_static(&[0; 5]))))
+            .map_err(|e| e.to_string())
+    }
+
+    /// Asks a silent replica in the background until it answers or refuses, so that no caller has to.
+    fn wake(self: &Arc<Self>, path: &str) {
+        if !self.is_being_woken.swap(true, Ordering::Relaxed) {
+            tracing::warn!(address = %self.address, "a replica is silent; the others are asked until it answers");
+            tokio::spawn(wake(Arc::downgrade(self), path.to_owned()));
         }
     }
 }
 
-async fn connect(
-    address: SocketAddr,
-    tls: Option<&ClientTls>,
-    path: &str,
-) -> Result<SendRequest<Body>, String> {
-    let stream = TcpStream::connect(address).await.map_err(|e| e.to_string())?;
-    stream.set_nodelay(true).map_err(|e| e.to_string())?;
-    let Some(tls) = tls else { return handshake(address, stream).await };
-    let service = mesh_tls::service_of(path).ok_or_else(|| format!("{path} is no RPC of a service"))?;
-    let name = mesh_tls::name_of(service)?;
-    let connector = TlsConnector::from(Arc::clone(&*tls.current()));
-    let stream = connector.connect(name, stream).await.map_err(|e| format!("TLS: {}", chain(&e)))?;
-    handshake(address, stream).await
+/// Why there is no connection.
+enum Obstacle {
+    /// Somebody said no: the next caller may try.
+    Refused(String),
+    /// Nobody said anything.
+    Silent(String),
 }
 
-/// Begins HTTP/2.
-async fn handshake(
-    address: SocketAddr,
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-) -> Result<SendRequest<Body>, String> {
-    let (sender, connection) = Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
-        .keep_alive_while_idle(true)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|e| chain(&e))?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%address, "connection ended: {}", chain(&error));
-        }
-    });
-    Ok(sender)
+async fn wake(member: Weak<Member>, path: String) {
+    loop {
+        tokio::time::sleep(WAKE_EVERY).await;
+        let Some(member) = member.upgrade() else { return };
+        let answered = match member.connect(&path).await {
+            Ok(_) => true,
+            Err(Obstacle::Refused(_)) => false,
+            Err(Obstacle::Silent(_)) => continue,
+        };
+        tracing::info!(address = %member.address, answered, "a replica is silent no longer");
+        member.is_being_woken.store(false, Ordering::Relaxed);
+        return;
+    }
 }
 
 /// An error with its causes on one line.

@@ -7,3 +7,4 @@ mod channel;
 mod directory;
 mod doors;
 mod fake;
+mod silent;
