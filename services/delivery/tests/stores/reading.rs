@@ -128,7 +128,7 @@ async fn p_101_p_62_both_forms_have_the_sizes_that_are_listed() {
         (open.first.uids, open.first.sizes_bytes)
     };
     let before = listed().await;
-    house.vault.clear(mailbox, Scope::All, false).await.expect("cleared");
+    house.clear(mailbox, Scope::All).await.expect("cleared");
     assert!(listed().await.0.is_empty());
     house.vault.restore(mailbox, 0).await.expect("restored");
     assert_eq!(listed().await, before);
