@@ -219,9 +219,11 @@ async fn an_operator_holds_tries_again_and_gives_up_what_waits() -> anyhow::Resu
     assert!(tried.await, "{:?}", entries(&house).await?);
 
     let mut web = operator(&house.platform).await?;
-    let page = read(&mut web, "/queue").await?.body;
+    // An address may be broken before its @.
+    let shown = |page: String| page.replace("<wbr>", "");
+    let page = shown(read(&mut web, "/queue").await?.body);
     assert!(page.contains("a@outside.test") && page.contains("b@elsewhere.test"), "{page}");
-    let page = read(&mut web, "/queue?domain=outside.test&state=waiting").await?.body;
+    let page = shown(read(&mut web, "/queue?domain=outside.test&state=waiting").await?.body);
     assert!(page.contains("a@outside.test") && !page.contains("b@elsewhere.test"), "{page}");
     let all = entries(&house).await?;
     let id =

@@ -184,7 +184,11 @@ fn of_account() -> Vec<(&'static str, Value)> {
             "MailingListService/UpdateMailingList",
             json!({"list": {"address": list, "listserv": "staff@lists.elsewhere.test"}, "updateMask": "listserv"}),
         ),
-        ("MailingListService/AddListMembers", json!({"list": list, "addresses": ["user@homepage.test"]})),
+        (
+            "MailingListService/AddListMembers",
+            json!({"list": list, "addresses": ["user@homepage.test"],
+                "additionId": "0193d1c2-7f1e-7a54-9c3e-5d2f8b6a4e10", "totalCount": 1}),
+        ),
         ("MailingListService/ListMemberAdditions", json!({"list": list})),
         ("MailingListService/ListListMembers", json!({"list": list, "pageToken": ""})),
         ("MailingListService/RemoveListMembers", json!({"list": list, "addresses": ["user@homepage.test"]})),

@@ -162,7 +162,9 @@ async fn p_95_customers_names_have_certificates_of_their_own() -> anyhow::Result
     let (resolver, door) = (world.address.to_string(), platform.pop3s(0).to_string());
     let words = ["doctor", "--resolver", &resolver, "--tls-doors", &door];
     let (_, out, error) = platform.postern(&words, "").await?;
-    assert!(out.contains("three/fullchain.pem: for mail.third.test, ends in 4 days"), "{out}{error}");
+    let ends =
+        |days: u32| out.contains(&format!("three/fullchain.pem: for mail.third.test, ends in {days} days"));
+    assert!(ends(4) || ends(5), "{out}{error}");
     assert!(out.lines().any(|l| l.starts_with("WRONG") && l.contains("two/fullchain.pem: ")), "{out}{error}");
     let last = write_pair(&file("four"), "mail.fourth.test", 90)?;
     shown_everywhere(&platform, "mail.fourth.test", &last).await?;

@@ -135,7 +135,9 @@ async fn p_52_what_is_offered_works_and_nothing_else() -> anyhow::Result<()> {
         "XTND XMIT",
         "ID NIL",
     ] {
-        assert!(session.command(absent).await?.starts_with("-ERR"), "{absent}");
+        // A few bad commands before login end a session.
+        let mut one = Pop3::connect(platform.pop3(0)).await?;
+        assert!(one.command(absent).await?.starts_with("-ERR"), "{absent}");
     }
     assert_eq!(keywords.contains("UTF8"), session.command("UTF8").await?.starts_with("+OK"));
     let mut wrong = Pop3::connect(platform.pop3(0)).await?;

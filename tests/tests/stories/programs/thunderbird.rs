@@ -69,9 +69,8 @@ impl Thunderbird {
         let shown = format!("return !!{MAIN_WINDOW}?.getElementById('folderPaneWriteMessage')");
         led.until("the main window", &shown, json!([])).await?;
         led.script(TRUST, json!([pem_body(&setup.authority())?])).await?;
-        let added = led
-            .command("WebDriver:ExecuteAsyncScript", json!({ "script": REMEMBER, "args": [BOX, PASSWORD] }));
-        anyhow::ensure!(added.await?["value"] == "added", "the password was not remembered");
+        let added = led.script(REMEMBER, json!([BOX, PASSWORD])).await?;
+        anyhow::ensure!(added == "added", "the password was not remembered: {added}");
         let main = led.windows().await?.into_iter().next().context("a window")?;
         Ok(Self { _program: program, _screen: screen, led, main, writing: None })
     }
@@ -141,12 +140,10 @@ impl Thunderbird {
 const TRUST: &str = "Cc['@mozilla.org/security/x509certdb;1'].getService(Ci.nsIX509CertDB)\
     .addCertFromBase64(arguments[0], 'CT,,')";
 
-/// The last argument is what tells that it is done.
-const REMEMBER: &str = "const login = arguments[0], password = arguments[1], done = arguments[arguments.length - 1]; \
-    const Login = Components.Constructor('@mozilla.org/login-manager/loginInfo;1', Ci.nsILoginInfo, 'init'); \
+const REMEMBER: &str = "const login = Cc['@mozilla.org/login-manager/loginInfo;1'].createInstance(Ci.nsILoginInfo); \
     const host = 'mailbox://localhost'; \
-    Services.logins.addLoginAsync(new Login(host, null, host, login, password, '', '')) \
-      .then(() => done('added'), error => done(String(error)))";
+    login.init(host, null, host, arguments[0], arguments[1], '', ''); \
+    return Services.logins.addLoginAsync(login).then(() => 'added')";
 
 const INBOX_HAS: &str = "const server = MailServices.accounts.allServers.find(server => server.type == 'pop3'); \
     const inbox = server.rootFolder.getFolderWithFlags(Ci.nsMsgFolderFlags.Inbox); \
