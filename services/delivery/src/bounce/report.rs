@@ -391,7 +391,7 @@ mod tests {
             original_recipient: Some("utf-8;\\x{FC}ser@f\\x{E4}r.test".into()),
             ..failure("\u{fc}ser@far.test", None)
         };
-        let named = report(&[wide.clone()], b"Subject: x\r\n\r\n");
+        let named = report(std::slice::from_ref(&wide), b"Subject: x\r\n\r\n");
         // Anybody who takes 8BITMIME can get it: only its body is wide.
         assert!(named.eight_bit && !named.smtp_utf8);
         let (_, named) = parts(&named);
