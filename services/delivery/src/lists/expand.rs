@@ -33,9 +33,9 @@ const BATCH_MEMBERS: i32 = 100;
 /// The same where members are forwards that lead to many.
 const BATCH_MEMBERS_SMALL: i32 = 20;
 
-/// A post rests so many times as long as its batch took: it has a fifth of what one connection to the database can do, however large
+/// A post rests so many times as long as its batch took: it has a tenth of what one connection to the database can do, however large
 /// the list and however fast the machine.
-const REST: u32 = 4;
+const REST: u32 = 9;
 const REST_MAX: Duration = Duration::from_secs(5);
 
 /// Why a step did not come to its end.

@@ -171,8 +171,13 @@ async fn members(settings: &Settings, platform: &Platform) -> anyhow::Result<Lis
     let text = addresses.iter().take(10_000).cloned().collect::<Vec<_>>().join("\n");
     let begin = Instant::now();
     let answer = web.submit(&format!("{page}/members"), &[("addresses", &text)]).await?;
+    anyhow::ensure!(answer.status == 303, "the form is answered {}", answer.status);
+    // It goes on by itself, and its page says how far it is.
+    while web.get(&answer.location).await?.body.contains("<progress") {
+        anyhow::ensure!(begin.elapsed() < DRAIN_LIMIT, "members are not saved");
+        sleep(Duration::from_millis(20)).await;
+    }
     let panel_save_seconds = begin.elapsed().as_secs_f64();
-    anyhow::ensure!(answer.status == 200, "the form is answered {}", answer.status);
     let begin = Instant::now();
     let answer = web.get(&page).await?;
     let panel_show_seconds = begin.elapsed().as_secs_f64();
