@@ -25,7 +25,7 @@ pub(crate) fn servers(visit: &Visit) -> [Server; 2] {
 pub(crate) fn cards(visit: &Visit, domain: &str, login: Option<&str>) -> Markup {
     let host = format!("mail.{domain}");
     html! {
-        div.cards {
+        div.cards.wide {
             @for server in servers(visit) {
                 section.card {
                     h2 { (visit.say(server.title)) }
