@@ -21,9 +21,10 @@ use postern_tests::{
     smtp::{self, message},
 };
 
-const BOX: &str = "user@homepage.test";
+pub(super) const BOX: &str = "user@homepage.test";
 
-async fn house() -> anyhow::Result<Platform> {
+/// A house with one box.
+pub(super) async fn house() -> anyhow::Result<Platform> {
     let platform = Blueprint::new().start().await?;
     let admin = platform.admin()?;
     admin.domain("homepage", "homepage.test").await?;
@@ -31,7 +32,8 @@ async fn house() -> anyhow::Result<Platform> {
     Ok(platform)
 }
 
-async fn deliver(platform: &Platform, tag: &str) -> anyhow::Result<()> {
+/// Somebody outside writes to it.
+pub(super) async fn deliver(platform: &Platform, tag: &str) -> anyhow::Result<()> {
     let reply = smtp::send(platform.smtp(0), "a@outside.test", &[BOX], &message(tag, 700)).await?;
     anyhow::ensure!(reply.starts_with("250"), "{reply}");
     Ok(())

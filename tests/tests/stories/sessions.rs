@@ -9,13 +9,7 @@ use std::{
 };
 
 use postern_mesh::tls;
-use postern_tests::{
-    admin::PASSWORD,
-    eventually,
-    platform::{Blueprint, Platform},
-    pop3::Pop3,
-    smtp::{self, message},
-};
+use postern_tests::{admin::PASSWORD, eventually, platform::Platform, pop3::Pop3};
 use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -23,23 +17,10 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-const BOX: &str = "user@homepage.test";
+use super::lock::{BOX, deliver, house};
+
 /// A handshake that has not come by then is given up (RFC 2595 leaves the time to the server), and some time for a busy machine.
 const HANDSHAKE: std::ops::Range<Duration> = Duration::from_secs(29)..Duration::from_secs(50);
-
-async fn house() -> anyhow::Result<Platform> {
-    let platform = Blueprint::new().start().await?;
-    let admin = platform.admin()?;
-    admin.domain("homepage", "homepage.test").await?;
-    admin.mailbox(BOX).await?;
-    Ok(platform)
-}
-
-async fn deliver(platform: &Platform, tag: &str) -> anyhow::Result<()> {
-    let reply = smtp::send(platform.smtp(0), "a@outside.test", &[BOX], &message(tag, 700)).await?;
-    anyhow::ensure!(reply.starts_with("250"), "{reply}");
-    Ok(())
-}
 
 async fn log_in(platform: &Platform) -> anyhow::Result<Pop3> {
     Pop3::login(platform.pop3(0), BOX, PASSWORD).await
