@@ -128,7 +128,8 @@ async fn with_windows(setup: &Setup<'_>) -> anyhow::Result<()> {
     let refused = thunderbird.send().await?.unwrap_or_default();
     assert!(refused.contains("check your mail at mail.homepage.test first"), "it shows why: {refused}");
     thunderbird.check("for-the-bird").await?;
-    assert_eq!(thunderbird.send().await?, None, "it may send now");
+    let sent_now = thunderbird.send().await?;
+    assert_eq!(sent_now, None, "it may send now: {}", thunderbird.said());
     setup.arrived_outside("Thunderbird", false, sent + 1).await;
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead as _, BufReader},
     net::SocketAddr,
     os::unix::process::CommandExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -30,6 +30,7 @@ pub(super) struct Thunderbird {
     led: Marionette,
     main: String,
     writing: Option<String>,
+    said: PathBuf,
 }
 
 /// A process that is ended when dropped, with all that it started.
@@ -51,7 +52,8 @@ impl Thunderbird {
         let door = free_ports(1)?[0];
         fs::write(profile.join("user.js"), preferences(setup, door))?;
         let (screen, display) = screen()?;
-        let said = File::create(profile.join("said.txt"))?;
+        let path = profile.join("said.txt");
+        let said = File::create(&path)?;
         let child = Command::new("thunderbird")
             .args(["--marionette", "-remote-allow-system-access", "--no-remote", "--profile"])
             .arg(&profile)
@@ -72,7 +74,7 @@ impl Thunderbird {
         let added = led.script(REMEMBER, json!([BOX, PASSWORD])).await?;
         anyhow::ensure!(added == "added", "the password was not remembered: {added}");
         let main = led.windows().await?.into_iter().next().context("a window")?;
-        Ok(Self { _program: program, _screen: screen, led, main, writing: None })
+        Ok(Self { _program: program, _screen: screen, led, main, writing: None, said: path })
     }
 
     /// Writes a letter, or takes the one that could not be sent, and presses "Send". `None`: it was sent; otherwise what the
@@ -82,6 +84,7 @@ impl Thunderbird {
             Some(window) => window,
             None => self.write().await?,
         };
+        let failures = self.failures();
         self.led.look_at(&window).await?;
         self.led.press("button-send").await?;
         let until = std::time::Instant::now() + PATIENCE;
@@ -91,11 +94,24 @@ impl Thunderbird {
                 return Ok(None);
             }
             if self.led.command("WebDriver:GetAlertText", json!({})).await.is_ok() {
-                return self.led.message_box().await.map(Some);
+                let told = self.led.message_box().await?;
+                // It may tell of one failure twice, the second time without the reason and late.
+                if self.failures() > failures {
+                    return Ok(Some(told));
+                }
             }
-            anyhow::ensure!(std::time::Instant::now() < until, "neither sent nor refused");
+            anyhow::ensure!(std::time::Instant::now() < until, "neither sent nor refused: {}", self.said());
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
+    }
+
+    /// What it has written down so far.
+    pub(super) fn said(&self) -> String {
+        fs::read_to_string(&self.said).unwrap_or_default()
+    }
+
+    fn failures(&self) -> usize {
+        self.said().matches("Sending failed;").count()
     }
 
     async fn write(&mut self) -> anyhow::Result<String> {
@@ -219,6 +235,11 @@ fn preferences(setup: &Setup<'_>, door: SocketAddr) -> String {
         ("mail.shell.checkDefaultClient", json!(false)),
         ("mail.rights.version", json!(1)),
         ("mail.spotlight.firstRunDone", json!(true)),
+        // It writes down what it sends and why it could not.
+        ("mailnews.send.loglevel", json!("Debug")),
+        ("mailnews.smtp.loglevel", json!("Debug")),
+        ("browser.dom.window.dump.enabled", json!(true)),
+        ("devtools.console.stdout.chrome", json!(true)),
         ("mailnews.start_page.enabled", json!(false)),
         ("datareporting.policy.dataSubmissionEnabled", json!(false)),
         ("network.proxy.type", json!(0)),
