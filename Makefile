@@ -33,7 +33,7 @@ test: stores mail-programs rivals scanner authority mail-servers browser ## Run 
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) build --workspace --all-targets
-	$(CARGO) test --workspace
+	@CARGO="$(CARGO)" scripts/test
 
 bench: stores rivals ## Measure messages, polls, reads, relay for both shapes, and what a large list does to others (ARGS='--shapes lists')
 	$(CARGO) build --release --workspace --bins
