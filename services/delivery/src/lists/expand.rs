@@ -28,14 +28,15 @@ use crate::{
     trace::{self, Story},
 };
 
-/// Members of one batch: short transactions, so that others' mail does not wait for locks or for the disk.
-const BATCH_MEMBERS: i32 = 100;
+/// Members of one batch: transactions of a few milliseconds, so that others' mail does not wait for locks, for a processor or for the
+/// disk.
+const BATCH_MEMBERS: i32 = 25;
 /// The same where members are forwards that lead to many.
 const BATCH_MEMBERS_SMALL: i32 = 20;
 
-/// A post rests so many times as long as its batch took: it has a tenth of what one connection to the database can do, however large
-/// the list and however fast the machine.
-const REST: u32 = 9;
+/// A post rests so many times as long as its batch took: it has a twentieth of what one connection to the database can do, however
+/// large the list and however fast the machine.
+const REST: u32 = 19;
 const REST_MAX: Duration = Duration::from_secs(5);
 
 /// Why a step did not come to its end.
@@ -122,7 +123,8 @@ impl Lists {
             let written = store::write(&self.answers.store, &batch).await?.ok_or(Obstacle::Stopped)?;
             metrics::counter!("postern_list_copies_total")
                 .increment((written.entries + written.queue) as u64);
-            if written.queue > 0 {
+            // Copies leave slower than they are written: between the first and the last ones the queue knows that there are more.
+            if written.queue > 0 && (cursor.is_empty() || next.is_none()) {
                 queue.wake();
             }
             tracing::debug!(queue_id = %copy.id, list = %found.address, written.entries, written.queue, "a batch of members");

@@ -46,8 +46,18 @@ pub(super) struct Dispatcher {
 /// What a task of the loop came to.
 enum Happened {
     Worked(JobReport),
-    Polled { rows: Vec<LeasedRow>, full: bool },
+    Polled(Found),
     Nothing,
+}
+
+/// What a poll came to.
+#[derive(Default)]
+struct Found {
+    rows: Vec<LeasedRow>,
+    /// There may be more of what there was room for.
+    full: bool,
+    /// There are more copies of lists; `None`: none were asked for.
+    more_copies: Option<bool>,
 }
 
 /// What is known of a task from outside, should it die.
@@ -77,6 +87,8 @@ struct Loop {
 
 struct Poll {
     under_way: Option<Id>,
+    /// Copies of lists wait for room here.
+    more_copies: bool,
     again: bool,
     next: Instant,
     pause: Duration,
@@ -94,7 +106,14 @@ impl Dispatcher {
             tasks: JoinSet::new(),
             jobs: HashMap::new(),
             open: HashMap::new(),
-            poll: Poll { under_way: None, again: false, next: now, pause: POLL_PAUSE_MIN, held_next: now },
+            poll: Poll {
+                under_way: None,
+                more_copies: false,
+                again: false,
+                next: now,
+                pause: POLL_PAUSE_MIN,
+                held_next: now,
+            },
         };
         let mut renewal = ticks(RENEW_EVERY);
         let mut closing = ticks(CLOSE_IDLE_EVERY);
@@ -190,7 +209,8 @@ impl Loop {
     }
 
     fn start_poll(&mut self) {
-        if !self.may_poll() || Instant::now() < self.poll.next {
+        let copies_due = self.poll.more_copies && self.lanes.copies_room() > 0;
+        if !self.may_poll() || !copies_due && Instant::now() < self.poll.next {
             return;
         }
         self.poll.again = false;
@@ -225,22 +245,24 @@ impl Loop {
                 self.parts.worker.leases.end(task.row_ids.iter().copied());
                 self.job_ended(&task, JobReport::default());
             }
-            (None, Happened::Polled { rows, full }) => self.polled(rows, full),
-            (None, _) if self.poll.under_way == Some(id) => self.polled(Vec::new(), false),
+            (None, Happened::Polled(found)) => self.polled(found),
+            (None, _) if self.poll.under_way == Some(id) => self.polled(Found::default()),
             (None, _) => {}
         }
     }
 
-    fn polled(&mut self, rows: Vec<LeasedRow>, full: bool) {
+    fn polled(&mut self, found: Found) {
         self.poll.under_way = None;
-        let found = !rows.is_empty();
-        self.take_up(rows);
+        self.poll.more_copies = found.more_copies.unwrap_or(self.poll.more_copies);
+        let full = found.full;
+        let found_some = !found.rows.is_empty();
+        self.take_up(found.rows);
         if full || self.poll.again {
             self.poll.next = Instant::now();
             self.poll.pause = POLL_PAUSE_MIN;
             return;
         }
-        self.poll.pause = if found { POLL_PAUSE_MIN } else { (self.poll.pause * 2).min(POLL_PAUSE_MAX) };
+        self.poll.pause = if found_some { POLL_PAUSE_MIN } else { (self.poll.pause * 2).min(POLL_PAUSE_MAX) };
         self.poll.next = Instant::now() + self.poll.pause;
     }
 
@@ -315,8 +337,8 @@ impl Loop {
         self.give_back(&waiting).await;
         let deadline = Instant::now() + LAST_GRACE;
         while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.tasks.join_next_with_id()).await {
-            if let Ok((_, Happened::Polled { rows, .. })) = &ended {
-                let taken: Vec<i64> = rows.iter().map(|row| row.id).collect();
+            if let Ok((_, Happened::Polled(found))) = &ended {
+                let taken: Vec<i64> = found.rows.iter().map(|row| row.id).collect();
                 self.give_back(&taken).await;
             } else {
                 self.task_ended(ended);
@@ -357,24 +379,25 @@ async fn poll(worker: &Worker, wanted: &Wanted, held_too: bool) -> Happened {
         worker.store.reap().await?;
         let mut rows = worker.store.take_due(wanted).await?;
         let mail = rows.iter().filter(|row| !row.class.is_errand()).count();
-        let mut full = wanted.rows > 0 && mail >= wanted.rows;
+        let full = wanted.rows > 0 && mail >= wanted.rows;
+        let mut more_copies = None;
         // Copies of lists have what mail left over.
         let copies = wanted.copies.min(wanted.rows.saturating_sub(mail));
         if copies > 0 {
             let due = worker.store.take_due_copies(copies, wanted).await?;
-            full |= due.len() >= copies;
+            more_copies = Some(due.len() >= copies);
             rows.extend(due);
         }
         if held_too {
             rows.extend(worker.store.take_expired_held().await?);
         }
-        Ok::<_, sqlx::Error>((rows, full))
+        Ok::<_, sqlx::Error>(Found { rows, full, more_copies })
     };
     match take.await {
-        Ok((rows, full)) => Happened::Polled { rows, full },
+        Ok(found) => Happened::Polled(found),
         Err(error) => {
             tracing::warn!(%error, "the queue cannot be polled");
-            Happened::Polled { rows: Vec::new(), full: false }
+            Happened::Polled(Found { more_copies: Some(false), ..Found::default() })
         }
     }
 }

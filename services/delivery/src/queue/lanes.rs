@@ -208,10 +208,11 @@ impl Lanes {
         self.limits.total.saturating_sub(self.mail.running() + self.copies.running())
     }
 
-    /// The same for copies of lists.
+    /// The same for copies of lists. They trickle, so they are asked for by the dozen: none while half of the room has one waiting.
     pub(super) fn copies_room(&self) -> usize {
         let free = self.copies_limit(self.limits.total).saturating_sub(self.copies.running());
-        free.min(self.room()).saturating_sub(self.copies.count)
+        let free = free.min(self.room());
+        if self.copies.count * 2 > free { 0 } else { free - self.copies.count }
     }
 
     /// The same for errands.
@@ -440,15 +441,32 @@ mod tests {
         assert_eq!(started(&mut lanes, later).len(), 2, "it recovers");
     }
 
+    fn copy(number: usize) -> Job {
+        let mail = job("lister", &format!("d{number}.test"));
+        let Lane::Mail(destination) = mail.lane else { unreachable!("it is mail") };
+        Job { lane: Lane::Copies(destination), ..mail }
+    }
+
+    #[test]
+    fn copies_of_lists_are_asked_for_by_the_dozen() {
+        let now = Instant::now();
+        let mut lanes = Lanes::new(Limits { copies_per_second: 50, ..limits(100, 100) });
+        assert_eq!(lanes.copies_room(), 50);
+        (0..25).for_each(|n| lanes.push(copy(n)));
+        assert_eq!(lanes.copies_room(), 25, "half of the room");
+        lanes.push(copy(25));
+        assert_eq!(lanes.copies_room(), 0);
+        assert_eq!(started(&mut lanes, now), ["lister"]);
+        assert_eq!(lanes.copies_room(), 0, "25 of 49 wait");
+        assert_eq!(started(&mut lanes, now + Duration::from_millis(20)), ["lister"]);
+        assert_eq!(lanes.copies_room(), 24);
+    }
+
     #[test]
     fn copies_of_lists_trickle_and_mail_goes_by() {
         let now = Instant::now();
         let mut lanes = Lanes::new(Limits { copies_per_second: 50, ..limits(100, 100) });
-        for n in 0..40 {
-            let mail = job("lister", &format!("d{n}.test"));
-            let Lane::Mail(destination) = mail.lane else { unreachable!("it is mail") };
-            lanes.push(Job { lane: Lane::Copies(destination), ..mail });
-        }
+        (0..40).for_each(|n| lanes.push(copy(n)));
         assert_eq!(started(&mut lanes, now), ["lister"]);
         lanes.push(job("other", "one.test"));
         assert_eq!(started(&mut lanes, now), ["other"]);

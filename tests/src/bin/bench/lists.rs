@@ -38,6 +38,8 @@ const MESSAGE_BYTES: usize = 4 * 1024;
 const PACE: Duration = Duration::from_millis(20);
 /// How long auth remembers a password that it checked.
 const PASSWORD_REMEMBERED: Duration = Duration::from_secs(60);
+/// Of a row of the queue: a post that is being given to the members.
+const CLASS_LIST_POST: i16 = 3;
 /// Nothing waits for longer than this.
 const DRAIN_LIMIT: Duration = Duration::from_secs(600);
 
@@ -54,7 +56,8 @@ pub(crate) struct Change {
     /// Means of the pairs, milliseconds.
     p99_without_ms: f64,
     p99_with_ms: f64,
-    /// Of p99, by pair, percent.
+    /// Of p99, percent: the geometric mean of the ratios of the pairs, so that twice as long and half as long are equally far from
+    /// no change.
     change_percent: Interval,
 }
 
@@ -63,8 +66,8 @@ pub(crate) struct Change {
 pub(crate) struct Lists {
     members: usize,
     pairs: usize,
-    /// Seconds from a post to its last copy's departure.
-    post_seconds: f64,
+    /// Seconds from a post until the last member's copy stands in the queue.
+    expansion_seconds: f64,
     /// Copies that left in each window with a post.
     copies_per_second: Vec<f64>,
     changes: Vec<Change>,
@@ -77,7 +80,11 @@ pub(crate) struct Lists {
 
 pub(crate) async fn measure(settings: &Settings) -> anyhow::Result<Lists> {
     eprintln!("starting the house: lists");
-    let platform = Blueprint::new().set("POSTERN_LOG", "warn").start().await?;
+    let mut blueprint = Blueprint::new().set("POSTERN_LOG", "warn");
+    if let Some(rate) = settings.list_copies {
+        blueprint = blueprint.set("POSTERN_LIMIT_LIST_COPIES_PER_SECOND", &rate.to_string());
+    }
+    let platform = blueprint.start().await?;
     let admin = platform.admin()?;
     admin.domain("homepage", "homepage.test").await?;
     // The others belong to another customer.
@@ -92,8 +99,9 @@ pub(crate) async fn measure(settings: &Settings) -> anyhow::Result<Lists> {
     let seconds = Duration::from_secs_f64(settings.list_seconds);
     spread_logins(&platform).await?;
     // What the first post pays for alone (plans, caches, keys) is no part of a comparison.
-    window(&platform, Duration::from_secs(3)).await;
-    lists.post_seconds = post_until_gone(&platform, &pool).await?;
+    post(&platform).await?;
+    window(&platform, Duration::from_secs(5)).await;
+    take_back(&platform, &pool).await?;
     let (mut without, mut with): (Vec<Window>, Vec<Window>) = (Vec::new(), Vec::new());
     for pair in 0..settings.pairs {
         for posts in if pair % 2 == 0 { [false, true] } else { [true, false] } {
@@ -108,8 +116,12 @@ pub(crate) async fn measure(settings: &Settings) -> anyhow::Result<Lists> {
                 without.push(window(&platform, seconds).await);
             }
         }
-        eprintln!("pair {} of {}", pair + 1, settings.pairs);
+        let p99 = |windows: &[Window]| {
+            windows.last().map(|window| [0, 1, 2].map(|kind| percentile(&window[kind], 99.0)))
+        };
+        eprintln!("pair {} of {}: {:.1?} {:.1?} ms", pair + 1, settings.pairs, p99(&without), p99(&with));
     }
+    lists.expansion_seconds = post_until_expanded(&platform, &pool).await?;
     lists.pairs = settings.pairs;
     lists.changes = (0..KINDS.len()).map(|kind| change(kind, &without, &with)).collect();
     Ok(lists)
@@ -185,7 +197,7 @@ async fn members(settings: &Settings, platform: &Platform) -> anyhow::Result<Lis
     Ok(Lists {
         members: settings.list_members,
         pairs: 0,
-        post_seconds: 0.0,
+        expansion_seconds: 0.0,
         copies_per_second: Vec::new(),
         changes: Vec::new(),
         save_seconds,
@@ -202,15 +214,17 @@ async fn post(platform: &Platform) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One post; seconds until its last copy has left.
-async fn post_until_gone(platform: &Platform, pool: &PgPool) -> anyhow::Result<f64> {
+/// One post; seconds until all its copies wait to leave.
+async fn post_until_expanded(platform: &Platform, pool: &PgPool) -> anyhow::Result<f64> {
     let begin = Instant::now();
     post(platform).await?;
     loop {
         // Whether there is one, not how many: it must cost nothing.
-        let waits: bool =
-            sqlx::query_scalar("SELECT EXISTS (SELECT FROM mail.queue)").fetch_one(pool).await?;
-        if !waits {
+        let goes_on: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM mail.queue WHERE class = $1)")
+            .bind(CLASS_LIST_POST)
+            .fetch_one(pool)
+            .await?;
+        if !goes_on {
             return Ok(begin.elapsed().as_secs_f64());
         }
         anyhow::ensure!(begin.elapsed() < DRAIN_LIMIT, "a post does not end");
@@ -305,14 +319,13 @@ fn change(kind: usize, without: &[Window], with: &[Window]) -> Change {
         windows.iter().map(|window| percentile(&window[kind], 99.0)).collect()
     };
     let (before, after) = (p99(without), p99(with));
-    let changes: Vec<f64> =
-        before.iter().zip(&after).map(|(before, after)| 100.0 * (after - before) / before).collect();
+    let changes: Vec<f64> = before.iter().zip(&after).map(|(before, after)| (after / before).ln()).collect();
     let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len().max(1) as f64;
     Change {
         kind: KINDS[kind],
         p99_without_ms: mean(&before),
         p99_with_ms: mean(&after),
-        change_percent: mean_with_interval(&changes),
+        change_percent: mean_with_interval(&changes).map(|change| 100.0 * change.exp_m1()),
     }
 }
 
@@ -320,8 +333,8 @@ impl Lists {
     pub(crate) fn print(&self) {
         let rate = self.copies_per_second.iter().sum::<f64>() / self.copies_per_second.len().max(1) as f64;
         println!(
-            "\nA post to {} members takes {:.0} s until its last copy has left; {} pairs, {rate:.0} copies/s in those with a post",
-            self.members, self.post_seconds, self.pairs
+            "\nA post to {} members stands in the queue after {:.0} s; {} pairs, {rate:.0} copies/s in those with a post",
+            self.members, self.expansion_seconds, self.pairs
         );
         println!("\n| others' p99 | without, ms | with, ms | change | 95 % interval of the change |");
         println!("|---|---:|---:|---:|---|");

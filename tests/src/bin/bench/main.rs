@@ -44,6 +44,9 @@ struct Settings {
     /// Members of the large list.
     #[arg(long, default_value_t = 10_000)]
     list_members: usize,
+    /// Copies of a list that begin in a second; the setting's default without it.
+    #[arg(long)]
+    list_copies: Option<u32>,
     /// Pairs of windows with and without a post to it.
     #[arg(long, default_value_t = 10)]
     pairs: usize,

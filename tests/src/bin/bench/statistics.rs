@@ -16,6 +16,13 @@ pub(crate) struct Interval {
     pub(crate) high: f64,
 }
 
+impl Interval {
+    /// The same on another scale.
+    pub(crate) fn map(self, scale: impl Fn(f64) -> f64) -> Self {
+        Self { mean: scale(self.mean), low: scale(self.low), high: scale(self.high) }
+    }
+}
+
 /// The value that so many percent of the values do not exceed; 0 without any.
 pub(crate) fn percentile(values: &[f64], percent: f64) -> f64 {
     let mut sorted = values.to_vec();
