@@ -13,6 +13,21 @@ mod content {
 }
 use content::scan::{Found, HeaderScan};
 
+#[path = "../../services/delivery/src/spam"]
+mod spam {
+    mod verdict;
+    pub(crate) use verdict::FIELDS;
+}
+
+/// What is taken out besides Return-Path.
+#[derive(Clone, Copy)]
+struct Drops {
+    /// Bcc, of what a mail program submits.
+    bcc: bool,
+    /// What others said of spam.
+    spam_verdicts: bool,
+}
+
 fn scan(mut scan: HeaderScan, pieces: &[&[u8]]) -> Result<(Vec<u8>, Found), Reason> {
     let mut kept = Vec::new();
     for piece in pieces {
@@ -23,7 +38,7 @@ fn scan(mut scan: HeaderScan, pieces: &[&[u8]]) -> Result<(Vec<u8>, Found), Reas
 }
 
 /// Line by line; what is kept, and how many Received fields there are.
-fn obvious(input: &[u8], submission: bool) -> (Vec<u8>, usize) {
+fn obvious(input: &[u8], drops: Drops) -> (Vec<u8>, usize) {
     let (mut kept, mut hops) = (Vec::new(), 0);
     let mut dropped = None;
     let mut at = 0;
@@ -40,8 +55,9 @@ fn obvious(input: &[u8], submission: bool) -> (Vec<u8>, usize) {
             };
             let name = if name.len() > 64 { b"" } else { name.trim_ascii_end() };
             hops += usize::from(name.eq_ignore_ascii_case(b"received"));
-            let bcc = submission && name.eq_ignore_ascii_case(b"bcc");
-            dropped = Some(bcc || name.eq_ignore_ascii_case(b"return-path"));
+            let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+            let spam = drops.spam_verdicts && spam::FIELDS.iter().any(|known| is(known));
+            dropped = Some(spam || drops.bcc && is(b"bcc") || is(b"return-path"));
         }
         if dropped != Some(true) {
             kept.extend_from_slice(line);
@@ -54,10 +70,11 @@ fn obvious(input: &[u8], submission: bool) -> (Vec<u8>, usize) {
 
 fuzz_target!(|input: &[u8]| {
     let (mut dice, sent) = Dice::part(input);
-    let (submission, named) = (dice.coin(), dice.coin());
+    let (drops, named) = (Drops { bcc: dice.coin(), spam_verdicts: dice.coin() }, dice.coin());
     let begin = || {
         let scan = HeaderScan::default();
-        let scan = if submission { scan.of_submission() } else { scan };
+        let scan = if drops.bcc { scan.of_submission() } else { scan };
+        let scan = if drops.spam_verdicts { scan.without_spam_verdicts() } else { scan };
         if named { scan.without_results_of("mail.x.test") } else { scan }
     };
     let whole = scan(begin(), &[sent]);
@@ -67,7 +84,7 @@ fuzz_target!(|input: &[u8]| {
     }
     let Ok((kept, found)) = whole else { return };
     if !named {
-        let (expected, hops) = obvious(sent, submission);
+        let (expected, hops) = obvious(sent, drops);
         assert_eq!(kept.escape_ascii().to_string(), expected.escape_ascii().to_string());
         assert_eq!(found.received_count, hops);
     }

@@ -1,7 +1,7 @@
 //! Octets to lines. First step of the walk after the socket; knows nothing of commands.
 //!
-//! A line ends with CRLF; a bare LF is taken as an end too (P-06), a bare CR never. A line over its limit is thrown away
-//! to its end and reported once (P-04). Memory is bounded by the limit plus one read, and given back while idle.
+//! A line ends with CRLF; a bare LF is taken as an end too (P-06), a bare CR never. A line over its limit is thrown away,
+//! and reported once, when it has ended (P-04). Memory is bounded by the limit plus one read, and given back while idle.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use postern_mail::limits::ENDLESS_LINE_MAX_BYTES;
@@ -11,7 +11,7 @@ use postern_mail::limits::ENDLESS_LINE_MAX_BYTES;
 pub(crate) enum Line {
     /// The line without its end.
     Text(Bytes),
-    /// It was over the limit; the rest of it is or will be thrown away.
+    /// It was over the limit and has ended now; its octets are gone.
     TooLong,
     /// It went on for 64 KiB: nobody means well by that (P-05).
     Endless,
@@ -58,9 +58,10 @@ impl LineReader {
                 self.discard(gone);
                 return (gone > ENDLESS_LINE_MAX_BYTES).then_some(Line::Endless);
             };
-            // The tail belongs to a line that was answered already: it is never read as a command (P-04).
+            // The tail belongs to this line: it is never read as a command (P-04).
             self.buffer.advance(end + 1);
             self.discarded = None;
+            return Some(over_limit(gone + end + 1));
         }
         let Some(offset) = self.buffer.get(self.scanned..).and_then(|rest| memchr::memchr(b'\n', rest))
         else {
@@ -69,7 +70,7 @@ impl LineReader {
         let line = self.buffer.split_to(self.scanned + offset + 1).freeze();
         self.scanned = 0;
         if line.len() > limit {
-            return Some(Line::TooLong);
+            return Some(over_limit(line.len()));
         }
         let text = without_end(&line).len();
         Some(Line::Text(line.slice(..text)))
@@ -86,7 +87,7 @@ impl LineReader {
         }
         let gone = self.scanned;
         self.discard(gone);
-        Some(if gone > ENDLESS_LINE_MAX_BYTES { Line::Endless } else { Line::TooLong })
+        (gone > ENDLESS_LINE_MAX_BYTES).then_some(Line::Endless)
     }
 
     fn discard(&mut self, gone: usize) {
@@ -94,6 +95,11 @@ impl LineReader {
         self.scanned = 0;
         self.discarded = Some(gone);
     }
+}
+
+/// What a line over the limit is, by its octets.
+fn over_limit(octets: usize) -> Line {
+    if octets > ENDLESS_LINE_MAX_BYTES { Line::Endless } else { Line::TooLong }
 }
 
 fn without_end(line: &[u8]) -> &[u8] {
@@ -131,11 +137,12 @@ mod tests {
         let over = [vec![b'a'; 254], b"\r\n".to_vec()].concat();
         assert_eq!(lines(&fits), [text(&fits[..253])]);
         assert_eq!(lines(&[&over[..], b"NOOP\r\n"].concat()), [Line::TooLong, text(b"NOOP")]);
-        // Reported before its end comes, and the tail is no command.
+        // Reported once, and the tail is no command.
         let mut reader = LineReader::default();
         reader.feed(&[b'a'; 300]);
-        assert_eq!(reader.next_line(LIMIT), Some(Line::TooLong));
+        assert_eq!(reader.next_line(LIMIT), None);
         reader.feed(b"QUIT\r\nNOOP\r\n");
+        assert_eq!(reader.next_line(LIMIT), Some(Line::TooLong));
         assert_eq!(reader.next_line(LIMIT), Some(text(b"NOOP")));
         assert_eq!(reader.next_line(LIMIT), None);
     }
@@ -149,7 +156,13 @@ mod tests {
             seen.extend(reader.next_line(LIMIT));
             assert_eq!(reader.buffer.len(), 0);
         }
-        assert_eq!(seen[..2], [Line::TooLong, Line::Endless]);
+        assert_eq!(seen.first(), Some(&Line::Endless), "one answer");
+        // The same in one piece, and with an end behind it.
+        for end in ["", "\r\n"] {
+            let mut reader = LineReader::default();
+            reader.feed(&[&[b'x'; ENDLESS_LINE_MAX_BYTES][..], b"xx", end.as_bytes()].concat());
+            assert_eq!(reader.next_line(LIMIT), Some(Line::Endless));
+        }
     }
 
     #[test]

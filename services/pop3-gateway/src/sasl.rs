@@ -75,6 +75,8 @@ fn name(octets: &[u8]) -> Result<String, Reason> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn encoded(octets: &[u8]) -> Vec<u8> {
@@ -111,5 +113,44 @@ mod tests {
         assert_eq!(login_password(&encoded(b"a\0b")), Err(Reason::AuthenticationMalformed));
         assert_eq!(STANDARD.encode("Username:"), LOGIN_PROMPT_NAME);
         assert_eq!(STANDARD.encode("Password:"), LOGIN_PROMPT_PASSWORD);
+    }
+    proptest! {
+        #[test]
+        fn what_is_typed_is_what_is_read(
+            login in "\\PC{1,60}",
+            password in prop::collection::vec(1u8.., 0..80),
+            acts_as_itself: bool,
+        ) {
+            let acts_as = if acts_as_itself { login.as_str() } else { "" };
+            let answer = encoded(&[acts_as.as_bytes(), b"\0", login.as_bytes(), b"\0", &password].concat());
+            let password = Password(Bytes::from(password));
+            let good = Credentials { login: login.clone(), password: password.clone() };
+            prop_assert_eq!(plain(&answer), Ok(good));
+            prop_assert_eq!(login_name(&encoded(login.as_bytes())), Ok(login));
+            prop_assert_eq!(login_password(&encoded(&password.0)), Ok(password));
+        }
+
+        #[test]
+        fn any_answer_is_read_or_refused(
+            answer in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..60),
+                prop::collection::vec(prop::sample::select(b"AHUAcA=*+/ \0".to_vec()), 0..20),
+                prop::collection::vec(any::<u8>(), 0..60).prop_map(|octets| encoded(&octets)),
+            ],
+        ) {
+            if let Ok(Credentials { login, password }) = plain(&answer) {
+                prop_assert!(!login.is_empty() && !login.chars().any(char::is_control));
+                prop_assert!(!password.0.contains(&0));
+                let octets = STANDARD.decode(&answer);
+                let sent = [login.as_bytes(), b"\0", &password.0].concat();
+                prop_assert!(octets.is_ok_and(|octets| octets.ends_with(&sent)));
+            }
+            if let Ok(name) = login_name(&answer) {
+                prop_assert!(!name.is_empty() && !name.chars().any(char::is_control));
+            }
+            if let Ok(password) = login_password(&answer) {
+                prop_assert!(!password.0.contains(&0));
+            }
+        }
     }
 }

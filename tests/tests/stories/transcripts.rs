@@ -119,34 +119,34 @@ impl Names {
     }
 }
 
-/// `\r`, `\n`, `\\`, `\x41`, and `\{n*text}` for so many times the text.
+/// `\r`, `\n`, `\\`, `\x41`, and `\{n*text}` for so many times the text, which may have such escapes but this one.
 fn octets(text: &str) -> anyhow::Result<Vec<u8>> {
-    let mut octets = Vec::new();
+    let mut said = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('\\') {
-        octets.extend_from_slice(before.as_bytes());
+        said.extend_from_slice(before.as_bytes());
         let kind = after.chars().next().context("an escape without an end")?;
         rest = &after[kind.len_utf8()..];
         match kind {
-            'r' => octets.push(b'\r'),
-            'n' => octets.push(b'\n'),
-            't' => octets.push(b'\t'),
-            '\\' => octets.push(b'\\'),
+            'r' => said.push(b'\r'),
+            'n' => said.push(b'\n'),
+            't' => said.push(b'\t'),
+            '\\' => said.push(b'\\'),
             'x' => {
-                octets.push(u8::from_str_radix(rest.get(..2).context("two hex digits")?, 16)?);
+                said.push(u8::from_str_radix(rest.get(..2).context("two hex digits")?, 16)?);
                 rest = &rest[2..];
             }
             '{' => {
                 let (repeat, after) = rest.split_once('}').context("\\{n*text}")?;
                 let (count, what) = repeat.split_once('*').context("\\{n*text}")?;
-                octets.extend(what.repeat(count.parse()?).into_bytes());
+                said.extend(octets(what)?.repeat(count.parse()?));
                 rest = after;
             }
             other => bail!("there is no escape \\{other}"),
         }
     }
-    octets.extend_from_slice(rest.as_bytes());
-    Ok(octets)
+    said.extend_from_slice(rest.as_bytes());
+    Ok(said)
 }
 
 /// `*` is anything.
@@ -325,9 +325,9 @@ fn the_language_of_transcripts_says_what_is_wrong() {
     ] {
         assert!(Transcript::read(bad, &names).is_err(), "{bad}");
     }
-    let good =
-        Transcript::read("# P-1: x\nC: a\nC: {box}\nB: \\x41\\{3*xy}\\\\\nS: 2*", &names).expect("read");
+    let good = Transcript::read("# P-1: x\nC: a\nC: {box}\nB: \\x41\\{3*xy}\\{2*\\n}\\\\\nS: 2*", &names)
+        .expect("read");
     assert_eq!(good.steps.len(), 2, "one write");
-    assert!(matches!(&good.steps[0].does, Does::Say(said) if said == b"a\r\nb\r\nAxyxyxy\\"));
+    assert!(matches!(&good.steps[0].does, Does::Say(said) if said == b"a\r\nb\r\nAxyxyxy\n\n\\"));
     assert!(fits("2*0 *", "250 x") && fits("*", "") && !fits("25*", "2") && !fits("250", "250 x"));
 }

@@ -1,17 +1,9 @@
-//! The header block of a stored message, read again: its fields as they came, and what people wrote into them.
+//! A header block, read whole: its fields as they came, and what people wrote into them. Pure.
 //!
 //! For errands and signatures, which need more of it than the one look while it streamed in (`scan`).
 
-use futures_util::StreamExt as _;
 use mail_parser::MessageParser;
-use postern_mail::{EmailAddress, limits};
-
-use crate::{
-    outbound::ContentError,
-    queue::{ContentSource, QueuedMessage},
-};
-use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use postern_mail::EmailAddress;
 
 /// One field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,37 +154,10 @@ impl Header {
 /// A longer identifier is not repeated, octets.
 const MESSAGE_ID_MAX_BYTES: usize = 250;
 
-/// A stored message with its header block read.
-pub(crate) struct Opened {
-    pub(crate) header: Header,
-    /// What was read of the body already.
-    pub(crate) begun: Bytes,
-    /// What follows.
-    pub(crate) rest: BoxStream<'static, Result<Bytes, ContentError>>,
-}
-
-/// Reads the header block of a message; the body stays where it is.
-///
-/// # Errors
-/// The content cannot be read, or is damaged.
-pub(crate) async fn open_header(
-    contents: &dyn ContentSource,
-    message: &QueuedMessage,
-) -> Result<Opened, ContentError> {
-    let mut rest = contents.open(message);
-    let mut octets = Vec::new();
-    while octets.len() < limits::HEADER_BLOCK_MAX_BYTES && !octets.windows(4).any(|w| w == b"\r\n\r\n") {
-        match rest.next().await {
-            Some(piece) => octets.extend_from_slice(&piece?),
-            None => break,
-        }
-    }
-    let (header, length) = Header::read(&octets);
-    Ok(Opened { header, begun: Bytes::from(octets.split_off(length)), rest })
-}
-
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -229,5 +194,33 @@ mod tests {
         assert_eq!(addresses, ["a@x.test", "b@x.test", "c@x.test", "d@x.test", "e@x.test"]);
         let ids = header("References: <a@x> nonsense\r\n <b@x> <\u{fc}@x>\r\n");
         assert_eq!(ids.message_ids("references"), ["<a@x>", "<b@x>"]);
+    }
+    proptest! {
+        #[test]
+        fn any_octets_are_parted_and_joined_again(
+            parts in prop::collection::vec(prop_oneof![
+                3 => prop::sample::select(vec![
+                    "Subject:", "From: ", "To:", "References:", " ", "\t", "\r\n", "\n", "\r", ":", "<a@x.test>", "text", "=?utf-8?Q?=FC?=",
+                    "\"", "(", "\u{fc}",
+                ]).prop_map(|text| text.as_bytes().to_vec()),
+                1 => prop::collection::vec(any::<u8>(), 0..6),
+            ], 0..30),
+        ) {
+            let octets = parts.concat();
+            let (header, length) = Header::read(&octets);
+            let (block, end) = octets[..length].split_at(header.octets().len());
+            prop_assert_eq!(header.octets(), block);
+            prop_assert!([&b""[..], b"\n", b"\r\n"].contains(&end), "{:?}", end);
+            let joined: Vec<u8> = header.fields().flat_map(|field| field.octets.to_vec()).collect();
+            prop_assert_eq!(joined, block);
+            for field in header.fields() {
+                let named = field.octets.strip_prefix(field.name()).map(<[u8]>::trim_ascii_start);
+                let value = named.and_then(|rest| rest.strip_prefix(b":")).map(<[u8]>::trim_ascii);
+                prop_assert_eq!(value, Some(field.value()));
+            }
+            prop_assert!(!header.subject().chars().any(char::is_control));
+            prop_assert!(header.message_ids("references").iter().all(|id| id.is_ascii()));
+            let _ = (header.author(), header.addresses(&["from", "to"]));
+        }
     }
 }

@@ -275,35 +275,24 @@ impl Outbound {
     ) {
         let is_smarthost = *destination == Destination::Smarthost;
         let mut takes_no_mail = None;
-        let mut seen_temporary = false;
+        round.begin_hosts();
         for host in hosts {
             if !demand.allows(&host.name) {
-                seen_temporary = true;
-                round.note(format!("{} is not named by the domain's MTA-STS policy", host.name));
+                round.note(&format!("{} is not named by the domain's MTA-STS policy", host.name));
                 continue;
             }
             match self.open_unless_silent(host, is_smarthost, demand.tls).await {
-                Ok(connection) => {
-                    seen_temporary = true;
-                    self.try_connection(destination, connection, round, transit).await;
-                }
+                Ok(connection) => self.try_connection(destination, connection, round, transit).await,
                 Err(OpenError::Ended(Ending::TakesNoMail(reply))) => {
                     takes_no_mail = Some(refused_by(host, &reply));
                 }
-                Err(error) => {
-                    seen_temporary = true;
-                    round.note(describe(host, &error));
-                }
+                Err(error) => round.note(&describe(host, &error)),
             }
             if round.is_over() {
                 return;
             }
         }
-        // Permanent only if every host said so (RFC 7504 section 4).
-        match takes_no_mail {
-            Some(refused) if !seen_temporary => round.give_up(&Attempt::Refused(refused)),
-            _ => round.give_up_for_now(),
-        }
+        round.end_hosts(takes_no_mail);
     }
 
     fn is_listed(&self, ip: std::net::IpAddr) -> bool {
@@ -351,6 +340,8 @@ impl Outbound {
         round: &mut Round<'_>,
         transit: &Transit,
     ) {
+        // A host that is asked because a better one lacks SMTPUTF8 is not the one for what comes next.
+        let is_second_choice = round.lacks_utf8();
         let (indexes, mail) = round.rest();
         transit.begin();
         let content = (round.mail.content)();
@@ -359,8 +350,10 @@ impl Outbound {
         for (index, outcome) in indexes.into_iter().zip(outcomes) {
             round.settle(index, connection.host(), tells_sender, outcome);
         }
-        if reusable {
-            self.idle.put(destination.clone(), connection);
+        match reusable {
+            true if is_second_choice => connection.quit().await,
+            true => self.idle.put(destination.clone(), connection),
+            false => {}
         }
     }
 }

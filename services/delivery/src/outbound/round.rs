@@ -13,23 +13,33 @@ pub(crate) const NEEDS_UTF8: (u8, u16, u16) = (5, 6, 7);
 pub(super) struct Round<'a> {
     pub(super) mail: &'a Outgoing<'a>,
     attempts: BTreeMap<usize, Attempt>,
-    /// The last thing that kept a host from taking it.
-    obstacle: Option<String>,
+    /// The last thing that kept a host from taking it for now, of each recipient.
+    obstacles: BTreeMap<usize, String>,
+    /// What needs SMTPUTF8, of each recipient: a host that does not offer it. Another one may (RFC 6531 section 3.2).
+    without_utf8: BTreeMap<usize, Refused>,
 }
 
 impl<'a> Round<'a> {
     pub(super) fn new(mail: &'a Outgoing<'a>) -> Self {
-        Self { mail, attempts: BTreeMap::new(), obstacle: None }
+        Self { mail, attempts: BTreeMap::new(), obstacles: BTreeMap::new(), without_utf8: BTreeMap::new() }
     }
 
     pub(super) fn is_over(&self) -> bool {
         self.attempts.len() >= self.mail.recipients.len()
     }
 
+    /// A host was asked that does not offer the SMTPUTF8 that is needed.
+    pub(super) fn lacks_utf8(&self) -> bool {
+        !self.without_utf8.is_empty()
+    }
+
+    fn open(&self) -> Vec<usize> {
+        (0..self.mail.recipients.len()).filter(|index| !self.attempts.contains_key(index)).collect()
+    }
+
     /// What is still to be tried.
     pub(super) fn rest(&self) -> (Vec<usize>, Mail) {
-        let open = |index: &usize| !self.attempts.contains_key(index);
-        let indexes: Vec<_> = (0..self.mail.recipients.len()).filter(open).collect();
+        let indexes = self.open();
         let recipients =
             indexes.iter().filter_map(|index| self.mail.recipients.get(*index).cloned()).collect();
         let mail = Mail {
@@ -47,8 +57,16 @@ impl<'a> Round<'a> {
         (indexes, mail)
     }
 
-    pub(super) fn note(&mut self, obstacle: String) {
-        self.obstacle = Some(obstacle);
+    /// Every host is asked from here on: what an idle connection met counts no more.
+    pub(super) fn begin_hosts(&mut self) {
+        self.obstacles.clear();
+    }
+
+    /// A host takes nothing for now.
+    pub(super) fn note(&mut self, obstacle: &str) {
+        for index in self.open() {
+            self.obstacles.insert(index, obstacle.to_owned());
+        }
     }
 
     /// `tells_sender`: the host knows what the sender wants to hear (DSN).
@@ -62,9 +80,14 @@ impl<'a> Round<'a> {
             }),
             // Another host may take it at once.
             Outcome::Deferred(cause) if cause.is_of_the_connection() => {
-                return self.note(format!("{} {cause}", at(host)));
+                self.obstacles.insert(index, format!("{} {cause}", at(host)));
+                return;
             }
             Outcome::Deferred(cause) => Attempt::Deferred(format!("{} {cause}", at(host))),
+            Outcome::Refused(refusal @ Refusal::NeedsUtf8) => {
+                self.without_utf8.entry(index).or_insert_with(|| refused(host, refusal));
+                return;
+            }
             Outcome::Refused(refusal) => Attempt::Refused(refused(host, refusal)),
         };
         self.attempts.insert(index, attempt);
@@ -76,13 +99,27 @@ impl<'a> Round<'a> {
         }
     }
 
-    pub(super) fn give_up_for_now(&mut self) {
-        let text = self.obstacle.take().unwrap_or_else(|| "no host could be reached".to_owned());
-        self.give_up(&Attempt::Deferred(text));
+    /// Every host was asked. What is still open is refused only where each of them said no for good (RFC 7504 section 4,
+    /// RFC 6531 section 3.2); `takes_no_mail`: one that takes no mail at all.
+    pub(super) fn end_hosts(&mut self, takes_no_mail: Option<Refused>) {
+        for index in self.open() {
+            let refused = match self.obstacles.contains_key(&index) {
+                true => None,
+                false => self.without_utf8.remove(&index).or_else(|| takes_no_mail.clone()),
+            };
+            if let Some(refused) = refused {
+                self.attempts.insert(index, Attempt::Refused(refused));
+            }
+        }
     }
 
+    /// One for each recipient, in their order; what is still open may be tried again.
     pub(super) fn finish(mut self) -> Vec<Attempt> {
-        self.give_up_for_now();
+        for index in self.open() {
+            let obstacle = self.obstacles.remove(&index);
+            let text = obstacle.unwrap_or_else(|| "no host could be reached".to_owned());
+            self.attempts.insert(index, Attempt::Deferred(text));
+        }
         self.attempts.into_values().collect()
     }
 }

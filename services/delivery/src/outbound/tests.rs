@@ -307,6 +307,54 @@ async fn s_94_a_host_that_takes_no_mail_is_final_only_if_all_say_so() {
     }
 }
 
+/// RFC 6531 section 3.2: another host of the domain may know SMTPUTF8. What does not need it goes to the first one.
+#[tokio::test]
+async fn s_91_what_one_host_cannot_take_the_next_one_may() {
+    let knows = Script { smtp_utf8: true, ..Script::default() };
+    let busy = Script { banner: "421 4.3.2 busy\r\n".to_owned(), ..Script::default() };
+    let none = Script { banner: "521 5.3.2 no mail here\r\n".to_owned(), ..Script::default() };
+    for (second, expected) in [
+        (Some(knows.clone()), "DD"),
+        (Some(knows.answering("RCPT", "450 4.2.1 later")), "DT"),
+        (Some(Script::default()), "DR"),
+        (Some(none), "DR"),
+        // Whoever may know it is asked again later.
+        (Some(busy), "DT"),
+        (None, "DT"),
+    ] {
+        let first = ScriptedHost::start_at(loopback(9), 0, Script::default()).await;
+        let port = first.address.port();
+        let second = match second {
+            Some(script) => Some(ScriptedHost::start_at(loopback(10), port, script).await),
+            None => None,
+        };
+        let zone = Zone::default()
+            .with("far.test", mx(10, "a.far.test"))
+            .with("far.test", mx(20, "b.far.test"))
+            .with("a.far.test", a([127, 0, 0, 9]))
+            .with("b.far.test", a([127, 0, 0, 10]));
+        let settings = OutboundSettings { resolvers: vec![zone.start().await], port, ..settings() };
+        let outbound = Outbound::new(settings).expect("outbound");
+        let destination = outbound.destination(&"far.test".parse().expect("domain"));
+        // The second time over a connection that waits for more.
+        for count in 1..=2 {
+            let to = ["b@far.test", "j\u{f6}rg@far.test"];
+            let attempts = send(&outbound, &destination, &to, CONTENT).await;
+            assert_eq!(letters(&attempts), expected, "{attempts:?}");
+            assert_eq!(first.seen().mails.len(), count);
+            assert!(first.seen().mails.iter().all(|mail| mail.recipients == ["b@far.test"]));
+            if let Attempt::Refused(refused) = &attempts[1] {
+                assert_eq!((refused.code, refused.host.as_deref()), (NEEDS_UTF8, Some("a.far.test")));
+            }
+            if expected == "DD" {
+                let taken = second.as_ref().expect("a second host").seen().mails;
+                assert_eq!(taken.len(), count);
+                assert!(taken.iter().all(|mail| mail.recipients == ["j\u{f6}rg@far.test"]));
+            }
+        }
+    }
+}
+
 #[test]
 fn smarthosts_are_host_and_port() {
     let good: Smarthost = "[::1]:25".parse().expect("good");

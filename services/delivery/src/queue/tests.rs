@@ -122,9 +122,11 @@ async fn a_row_is_leased_once_and_again_when_its_worker_died() {
     assert_eq!(ids.len(), mine.len() + theirs.len(), "a row was leased twice");
     let rest = one.take_due(&wanted(100)).await.expect("rest");
     assert_eq!(ids.len() + rest.len(), 40);
+    // Who asked beside the other may have got nothing, but not in the end: 25 is all that the other one asked for.
+    let mine: Vec<i64> = mine.iter().chain(&rest).map(|row| row.id).collect();
+    assert!(mine.len() >= 15, "{}", mine.len());
 
     // Nobody can take what is leased; once the lease is over anybody can, and the first one has lost it.
-    let mine: Vec<i64> = mine.iter().map(|row| row.id).collect();
     assert_eq!(two.reap().await.expect("reap"), 0);
     run(&store, "UPDATE queue SET lease_until = now() - interval '1 second'").await;
     assert_eq!(two.reap().await.expect("reap"), 40);

@@ -304,5 +304,28 @@ mod tests {
             let plain = SocketAddr::new(source.ip(), source.port());
             prop_assert_eq!(parse_v1(line.as_bytes()), Some(Header::Client(plain)));
         }
+
+        #[test]
+        fn every_address_of_version_2_is_read_back_and_not_one_octet_less(
+            source: SocketAddr,
+            target: SocketAddr,
+            more in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
+            prop_assume!(source.is_ipv4() == target.is_ipv4());
+            let octets = |ip: IpAddr| match ip {
+                IpAddr::V4(ip) => ip.octets().to_vec(),
+                IpAddr::V6(ip) => ip.octets().to_vec(),
+            };
+            let ports = [source.port().to_be_bytes(), target.port().to_be_bytes()].concat();
+            // Behind the addresses stand TLVs, whatever they hold (PROXY protocol section 2.2).
+            let block = [octets(source.ip()), octets(target.ip()), ports, more].concat();
+            let header = v2(0x21, if source.is_ipv4() { 0x11 } else { 0x21 }, &block);
+            let plain = SocketAddr::new(source.ip(), source.port());
+            prop_assert_eq!(parse_v2(&header), Some(Header::Client(plain)));
+            for cut in 0..header.len() {
+                prop_assert_eq!(parse_v2(&header[..cut]), None);
+            }
+            prop_assert_eq!(parse_v2(&[&header[..], b"\0"].concat()), None);
+        }
     }
 }

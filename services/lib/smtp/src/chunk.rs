@@ -98,10 +98,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::data::DataReader;
+
+    const LIMITS: DataLimits = DataLimits { message_max_bytes: Some(100), line_max_bytes: 20 };
 
     fn judged(pieces: &[&[u8]]) -> (Option<Reason>, u64) {
-        let limits = DataLimits { message_max_bytes: Some(100), line_max_bytes: 20 };
-        let mut reader = ChunkReader::new(limits);
+        let mut reader = ChunkReader::new(LIMITS);
         for piece in pieces {
             reader.feed(piece);
         }
@@ -136,6 +138,33 @@ mod tests {
         ) {
             let cut = cut.min(octets.len());
             prop_assert_eq!(judged(&[&octets[..cut], &octets[cut..]]), judged(&[&octets]));
+        }
+
+        #[test]
+        fn the_same_message_is_judged_alike_after_data(
+            parts in prop::collection::vec(prop::sample::select(vec![
+                "a", "..", ".", "\r\n", "\r\n.\r\n", "\r", "\n", "\0", "\u{fc}", "0123456789",
+            ]), 0..20),
+        ) {
+            let content = [parts.concat().as_bytes(), b"\r\n"].concat();
+            // Dots are doubled where a line begins, and nothing else is.
+            let mut wire = Vec::new();
+            for (at, octet) in content.iter().enumerate() {
+                if *octet == b'.' && (at == 0 || content[..at].ends_with(b"\r\n")) {
+                    wire.push(b'.');
+                }
+                wire.push(*octet);
+            }
+            wire.extend_from_slice(b".\r\n");
+            let mut reader = DataReader::new(LIMITS);
+            let mut taken = Vec::new();
+            let progress = reader.feed(&wire, |octets| taken.extend_from_slice(octets));
+            let in_chunks = judged(&[&content]).0;
+            prop_assert!(progress.ended && progress.consumed == wire.len());
+            prop_assert_eq!(reader.flaw().is_some(), in_chunks.is_some());
+            if in_chunks.is_none() {
+                prop_assert_eq!(taken, content);
+            }
         }
     }
 }

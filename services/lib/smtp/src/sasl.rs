@@ -103,6 +103,8 @@ pub fn typed_password(octets: &[u8]) -> Result<Vec<u8>, Reason> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -131,5 +133,42 @@ mod tests {
     fn a_password_is_never_shown() {
         let shown = format!("{:?}", plain(b"\0u\0secret"));
         assert!(!shown.contains("secret") && !shown.contains("115, 101"), "{shown}");
+    }
+    proptest! {
+        #[test]
+        fn what_is_typed_is_what_is_read(
+            login in "\\PC{1,60}",
+            password in prop::collection::vec(1u8.., 1..80),
+            acts_as_itself: bool,
+        ) {
+            let acts_as = if acts_as_itself { login.as_str() } else { "" };
+            let message = [acts_as.as_bytes(), b"\0", login.as_bytes(), b"\0", &password].concat();
+            let line = STANDARD.encode(&message);
+            let octets = decode(line.as_bytes());
+            prop_assert_eq!(&octets, &Ok(message));
+            prop_assert_eq!(decode_initial(line.as_bytes()), octets.clone());
+            let good = Credentials { login: login.clone(), password: password.clone() };
+            prop_assert_eq!(octets.and_then(|octets| plain(&octets)), Ok(good));
+            prop_assert_eq!(login_name(login.as_bytes()), Ok(login));
+            prop_assert_eq!(typed_password(&password), Ok(password));
+        }
+
+        #[test]
+        fn any_answer_is_read_in_one_form_or_refused(
+            answer in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..60),
+                prop::collection::vec(prop::sample::select(b"AHUAcA=*+/ \0".to_vec()), 0..20),
+                prop::collection::vec(any::<u8>(), 0..60).prop_map(|octets| STANDARD.encode(octets).into_bytes()),
+            ],
+        ) {
+            if let Ok(octets) = decode(&answer) {
+                prop_assert_eq!(STANDARD.encode(&octets).into_bytes(), answer.clone());
+                if let Ok(credentials) = plain(&octets) {
+                    prop_assert!(!credentials.login.is_empty() && !credentials.login.chars().any(char::is_control));
+                    prop_assert!(!credentials.password.is_empty() && !credentials.password.contains(&0));
+                    prop_assert!(octets.ends_with(&[credentials.login.as_bytes(), b"\0", &credentials.password].concat()));
+                }
+            }
+        }
     }
 }

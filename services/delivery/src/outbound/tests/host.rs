@@ -18,6 +18,7 @@ use tokio::{
 pub(crate) struct Script {
     pub(crate) banner: String,
     pub(crate) pipelining: bool,
+    pub(crate) smtp_utf8: bool,
     pub(crate) start_tls: bool,
     pub(crate) tls_is_broken: bool,
     /// One octet of the banner every tenth of a second.
@@ -62,6 +63,7 @@ impl Default for Script {
         Self {
             banner: "220 far.test ESMTP\r\n".to_owned(),
             pipelining: false,
+            smtp_utf8: false,
             start_tls: false,
             tls_is_broken: false,
             drip: false,
@@ -88,6 +90,9 @@ impl Script {
         let mut reply = "250-far.test\r\n".to_owned();
         if self.pipelining {
             reply.push_str("250-PIPELINING\r\n");
+        }
+        if self.smtp_utf8 {
+            reply.push_str("250-SMTPUTF8\r\n");
         }
         if self.start_tls && !over_tls {
             reply.push_str("250-STARTTLS\r\n");

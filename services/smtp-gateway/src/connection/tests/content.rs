@@ -168,3 +168,56 @@ async fn large_chunks_stream_in_bounded_frames() {
     assert!(taken[0].content == content, "byte-exact");
     assert!(taken[0].frames > 20, "{} frames", taken[0].frames);
 }
+
+#[test]
+fn s_63_the_same_message_is_taken_alike_by_either_way() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+    let house = runtime.block_on(async { TestHouse::new() });
+    let part = prop::sample::select(vec![
+        "a",
+        "From: a",
+        ".",
+        "..",
+        "\r\n",
+        "\r\n.\r\nQUIT\r\n",
+        "\r",
+        "\n",
+        "\0",
+        "\u{fc}",
+    ]);
+    let parts = prop::collection::vec(part, 0..20);
+    proptest!(ProptestConfig::with_cases(64), |(parts in parts, cut in 1usize..100)| {
+        let content = [parts.concat().as_bytes(), b"\r\n"].concat();
+        // Dots are doubled where a line begins, and nothing else is.
+        let stuffed = format!("\r\n{}", String::from_utf8_lossy(&content)).replace("\r\n.", "\r\n..");
+        let after_data = [b"DATA\r\n".to_vec(), [&stuffed.as_bytes()[2..], b".\r\n"].concat()];
+        let (first, last) = content.split_at(cut.min(content.len()));
+        let in_chunks = [
+            [format!("BDAT {}\r\n", first.len()).as_bytes(), first].concat(),
+            [format!("BDAT {} LAST\r\n", last.len()).as_bytes(), last].concat(),
+        ];
+        runtime.block_on(async {
+            let answers = (taken(&house, &after_data).await, taken(&house, &in_chunks).await);
+            assert_eq!(answers.0, answers.1, "{content:?}");
+            assert!(answers.0.1.is_none_or(|taken| taken == content), "byte-exact: {content:?}");
+        });
+    });
+}
+
+/// The last word on a message whose content is said so, up to its first refusal, and what delivery took.
+async fn taken(house: &TestHouse, writes: &[Vec<u8>]) -> (String, Option<Vec<u8>>) {
+    house.world.taken.lock().expect("lock").clear();
+    let mut client = house.transcript(Door::Mx, START).await;
+    let begin = b"MAIL FROM:<a@far.test>\r\n".to_vec();
+    let mut word = String::new();
+    for write in [begin, b"RCPT TO:<user@homepage.test>\r\n".to_vec()].iter().chain(writes) {
+        client.write(write).await;
+        word = client.line().await;
+        if word.starts_with('5') {
+            break;
+        }
+    }
+    let code = word.get(..9).unwrap_or_default().to_owned();
+    let taken = house.world.taken.lock().expect("lock").first().map(|mail| mail.content.clone());
+    (code, taken)
+}
