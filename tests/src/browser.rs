@@ -21,6 +21,16 @@ use crate::{eventually, platform::free_ports};
 /// How long a page may take to show what is waited for: the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The window, and each surface of a page: what is in it must not reach over its edge. A pixel is what rounding may take.
+const STICKS_OUT: &str = "
+    for (const place of document.querySelectorAll('html, main, .top, .foot, .card, .guide, .notice, .empty, .events')) {
+        if (place.scrollWidth > place.clientWidth + 1) {
+            const name = place.localName + (place.className ? '.' + place.className.replaceAll(' ', '.') : '');
+            return `${name} is ${place.clientWidth} pixels wide and holds ${place.scrollWidth}`;
+        }
+    }
+    return null;";
+
 /// How a browser shall be.
 #[derive(Clone, Copy, Debug)]
 pub struct Looks {
@@ -198,6 +208,12 @@ impl Browser {
         )
         .await?;
         Ok(())
+    }
+
+    /// What is wider than its place on the page, and by how much; `None` where all is as wide as it may be.
+    pub async fn sticks_out(&self) -> anyhow::Result<Option<String>> {
+        let told = self.client.execute(STICKS_OUT, vec![]).await?;
+        Ok(told.as_str().map(str::to_owned))
     }
 
     /// Ends it.

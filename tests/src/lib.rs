@@ -5,6 +5,7 @@ pub mod acme;
 pub mod admin;
 pub mod browser;
 pub mod dns;
+pub mod gallery;
 pub mod journal;
 pub mod marionette;
 pub mod metrics;

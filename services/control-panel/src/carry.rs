@@ -6,7 +6,7 @@ use http::StatusCode;
 use maud::{Markup, html};
 
 use crate::{
-    form::{Form, TOKEN_FIELD},
+    form::{Form, REQUEST_ID_FIELD, TOKEN_FIELD},
     front,
     layout::{self, Frame, Page},
     router::FRONT,
@@ -68,7 +68,7 @@ impl Carried {
 
 /// What people have typed, without what only the page knows.
 fn is_shown(name: &str, value: &str) -> bool {
-    !value.trim().is_empty() && !matches!(name, "etag" | "request-id")
+    !value.trim().is_empty() && !matches!(name, "etag" | REQUEST_ID_FIELD)
 }
 
 fn is_secret(name: &str) -> bool {

@@ -5,7 +5,7 @@ mod icon;
 pub(crate) mod said;
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use maud::{DOCTYPE, Markup, html};
 
 pub(crate) use self::icon::icon;
@@ -314,8 +314,8 @@ pub(crate) fn next_page(visit: &Visit, address: &str, filters: &[&str], next: &s
 pub(crate) fn address(text: &str) -> Markup {
     html! {
         @match text.rsplit_once('@') {
-            Some((local, domain)) => span { (local) wbr; "@" (domain) },
-            None => span { (text) },
+            Some((local, domain)) => span.address { (local) wbr; "@" (domain) },
+            None => span.address { (text) },
         }
     }
 }
@@ -388,11 +388,5 @@ pub(crate) fn failure(visit: &Visit, failure: &Failure) -> Response {
 /// The page of a form that was not taken.
 pub(crate) fn refused(mut response: Response) -> Response {
     *response.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
-    response
-}
-
-/// The page of something that runs: it is loaded anew after two seconds, without a script.
-pub(crate) fn looking_again(mut response: Response) -> Response {
-    response.headers_mut().insert(HeaderName::from_static("refresh"), HeaderValue::from_static("2"));
     response
 }

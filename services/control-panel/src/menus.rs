@@ -12,7 +12,7 @@ mod mailing_lists;
 mod pop_accounts;
 mod set_up;
 mod trouble;
-pub(crate) mod undo;
+mod undo;
 
 #[cfg(test)]
 mod tests;

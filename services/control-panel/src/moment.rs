@@ -91,15 +91,7 @@ impl Reader {
 
     /// A whole number with its thousands apart.
     pub(crate) fn number(&self, number: i64) -> String {
-        let digits = number.unsigned_abs().to_string();
-        let mut text = String::new();
-        for (at, digit) in digits.chars().enumerate() {
-            if at > 0 && (digits.len() - at).is_multiple_of(3) {
-                text.push('\u{202f}');
-            }
-            text.push(digit);
-        }
-        if number < 0 { format!("-{text}") } else { text }
+        self.texts.number(number)
     }
 
     /// A whole number of something: the text chooses its form by it.
@@ -132,6 +124,19 @@ mod tests {
         assert!(spoken.starts_with("today") || spoken.starts_with("yesterday"), "{spoken}");
         let never = Moment { seconds: i64::MAX, nanos: 0 };
         assert_eq!(reader(Language::English, "UTC").moment_text(&never), "–");
+    }
+
+    #[test]
+    fn thousands_stand_apart_also_within_a_text() {
+        let (english, german) = (reader(Language::English, "UTC"), reader(Language::German, "UTC"));
+        assert_eq!(
+            (english.number(-1_234_567), english.number(999)),
+            ("-1,234,567".to_owned(), "999".to_owned())
+        );
+        assert_eq!(german.number(1000), "1.000");
+        assert_eq!(english.count("pop-message-count", 12_345), "12,345 messages");
+        assert_eq!(english.count("pop-message-count", 1), "1 message");
+        assert_eq!(german.count("pop-message-count", 12_345), "12.345 Nachrichten");
     }
 
     #[test]

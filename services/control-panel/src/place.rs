@@ -149,9 +149,11 @@ impl Place {
         title: String,
         body: Markup,
     ) -> Response {
-        let menu_title = self.say(menu.title);
-        if title != menu_title {
-            crumbs.insert(0, (menu_title, self.path(menu, &[])));
+        let (menu_title, top) = (self.say(menu.title), self.path(menu, &[]));
+        // Nothing stands above the page of the menu itself, whatever its title.
+        let here = self.visit.address.split('?').next();
+        if title != menu_title && here != Some(&*top) {
+            crumbs.insert(0, (menu_title, top));
         }
         let page = Page { title, crumbs, body, guide: Some((menu.guide)(self)), status: StatusCode::OK };
         layout::page(&Frame::Place(self, menu), page)

@@ -37,6 +37,22 @@
   }
 })();
 
+// Menus of the header close by Escape, and by a press elsewhere; without this by a press on their name.
+(() => {
+  const menus = document.querySelectorAll(".top details");
+  document.addEventListener("click", (event) => {
+    for (const menu of menus) if (!menu.contains(event.target)) menu.open = false;
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    for (const menu of menus) {
+      if (!menu.open) continue;
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+  });
+})();
+
 // How far a file is: without this the browser says so in its own way.
 (() => {
   for (const form of document.querySelectorAll("form.upload")) {

@@ -75,6 +75,11 @@ impl Language {
         let mut bundle = FluentBundle::new_concurrent(vec![tag]);
         // What is put in is shown as it is: addresses are copied from pages into mail programs.
         bundle.set_use_isolating(false);
+        // Whole numbers in texts look as those beside them.
+        bundle.set_formatter(Some(match self {
+            Self::English => |value, _| grouped(Self::English, value),
+            Self::German => |value, _| grouped(Self::German, value),
+        }));
         // A test reads both files without a mistake; here a mistake costs the texts it stands in.
         let resource = match FluentResource::try_new(self.source().to_owned()) {
             Ok(resource) | Err((resource, _)) => resource,
@@ -89,6 +94,16 @@ impl Language {
 static ENGLISH: LazyLock<FluentBundle<FluentResource>> = LazyLock::new(|| Language::English.bundle());
 static GERMAN: LazyLock<FluentBundle<FluentResource>> = LazyLock::new(|| Language::German.bundle());
 
+/// A whole number, of what is put into a text.
+fn grouped(language: Language, value: &FluentValue<'_>) -> Option<String> {
+    match value {
+        FluentValue::Number(number) if number.value.fract() == 0.0 => {
+            Some(Texts(language).number(number.value as i64))
+        }
+        _ => None,
+    }
+}
+
 /// The texts in one language.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Texts(pub(crate) Language);
@@ -97,6 +112,20 @@ impl Texts {
     /// A text without anything to put in.
     pub(crate) fn say(self, key: &str) -> String {
         self.fill(key, &[])
+    }
+
+    /// A whole number with its thousands apart.
+    pub(crate) fn number(self, number: i64) -> String {
+        let apart = if self.0 == Language::German { '.' } else { ',' };
+        let digits = number.unsigned_abs().to_string();
+        let mut text = String::new();
+        for (at, digit) in digits.chars().enumerate() {
+            if at > 0 && (digits.len() - at).is_multiple_of(3) {
+                text.push(apart);
+            }
+            text.push(digit);
+        }
+        if number < 0 { format!("-{text}") } else { text }
     }
 
     /// A text with these values put in.

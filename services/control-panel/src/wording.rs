@@ -7,7 +7,7 @@ use crate::texts::Texts;
 
 /// What services say, `*` for what differs, and the key of our text, in which `{ $a }` to `{ $d }` are what stood for the
 /// stars.
-const KNOWN: [(&str, &str); 29] = [
+const KNOWN: [(&str, &str); 45] = [
     ("is missing", "wording-missing"),
     ("an address has the form name@domain*", "wording-no-address"),
     ("a character that is not allowed in an address*", "wording-bad-character"),
@@ -37,6 +37,47 @@ const KNOWN: [(&str, &str); 29] = [
     ("QUARANTINE needs the address of a mailbox", "wording-spam-box-needed"),
     ("customer * has no mailbox *", "wording-no-such-box"),
     ("customer * may have * * and has *: remove some, or ask the operator for more", "wording-limit"),
+    // Of records in DNS.
+    ("DNS did not answer: try again in a few minutes; nothing was changed", "wording-dns-no-answer"),
+    (
+        "add this TXT record to *, so that others believe mail that this platform sends for it",
+        "wording-dns-spf-missing",
+    ),
+    ("the SPF record of * does not let this platform send: add * to it", "wording-dns-spf-add"),
+    ("* has more than one SPF record, which makes all of them void: leave one", "wording-dns-spf-many"),
+    ("set these name servers where * is registered, or set the MX below", "wording-dns-servers"),
+    (
+        "not needed, since the MX of * leads here; only if this platform is to serve all of its DNS",
+        "wording-dns-servers-spare",
+    ),
+    (
+        "the name servers of * are ours already; mail comes here only with this MX in its zone",
+        "wording-dns-mx-zone",
+    ),
+    ("set this MX in the DNS of *; without it the world's mail for * does not come here", "wording-dns-mx"),
+    (
+        "more than one customer asked for *, or it had another owner here: add this TXT record at * to show that it is yours",
+        "wording-dns-claim",
+    ),
+    (
+        "remove this record: the platform has no address of this kind, so that mail programs wait for nothing at *",
+        "wording-dns-host-remove",
+    ),
+    ("set * to the addresses expected: mail programs look for the platform there", "wording-dns-host"),
+    ("add this TXT record at *: it shows the key that the domain's mail is signed with", "wording-dns-key"),
+    (
+        "add this TXT record at * and leave the other one: it shows the next key; mail is signed with it once DNS shows it",
+        "wording-dns-key-next",
+    ),
+    (
+        "leave this TXT record at * for some days more: mail that was signed with this key is still under way",
+        "wording-dns-key-ended",
+    ),
+    ("* has more than one DMARC record, which makes all of them void: leave one", "wording-dns-dmarc-many"),
+    (
+        "add this TXT record at *; others are to know what to do with mail that is not really from the domain",
+        "wording-dns-dmarc",
+    ),
 ];
 
 /// The words of a service for this reader.
@@ -94,6 +135,9 @@ mod tests {
         let limit =
             "customer homepage may have 3 mailboxes and has 3: remove some, or ask the operator for more";
         assert!(german(limit).contains('3'), "{}", german(limit));
+        let record = "the SPF record of x.test does not let this platform send: add a:mail.y.test to it";
+        let told = "Der SPF-Eintrag von x.test erlaubt dieser Plattform nicht zu senden: Fügen Sie a:mail.y.test hinzu.";
+        assert_eq!(german(record), told);
         assert_eq!(german("something new"), "Something new");
         assert_eq!(german("a@x.test leads nowhere"), "a@x.test leads nowhere");
         assert_eq!(stars("a * b * c", "a 1 b 2 c"), Some(vec!["1", "2"]));

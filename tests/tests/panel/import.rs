@@ -58,7 +58,7 @@ async fn a_file_of_mail_comes_into_the_box_while_it_is_sent() -> anyhow::Result<
     let mut sending = web.send_file(IMPORT, "<old> mail.mbox", file.len()).await?;
     sending.piece(begin.as_bytes()).await?;
     let runs = eventually(WAIT, async || {
-        web.clone().get(IMPORT).await.is_ok_and(|page| page.body.contains(">runs</span>"))
+        web.clone().get(IMPORT).await.is_ok_and(|page| page.body.contains(">running</span>"))
     });
     assert!(runs.await, "{}", web.get(IMPORT).await?.body);
     let list = web.get(IMPORT).await?.body;
@@ -69,7 +69,7 @@ async fn a_file_of_mail_comes_into_the_box_while_it_is_sent() -> anyhow::Result<
     let page = web.get(&course).await?;
     assert_eq!(page.header("refresh"), Some("2"), "it looks anew by itself");
     assert!(
-        page.body.contains("<progress id=\"read\"") && page.body.contains("Messages come in."),
+        page.body.contains("<progress id=\"progress\"") && page.body.contains("It is under way."),
         "{}",
         page.body
     );
@@ -123,7 +123,7 @@ async fn what_is_no_mail_breaks_off_or_does_not_fit_is_told() -> anyhow::Result<
     let mut sending = web.send_file(IMPORT, "broken.mbox", file.len()).await?;
     sending.piece(&file.as_bytes()[..file.len() - 9]).await?;
     let runs = eventually(WAIT, async || {
-        web.clone().get(IMPORT).await.is_ok_and(|page| page.body.contains(">runs</span>"))
+        web.clone().get(IMPORT).await.is_ok_and(|page| page.body.contains(">running</span>"))
     });
     assert!(runs.await);
     drop(sending);
@@ -219,7 +219,8 @@ async fn an_archive_of_a_maildir_comes_in_and_what_is_damaged_in_it_is_named() -
         let path = folder.path().join(file).display().to_string();
         browser.find("#file").await?.send_keys(&path).await?;
         browser.press("form.upload button").await?;
-        browser.wait_for("main .notice.good").await?;
+        // What was left out is said in another colour.
+        browser.wait_for(if damaged { "main .notice.warn" } else { "main .notice.good" }).await?;
         browser.client.refresh().await?;
         let page = browser.text("main").await?;
         assert!(page.contains(file), "{page}");

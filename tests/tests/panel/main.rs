@@ -12,4 +12,6 @@ mod safety;
 mod security;
 mod setup;
 mod trouble;
+mod ways;
 mod weight;
+mod widths;

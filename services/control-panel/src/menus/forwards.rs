@@ -106,13 +106,12 @@ fn kind(place: &Place, forward: &Forward) -> Markup {
     let inside = |target: &String| {
         target.rsplit_once('@').is_some_and(|(_, domain)| place.domains.iter().any(|own| own.name == domain))
     };
+    let kind = if forward.targets.iter().all(inside) { "forward-kind-alias" } else { "forward-kind-forward" };
     html! {
-        @if forward.targets.iter().all(inside) {
-            span.badge { (place.say("forward-kind-alias")) }
-        } @else {
-            span.badge { (place.say("forward-kind-forward")) }
+        span.badges {
+            span.badge { (place.say(kind)) }
+            @if forward.keep_copy { span.badge { (place.say("forward-kind-copy")) } }
         }
-        @if forward.keep_copy { " " span.badge { (place.say("forward-kind-copy")) } }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{
     layout::{self, icon},
     mail_program,
     place::Place,
+    router::FRONT,
 };
 
 pub(crate) static MENU: Menu =
@@ -208,7 +209,7 @@ fn guide(place: &Place) -> Markup {
         p { (visit.name("home-guide", place.name())) }
         dl {
             dt { (place.say("home-guide-server")) } dd { (visit.name("home-guide-server-text", &host)) }
-            dt { (place.say("home-guide-panel")) } dd { (visit.name("home-guide-panel-text", &host)) }
+            dt { (place.say("home-guide-panel")) } dd { (place.say("home-guide-panel-text")) br; code { (host) wbr; (FRONT) } }
             dt { (place.say("home-guide-order")) } dd { (place.say("home-guide-order-text")) }
         }
     }

@@ -112,11 +112,26 @@ fn guide(place: &Place) -> Markup {
     html! {
         p { (visit.name("list-guide", place.name())) }
         dl {
-            dt { (place.say("list-guide-commands")) } dd { (visit.name("list-guide-commands-text", place.name())) }
+            dt { (place.say("list-guide-commands")) } dd { (commands(place)) }
             dt { (place.say("list-field-posting")) } dd { (place.say("list-guide-posting")) }
             dt { (place.say("list-field-replies")) } dd { (place.say("list-guide-replies")) }
             dt { (place.say("list-guide-leaving")) } dd { (visit.name("list-guide-leaving-text", place.name())) }
             dt { (place.say("list-field-listserv")) } dd { (place.say("list-guide-listserv")) }
         }
+    }
+}
+
+/// The addresses of a list, by an example.
+fn commands(place: &Place) -> Markup {
+    let name = place.say("list-guide-example");
+    let line = |command: &str, text| {
+        let address = format!("{name}{command}@{}", place.name());
+        html! { br; code { (layout::address(&address)) } " " (place.say(text)) }
+    };
+    html! {
+        (place.visit.name("list-guide-commands-text", &format!("{name}@{}", place.name())))
+        (line("-subscribe", "list-guide-joins"))
+        (line("-unsubscribe", "list-guide-leaves"))
+        (line("-owner", "list-guide-owner"))
     }
 }

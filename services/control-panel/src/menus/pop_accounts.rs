@@ -23,6 +23,7 @@ use postern_proto::account::v1::{
     ActivityState, ListMailboxesRequest, ListRemovedMailboxesRequest, Mailbox, RemovedMailbox,
 };
 
+pub(super) use self::account::mailbox;
 use super::Menu;
 use crate::{Panel, call::Failure, layout, mail_program, place::Place};
 

@@ -1,4 +1,4 @@
-//! Mail program set-up: a page for each box with the settings to copy, and the ways in which programs and phones set themselves up.
+//! Mail programs: a page for each box with the settings to copy, and the ways in which programs and phones set themselves up.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use axum::{
     routing::get,
 };
 use maud::{Markup, html};
-use postern_proto::account::v1::{GetMailboxRequest, ListMailboxesRequest};
+use postern_proto::account::v1::ListMailboxesRequest;
 
-use super::Menu;
+use super::{Menu, pop_accounts};
 use crate::{Panel, call::Failure, layout, mail_program, place::Place, programs::page};
 
 pub(crate) static MENU: Menu =
@@ -45,7 +45,7 @@ async fn list(place: Place) -> Result<Response, Failure> {
                 @for mailbox in &page.mailboxes {
                     li {
                         a.card href=(place.path(&MENU, &["box", &mailbox.login])) {
-                            (layout::icon("program")) strong { (mailbox.login) }
+                            (layout::icon("program")) strong { (layout::address(&mailbox.login)) }
                             @if !mailbox.display_name.is_empty() { small { (mailbox.display_name) } }
                         }
                     }
@@ -59,13 +59,7 @@ async fn list(place: Place) -> Result<Response, Failure> {
 }
 
 async fn one(place: Place) -> Result<Response, Failure> {
-    let request = GetMailboxRequest { address: place.param("name").to_owned() };
-    let mailbox = match place.calls().mailboxes().get_mailbox(request).await.map_err(Failure::from) {
-        // What is no address in an address of a page does not exist.
-        Err(Failure::Field { .. }) => return Err(Failure::NotFound),
-        other => other?.into_inner().mailbox.filter(|mailbox| mailbox.domain == place.name()),
-    };
-    let login = mailbox.ok_or(Failure::NotFound)?.login;
+    let login = pop_accounts::mailbox(&place).await?.login;
     let visit = &place.visit;
     let body = html! {
         p.lead { (visit.name("setup-box-lead", &login)) }

@@ -20,7 +20,7 @@ use super::Menu;
 use crate::{
     Panel,
     call::{Failure, found},
-    form::Problems,
+    form::{Form, Problems},
     layout, mail_program,
     place::Place,
 };
@@ -52,16 +52,33 @@ async fn page(place: Place) -> Result<Response, Failure> {
         p.lead { (place.say("trouble-lead")) }
         ul.tiles {
             @for heading in Heading::ALL {
-                li {
-                    a.card href=(place.path(&MENU, &[heading.name()])) {
-                        (layout::icon("trouble")) strong { (place.say(heading.title())) }
-                        small { (place.say(heading.lead())) }
-                    }
-                }
+                li { (tile(&place, heading)) }
             }
         }
     };
     Ok(place.page(&MENU, place.say(MENU.title), body))
+}
+
+/// The way to one heading: where there is nothing to choose first, it is asked at once.
+fn tile(place: &Place, heading: Heading) -> Markup {
+    let address = place.path(&MENU, &[heading.name()]);
+    let words = html! {
+        (layout::icon("trouble")) strong { (place.say(heading.title())) } small { (place.say(heading.lead())) }
+    };
+    if place.person.is_mailbox_user() {
+        let question = Question::read(heading, &Form::default(), place);
+        return html! { a.card href=(question.path(place)) { (words) } };
+    }
+    html! {
+        @if heading == Heading::Host {
+            form method="post" action=(address) {
+                (layout::form_token(&place.visit))
+                button.card type="submit" { (words) }
+            }
+        } @else {
+            a.card href=(address) { (words) }
+        }
+    }
 }
 
 /// One heading: its form, and the answer once it is asked. What DNS says is asked by POST only, since a domain may come into

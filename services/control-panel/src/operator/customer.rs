@@ -5,22 +5,21 @@ use maud::{Markup, html};
 use postern_proto::{
     account::v1::{
         ActivityState, CreateDomainRequest, Customer, CustomerLimits, GetCustomerRequest, GetLimitsRequest,
-        NewPassword, SetCustomerPasswordRequest, UpdateCustomerRequest, UpdateLimitsRequest,
-        new_password::Secret,
+        SetCustomerPasswordRequest, UpdateCustomerRequest, UpdateLimitsRequest,
     },
     google::FieldMask,
 };
 
 use super::{
     Staff,
-    customers::{DESK, passwords, state},
+    customers::{DESK, state},
     limits, path, security,
 };
 use crate::{
     call::Failure,
     form::{Field, Form, Problems},
     layout::{self, button, said::Said},
-    menus,
+    menus, new_password,
     place::path_at,
 };
 
@@ -50,7 +49,7 @@ async fn show(
                     h2 { (staff.say("pop-password")) }
                     form method="post" action=(path(&DESK, &["of", login, "password"])) {
                         (layout::form_token(&staff.visit))
-                        (passwords(staff, problems))
+                        (new_password::fields(&staff.visit, problems))
                         div.actions { button.primary type="submit" { (staff.say("pop-set-password")) } }
                     }
                 }
@@ -145,13 +144,11 @@ pub(super) async fn set_state(Path(login): Path<String>, staff: Staff) -> Result
 
 pub(super) async fn set_password(Path(login): Path<String>, staff: Staff) -> Result<Response, Failure> {
     let form = &staff.visit.form;
-    if form.get("password") != form.get("password-again") {
-        let mut problems = Problems::none();
-        problems.at("password-again", staff.say("pop-password-differs"));
+    let mut problems = Problems::none();
+    let password = Some(new_password::typed(&staff.visit, &mut problems));
+    if !problems.is_none() {
         return show(&staff, &login, Some(form), &problems).await;
     }
-    let secret = Secret::Plain(form.get("password").to_owned());
-    let password = Some(NewPassword { secret: Some(secret) });
     let request = SetCustomerPasswordRequest { login: login.clone(), password };
     match staff.calls().customers().set_customer_password(request).await {
         Ok(_) => {

@@ -2,15 +2,14 @@
 
 use axum::response::Response;
 use maud::{Markup, html};
-use postern_proto::account::v1::{
-    ActivityState, CreateCustomerRequest, Customer, ListCustomersRequest, NewPassword, new_password::Secret,
-};
+use postern_proto::account::v1::{ActivityState, CreateCustomerRequest, Customer, ListCustomersRequest};
 
 use super::{Desk, Staff, head, path};
 use crate::{
     call::Failure,
-    form::{Field, Form, Problems},
+    form::{self, Field, Form, Problems},
     layout::{self, said::Said},
+    new_password,
     visit::Visit,
 };
 
@@ -68,7 +67,7 @@ pub(super) fn state(staff: &Staff, customer: &Customer) -> Markup {
 
 pub(super) async fn new_page(staff: Staff) -> Result<Response, Failure> {
     if staff.may_change() {
-        Ok(form(&staff, &Form::default(), &Problems::none()))
+        Ok(show(&staff, &Form::default(), &Problems::none()))
     } else {
         Err(Failure::NotPermitted)
     }
@@ -76,16 +75,16 @@ pub(super) async fn new_page(staff: Staff) -> Result<Response, Failure> {
 
 pub(super) async fn create(staff: Staff) -> Result<Response, Failure> {
     let typed = &staff.visit.form;
-    if typed.get("password") != typed.get("password-again") {
-        let mut problems = Problems::none();
-        problems.at("password-again", staff.say("pop-password-differs"));
-        return Ok(layout::refused(form(&staff, typed, &problems)));
+    let mut problems = Problems::none();
+    let password = Some(new_password::typed(&staff.visit, &mut problems));
+    if !problems.is_none() {
+        return Ok(layout::refused(show(&staff, typed, &problems)));
     }
     let request = CreateCustomerRequest {
         login: typed.trimmed("login").to_owned(),
         display_name: typed.get("display-name").to_owned(),
-        password: Some(NewPassword { secret: Some(Secret::Plain(typed.get("password").to_owned())) }),
-        request_id: typed.get("request-id").to_owned(),
+        password,
+        request_id: typed.request_id(),
     };
     match staff.calls().customers().create_customer(request).await {
         Ok(answer) => {
@@ -95,28 +94,23 @@ pub(super) async fn create(staff: Staff) -> Result<Response, Failure> {
         }
         Err(status) => {
             let problems = Problems::from_failure(&staff.visit, status.into(), &NAMES)?;
-            Ok(layout::refused(form(&staff, typed, &problems)))
+            Ok(layout::refused(show(&staff, typed, &problems)))
         }
     }
 }
 
-fn form(staff: &Staff, typed: &Form, problems: &Problems) -> Response {
+fn show(staff: &Staff, typed: &Form, problems: &Problems) -> Response {
     let visit = &staff.visit;
-    // The same form sent twice makes one customer.
-    let request_id = match typed.get("request-id") {
-        "" => uuid::Uuid::new_v4().to_string(),
-        known => known.to_owned(),
-    };
     let body = html! {
         (problems.summary(&staff.say("form-see-below")))
         form.card method="post" action=(path(&DESK, &["new"])) {
             (layout::form_token(visit))
-            input type="hidden" name="request-id" value=(request_id);
+            (form::request_id(typed))
             (Field::new("login", staff.say("operator-field-login")).hint(staff.say("operator-field-login-hint"))
                 .value(typed.get("login")).problem(problems).required().text())
             (Field::new("display-name", staff.say("pop-field-name")).value(typed.get("display-name"))
                 .problem(problems).text())
-            (passwords(staff, problems))
+            (new_password::fields(visit, problems))
             div.actions {
                 button.primary type="submit" { (staff.say("operator-customer-create")) }
                 a.button href=(path(&DESK, &[])) { (staff.say("form-cancel")) }
@@ -124,16 +118,6 @@ fn form(staff: &Staff, typed: &Form, problems: &Problems) -> Response {
         }
     };
     staff.page(&DESK, staff.say("operator-customer-new"), body)
-}
-
-/// A new password, twice.
-pub(super) fn passwords(staff: &Staff, problems: &Problems) -> Markup {
-    html! {
-        (Field::new("password", staff.say("pop-field-password")).hint(staff.say("pop-field-password-hint"))
-            .problem(problems).required().autocomplete("new-password").password())
-        (Field::new("password-again", staff.say("pop-field-password-again")).problem(problems).required()
-            .autocomplete("new-password").password())
-    }
 }
 
 fn guide(visit: &Visit) -> Markup {

@@ -51,7 +51,7 @@ pub(super) async fn card(visit: &Visit, person: &Person, problems: &Problems) ->
                 Some(_) => (on(visit, &factor, problems)),
                 None => {
                     p { (visit.say("factor-off-text")) }
-                    (layout::button(visit, &path(""), &visit.say("factor-begin"), "primary", &[]))
+                    div.actions { (layout::button(visit, &path(""), &visit.say("factor-begin"), "primary", &[])) }
                 }
             }
         }

@@ -1,15 +1,18 @@
 //! What a change changed: the fields of a thing before and after it.
 
+use jiff::Timestamp;
 use maud::{Markup, html};
+use postern_proto::google::Timestamp as Moment;
 use serde_json::Value;
 
 use crate::moment::Reader;
 
 /// Fields of the system that change with every write and tell nobody anything.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     "etag",
     "updateTime",
     "createTime",
+    "checkTime",
     "textVersion",
     "credentialVersion",
     "effectiveQuotaBytes",
@@ -18,7 +21,7 @@ const OWN: [&str; 9] = [
     "version",
 ];
 /// Fields that people know by a word: as the audit has them, and the key of the word. Others are shown as they are.
-const FIELDS: [(&str, &str); 10] = [
+const FIELDS: [(&str, &str); 25] = [
     ("displayName", "pop-field-name"),
     ("quotaBytes", "pop-field-quota"),
     ("state", "pop-column-state"),
@@ -29,9 +32,24 @@ const FIELDS: [(&str, &str); 10] = [
     ("posting", "list-field-posting"),
     ("subjectPrefix", "list-field-prefix"),
     ("owner", "list-field-owner"),
+    ("replies", "list-field-replies"),
+    ("listserv", "list-field-listserv"),
+    ("subject", "answer-field-subject"),
+    ("text", "answer-field-text"),
+    ("startTime", "answer-field-start"),
+    ("endTime", "answer-field-end"),
+    ("intervalSeconds", "answer-field-interval"),
+    ("target", "default-field-target"),
+    ("senderPolicy", "domain-field-senders"),
+    ("authOnly", "domain-field-auth-only"),
+    ("plaintextLogin", "domain-field-plaintext"),
+    ("dmarcHandling", "domain-field-dmarc"),
+    ("spamHandling", "domain-field-spam"),
+    ("spamMailbox", "domain-field-spam-mailbox"),
+    ("liveWithoutDns", "operator-field-live"),
 ];
 /// Values that people know by a word.
-const VALUES: [(&str, &str); 11] = [
+const VALUES: [(&str, &str); 26] = [
     ("ACTIVITY_STATE_ACTIVE", "pop-state-active"),
     ("ACTIVITY_STATE_SUSPENDED", "pop-state-suspended"),
     ("DEFAULT_ACTION_BOX", "default-box"),
@@ -41,9 +59,26 @@ const VALUES: [(&str, &str); 11] = [
     ("POSTING_MEMBERS", "list-posting-members"),
     ("POSTING_ANYONE", "list-posting-anyone"),
     ("POSTING_OWNER", "list-posting-owner"),
+    ("REPLIES_AUTHOR", "list-replies-author"),
+    ("REPLIES_LIST", "list-replies-list"),
+    ("DOMAIN_STATE_LIVE", "domain-state-live"),
+    ("DOMAIN_STATE_PENDING", "domain-state-pending"),
+    ("DOMAIN_STATE_LOST", "domain-state-lost"),
+    ("DOMAIN_STATE_CLAIMED", "domain-state-claimed"),
+    ("SENDER_POLICY_OWNER", "domain-senders-owner"),
+    ("SENDER_POLICY_NAMED", "domain-senders-named"),
+    ("SENDER_POLICY_ANYONE", "domain-senders-anyone"),
+    ("DMARC_HANDLING_NOTE", "activity-no"),
+    ("DMARC_HANDLING_FOLLOW", "activity-yes"),
+    ("SPAM_HANDLING_OFF", "domain-spam-off"),
+    ("SPAM_HANDLING_MARK", "domain-spam-mark"),
+    ("SPAM_HANDLING_FOLLOW", "domain-spam-follow"),
+    ("SPAM_HANDLING_QUARANTINE", "domain-spam-quarantine"),
     ("true", "activity-yes"),
     ("false", "activity-no"),
 ];
+/// Pauses are told in hours.
+const HOUR_SECONDS: i64 = 3600;
 /// Characters of a value that are shown.
 const VALUE_MAX_CHARS: usize = 200;
 
@@ -109,8 +144,15 @@ fn field(reader: &Reader, name: &str) -> String {
 }
 
 fn value(reader: &Reader, field: &str, text: &str) -> String {
-    if let Some(bytes) = text.parse::<i64>().ok().filter(|bytes| field.ends_with("Bytes") && *bytes >= 0) {
-        return reader.size(bytes);
+    match text.parse::<i64>() {
+        Ok(bytes) if field.ends_with("Bytes") && bytes >= 0 => return reader.size(bytes),
+        Ok(seconds) if field == "intervalSeconds" && seconds % HOUR_SECONDS == 0 => {
+            return reader.count("answer-interval-hours", seconds / HOUR_SECONDS);
+        }
+        _ => {}
+    }
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return reader.moment_text(&Moment { seconds: time.as_second(), nanos: 0 });
     }
     // Enums of lists begin with the name of the field, too.
     let known = VALUES.iter().find(|(known, _)| text == *known || text.ends_with(&format!("_{known}")));
@@ -130,12 +172,19 @@ mod tests {
         let reader = Reader { texts: Texts(Language::English), zone: moment::zone(None) };
         let changes = between(
             r#"{"state":"ACTIVITY_STATE_ACTIVE","credentialVersion":"1"}"#,
-            r#"{"state":"ACTIVITY_STATE_SUSPENDED","credentialVersion":"2","quotaBytes":"200000","odd":"x"}"#,
+            r#"{"state":"ACTIVITY_STATE_SUSPENDED","credentialVersion":"2","quotaBytes":"200000","odd":"x",
+                "endTime":"2026-01-01T00:00:00Z","intervalSeconds":"86400","spamHandling":"SPAM_HANDLING_OFF"}"#,
         );
         let told = shown(&reader, &changes).into_string();
-        for words in
-            ["State: <del>in use</del>", "<ins>suspended</ins>", "Size: → <ins>200\u{a0}kB</ins>", "odd: "]
-        {
+        for words in [
+            "State: <del>in use</del>",
+            "<ins>suspended</ins>",
+            "Size: → <ins>200\u{a0}kB</ins>",
+            "Answers until: → <ins>1 Jan 2026, 00:00</ins>",
+            "Pause: → <ins>24 hours</ins>",
+            "Mail that looks like spam: → <ins>Do not scan</ins>",
+            "odd: ",
+        ] {
             assert!(told.contains(words), "{words}: {told}");
         }
         assert!(!told.contains("ACTIVITY") && !told.contains("credential"), "{told}");

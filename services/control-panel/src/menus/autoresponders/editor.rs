@@ -5,8 +5,7 @@ use jiff::{Timestamp, civil::DateTime};
 use maud::{Markup, html};
 use postern_proto::{
     account::v1::{
-        Autoresponder, DeleteAutoresponderRequest, GetAutoresponderRequest, ListAuditEntriesRequest,
-        UpdateAutoresponderRequest,
+        Autoresponder, DeleteAutoresponderRequest, GetAutoresponderRequest, UpdateAutoresponderRequest,
     },
     google::{FieldMask, Timestamp as Moment},
 };
@@ -107,15 +106,7 @@ pub(super) async fn remove(place: Place) -> Result<Response, Failure> {
 
 /// Brings back the one that was removed last at this address.
 pub(super) async fn restore(place: Place) -> Result<Response, Failure> {
-    let name = place.visit.form.get("name").to_owned();
-    let request = ListAuditEntriesRequest {
-        kind: "autoresponder".to_owned(),
-        action: "delete".to_owned(),
-        name: name.clone(),
-        page_size: 1,
-        ..ListAuditEntriesRequest::default()
-    };
-    undo::newest(&place, request).await?;
+    let name = undo::removal(&place, "autoresponder").await?;
     let said = Said::new("answer-restored").with("name", &name);
     Ok(place.visit.done(&answer_path(&place, &name), &said))
 }

@@ -89,7 +89,12 @@ fn card(place: &Place, finding: &DnsFinding) -> Markup {
     html! {
         section.card {
             h3 { (place.say(purpose(finding.purpose()))) " " (badge(place, finding)) }
-            p.soft { code { (finding.name) " " (finding.record_type) } }
+            p.soft {
+                // Whoever sets it types it elsewhere.
+                @if finding.verdict() == DnsVerdict::Good { code { (finding.name) } }
+                @else { (layout::copyable(&place.visit, &finding.name)) }
+                " " code { (finding.record_type) }
+            }
             dl.facts {
                 dt { (place.say("dns-found")) }
                 dd {

@@ -7,7 +7,7 @@ use postern_proto::account::v1::{CreateDomainRequest, DeleteDomainRequest};
 use super::MENU;
 use crate::{
     call::Failure,
-    form::{Field, Form, Problems},
+    form::{self, Field, Form, Problems},
     layout::{self, said::Said},
     place::{Place, path_at},
     router::FRONT,
@@ -25,7 +25,7 @@ pub(super) async fn create(place: Place) -> Result<Response, Failure> {
     let request = CreateDomainRequest {
         name: form.trimmed("name").to_owned(),
         customer: place.domain.customer.clone(),
-        request_id: form.get("request-id").to_owned(),
+        request_id: form.request_id(),
         alias_of: if form.has("alias") { place.name().to_owned() } else { String::new() },
         ..CreateDomainRequest::default()
     };
@@ -43,17 +43,13 @@ pub(super) async fn create(place: Place) -> Result<Response, Failure> {
 }
 
 fn show(place: &Place, form: &Form, problems: &Problems) -> Response {
-    let request_id = match form.get("request-id") {
-        "" => uuid::Uuid::new_v4().to_string(),
-        known => known.to_owned(),
-    };
     let path = place.path(&MENU, &[]);
     let body = html! {
         p.lead { (place.say("domain-new-lead")) }
         (problems.summary(&place.say("form-see-below")))
         form.card method="post" action={ (path) "/new" } {
             (layout::form_token(&place.visit))
-            input type="hidden" name="request-id" value=(request_id);
+            (form::request_id(form))
             (Field::new("name", place.say("domain-field-name")).hint(place.say("domain-field-name-hint"))
                 .value(form.get("name")).problem(problems).required().text())
             @if place.domain.alias_of.is_empty() {

@@ -4,8 +4,7 @@ use axum::response::Response;
 use maud::html;
 use postern_proto::{
     account::v1::{
-        CreateForwardRequest, DeleteForwardRequest, Forward, GetForwardRequest, ListAuditEntriesRequest,
-        UpdateForwardRequest,
+        CreateForwardRequest, DeleteForwardRequest, Forward, GetForwardRequest, UpdateForwardRequest,
     },
     google::FieldMask,
 };
@@ -13,7 +12,7 @@ use postern_proto::{
 use super::{MENU, forward_path};
 use crate::{
     call::{Failure, found},
-    form::{Field, Form, Problems},
+    form::{self, Field, Form, Problems},
     layout::{self, said::Said},
     menus::{undo, whole_address},
     place::Place,
@@ -30,10 +29,7 @@ pub(super) async fn new_page(place: Place) -> Result<Response, Failure> {
 pub(super) async fn create(place: Place) -> Result<Response, Failure> {
     let form = &place.visit.form;
     let forward = Forward { address: whole_address(&place, form.trimmed("local")), ..typed(form) };
-    let request = CreateForwardRequest {
-        forward: Some(forward.clone()),
-        request_id: form.get("request-id").to_owned(),
-    };
+    let request = CreateForwardRequest { forward: Some(forward.clone()), request_id: form.request_id() };
     match place.calls().forwards().create_forward(request).await {
         Ok(_) => {
             let said = Said::new("forward-created").with("name", &forward.address);
@@ -94,15 +90,7 @@ pub(super) async fn remove(place: Place) -> Result<Response, Failure> {
 
 /// Brings back what the last removal of this forward took away.
 pub(super) async fn restore(place: Place) -> Result<Response, Failure> {
-    let name = place.visit.form.get("name").to_owned();
-    let request = ListAuditEntriesRequest {
-        kind: "forward".to_owned(),
-        action: "delete".to_owned(),
-        name: name.clone(),
-        page_size: 1,
-        ..ListAuditEntriesRequest::default()
-    };
-    undo::newest(&place, request).await?;
+    let name = undo::removal(&place, "forward").await?;
     let said = Said::new("forward-restored").with("name", &name);
     Ok(place.visit.done(&forward_path(&place, &name), &said))
 }
@@ -136,10 +124,6 @@ fn shown(forward: &Forward) -> Form {
 fn show(place: &Place, stored: Option<&Forward>, form: &Form, problems: &Problems) -> Response {
     let visit = &place.visit;
     let own = place.person.is_mailbox_user();
-    let request_id = match form.get("request-id") {
-        "" => uuid::Uuid::new_v4().to_string(),
-        known => known.to_owned(),
-    };
     let action =
         stored.map_or_else(|| place.path(&MENU, &["new"]), |forward| forward_path(place, &forward.address));
     let typed_targets = form.lines("targets").join("\n");
@@ -157,7 +141,7 @@ fn show(place: &Place, stored: Option<&Forward>, form: &Form, problems: &Problem
                     dl.facts { dt { (place.say("forward-column-address")) } dd { code { (forward.address) } } }
                 }
                 None => {
-                    input type="hidden" name="request-id" value=(request_id);
+                    (form::request_id(form))
                     @if own {
                         input type="hidden" name="local" value=(form.get("local"));
                         dl.facts { dt { (place.say("forward-column-address")) } dd { code { (form.get("local")) } } }

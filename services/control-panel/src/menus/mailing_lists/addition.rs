@@ -6,21 +6,25 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use maud::{Markup, html};
 use postern_mesh::client::MeshChannel;
 use postern_proto::account::v1::{
-    AddListMembersRequest, AdditionState, ListMemberAdditionsRequest, MemberAddition, MemberLine,
-    MemberLineOutcome, mailing_list_service_client::MailingListServiceClient,
+    AddListMembersRequest, AdditionState, ListMemberAdditionsRequest, MailingList, MemberAddition,
+    MemberLine, MemberLineOutcome, mailing_list_service_client::MailingListServiceClient,
 };
 use tokio::time::timeout;
+use tonic::Status;
 use uuid::Uuid;
 
 use super::{MENU, editor, list_path, members};
 use crate::{
     call::Failure,
+    course::{Course, Progress, State},
     form::Problems,
-    layout::{self, looking_again},
+    layout,
     place::Place,
     wording,
 };
 
+/// As account names the field, and as the forms do.
+pub(super) const NAMES: [(&str, &str); 1] = [("addresses", "addresses")];
 /// Lines that one form takes, and one call.
 const LINES_MAX: usize = 10_000;
 const PART: usize = 1000;
@@ -29,37 +33,51 @@ const WAITED: Duration = Duration::from_secs(1);
 
 /// Adds one address a line.
 pub(super) async fn add(place: Place) -> Result<Response, Failure> {
-    let form = &place.visit.form;
-    let mut addresses = form.lines("addresses");
+    let list = editor::stored(&place).await?;
     let mut problems = Problems::none();
+    let addresses = typed(&place, &mut problems);
     if addresses.is_empty() {
         problems.at("addresses", place.say("wording-missing"));
-    } else if addresses.len() > LINES_MAX {
+    }
+    if problems.is_none() {
+        match begin(&place, &list.address, addresses).await {
+            Ok(course) => return Ok(Redirect::to(&course).into_response()),
+            Err(status) => problems = Problems::from_failure(&place.visit, status.into(), &NAMES)?,
+        }
+    }
+    let typed = place.visit.form.get("addresses");
+    members::show(&place, &list, typed, &html! {}, &problems).await.map(layout::refused)
+}
+
+/// The addresses of a form.
+pub(super) fn typed(place: &Place, problems: &mut Problems) -> Vec<String> {
+    let addresses = place.visit.form.lines("addresses");
+    if addresses.len() > LINES_MAX {
         problems.at("addresses", place.say("list-too-many-lines"));
     }
-    if !problems.is_none() {
-        return not_taken(&place, &problems).await;
-    }
-    let list = editor::stored(&place).await?.address;
+    addresses
+}
+
+/// Begins to add these; returns the address of the page that tells how far it is.
+///
+/// # Errors
+/// When the first part of them cannot be added.
+pub(super) async fn begin(place: &Place, list: &str, mut addresses: Vec<String>) -> Result<String, Status> {
     let addition_id = Uuid::new_v4().to_string();
     let first = AddListMembersRequest {
-        list: list.clone(),
+        list: list.to_owned(),
         total_count: i32::try_from(addresses.len()).unwrap_or(i32::MAX),
         addition_id: addition_id.clone(),
         addresses: addresses.drain(..addresses.len().min(PART)).collect(),
     };
     let mut lists = place.calls().lists();
-    if let Err(status) = lists.add_list_members(first.clone()).await {
-        let problems = Problems::from_failure(&place.visit, status.into(), &[("addresses", "addresses")])?;
-        return not_taken(&place, &problems).await;
-    }
+    lists.add_list_members(first.clone()).await?;
     if !addresses.is_empty() {
         // Goes on when the browser has gone.
         let adding = tokio::spawn(add_rest(lists, first, addresses));
         let _ = timeout(WAITED, adding).await;
     }
-    let to = format!("{}/members/added/{addition_id}", list_path(&place, &list));
-    Ok(Redirect::to(&to).into_response())
+    Ok(format!("{}/members/added/{addition_id}", list_path(place, list)))
 }
 
 /// Part by part; where one fails, the addition has stopped.
@@ -77,64 +95,59 @@ async fn add_rest(
     }
 }
 
-async fn not_taken(place: &Place, problems: &Problems) -> Result<Response, Failure> {
-    let typed = place.visit.form.get("addresses");
-    members::show(place, typed, &html! {}, problems).await.map(layout::refused)
-}
-
-/// The page of one addition.
+/// The page of one addition; when it has ended, the page of the list with what became of each line.
 pub(super) async fn page(place: Place) -> Result<Response, Failure> {
     let list = editor::stored(&place).await?;
     let request = ListMemberAdditionsRequest { list: list.address.clone() };
     let all = place.calls().lists().list_member_additions(request).await?.into_inner().additions;
     let addition = all.iter().find(|addition| addition.addition_id == place.param("id"));
     let addition = addition.ok_or(Failure::NotFound)?;
-    if addition.state() == AdditionState::Running {
+    let course = course(&place, &list, addition);
+    if course.state == State::Running {
         let crumbs = vec![(list.address.clone(), list_path(&place, &list.address))];
-        let body = running(&place, addition);
-        return Ok(looking_again(place.page_below(&MENU, crumbs, place.say("list-add-members"), body)));
+        return Ok(course.page(&place, &MENU, crumbs, place.say("list-add-members")));
     }
     // What was not taken stands in the field, to be mended there.
     let left: Vec<&str> = addition.refused_lines.iter().map(|line| line.line.as_str()).collect();
-    members::show(&place, &left.join("\n"), &report(&place, addition), &Problems::none()).await
+    let report = html! { (course.notice(&place.visit.reader)) (course.left_out) };
+    members::show(&place, &list, &left.join("\n"), &report, &Problems::none()).await
 }
 
-fn running(place: &Place, addition: &MemberAddition) -> Markup {
-    let number = |count: i32| place.visit.reader.number(count.into());
-    html! {
-        div.notice role="status" { p { (place.say("list-adding-text")) } }
-        section.card {
-            p {
-                label for="looked-at" { (place.say("import-progress")) } " "
-                progress #looked-at max=(addition.total_count) value=(addition.done_count) {}
-                " " (place.visit.texts().fill("layout-used-of", &[
-                    ("used", number(addition.done_count).into()), ("all", number(addition.total_count).into()),
-                ]))
-            }
-        }
-    }
-}
-
-/// What became of the lines.
-fn report(place: &Place, addition: &MemberAddition) -> Markup {
+fn course<'c>(place: &Place, list: &MailingList, addition: &'c MemberAddition) -> Course<'c> {
     let number = |count: i32| place.visit.reader.number(count.into());
     let values = [
         ("added", number(addition.added_count).into()),
         ("known", number(addition.duplicate_count).into()),
         ("wrong", number(addition.refused_count).into()),
     ];
-    let class = match addition.state() {
-        AdditionState::Stopped => "notice bad",
-        _ if addition.refused_count > 0 => "notice warn",
-        _ => "notice good",
+    let report = place.visit.texts().fill("list-report", &values);
+    let state = match addition.state() {
+        AdditionState::Running => State::Running,
+        AdditionState::Stopped => State::Stopped,
+        AdditionState::Done | AdditionState::Unspecified if addition.refused_count > 0 => State::InPart,
+        AdditionState::Done | AdditionState::Unspecified => State::Done,
     };
+    Course {
+        state,
+        progress: Progress::Pieces(addition.done_count.into(), addition.total_count.into()),
+        verdict: if state == State::Stopped {
+            format!("{report} {}", place.say("list-adding-stopped"))
+        } else {
+            report
+        },
+        begun: addition.begin_time.as_ref(),
+        ended: None,
+        facts: Vec::new(),
+        left_out: refused_lines(place, addition),
+        actions: html! {
+            a.button href=(list_path(place, &list.address)) { (place.say("list-to-list")) }
+        },
+    }
+}
+
+/// The lines that were not taken, each with why.
+fn refused_lines(place: &Place, addition: &MemberAddition) -> Markup {
     html! {
-        div class=(class) role="status" {
-            div {
-                p { (place.visit.texts().fill("list-report", &values)) }
-                @if addition.state() == AdditionState::Stopped { p { (place.say("list-adding-stopped")) } }
-            }
-        }
         @if !addition.refused_lines.is_empty() {
             details.card open {
                 summary { (place.say("list-report-lines")) }

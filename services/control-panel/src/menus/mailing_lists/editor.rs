@@ -4,16 +4,16 @@ use axum::response::Response;
 use maud::{Markup, html};
 use postern_proto::{
     account::v1::{
-        CreateMailingListRequest, DeleteMailingListRequest, GetMailingListRequest, ListAuditEntriesRequest,
-        ListPosting, ListReplies, MailingList, UpdateMailingListRequest,
+        CreateMailingListRequest, DeleteMailingListRequest, GetMailingListRequest, ListPosting, ListReplies,
+        MailingList, UpdateMailingListRequest,
     },
     google::FieldMask,
 };
 
-use super::{MENU, list_path};
+use super::{MENU, addition, list_path, members};
 use crate::{
     call::Failure,
-    form::{Field, Form, Problems},
+    form::{self, Field, Form, Problems},
     layout::{self, said::Said},
     menus::{undo, whole_address},
     place::Place,
@@ -43,21 +43,35 @@ pub(super) async fn create(place: Place) -> Result<Response, Failure> {
     let form = &place.visit.form;
     let mut problems = Problems::none();
     let address = whole_address(&place, form.trimmed("local"));
-    let list = MailingList { address: address.clone(), ..typed(&place, form, &mut problems) };
+    let list = MailingList { address, ..typed(&place, form, &mut problems) };
+    let members = addition::typed(&place, &mut problems);
     if !problems.is_none() {
         return Ok(layout::refused(show(&place, None, form, &problems)));
     }
-    let request =
-        CreateMailingListRequest { list: Some(list), request_id: form.get("request-id").to_owned() };
+    let request = CreateMailingListRequest { list: Some(list), request_id: form.request_id() };
     match place.calls().lists().create_mailing_list(request).await {
-        Ok(answer) => {
-            let address = answer.into_inner().list.map_or(address, |list| list.address);
-            let said = Said::new("list-created").with("name", &address);
-            Ok(place.visit.done(&list_path(&place, &address), &said))
-        }
+        Ok(answer) => created(&place, &answer.into_inner().list.unwrap_or_default(), members).await,
         Err(status) => {
             let problems = Problems::from_failure(&place.visit, status.into(), &NAMES)?;
             Ok(layout::refused(show(&place, None, form, &problems)))
+        }
+    }
+}
+
+/// A new list, and the members that came with it.
+async fn created(place: &Place, list: &MailingList, members: Vec<String>) -> Result<Response, Failure> {
+    if members.is_empty() {
+        let said = Said::new("list-created").with("name", &list.address);
+        return Ok(place.visit.done(&list_path(place, &list.address), &said));
+    }
+    let said = Said::new("list-created-with").with("name", &list.address);
+    match addition::begin(place, &list.address, members).await {
+        Ok(course) => Ok(place.visit.done(&course, &said)),
+        Err(status) => {
+            // The list is there; what was typed for it stands on its page, to be sent again.
+            let problems = Problems::from_failure(&place.visit, status.into(), &addition::NAMES)?;
+            let typed = place.visit.form.get("addresses");
+            members::show(place, list, typed, &said.shown(&place.visit), &problems).await.map(layout::refused)
         }
     }
 }
@@ -130,15 +144,7 @@ pub(super) async fn remove(place: Place) -> Result<Response, Failure> {
 
 /// Brings the list back that was removed last under this name, with its members.
 pub(super) async fn restore(place: Place) -> Result<Response, Failure> {
-    let name = place.visit.form.get("name").to_owned();
-    let request = ListAuditEntriesRequest {
-        kind: "list".to_owned(),
-        action: "delete".to_owned(),
-        name: name.clone(),
-        page_size: 1,
-        ..ListAuditEntriesRequest::default()
-    };
-    undo::newest(&place, request).await?;
+    let name = undo::removal(&place, "list").await?;
     let said = Said::new("list-restored").with("name", &name);
     Ok(place.visit.done(&list_path(&place, &name), &said))
 }
@@ -207,10 +213,6 @@ fn shown(list: &MailingList) -> Form {
 }
 
 fn show(place: &Place, stored: Option<&MailingList>, form: &Form, problems: &Problems) -> Response {
-    let request_id = match form.get("request-id") {
-        "" => uuid::Uuid::new_v4().to_string(),
-        known => known.to_owned(),
-    };
     let (action, back) = match stored {
         Some(list) => {
             (format!("{}/settings", list_path(place, &list.address)), list_path(place, &list.address))
@@ -224,12 +226,16 @@ fn show(place: &Place, stored: Option<&MailingList>, form: &Form, problems: &Pro
             @match stored {
                 Some(list) => input type="hidden" name="etag" value=(list.etag);,
                 None => {
-                    input type="hidden" name="request-id" value=(request_id);
+                    (form::request_id(form))
                     (Field::new("local", place.say("list-field-address")).hint(place.say("list-field-address-hint"))
                         .value(form.get("local")).suffix(format!("@{}", place.name())).problem(problems).required().text())
                 }
             }
             (fields(place, form, problems))
+            @if stored.is_none() {
+                (Field::new("addresses", place.say("list-members")).hint(place.say("list-field-members-new-hint"))
+                    .value(form.get("addresses")).problem(problems).area(4))
+            }
             div.actions {
                 button.primary type="submit" {
                     @if stored.is_some() { (place.say("form-save")) } @else { (place.say("list-create")) }

@@ -21,7 +21,8 @@ const PAGE_SIZE: i32 = 100;
 const UNDOABLE_MAX: usize = 20;
 
 pub(super) async fn page(place: Place) -> Result<Response, Failure> {
-    show(&place, "", &html! {}, &Problems::none()).await
+    let list = editor::stored(&place).await?;
+    show(&place, &list, "", &html! {}, &Problems::none()).await
 }
 
 pub(super) async fn remove(place: Place) -> Result<Response, Failure> {
@@ -57,11 +58,11 @@ pub(super) async fn add_again(place: Place) -> Result<Response, Failure> {
 /// The page: `typed` in the field for new members, and above it what became of those before.
 pub(super) async fn show(
     place: &Place,
+    list: &MailingList,
     typed: &str,
     report: &Markup,
     problems: &Problems,
 ) -> Result<Response, Failure> {
-    let list = editor::stored(place).await?;
     let request = ListListMembersRequest {
         list: list.address.clone(),
         page_size: PAGE_SIZE,
@@ -70,7 +71,7 @@ pub(super) async fn show(
     let members = place.calls().lists().list_list_members(request).await?.into_inner();
     let path = list_path(place, &list.address);
     let body = html! {
-        (facts(place, &list))
+        (facts(place, list))
         (report)
         section.card {
             h2 { (place.say("list-add-members")) }
@@ -82,7 +83,7 @@ pub(super) async fn show(
                 div.actions { button.primary type="submit" { (place.say("list-add-members")) } }
             }
         }
-        (member_table(place, &list, &members))
+        (member_table(place, list, &members))
         section.card {
             h2 { (place.say("list-remove")) }
             p { (place.say("list-remove-hint")) }

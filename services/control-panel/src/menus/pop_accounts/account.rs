@@ -43,7 +43,7 @@ pub(super) async fn show_again(place: &Place, form: &Form, problems: &Problems) 
 }
 
 /// The box of the page: one of this domain.
-pub(super) async fn mailbox(place: &Place) -> Result<Mailbox, Failure> {
+pub(in crate::menus) async fn mailbox(place: &Place) -> Result<Mailbox, Failure> {
     let request = GetMailboxRequest { address: place.param("name").to_owned() };
     let answer = place.calls().mailboxes().get_mailbox(request).await;
     let mailbox = match answer.map_err(Failure::from) {

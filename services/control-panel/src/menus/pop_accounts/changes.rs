@@ -3,9 +3,7 @@
 use axum::response::Response;
 use maud::{Markup, html};
 use postern_proto::{
-    account::v1::{
-        Mailbox, NewPassword, SetMailboxPasswordRequest, UpdateMailboxRequest, new_password::Secret,
-    },
+    account::v1::{Mailbox, SetMailboxPasswordRequest, UpdateMailboxRequest},
     google::FieldMask,
 };
 
@@ -14,6 +12,7 @@ use crate::{
     call::Failure,
     form::{Field, Form, Problems},
     layout::{self, said::Said},
+    new_password,
     place::Place,
 };
 
@@ -58,15 +57,12 @@ pub(super) async fn settings(place: Place) -> Result<Response, Failure> {
 pub(super) async fn password(place: Place) -> Result<Response, Failure> {
     let form = &place.visit.form;
     let name = place.param("name").to_owned();
-    if form.get("password") != form.get("password-again") {
-        let mut problems = Problems::none();
-        problems.at("password-again", place.say("pop-password-differs"));
+    let mut problems = Problems::none();
+    let password = Some(new_password::typed(&place.visit, &mut problems));
+    if !problems.is_none() {
         return account::show_again(&place, form, &problems).await;
     }
-    let request = SetMailboxPasswordRequest {
-        address: name.clone(),
-        password: Some(NewPassword { secret: Some(Secret::Plain(form.get("password").to_owned())) }),
-    };
+    let request = SetMailboxPasswordRequest { address: name.clone(), password };
     match place.calls().mailboxes().set_mailbox_password(request).await {
         Ok(_) => {
             let said = Said::new("pop-password-changed").with("name", &name);
@@ -76,16 +72,6 @@ pub(super) async fn password(place: Place) -> Result<Response, Failure> {
             let problems = Problems::from_failure(&place.visit, status.into(), &PASSWORD)?;
             account::show_again(&place, form, &problems).await
         }
-    }
-}
-
-/// A new password, twice.
-pub(super) fn password_fields(place: &Place, problems: &Problems) -> Markup {
-    html! {
-        (Field::new("password", place.say("pop-field-password")).hint(place.say("pop-field-password-hint"))
-            .problem(problems).required().autocomplete("new-password").password())
-        (Field::new("password-again", place.say("pop-field-password-again")).problem(problems).required()
-            .autocomplete("new-password").password())
     }
 }
 
@@ -159,7 +145,7 @@ pub(super) fn forms(place: &Place, mailbox: &Mailbox, typed: Option<&Form>, prob
                 h2 { (place.say("pop-password")) }
                 form method="post" action={ (box_path(place, &mailbox.login)) "/password" } {
                     (layout::form_token(&place.visit))
-                    (password_fields(place, problems))
+                    (new_password::fields(&place.visit, problems))
                     div.actions { button.primary type="submit" { (place.say("pop-set-password")) } }
                 }
             }

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     call::Failure,
-    layout::{self, button, looking_again, said::Said},
+    course::{Course, Progress, State},
+    layout::{self, button, said::Said},
     place::Place,
 };
 
@@ -28,18 +29,16 @@ pub(super) fn card(place: &Place, known: &Known) -> Markup {
             @if !known.clearings.is_empty() {
                 ul.plain {
                     @for clearing in &known.clearings {
-                        @let id = clearing.clearing_id.to_string();
                         li.row {
                             span {
                                 (reader.count("pop-message-count", clearing.message_count)) ", "
                                 (reader.size(clearing.bytes)) ", "
                                 (reader.moment_or(clearing.clear_time.as_ref(), "–"))
                             }
-                            @if clearing.state() == ClearingState::Running {
-                                a.button href={ (path) "/clear/" (id) } { (place.say("import-running")) }
+                            @if state(clearing) == State::Running {
+                                a.button href={ (path) "/clear/" (clearing.clearing_id) } { (place.say("course-running")) }
                             } @else {
-                                (button(&place.visit, &format!("{path}/bring-back"), &place.say("pop-bring-back"), "",
-                                    &[("clearing-id", &id)]))
+                                (back_button(place, &path, clearing))
                             }
                         }
                     }
@@ -89,7 +88,7 @@ pub(super) async fn clear(place: Place) -> Result<Response, Failure> {
     Ok(Redirect::to(&to).into_response())
 }
 
-/// The page of one clearing: how far it is while it runs, and what became of it.
+/// The page of one clearing: how far it is, what became of it, and the way back.
 pub(super) async fn course(place: Place) -> Result<Response, Failure> {
     let mailbox = account::mailbox(&place).await?;
     let request = ListClearingsRequest { mailbox_id: mailbox.mailbox_id, with_empty: true };
@@ -97,49 +96,57 @@ pub(super) async fn course(place: Place) -> Result<Response, Failure> {
     let wanted = place.param("id").parse::<i64>().map_err(|_| Failure::NotFound)?;
     let clearing = all.iter().find(|clearing| clearing.clearing_id == wanted).ok_or(Failure::NotFound)?;
     let path = box_path(&place, &mailbox.login);
+    let reader = &place.visit.reader;
+    let state = state(clearing);
+    let verdict = if state == State::Stopped {
+        place.say("pop-clearing-stopped")
+    } else {
+        let count = reader.count("pop-message-count", clearing.cleared_count);
+        place.visit.texts().fill("pop-cleared", &[("count", count.into())])
+    };
+    let can_come_back = state != State::Running && clearing.message_count > 0;
+    let mut facts = vec![
+        (place.say("pop-clearing-looked-at"), reader.number(clearing.checked_count)),
+        (place.say("pop-clearing-taken"), reader.number(clearing.cleared_count)),
+    ];
+    if let Some(until) = clearing.restorable_until_time.as_ref().filter(|_| clearing.message_count > 0) {
+        facts.push((place.say("pop-column-until"), reader.moment_text(until)));
+    }
+    let course = Course {
+        state,
+        progress: Progress::Pieces(clearing.checked_count, clearing.total_count),
+        verdict,
+        begun: clearing.clear_time.as_ref(),
+        ended: None,
+        facts,
+        left_out: html! {},
+        actions: html! {
+            @if can_come_back { (back_button(&place, &path, clearing)) }
+            a.button href=(path) { (place.say("import-to-box")) }
+        },
+    };
     let crumbs = vec![(mailbox.login.clone(), path.clone())];
-    let response = place.page_below(&MENU, crumbs, place.say("pop-clear"), shown(&place, &path, clearing));
-    Ok(match clearing.state() {
-        ClearingState::Running => looking_again(response),
-        _ => response,
-    })
+    Ok(course.page(&place, &MENU, crumbs, place.say("pop-clear")))
 }
 
-fn shown(place: &Place, path: &str, clearing: &Clearing) -> Markup {
-    let reader = &place.visit.reader;
-    let count = reader.count("pop-message-count", clearing.cleared_count);
-    let taken = || place.visit.texts().fill("pop-cleared", &[("count", count.clone().into())]);
-    let (class, text) = match clearing.state() {
-        ClearingState::Running => ("notice", place.say("pop-clearing-text")),
-        ClearingState::Done | ClearingState::Unspecified => ("notice good", taken()),
-        ClearingState::Stopped => ("notice bad", place.say("pop-clearing-stopped")),
-    };
-    html! {
-        div class=(class) role="status" { p { (text) } }
-        section.card {
-            @if clearing.state() == ClearingState::Running {
-                p {
-                    label for="looked-at" { (place.say("import-progress")) } " "
-                    progress #looked-at max=(clearing.total_count.max(1)) value=(clearing.checked_count) {}
-                }
-            }
-            dl.facts {
-                dt { (place.say("import-column-begin")) } dd { (reader.moment_or(clearing.clear_time.as_ref(), "–")) }
-                dt { (place.say("pop-clearing-looked-at")) } dd { (reader.number(clearing.checked_count)) }
-                dt { (place.say("pop-clearing-taken")) } dd { (reader.number(clearing.cleared_count)) }
-                @if let Some(until) = clearing.restorable_until_time.as_ref().filter(|_| clearing.message_count > 0) {
-                    dt { (place.say("pop-column-until")) } dd { (reader.moment(until)) }
-                }
-            }
-            div.actions {
-                @if clearing.message_count > 0 && clearing.state() != ClearingState::Running {
-                    (button(&place.visit, &format!("{path}/bring-back"), &place.say("pop-bring-back"), "",
-                        &[("clearing-id", &clearing.clearing_id.to_string())]))
-                }
-                a.button href=(path) { (place.say("import-to-box")) }
-            }
-        }
+fn state(clearing: &Clearing) -> State {
+    match clearing.state() {
+        ClearingState::Running => State::Running,
+        ClearingState::Done | ClearingState::Unspecified => State::Done,
+        ClearingState::Stopped => State::Stopped,
     }
+}
+
+/// Brings back what this clearing took out.
+fn back_button(place: &Place, path: &str, clearing: &Clearing) -> Markup {
+    let id = clearing.clearing_id.to_string();
+    button(
+        &place.visit,
+        &format!("{path}/bring-back"),
+        &place.say("pop-bring-back"),
+        "",
+        &[("clearing-id", &id)],
+    )
 }
 
 pub(super) async fn bring_back(place: Place) -> Result<Response, Failure> {

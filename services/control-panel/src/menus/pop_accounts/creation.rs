@@ -2,14 +2,15 @@
 
 use axum::response::Response;
 use maud::html;
-use postern_proto::account::v1::{CreateMailboxRequest, NewPassword, new_password::Secret};
+use postern_proto::account::v1::CreateMailboxRequest;
 
 use super::{MENU, box_path, changes};
 use crate::{
     call::Failure,
-    form::{Field, Form, Problems},
+    form::{self, Field, Form, Problems},
     layout::{self, said::Said},
     menus::whole_address,
+    new_password,
     place::Place,
 };
 
@@ -29,18 +30,16 @@ pub(super) async fn create(place: Place) -> Result<Response, Failure> {
     let form = &place.visit.form;
     let mut problems = Problems::none();
     let quota_bytes = changes::quota(&place, form, &mut problems);
-    if form.get("password") != form.get("password-again") {
-        problems.at("password-again", place.say("pop-password-differs"));
-    }
+    let password = new_password::typed(&place.visit, &mut problems);
     if !problems.is_none() {
         return Ok(layout::refused(show(&place, form, &problems)));
     }
     let address = whole_address(&place, form.trimmed("local"));
     let request = CreateMailboxRequest {
         address: address.clone(),
-        password: Some(NewPassword { secret: Some(Secret::Plain(form.get("password").to_owned())) }),
+        password: Some(password),
         display_name: form.get("display-name").to_owned(),
-        request_id: form.get("request-id").to_owned(),
+        request_id: form.request_id(),
         quota_bytes,
     };
     match place.calls().mailboxes().create_mailbox(request).await {
@@ -58,22 +57,17 @@ pub(super) async fn create(place: Place) -> Result<Response, Failure> {
 
 fn show(place: &Place, form: &Form, problems: &Problems) -> Response {
     let visit = &place.visit;
-    // The same form sent twice makes one box.
-    let request_id = match form.get("request-id") {
-        "" => uuid::Uuid::new_v4().to_string(),
-        known => known.to_owned(),
-    };
     let body = html! {
         p.lead { (visit.name("pop-new-lead", place.name())) }
         (problems.summary(&place.say("form-see-below")))
         form.card method="post" action=(place.path(&MENU, &["new"])) {
             (layout::form_token(visit))
-            input type="hidden" name="request-id" value=(request_id);
+            (form::request_id(form))
             (Field::new("local", place.say("pop-field-address")).hint(place.say("pop-field-address-hint"))
                 .value(form.get("local")).suffix(format!("@{}", place.name())).problem(problems).required().text())
             (Field::new("display-name", place.say("pop-field-name")).hint(place.say("pop-field-name-hint"))
                 .value(form.get("display-name")).problem(problems).text())
-            (changes::password_fields(place, problems))
+            (new_password::fields(visit, problems))
             (changes::quota_fields(place, form.get("quota-kind"), form.get("quota"), problems))
             div.actions {
                 button.primary type="submit" { (place.say("pop-create")) }

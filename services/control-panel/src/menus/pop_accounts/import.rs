@@ -14,7 +14,7 @@ use postern_mesh::{
 };
 use postern_proto::{
     account::v1::Mailbox,
-    delivery::v1::{ImportCourse, ImportState, ListImportsRequest},
+    delivery::v1::{ImportCourse, ListImportsRequest},
 };
 use uuid::Uuid;
 
@@ -105,7 +105,7 @@ async fn show(place: &Place, mailbox: &Mailbox, problem: Option<&str>) -> Result
 
 /// The imports of the last weeks, each with the way to its course.
 fn list(place: &Place, mailbox: &Mailbox, imports: &[ImportCourse]) -> Markup {
-    let columns = ["import-column-file", "import-column-begin", "import-column-state", "import-column-count"];
+    let columns = ["import-column-file", "course-begun", "course-state", "import-column-count"];
     let reader = &place.visit.reader;
     html! {
         @if !imports.is_empty() {
@@ -120,7 +120,7 @@ fn list(place: &Place, mailbox: &Mailbox, imports: &[ImportCourse]) -> Markup {
                                     a href={ (box_path(place, &mailbox.login)) "/import/" (import.import_id) } { (named(place, import)) }
                                 }
                                 td data-label=(place.say(columns[1])) { (reader.moment_or(import.begin_time.as_ref(), "–")) }
-                                td data-label=(place.say(columns[2])) { (state(place, import)) }
+                                td data-label=(place.say(columns[2])) { (course::state(import).badge(reader)) }
                                 td data-label=(place.say(columns[3])) { (reader.number(import.imported_count)) }
                             }
                         }
@@ -133,13 +133,4 @@ fn list(place: &Place, mailbox: &Mailbox, imports: &[ImportCourse]) -> Markup {
 
 fn named(place: &Place, import: &ImportCourse) -> String {
     if import.file_name.is_empty() { place.say("import-nameless") } else { import.file_name.clone() }
-}
-
-fn state(place: &Place, import: &ImportCourse) -> Markup {
-    let (class, key) = match import.state() {
-        ImportState::Running | ImportState::Unspecified => ("badge", "import-running"),
-        ImportState::Done => ("badge good", "import-done"),
-        ImportState::Stopped => ("badge bad", "import-stopped"),
-    };
-    html! { span class=(class) { (place.say(key)) } }
 }

@@ -1,7 +1,7 @@
 //! An answer: what it comes to, what to do, the exact words of the servers, and the questions that led there.
 
 use maud::{Markup, html};
-use postern_proto::auth::v1::{Explanation, Verdict};
+use postern_proto::auth::v1::{Explanation, Rule, Verdict};
 
 use super::question::{Heading, Question};
 use crate::place::Place;
@@ -67,15 +67,7 @@ pub(super) fn shown(place: &Place, question: &Question, explanation: &Explanatio
             }
         }
         div.cards.wide {
-            section.card {
-                h2 { (place.say("trouble-wire")) }
-                @if explanation.wire_answers.is_empty() { p { (place.say("trouble-wire-none")) } }
-                dl.facts {
-                    @for answer in &explanation.wire_answers {
-                        dt { (answer.command) } dd { code { (answer.answer) } }
-                    }
-                }
-            }
+            (wire(place, explanation))
             section.card {
                 h2 { (place.say("trouble-rules")) }
                 ol.rules {
@@ -85,14 +77,37 @@ pub(super) fn shown(place: &Place, question: &Question, explanation: &Explanatio
                                 strong { (rule_title(place, &rule.name)) } br;
                                 small lang="en" { (rule.found) }
                             }
-                            @if rule.passed { span.badge.good { (place.say("trouble-rule-passed")) } }
-                            @else { span.badge.bad { (place.say("trouble-rule-stopped")) } }
+                            (badge(place, rule))
                         }
                     }
                 }
             }
         }
     }
+}
+
+/// The exact words; where it works and no server was asked, there are none to be missed.
+fn wire(place: &Place, explanation: &Explanation) -> Markup {
+    let answers = &explanation.wire_answers;
+    html! {
+        @if !answers.is_empty() || explanation.verdict() != Verdict::Works {
+            section.card {
+                h2 { (place.say("trouble-wire")) }
+                @if answers.is_empty() { p { (place.say("trouble-wire-none")) } }
+                dl.facts { @for answer in answers { dt { (answer.command) } dd { code { (answer.answer) } } } }
+            }
+        }
+    }
+}
+
+/// A record that does not stand in the way need not be as it should be.
+fn badge(place: &Place, rule: &Rule) -> Markup {
+    let (class, key) = match (rule.passed, rule.name.starts_with("dns-")) {
+        (true, false) => ("badge good", "trouble-rule-passed"),
+        (true, true) => ("badge", "trouble-rule-no-obstacle"),
+        (false, _) => ("badge bad", "trouble-rule-stopped"),
+    };
+    html! { span class=(class) { (place.say(key)) } }
 }
 
 fn rule_title(place: &Place, name: &str) -> String {

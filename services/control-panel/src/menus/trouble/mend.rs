@@ -5,8 +5,8 @@ use maud::{Markup, html};
 use postern_mesh::identity::Role;
 use postern_proto::{
     account::v1::{
-        ActivityState, Customer, Mailbox, NewPassword, SetMailboxPasswordRequest, UpdateCustomerRequest,
-        UpdateMailboxRequest, new_password::Secret,
+        ActivityState, Customer, Mailbox, SetMailboxPasswordRequest, UpdateCustomerRequest,
+        UpdateMailboxRequest,
     },
     auth::v1::{Explanation, Verdict},
     delivery::v1::ReleaseLockRequest,
@@ -22,9 +22,10 @@ use super::{
 };
 use crate::{
     call::Failure,
-    form::{Field, Problems},
+    form::{self, Form, Problems},
     layout::{self, said::Said},
     menus::{domain, pop_accounts, set_up},
+    new_password,
     place::Place,
     router::OWN_PASSWORD,
 };
@@ -43,6 +44,10 @@ pub(super) fn card(
         ("", Some(mailbox)) if question.heading == Heading::Login => {
             new_password(place, question, mailbox, problems)
         }
+        ("", _) if question.heading == Heading::Host && !explanation.next_step.is_empty() => html! {
+            p { (place.say("trouble-mend-records")) }
+            (link(format!("{}#dns", place.path(&domain::MENU, &[])), &place.say(domain::MENU.title)))
+        },
         ("login-known", None) => new_box(place, &question.mailbox, problems),
         ("not-suspended", Some(_)) if place.person.caller.role == Role::Operator => {
             button(place, question, "resume", "trouble-mend-resume")
@@ -93,18 +98,9 @@ fn new_password(place: &Place, question: &Question, mailbox: &Mailbox, problems:
         form method="post" action=(place.path(&MENU, &["mend", "password"])) {
             (layout::form_token(&place.visit))
             @for (name, value) in question.fields() { input type="hidden" name=(name) value=(value); }
-            (password_fields(place, problems))
+            (new_password::fields(&place.visit, problems))
             div.actions { button.primary type="submit" { (place.say("pop-set-password")) } }
         }
-    }
-}
-
-fn password_fields(place: &Place, problems: &Problems) -> Markup {
-    html! {
-        (Field::new("password", place.say("pop-field-password")).hint(place.say("pop-field-password-hint"))
-            .problem(problems).required().autocomplete("new-password").password())
-        (Field::new("password-again", place.say("pop-field-password-again")).problem(problems).required()
-            .autocomplete("new-password").password())
     }
 }
 
@@ -114,15 +110,14 @@ fn new_box(place: &Place, login: &str, problems: &Problems) -> Markup {
     let Some(local) = local else {
         return html! { p { (place.say("trouble-mend-login")) } };
     };
-    let request_id = uuid::Uuid::new_v4().to_string();
     html! {
         p { (place.visit.name("trouble-mend-new-box", login)) }
         form method="post" action=(place.path(&pop_accounts::MENU, &["new"])) {
             (layout::form_token(&place.visit))
-            input type="hidden" name="request-id" value=(request_id);
+            (form::request_id(&Form::default()))
             input type="hidden" name="local" value=(local);
             input type="hidden" name="quota-kind" value="plan";
-            (password_fields(place, problems))
+            (new_password::fields(&place.visit, problems))
             div.actions { button.primary type="submit" { (place.say("pop-create")) } }
         }
     }
@@ -166,16 +161,12 @@ pub(super) async fn release(place: Place) -> Result<Response, Failure> {
 
 pub(super) async fn password(place: Place) -> Result<Response, Failure> {
     let (question, mailbox) = begun(&place).await?;
-    let form = &place.visit.form;
-    if form.get("password") != form.get("password-again") {
-        let mut problems = Problems::none();
-        problems.at("password-again", place.say("pop-password-differs"));
+    let mut problems = Problems::none();
+    let password = Some(new_password::typed(&place.visit, &mut problems));
+    if !problems.is_none() {
         return show(&place, &question, true, problems).await;
     }
-    let request = SetMailboxPasswordRequest {
-        address: mailbox.login.clone(),
-        password: Some(NewPassword { secret: Some(Secret::Plain(form.get("password").to_owned())) }),
-    };
+    let request = SetMailboxPasswordRequest { address: mailbox.login.clone(), password };
     match place.calls().mailboxes().set_mailbox_password(request).await {
         Ok(_) => {
             let said = Said::new("pop-password-changed").with("name", &mailbox.login);

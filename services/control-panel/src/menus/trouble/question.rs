@@ -180,7 +180,9 @@ pub(super) fn form(
     let host = heading == Heading::Host;
     html! {
         @if host && !place.person.is_mailbox_user() {
-            (layout::button(&place.visit, &address, &place.say("trouble-ask-host"), "primary", &[("heading", "host")]))
+            div.actions {
+                (layout::button(&place.visit, &address, &place.say("trouble-ask-host"), "primary", &[("heading", "host")]))
+            }
         } @else {
             form.card method="get" action=(address) {
                 @if host { input type="hidden" name="mailbox" value=(question.mailbox); }

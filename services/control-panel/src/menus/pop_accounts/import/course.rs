@@ -1,4 +1,4 @@
-//! The page of one import: how far it is while it runs, and what became of it. It looks anew by itself, without a script.
+//! The page of one import: how far it is, and what became of each message.
 
 use axum::response::Response;
 use maud::{Markup, html};
@@ -7,8 +7,12 @@ use postern_proto::{
     delivery::v1::{ImportCourse, ImportState},
 };
 
-use super::{MENU, account, box_path, imports, named, state};
-use crate::{call::Failure, layout::looking_again, place::Place};
+use super::{MENU, account, box_path, imports, named};
+use crate::{
+    call::Failure,
+    course::{Course, Progress, State},
+    place::Place,
+};
 
 /// Reasons of refusals and their texts; of others the name is told.
 const REASONS: [(&str, &str); 4] = [
@@ -22,67 +26,46 @@ pub(in super::super) async fn page(place: Place) -> Result<Response, Failure> {
     let mailbox = account::mailbox(&place).await?;
     let all = imports(&place, &mailbox).await?;
     let import = all.iter().find(|import| import.import_id == place.param("id")).ok_or(Failure::NotFound)?;
-    let crumbs = vec![
-        (mailbox.login.clone(), box_path(&place, &mailbox.login)),
-        (place.say("import-title"), format!("{}/import", box_path(&place, &mailbox.login))),
-    ];
-    let response = place.page_below(&MENU, crumbs, named(&place, import), shown(&place, &mailbox, import));
-    Ok(match import.state() {
-        ImportState::Running => looking_again(response),
-        _ => response,
-    })
+    let path = box_path(&place, &mailbox.login);
+    let crumbs =
+        vec![(mailbox.login.clone(), path.clone()), (place.say("import-title"), format!("{path}/import"))];
+    let figure = |key, count| (place.say(key), place.visit.reader.number(count));
+    let course = Course {
+        state: state(import),
+        progress: Progress::Octets(import.read_bytes, import.total_bytes),
+        verdict: verdict(&place, &mailbox, import),
+        begun: import.begin_time.as_ref(),
+        ended: import.end_time.as_ref(),
+        facts: vec![
+            figure("import-imported", import.imported_count),
+            figure("import-known", import.duplicate_count),
+            figure("import-refused", import.refused_count),
+        ],
+        left_out: refusals(&place, import),
+        actions: html! {
+            a.button href=(path) { (place.say("import-to-box")) }
+            a.button href={ (path) "/import" } { (place.say("import-another")) }
+        },
+    };
+    Ok(course.page(&place, &MENU, crumbs, named(&place, import)))
 }
 
-fn shown(place: &Place, mailbox: &Mailbox, import: &ImportCourse) -> Markup {
-    let reader = &place.visit.reader;
-    html! {
-        (verdict(place, mailbox, import))
-        section.card {
-            @if import.state() == ImportState::Running { (progress(place, import)) }
-            dl.facts {
-                dt { (place.say("import-column-state")) } dd { (state(place, import)) }
-                dt { (place.say("import-column-begin")) } dd { (reader.moment_or(import.begin_time.as_ref(), "–")) }
-                @if let Some(end) = &import.end_time { dt { (place.say("import-end")) } dd { (reader.moment(end)) } }
-                dt { (place.say("import-imported")) } dd { (reader.number(import.imported_count)) }
-                dt { (place.say("import-known")) } dd { (reader.number(import.duplicate_count)) }
-                dt { (place.say("import-refused")) } dd { (reader.number(import.refused_count)) }
-            }
-        }
-        (refusals(place, import))
-        div.actions {
-            a.button href=(box_path(place, &mailbox.login)) { (place.say("import-to-box")) }
-            a.button href={ (box_path(place, &mailbox.login)) "/import" } { (place.say("import-another")) }
-        }
+pub(super) fn state(import: &ImportCourse) -> State {
+    match import.state() {
+        ImportState::Running | ImportState::Unspecified => State::Running,
+        ImportState::Done if import.refused_count > 0 => State::InPart,
+        ImportState::Done => State::Done,
+        ImportState::Stopped => State::Stopped,
     }
 }
 
-fn verdict(place: &Place, mailbox: &Mailbox, import: &ImportCourse) -> Markup {
-    let (class, text) = match import.state() {
-        ImportState::Running | ImportState::Unspecified => ("notice", place.say("import-running-text")),
-        ImportState::Done => ("notice good", place.visit.name("import-done-text", &mailbox.login)),
-        ImportState::Stopped if import.reason == "OVER_QUOTA" => {
-            ("notice bad", place.visit.name("import-full-text", &mailbox.login))
+fn verdict(place: &Place, mailbox: &Mailbox, import: &ImportCourse) -> String {
+    match state(import) {
+        State::Stopped if import.reason == "OVER_QUOTA" => {
+            place.visit.name("import-full-text", &mailbox.login)
         }
-        ImportState::Stopped => ("notice bad", place.say("import-stopped-text")),
-    };
-    html! { div class=(class) role="status" { p { (text) } } }
-}
-
-/// How far it is.
-fn progress(place: &Place, import: &ImportCourse) -> Markup {
-    let reader = &place.visit.reader;
-    html! {
-        p {
-            label for="read" { (place.say("import-progress")) } " "
-            @if import.total_bytes > 0 {
-                progress #read max=(import.total_bytes) value=(import.read_bytes.min(import.total_bytes)) {}
-                " " (place.visit.texts().fill("layout-used-of", &[
-                    ("used", reader.size(import.read_bytes).into()), ("all", reader.size(import.total_bytes).into()),
-                ]))
-            } @else {
-                progress #read {} " " (reader.size(import.read_bytes))
-            }
-        }
+        State::Stopped => place.say("import-stopped-text"),
+        State::Running | State::Done | State::InPart => place.visit.name("import-done-text", &mailbox.login),
     }
 }
 
