@@ -13,8 +13,10 @@ const PEOPLE: usize = 10;
 const LOOKS: usize = 15;
 /// Octets of a page at most.
 const PAGE_MAX_BYTES: usize = 100 * 1024;
-/// How much longer than a page that asks for nothing but the session a page with a list may take.
-const RATIO_MAX: f64 = 12.0;
+/// How much longer than an empty page one may take that asks all services.
+const RATIO_MAX: f64 = 20.0;
+/// A page that asks for nothing but the session.
+const EMPTY: &str = "/controlpanel/preferences";
 /// A ready hash, so that a thousand boxes cost no thousand hashes. Nobody knows its password.
 const PHC: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -37,34 +39,37 @@ async fn pages_are_light_and_quick_with_a_thousand_boxes() -> anyhow::Result<()>
         web.sign_in("homepage", PASSWORD).await?;
         people.push(web);
     }
-    let plain = look(&people, "/controlpanel/preferences").await?;
-    println!("preferences: p95 {plain:?}");
     for page in
         ["home", "pop-accounts", "pop-accounts/box/box0500@homepage.test", "forwards", "activity", "mail"]
     {
-        let took = look(&people, &format!("/controlpanel/homepage.test/{page}")).await?;
-        println!("{page}: p95 {took:?}");
+        let [plain, took] = look(&people, [EMPTY, &format!("/controlpanel/homepage.test/{page}")]).await?;
+        println!("{page}: p95 {took:?}, of an empty page {plain:?}");
         let ratio = took.as_secs_f64() / plain.as_secs_f64();
         assert!(ratio < RATIO_MAX, "{page}: {ratio:.1} times as long as an empty page");
     }
     Ok(())
 }
 
-/// What 95 of 100 looks at a page take at most.
-async fn look(people: &[Web], page: &str) -> anyhow::Result<Duration> {
+/// What 95 of 100 looks at each page take at most. Both are looked at in turns, so that whatever else the machine does falls on both.
+async fn look(people: &[Web], pages: [&str; 2]) -> anyhow::Result<[Duration; 2]> {
     let looks = people.iter().map(async |web| {
         let mut web = web.clone();
-        let mut took = Vec::new();
+        let mut took = [Vec::new(), Vec::new()];
         for _ in 0..LOOKS {
-            let begin = Instant::now();
-            let answer = web.get(page).await?;
-            took.push(begin.elapsed());
-            anyhow::ensure!(answer.status == 200, "{page}: {}", answer.status);
-            anyhow::ensure!(answer.body.len() < PAGE_MAX_BYTES, "{page}: {} octets", answer.body.len());
+            for (page, took) in pages.iter().zip(&mut took) {
+                let begin = Instant::now();
+                let answer = web.get(page).await?;
+                took.push(begin.elapsed());
+                anyhow::ensure!(answer.status == 200, "{page}: {}", answer.status);
+                anyhow::ensure!(answer.body.len() < PAGE_MAX_BYTES, "{page}: {} octets", answer.body.len());
+            }
         }
         anyhow::Ok(took)
     });
-    let mut all: Vec<Duration> = try_join_all(looks).await?.into_iter().flatten().collect();
-    all.sort_unstable();
-    Ok(all[all.len() * 95 / 100])
+    let all = try_join_all(looks).await?;
+    Ok([0, 1].map(|page| {
+        let mut took: Vec<Duration> = all.iter().flat_map(|of_one| &of_one[page]).copied().collect();
+        took.sort_unstable();
+        took[took.len() * 95 / 100]
+    }))
 }

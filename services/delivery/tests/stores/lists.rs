@@ -41,9 +41,9 @@ async fn l_07_each_member_once_also_when_the_worker_dies_in_the_middle() {
     // The same boxes by other names, in other batches.
     members.extend((1000..1050).map(|n| format!("alias{n}@local.test")));
     house.fake.account.add_list(1, "staff", &members);
-    // Four pages, then this worker hangs until somebody else has done its work.
+    // Sixteen pages of 25, then this worker hangs until somebody else has done its work.
     house.fake.account.pages.forget_permits(1_000_000);
-    house.fake.account.pages.add_permits(4);
+    house.fake.account.pages.add_permits(16);
     post(&service, &address(1000), "staff").await;
     until(house, "SELECT count(DISTINCT note) FROM queue WHERE class = 3 AND note > ''", 1).await;
     until(house, "SELECT count(*) FROM post_recipients", 351).await;
