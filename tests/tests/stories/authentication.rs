@@ -35,6 +35,14 @@ async fn judged(question: &Value) -> anyhow::Result<Value> {
     Ok(serde_json::from_str(&out)?)
 }
 
+/// The first signature, which is good and that of the customer's domain.
+#[track_caller]
+fn our_signature(verdict: &Value) -> &Value {
+    let signature = &verdict["dkim"][0];
+    assert_eq!((&signature["good"], &signature["d"]), (&json!(true), &json!("homepage.test")), "{verdict}");
+    signature
+}
+
 async fn judged_mail(mail: &[u8], records: &Value) -> anyhow::Result<Value> {
     judged(&json!({"message": STANDARD.encode(mail), "records": records})).await
 }
@@ -144,12 +152,7 @@ async fn what_leaves_is_signed_and_keys_change() -> anyhow::Result<()> {
         send_as_user(&platform, "you@far.test", content).await?;
         let left = until_left(&platform.sink, count).await?;
         let verdict = judged_mail(&left.content, &records).await?;
-        let signature = &verdict["dkim"][0];
-        assert_eq!(
-            (&signature["good"], &signature["d"]),
-            (&json!(true), &json!("homepage.test")),
-            "{verdict}"
-        );
+        let signature = our_signature(&verdict);
         let signed: Vec<_> =
             signature["h"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         // One From is there, and two are signed: nobody can add another.

@@ -56,8 +56,8 @@ struct Found {
     rows: Vec<LeasedRow>,
     /// There may be more of what there was room for.
     full: bool,
-    /// There are more copies of lists; `None`: none were asked for.
-    more_copies: Option<bool>,
+    /// There may be more copies of lists.
+    more_copies: bool,
 }
 
 /// What is known of a task from outside, should it die.
@@ -87,7 +87,7 @@ struct Loop {
 
 struct Poll {
     under_way: Option<Id>,
-    /// Copies of lists wait for room here.
+    /// Copies of lists wait for room here, as the last poll that asked for some found.
     more_copies: bool,
     again: bool,
     next: Instant,
@@ -221,6 +221,7 @@ impl Loop {
             busy_domains: self.lanes.busy_domains(Instant::now()),
             busy_customers: self.lanes.busy_customers(),
         };
+        self.poll.more_copies &= wanted.copies == 0;
         let held_too = Instant::now() >= self.poll.held_next;
         if held_too {
             self.poll.held_next = Instant::now() + LOOK_AT_HELD_EVERY;
@@ -253,11 +254,10 @@ impl Loop {
 
     fn polled(&mut self, found: Found) {
         self.poll.under_way = None;
-        self.poll.more_copies = found.more_copies.unwrap_or(self.poll.more_copies);
-        let full = found.full;
+        self.poll.more_copies |= found.more_copies;
         let found_some = !found.rows.is_empty();
         self.take_up(found.rows);
-        if full || self.poll.again {
+        if found.full || self.poll.again {
             self.poll.next = Instant::now();
             self.poll.pause = POLL_PAUSE_MIN;
             return;
@@ -380,12 +380,12 @@ async fn poll(worker: &Worker, wanted: &Wanted, held_too: bool) -> Happened {
         let mut rows = worker.store.take_due(wanted).await?;
         let mail = rows.iter().filter(|row| !row.class.is_errand()).count();
         let full = wanted.rows > 0 && mail >= wanted.rows;
-        let mut more_copies = None;
+        let mut more_copies = false;
         // Copies of lists have what mail left over.
         let copies = wanted.copies.min(wanted.rows.saturating_sub(mail));
         if copies > 0 {
             let due = worker.store.take_due_copies(copies, wanted).await?;
-            more_copies = Some(due.len() >= copies);
+            more_copies = due.len() >= copies;
             rows.extend(due);
         }
         if held_too {
@@ -397,7 +397,7 @@ async fn poll(worker: &Worker, wanted: &Wanted, held_too: bool) -> Happened {
         Ok(found) => Happened::Polled(found),
         Err(error) => {
             tracing::warn!(%error, "the queue cannot be polled");
-            Happened::Polled(Found { more_copies: Some(false), ..Found::default() })
+            Happened::Polled(Found::default())
         }
     }
 }

@@ -42,12 +42,7 @@ async fn a_strict_authors_post_is_from_the_list_and_copies_are_signed() -> anyho
         let replies = if from.contains(" via ") { author } else { "" };
         assert_eq!(field(&text, "Reply-To"), replies);
         let verdict = judged_mail(&left.content, &records).await?;
-        let signature = &verdict["dkim"][0];
-        assert_eq!(
-            (&signature["good"], &signature["d"]),
-            (&json!(true), &json!("homepage.test")),
-            "{verdict}"
-        );
+        let signature = our_signature(&verdict);
         for name in ["list-unsubscribe", "list-unsubscribe-post"] {
             assert!(signature["h"].as_array().is_some_and(|h| h.contains(&json!(name))), "{name}: {verdict}");
         }
