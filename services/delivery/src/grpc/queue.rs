@@ -244,7 +244,7 @@ fn is_own(caller: &Caller, row: &EntryRow) -> bool {
 
 fn removed(id: i64) -> Ended {
     let outcome = "an administrator removed it from the queue".to_owned();
-    Ended { id, state: Some(TraceState::Removed), outcome }
+    Ended { id, state: Some(TraceState::Removed), outcome, is_copy: false }
 }
 
 fn given_up(row: LeasedRow) -> FatedRow {

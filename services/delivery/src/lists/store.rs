@@ -121,9 +121,10 @@ pub(super) async fn begin(
     Ok(true)
 }
 
-/// Writes one batch. `None`: the row is not ours any more, or somebody is further; nothing was written.
+/// Writes one batch. `None`: the row is not ours any more, or somebody is further; nothing was written. It is on
+/// the disk later: members and cursor are one, so that what a crash of the database forgets is written again.
 pub(super) async fn write(store: &QueueStore, batch: &Batch<'_>) -> Result<Option<Written>, sqlx::Error> {
-    let mut transaction = store.pool().begin().await?;
+    let mut transaction = store.begin_unhurried().await?;
     let row = sqlx::query(
         "UPDATE queue SET note = coalesce($4, note)
         WHERE id = $1 AND state = 2 AND lease_owner = $2 AND note = $3 RETURNING parent",

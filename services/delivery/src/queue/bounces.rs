@@ -36,7 +36,12 @@ pub(crate) struct FatedRow {
 
 impl FatedRow {
     pub(super) fn failed(&self) -> Ended {
-        Ended { id: self.id, state: Some(TraceState::Failed), outcome: self.fate.text.clone() }
+        Ended {
+            id: self.id,
+            state: Some(TraceState::Failed),
+            outcome: self.fate.text.clone(),
+            is_copy: self.class == QueueClass::ListCopy,
+        }
     }
 }
 

@@ -74,10 +74,10 @@ async fn write_all(store: QueueStore, leases: Arc<Leases>, mut noted: mpsc::Rece
                 Note::Flush(written) => waiting.push(written),
             }
         }
-        while !finished.is_empty() {
-            match store.finish(&finished).await {
-                Ok(()) => break,
-                Err(error) => pause("finished", &error).await,
+        let (copies, mail): (Vec<Ended>, Vec<Ended>) = finished.into_iter().partition(|ended| ended.is_copy);
+        for finished in [&mail, &copies] {
+            while let Err(error) = store.finish(finished).await {
+                pause("finished", &error).await;
             }
         }
         while !deferred.is_empty() {
@@ -86,7 +86,7 @@ async fn write_all(store: QueueStore, leases: Arc<Leases>, mut noted: mpsc::Rece
                 Err(error) => pause("deferred", &error).await,
             }
         }
-        let finished = finished.into_iter().map(|ended| ended.id);
+        let finished = mail.into_iter().chain(copies).map(|ended| ended.id);
         leases.end(finished.chain(deferred.into_iter().map(|deferral| deferral.id)));
         for written in waiting {
             // Whoever waited may have gone.

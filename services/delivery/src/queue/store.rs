@@ -9,7 +9,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use postern_mail::{EmailAddress, MessageId};
 use postern_smtp::dsn::{MessageDsn, Notify, RecipientDsn, ReturnContent};
-use sqlx::{PgPool, Row as _, postgres::PgRow};
+use sqlx::{PgExecutor, PgPool, Postgres, Row as _, Transaction, postgres::PgRow};
 use uuid::Uuid;
 
 use super::{LeasedRow, QueuedMessage, turns::Cursors};
@@ -31,12 +31,14 @@ pub(crate) struct Ended {
     pub(crate) state: Option<TraceState>,
     /// The last word: host and reply, or why not.
     pub(crate) outcome: String,
+    /// Whether it is one of a list's many copies.
+    pub(crate) is_copy: bool,
 }
 
 impl Ended {
     /// Done with, and nothing is to be said.
     pub(crate) fn quietly(id: i64) -> Self {
-        Self { id, state: None, outcome: String::new() }
+        Self { id, state: None, outcome: String::new(), is_copy: false }
     }
 }
 
@@ -113,6 +115,12 @@ impl QueueStore {
 
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// A transaction whose end does not wait for the disk, nor makes others wait for it: for what may be undone by a crash of the
+    /// database (the last second, in order, so that nothing that is kept relies on what is lost) without a message being lost.
+    pub(crate) async fn begin_unhurried(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        self.pool.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await
     }
 
     /// Who holds the leases of this replica.
@@ -238,34 +246,16 @@ impl QueueStore {
 
     /// Ends rows: their messages are done with as far as these recipients go. Whoever did it before did it for all.
     pub(crate) async fn finish(&self, ended: &[Ended]) -> Result<(), sqlx::Error> {
-        let ids: Vec<i64> = ended.iter().map(|ended| ended.id).collect();
-        let states: Vec<Option<i16>> = ended.iter().map(|ended| ended.state.map(TraceState::code)).collect();
-        let outcomes: Vec<&str> = ended.iter().map(|ended| ended.outcome.as_str()).collect();
-        // Messages are locked in one order, so that two replicas cannot stand in each other's way. A large content's
-        // blob has no owner afterwards; the sweep takes it.
-        sqlx::query(
-            "WITH gone AS (
-                DELETE FROM queue q USING unnest($1::bigint[], $2::smallint[], $3::text[]) AS e (id, state, outcome)
-                WHERE q.id = e.id
-                RETURNING q.message_id, q.recipient, e.state, e.outcome),
-            told AS (
-                UPDATE trace t SET state = g.state, outcome = g.outcome, outcome_time = now() FROM gone g
-                WHERE g.state IS NOT NULL AND t.message_id = g.message_id AND t.recipient = g.recipient),
-            counted AS (SELECT message_id, count(*)::integer AS ended FROM gone GROUP BY message_id),
-            held AS MATERIALIZED (
-                SELECT m.id, m.references_count, c.ended FROM messages m JOIN counted c ON c.message_id = m.id
-                ORDER BY m.id FOR UPDATE OF m),
-            lowered AS (
-                UPDATE messages m SET references_count = m.references_count - h.ended
-                FROM held h WHERE m.id = h.id AND h.references_count > h.ended)
-            DELETE FROM messages m USING held h WHERE m.id = h.id AND h.references_count <= h.ended",
-        )
-        .bind(ids)
-        .bind(states)
-        .bind(outcomes)
-        .execute(&self.pool)
-        .await
-        .map(drop)
+        if ended.is_empty() {
+            return Ok(());
+        }
+        if ended.iter().any(|ended| !ended.is_copy) {
+            return finish(&self.pool, ended).await;
+        }
+        // Ten thousand of them, each beside others' mail at the disk. A crash of the database may send a member the last copy twice.
+        let mut transaction = self.begin_unhurried().await?;
+        finish(&mut *transaction, ended).await?;
+        transaction.commit().await
     }
 
     /// Those of these rows whose sender was not told yet that it takes long; from now on it was.
@@ -284,6 +274,8 @@ impl QueueStore {
         let ids: Vec<i64> = deferrals.iter().map(|d| d.id).collect();
         let pauses: Vec<f64> = deferrals.iter().map(|d| d.pause.as_secs_f64()).collect();
         let outcomes: Vec<&str> = deferrals.iter().map(|d| d.outcome.as_str()).collect();
+        // An attempt that is forgotten is made again when its lease ends.
+        let mut transaction = self.begin_unhurried().await?;
         // An operator may have held it meanwhile: then only the outcome is noted.
         sqlx::query(
             "WITH deferred AS (
@@ -301,9 +293,9 @@ impl QueueStore {
         .bind(ids)
         .bind(pauses)
         .bind(outcomes)
-        .execute(&self.pool)
-        .await
-        .map(drop)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await
     }
 
     /// Reads a message that is to leave; `None` when it is not there.
@@ -318,6 +310,37 @@ impl QueueStore {
         .await?;
         row.map(|row| queued_message(id, &row)).transpose()
     }
+}
+
+async fn finish(executor: impl PgExecutor<'_>, ended: &[Ended]) -> Result<(), sqlx::Error> {
+    let ids: Vec<i64> = ended.iter().map(|ended| ended.id).collect();
+    let states: Vec<Option<i16>> = ended.iter().map(|ended| ended.state.map(TraceState::code)).collect();
+    let outcomes: Vec<&str> = ended.iter().map(|ended| ended.outcome.as_str()).collect();
+    // Messages are locked in one order, so that two replicas cannot stand in each other's way. A large content's
+    // blob has no owner afterwards; the sweep takes it.
+    sqlx::query(
+        "WITH gone AS (
+            DELETE FROM queue q USING unnest($1::bigint[], $2::smallint[], $3::text[]) AS e (id, state, outcome)
+            WHERE q.id = e.id
+            RETURNING q.message_id, q.recipient, e.state, e.outcome),
+        told AS (
+            UPDATE trace t SET state = g.state, outcome = g.outcome, outcome_time = now() FROM gone g
+            WHERE g.state IS NOT NULL AND t.message_id = g.message_id AND t.recipient = g.recipient),
+        counted AS (SELECT message_id, count(*)::integer AS ended FROM gone GROUP BY message_id),
+        held AS MATERIALIZED (
+            SELECT m.id, m.references_count, c.ended FROM messages m JOIN counted c ON c.message_id = m.id
+            ORDER BY m.id FOR UPDATE OF m),
+        lowered AS (
+            UPDATE messages m SET references_count = m.references_count - h.ended
+            FROM held h WHERE m.id = h.id AND h.references_count > h.ended)
+        DELETE FROM messages m USING held h WHERE m.id = h.id AND h.references_count <= h.ended",
+    )
+    .bind(ids)
+    .bind(states)
+    .bind(outcomes)
+    .execute(executor)
+    .await
+    .map(drop)
 }
 
 pub(super) fn leased_row(row: &PgRow) -> Option<LeasedRow> {

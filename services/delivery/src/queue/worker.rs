@@ -21,6 +21,7 @@ use super::{
     store::{Deferral, Ended},
 };
 use crate::{
+    accept::QueueClass,
     bounce::Fate,
     departure::{Departure, Departures, Leaving},
     lists::CopyFates,
@@ -249,7 +250,8 @@ impl Worker {
                 tracing::info!(%queue_id, recipient = %row.recipient, said = taken.text, "left");
                 self.fates.of_row(&row, true);
                 let outcome = shortened(&taken.text);
-                let ended = Ended { id: row.id, state: Some(TraceState::Sent), outcome };
+                let is_copy = row.class == QueueClass::ListCopy;
+                let ended = Ended { id: row.id, state: Some(TraceState::Sent), outcome, is_copy };
                 self.recorder.note(Note::Finished(ended)).await;
                 // A host that was told what the sender wants to hear tells it by itself.
                 if row.dsn.wants_success() && !taken.tells_sender {

@@ -125,7 +125,7 @@ async fn p_101_p_62_both_forms_have_the_sizes_that_are_listed() {
     let listed = async || {
         let open = house.maildrops.open(mailbox, &holder("c"), Form::Plain).await.expect("open");
         house.maildrops.close(mailbox, open.token, &[]).await.expect("closed");
-        (open.first.uids, open.first.sizes_bytes)
+        (open.first.uids.clone(), open.first.sizes_bytes.clone())
     };
     let before = listed().await;
     house.clear(mailbox, Scope::All).await.expect("cleared");
