@@ -1,18 +1,22 @@
 //! What POP3 does with a box: open (lock and list), read, close (delete and unlock).
 //!
-//! The walk: `grpc/maildrop` -> here -> `lock` (Redis) and `index`, `read`, `delete` (Postgres, `content`).
+//! The walk: `grpc/maildrop` -> here -> `lock` (Redis) and `index` (whose `listings` are kept), `read`, `delete` (Postgres,
+//! `content`).
 
 mod delete;
 mod index;
+mod listings;
 mod read;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use postern_mail::Reason;
 use postern_mesh::directory::Directory;
 use sqlx::Row as _;
 use thiserror::Error;
 use tonic::Status;
+
+use listings::Listings;
 
 use crate::{
     content::Blobs,
@@ -69,7 +73,7 @@ impl MaildropError {
 }
 
 /// How messages that came with SMTPUTF8 are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Form {
     /// As they are stored, UTF-8 in the header too.
     Stored,
@@ -85,7 +89,7 @@ pub struct OpenBox {
     /// Part of its UIDLs.
     pub generation: u32,
     /// The first page of what it holds.
-    pub first: IndexPage,
+    pub first: Arc<IndexPage>,
     /// The pages after it.
     pub rest: Index,
 }
@@ -97,13 +101,14 @@ pub struct Maildrops {
     locks: Locks,
     blobs: Blobs,
     directory: Directory,
+    listings: Listings,
 }
 
 impl Maildrops {
     /// On these stores.
     #[must_use]
     pub fn new(store: Store, locks: Locks, blobs: Blobs, directory: Directory) -> Self {
-        Self { store, locks, blobs, directory }
+        Self { store, locks, blobs, directory, listings: Listings::new() }
     }
 
     /// Locks the box and reads the first page of its listing, with the sizes of this form.
@@ -125,7 +130,7 @@ impl Maildrops {
     }
 
     async fn list_locked(&self, mailbox_id: i64, token: i64, form: Form) -> Result<OpenBox, MaildropError> {
-        let (head, first, rest) = index::open(&self.store, mailbox_id, form).await?;
+        let (head, first, rest) = index::open(&self.store, &self.listings, mailbox_id, form).await?;
         let token = if token > head.last_delete_token {
             token
         } else {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use futures_util::future::join_all;
 use postern_delivery::{
     lock::{Locks, Opened},
-    maildrop::{Form, MaildropError, Maildrops},
+    maildrop::{Form, MaildropError, Maildrops, OpenBox},
 };
 use postern_mesh::directory::Directory;
 
@@ -191,6 +191,78 @@ async fn locks_are_renewed_listed_and_freed() {
     assert!(house.locks.get(boxes[2]).await.expect("Redis").is_none());
 }
 
+/// The listing of a box.
+async fn whole(open: &mut OpenBox) -> (Vec<i64>, Vec<i64>) {
+    let (mut uids, mut sizes) = (open.first.uids.clone(), open.first.sizes_bytes.clone());
+    while let Some(page) = open.rest.next().await.expect("a page") {
+        uids.extend(&page.uids);
+        sizes.extend(&page.sizes_bytes);
+    }
+    (uids, sizes)
+}
+
+#[tokio::test]
+async fn a_kept_listing_is_used_while_the_box_is_as_it_was_and_never_after() {
+    let house = House::new().await;
+    // One page, and more than one.
+    for count in [300, 70_000] {
+        let mailbox = new_box();
+        house.commit(unit(b"A: b\r\n", &[mailbox])).await;
+        sqlx::query(
+            "WITH more AS (
+                INSERT INTO entries (mailbox_id, size_bytes, message_id, prefix)
+                SELECT $1, n, gen_random_uuid(), '' FROM generate_series(2, $2) AS n)
+            UPDATE mailboxes SET message_count = $2, usage_version = usage_version + 1 WHERE mailbox_id = $1",
+        )
+        .bind(mailbox)
+        .bind(i64::from(count))
+        .execute(house.pool())
+        .await
+        .expect("entries");
+        let listing = async || {
+            let mut open = house.maildrops.open(mailbox, &holder("a"), Form::Stored).await.expect("open");
+            let listing = whole(&mut open).await;
+            house.maildrops.close(mailbox, open.token, &[]).await.expect("closed");
+            listing
+        };
+        let set_last = async |size: i64| {
+            sqlx::query(
+                "UPDATE entries SET size_bytes = $2
+                WHERE uid = (SELECT max(uid) FROM entries WHERE mailbox_id = $1) AND mailbox_id = $1",
+            )
+            .bind(mailbox)
+            .bind(size)
+            .execute(house.pool())
+            .await
+            .expect("changed behind everybody's back");
+        };
+        let first = listing().await;
+        assert_eq!(first.0.len(), usize::try_from(count).expect("small"));
+        set_last(7).await;
+        assert_eq!(listing().await, first, "nobody said that anything had changed: kept");
+        // What changes a box says so: delivery, and a deletion.
+        house.commit(unit(b"A: b\r\n", &[mailbox])).await;
+        let (uids, sizes) = listing().await;
+        assert_eq!((&uids[..first.0.len()], uids.len()), (&first.0[..], first.0.len() + 1));
+        assert_eq!(sizes[first.0.len() - 1], 7, "read anew");
+        let open = house.maildrops.open(mailbox, &holder("a"), Form::Stored).await.expect("open");
+        house.maildrops.close(mailbox, open.token, &[uids[5]]).await.expect("deleted");
+        let after = listing().await;
+        assert_eq!((after.0.len(), after.0.contains(&uids[5])), (uids.len() - 1, false));
+        assert_eq!(listing().await, after, "and kept again");
+        // A store that was restored may count to the same version once more.
+        let restored = "UPDATE mailboxes SET message_count = message_count - 1";
+        sqlx::query(restored).execute(house.pool()).await.expect("restored");
+        set_last(8).await;
+        assert_eq!(listing().await.1.last(), Some(&8));
+        house
+            .maildrops
+            .open(mailbox, &holder("a"), Form::Plain)
+            .await
+            .expect("another form is another listing");
+    }
+}
+
 #[tokio::test]
 async fn a_box_of_100_000_messages_opens_fast_and_whole() {
     let house = House::new().await;
@@ -205,12 +277,7 @@ async fn a_box_of_100_000_messages_opens_fast_and_whole() {
     .expect("entries");
     let begin = Instant::now();
     let mut open = house.maildrops.open(mailbox, &holder("a"), Form::Stored).await.expect("open");
-    let mut uids = std::mem::take(&mut open.first.uids);
-    let mut sizes = std::mem::take(&mut open.first.sizes_bytes);
-    while let Some(page) = open.rest.next().await.expect("a page") {
-        uids.extend(page.uids);
-        sizes.extend(page.sizes_bytes);
-    }
+    let (uids, sizes) = whole(&mut open).await;
     report(&format!("a box of 100,000 messages opened in {:?}", begin.elapsed()));
     assert!(begin.elapsed().as_secs() < 5);
     assert_eq!(uids.len(), 100_000);
