@@ -31,8 +31,6 @@ up: stores ## Build, and run the whole house with a demo customer until Ctrl-C (
 
 test: stores mail-programs rivals scanner authority mail-servers browser ## Run everything that must hold
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) build --workspace --all-targets
 	@CARGO="$(CARGO)" scripts/test
 
 bench: stores rivals ## Measure messages, polls, reads, relay for both shapes, and what a large list does to others (ARGS='--shapes lists')
