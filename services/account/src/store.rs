@@ -1,4 +1,4 @@
-//! Postgres, schema `account`: the pool, the migrations, and what a database must promise before we use it.
+//! Postgres, schema `account`: the pool and the migrations. What a database must promise before it is used is in `postern_postgres`.
 //!
 //! The files below hold all SQL of the service. Locks are taken in one order: a customer, the graph of forwards, then
 //! the domains by name; second names of a domain are locked by the lock of that domain.
@@ -35,27 +35,24 @@ pub(crate) mod versions;
 
 use std::{
     ops::{Deref, DerefMut},
-    str::FromStr as _,
     time::Duration,
 };
 
+use include_dir::{Dir, include_dir};
 use postern_mesh::{StartError, identity::Caller};
 use postern_proto::google::Timestamp;
 use sqlx::{
     PgConnection, PgPool, Postgres, Row as _, Transaction,
-    migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
 };
-use thiserror::Error;
 
 use crate::error::{AccountError, Doing as _};
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+static MIGRATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/migrations");
+const SCHEMA: &str = "account";
 
 /// How long a request waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long the start waits for the database.
-const START_TIMEOUT: Duration = Duration::from_secs(15);
 /// Dead connections that one request passes over: after a restart of the database all that rested are dead.
 const DEAD_CONNECTIONS_MAX: usize = 32;
 /// A connection that rested for longer is tried before it is used.
@@ -108,11 +105,6 @@ impl DerefMut for Tx {
     }
 }
 
-/// Why a database is not used.
-#[derive(Debug, Error)]
-#[error("{0}")]
-struct Refused(String);
-
 /// The connections to the database.
 #[derive(Clone)]
 pub(crate) struct Store {
@@ -123,13 +115,8 @@ pub(crate) struct Store {
 impl Store {
     /// Connects, checks the promises of the database, and brings the schema up to date.
     pub(crate) async fn open(url: &str, connections: u32) -> Result<Self, StartError> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(|_| {
-                StartError::setting("POSTERN_DATABASE_URL", "not of the form postgres://user@host/database")
-            })?
-            .application_name("postern-account")
-            .options([("search_path", "account")]);
-        prepare(&options).await.map_err(|source| StartError::store("Postgres", source))?;
+        let options = postern_postgres::options(url, "postern-account", SCHEMA)?;
+        postern_postgres::prepare(&options, SCHEMA, &MIGRATIONS).await?;
 
         let limited = options.clone().options([
             ("statement_timeout", "10s"),
@@ -152,7 +139,7 @@ impl Store {
             })
             .connect_with(limited)
             .await
-            .map_err(|source| StartError::store("Postgres", source))?;
+            .map_err(postern_postgres::refused)?;
         Ok(Self { pool, options })
     }
 
@@ -185,72 +172,6 @@ pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
     }
 }
 
-async fn prepare(options: &PgConnectOptions) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let start = PgPoolOptions::new().max_connections(1).acquire_timeout(START_TIMEOUT);
-    let pool = start.connect_with(options.clone()).await?;
-    let row = sqlx::query(
-        "select current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'), \
-         pg_is_in_recovery()",
-    )
-    .fetch_one(&pool)
-    .await?;
-    let promises = Promises {
-        fsync: row.try_get(0)?,
-        full_page_writes: row.try_get(1)?,
-        synchronous_commit: row.try_get(2)?,
-        standby: row.try_get(3)?,
-    };
-    if let Some(why) = promises.refusal() {
-        return Err(Refused(why).into());
-    }
-    create_schema(&pool).await?;
-    // Replicas that start together wait for each other: the migrator takes an advisory lock.
-    MIGRATIONS.run(&pool).await?;
-    pool.close().await;
-    Ok(())
-}
-
-/// `create schema if not exists` fails when two do it at the same moment, so they do it one after the other.
-async fn create_schema(pool: &PgPool) -> Result<(), sqlx::Error> {
-    let mut tx = pool.begin().await?;
-    sqlx::query("select pg_advisory_xact_lock(hashtextextended('postern schema account', 0))")
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query("create schema if not exists account").execute(&mut *tx).await?;
-    tx.commit().await
-}
-
-/// Settings of the database that decide whether what we call durable is.
-struct Promises {
-    fsync: String,
-    full_page_writes: String,
-    synchronous_commit: String,
-    standby: bool,
-}
-
-impl Promises {
-    /// Why a database with these settings is not used, in words for its operator.
-    fn refusal(&self) -> Option<String> {
-        let must = |name, is: &str, risk| {
-            format!("this database has {name} = {is}, so {risk}; set {name} = on and start again")
-        };
-        if self.fsync != "on" {
-            return Some(must("fsync", &self.fsync, "a power cut can destroy it"));
-        }
-        if self.full_page_writes != "on" {
-            return Some(must("full_page_writes", &self.full_page_writes, "a power cut can destroy it"));
-        }
-        if !matches!(self.synchronous_commit.as_str(), "on" | "remote_apply") {
-            return Some(must(
-                "synchronous_commit",
-                &self.synchronous_commit,
-                "it confirms what a crash can still take back",
-            ));
-        }
-        self.standby.then(|| "this database is a read-only standby; name the primary".to_owned())
-    }
-}
-
 /// A `bigint` column of microseconds since 1970.
 fn timestamp(row: &PgRow, column: &str) -> Result<Option<Timestamp>, sqlx::Error> {
     let micros: i64 = row.try_get(column)?;
@@ -274,35 +195,4 @@ fn number(row: &PgRow, column: &str) -> Result<i32, sqlx::Error> {
 /// A revision as an etag.
 pub(crate) fn etag(revision: i64) -> String {
     format!("r{revision:x}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_database_that_can_lose_what_it_confirmed_is_refused() {
-        for (fsync, pages, commit, standby, word) in [
-            ("on", "on", "on", false, None),
-            ("on", "on", "remote_apply", false, None),
-            ("off", "on", "on", false, Some("fsync = off")),
-            ("on", "off", "on", false, Some("full_page_writes = off")),
-            ("on", "on", "off", false, Some("synchronous_commit = off")),
-            ("on", "on", "local", false, Some("synchronous_commit = local")),
-            ("on", "on", "remote_write", false, Some("synchronous_commit = remote_write")),
-            ("on", "on", "on", true, Some("standby")),
-        ] {
-            let promises = Promises {
-                fsync: fsync.into(),
-                full_page_writes: pages.into(),
-                synchronous_commit: commit.into(),
-                standby,
-            };
-            match (promises.refusal(), word) {
-                (None, None) => {}
-                (Some(why), Some(word)) => assert!(why.contains(word), "{why}"),
-                (got, wanted) => panic!("{got:?} instead of {wanted:?}"),
-            }
-        }
-    }
 }

@@ -1,16 +1,16 @@
-//! Postgres, schema `mail`: connecting, migrating, and refusing a server that would forget what it confirmed.
+//! Postgres, schema `mail`: connecting. What the server must promise first is in `postern_postgres`.
 //!
 //! Used by everything below `grpc`; the accept path has connections of its own, opened with the same options.
 
 use std::{
-    str::FromStr as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use include_dir::{Dir, include_dir};
 use postern_mesh::StartError;
 use sqlx::{
-    ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres, Row as _,
+    ConnectOptions as _, PgConnection, PgPool, Postgres,
     postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
     query::Query,
 };
@@ -23,8 +23,8 @@ use crate::{
 
 /// Waiting for a free connection, seconds. A caller that waits longer is better told to try again.
 const ACQUIRE_SECONDS: u64 = 3;
-/// One replica at a time creates the schema.
-const SCHEMA_LOCK: i64 = 0x706f_7374_6d61_696c;
+static MIGRATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/migrations");
+const SCHEMA: &str = "mail";
 
 /// A statement with its arguments.
 pub(crate) type PgQuery<'q> = Query<'q, Postgres, PgArguments>;
@@ -73,14 +73,8 @@ impl Store {
     /// # Errors
     /// When the URL makes no sense, the server is away or not durable, or a migration fails.
     pub async fn open(url: &str, connections: u32) -> Result<Self, StartError> {
-        let plain = PgConnectOptions::from_str(url)
-            .map_err(|error| StartError::setting("POSTERN_DATABASE_URL", error.to_string()))?
-            .application_name("postern-delivery");
-        let options = plain.clone().options([("search_path", "mail")]);
-        let mut connection = plain.connect().await.map_err(refused)?;
-        check_durability(&mut connection).await?;
-        create_schema(&mut connection).await.map_err(refused)?;
-        connection.close().await.map_err(refused)?;
+        let options = postern_postgres::options(url, "postern-delivery", SCHEMA)?;
+        postern_postgres::prepare(&options, SCHEMA, &MIGRATIONS).await?;
 
         let pool = PgPoolOptions::new()
             .max_connections(connections)
@@ -89,8 +83,7 @@ impl Store {
             .test_before_acquire(false)
             .connect_with(options.clone())
             .await
-            .map_err(refused)?;
-        sqlx::migrate!("./migrations").run(&pool).await.map_err(refused)?;
+            .map_err(postern_postgres::refused)?;
         let places = Semaphore::new(connections as usize);
         Ok(Self {
             pool,
@@ -170,42 +163,6 @@ impl Store {
     pub async fn is_ready(&self) -> bool {
         sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
     }
-}
-
-fn refused(error: impl std::error::Error + Send + Sync + 'static) -> StartError {
-    StartError::store("Postgres", error)
-}
-
-/// PROMISES.md, promise 1: what is confirmed is on disk, and on the synchronous standby where there is one.
-async fn check_durability(connection: &mut PgConnection) -> Result<(), StartError> {
-    let row = sqlx::query(
-        "SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes, \
-         current_setting('synchronous_commit') AS synchronous_commit",
-    )
-    .fetch_one(connection)
-    .await
-    .map_err(refused)?;
-    for (name, good) in [
-        ("fsync", &["on"][..]),
-        ("full_page_writes", &["on"]),
-        ("synchronous_commit", &["on", "remote_apply"]),
-    ] {
-        let value: String = row.try_get(name).map_err(refused)?;
-        if !good.contains(&value.as_str()) {
-            let why =
-                format!("the server has {name} = {value}; accepted mail would not be safe, set it to on");
-            return Err(StartError::setting("POSTERN_DATABASE_URL", why));
-        }
-    }
-    Ok(())
-}
-
-async fn create_schema(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    // Two replicas that create a schema at once would collide in the catalog.
-    sqlx::query("SELECT pg_advisory_lock($1)").bind(SCHEMA_LOCK).execute(&mut *connection).await?;
-    sqlx::query("CREATE SCHEMA IF NOT EXISTS mail").execute(&mut *connection).await?;
-    sqlx::query("SELECT pg_advisory_unlock($1)").bind(SCHEMA_LOCK).execute(connection).await?;
-    Ok(())
 }
 
 /// What a failure of the database means to whoever asked.
