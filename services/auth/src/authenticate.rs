@@ -7,7 +7,10 @@
 use std::{collections::hash_map::RandomState, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use postern_mail::{PeerIp, Reason, Verdict, limits::PASSWORD_MAX_BYTES};
+use postern_mail::{
+    Password, PeerIp, Reason, Verdict,
+    limits::{LOGIN_MAX_BYTES, PASSWORD_MAX_BYTES},
+};
 use postern_mesh::{client::MeshChannel, directory::Directory, failure, held_back};
 use postern_proto::{
     account::v1::{
@@ -32,8 +35,6 @@ use crate::{
     verify_cache::VerifyCache,
 };
 
-/// Longest login that is looked at, octets.
-const LOGIN_MAX_BYTES: usize = 320;
 /// Longest text that is looked at as an app password, octets: 24 letters and their hyphens.
 const APP_PASSWORD_MAX_BYTES: usize = 64;
 /// Attempts on one account are checked one after the other; accounts are spread over so many places.
@@ -52,16 +53,6 @@ pub(crate) struct LoginAttempt {
     pub(crate) session_id: String,
     /// Others can read the password on its way, and the domain of the login decides.
     pub(crate) clear_text: bool,
-}
-
-/// A password as typed; never shown.
-#[derive(Clone)]
-pub(crate) struct Password(pub(crate) Bytes);
-
-impl std::fmt::Debug for Password {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Password(..)")
-    }
 }
 
 /// Somebody who is who they say.

@@ -9,7 +9,7 @@ mod transaction;
 
 use std::{borrow::Cow, sync::Arc};
 
-use postern_mail::{PeerIp, Reason};
+use postern_mail::{PeerIp, Reason, sasl::Exchange};
 use postern_smtp::{
     command::{ClientName, Command, Offers, Refused},
     reply::Reply,
@@ -18,7 +18,6 @@ use postern_smtp::{
 pub use event::{
     Accepted, Door, Effects, Envelope, Event, Login, Next, Question, RelayRight, Revocation, Stamp,
 };
-use login::Exchange;
 use transaction::{Asked, Transaction};
 
 /// Wrong commands after which a session ends (S-07). Good ones between them do not help.

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use postern_mail::{EmailAddress, PeerIp, Reason, ReversePath, Verdict};
+use postern_mail::{EmailAddress, PeerIp, Reason, ReversePath, Verdict, sasl::Credentials};
 use postern_mesh::{
     client::MeshChannel, directory::Directory, failure, held_back::HeldBack, shutdown::Shutdown,
 };
@@ -25,7 +25,7 @@ use postern_proto::{
     },
     delivery::v1::submission_service_client::SubmissionServiceClient,
 };
-use postern_smtp::{command::Refused, sasl::Credentials};
+use postern_smtp::command::Refused;
 use tonic::{Request, Status};
 
 use crate::session::{Event, Login, Question, RelayRight};
@@ -121,7 +121,7 @@ impl Upstream {
     ) -> Result<Login, Reason> {
         let mut request = Request::new(AuthenticateRequest {
             login: credentials.login,
-            password: credentials.password.into(),
+            password: credentials.password.0,
             protocol: Protocol::Smtp.into(),
             peer_ip: asker.peer.to_string(),
             session_id: asker.session_id.to_owned(),

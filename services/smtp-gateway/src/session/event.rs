@@ -2,12 +2,11 @@
 
 use std::{fmt, time::SystemTime};
 
-use postern_mail::{EmailAddress, MessageId, PeerIp, Reason, ReversePath};
+use postern_mail::{EmailAddress, MessageId, PeerIp, Reason, ReversePath, sasl::Credentials};
 use postern_smtp::{
     command::{Chunk, ClientName, Command, MailCommand, RcptCommand, RcptPath, Refused},
     dsn::RecipientDsn,
     reply::Reply,
-    sasl::Credentials,
 };
 
 /// Something happened. Order is the connection's; meaning is the session's.

@@ -123,7 +123,7 @@ impl Talk {
 /// be told. The password is "right".
 fn answer(question: &Question) -> Event {
     match question {
-        Question::Login { credentials, .. } => Event::LoginAnswered(match credentials.password.as_slice() {
+        Question::Login { credentials, .. } => Event::LoginAnswered(match &credentials.password.0[..] {
             b"right" => Ok(login()),
             b"away" => Err(Reason::AuthenticationUnavailable),
             _ => Err(Reason::BadCredentials),
