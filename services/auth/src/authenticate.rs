@@ -7,10 +7,7 @@
 use std::{collections::hash_map::RandomState, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use postern_mail::{
-    Password, PeerIp, Reason, Verdict,
-    limits::{LOGIN_MAX_BYTES, PASSWORD_MAX_BYTES},
-};
+use postern_mail::{Password, PeerIp, Reason, Verdict, canonical_login, limits::PASSWORD_MAX_BYTES};
 use postern_mesh::{client::MeshChannel, directory::Directory, failure, held_back};
 use postern_proto::{
     account::v1::{
@@ -31,7 +28,7 @@ use crate::{
     login_history::LoginHistory,
     password::{PasswordError, Passwords, QUEUE_WAIT_MAX},
     redis_store::{Noted, RedisStore, StoreError},
-    throttle::{Attempt, ThrottleLimits, Wait, canonical_login},
+    throttle::{Attempt, ThrottleLimits, Wait},
     verify_cache::VerifyCache,
 };
 
@@ -252,10 +249,10 @@ impl Authenticator {
         if attempt.clear_text && !self.takes_clear_text(login.as_deref(), identity.as_deref()).await? {
             return Err(LoginError::EncryptionRequired);
         }
-        let known_as = identity.as_ref().map(|identity| &identity.login).or(login.as_ref());
+        let known_as =
+            identity.as_ref().map(|identity| &identity.login).or(login.as_ref()).unwrap_or(&attempt.login);
         let mailbox_id = identity.as_ref().map_or(0, |identity| counted_as(identity));
-        let counted =
-            Attempt::new(known_as.map_or("", String::as_str), mailbox_id, attempt.peer.client_key());
+        let counted = Attempt::new(known_as, mailbox_id, attempt.peer.client_key());
         if let Some(identity) = identity.as_ref().filter(|identity| self.is_verified(identity, &attempt)) {
             return self.let_in(identity, &attempt, &counted, true, 0).await;
         }
@@ -288,11 +285,7 @@ impl Authenticator {
         &self,
         typed: &str,
     ) -> Result<(Option<String>, Option<Arc<LoginIdentity>>), LoginError> {
-        let Some(login) =
-            Some(typed).filter(|login| login.len() <= LOGIN_MAX_BYTES).and_then(canonical_login)
-        else {
-            return Ok((None, None));
-        };
+        let Some(login) = canonical_login(typed) else { return Ok((None, None)) };
         let identity = self.directory.login(&login).await.map_err(|s| LoginError::Directory(Box::new(s)))?;
         Ok((Some(login), identity))
     }
@@ -303,11 +296,7 @@ impl Authenticator {
         &self,
         typed: &str,
     ) -> Result<(Option<String>, Option<Arc<LoginIdentity>>), LoginError> {
-        let Some(login) =
-            Some(typed).filter(|login| login.len() <= LOGIN_MAX_BYTES).and_then(canonical_login)
-        else {
-            return Ok((None, None));
-        };
+        let Some(login) = canonical_login(typed) else { return Ok((None, None)) };
         let request = LookupLoginRequest { login: login.clone(), for_panel: true };
         let answer = self.account.clone().lookup_login(request).await;
         let identity = answer.map_err(|s| LoginError::Directory(Box::new(s)))?.into_inner().identity;

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use postern_mail::{ClientKey, PeerIp};
+use postern_mail::{ClientKey, PeerIp, canonical_login};
 use postern_mesh::{
     directory::Directory,
     identity::{Caller, Role},
@@ -19,7 +19,6 @@ use crate::{
     grpc::NO_LOGIN,
     redis_store::{RedisStore, StoreError},
     revocation::Revocations,
-    throttle::canonical_login,
 };
 
 /// Grants of one page unless asked for, and at most.

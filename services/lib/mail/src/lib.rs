@@ -16,7 +16,7 @@ pub mod sasl;
 
 pub use address::{AddressError, DomainName, EmailAddress, ReversePath};
 pub use failure::{Pop3Code, Reason, SmtpReply, Verdict};
-pub use login::{CUSTOMER_LOGIN_MAX_CHARS, is_customer_login};
+pub use login::{CUSTOMER_LOGIN_MAX_CHARS, canonical_login, customer_login, is_customer_login};
 pub use message_id::{MessageId, MessageIdError};
 pub use password::Password;
 pub use peer_ip::{ClientKey, PeerIp, PeerIpError};
