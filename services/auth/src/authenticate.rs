@@ -8,7 +8,7 @@ use std::{collections::hash_map::RandomState, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use postern_mail::{Password, PeerIp, Reason, Verdict, canonical_login, limits::PASSWORD_MAX_BYTES};
-use postern_mesh::{client::MeshChannel, directory::Directory, failure, held_back};
+use postern_mesh::{client::MeshChannel, clock::unix_millis, directory::Directory, failure, held_back};
 use postern_proto::{
     account::v1::{
         ActivityState, AppProtocol, DomainState, LoginIdentity, LookupLoginRequest,
@@ -24,7 +24,7 @@ use tracing::Instrument as _;
 
 use crate::{
     comparer::Comparer,
-    grant::{GrantPolicy, unix_now},
+    grant::GrantPolicy,
     login_history::LoginHistory,
     password::{PasswordError, Passwords, QUEUE_WAIT_MAX},
     redis_store::{Noted, RedisStore, StoreError},
@@ -235,7 +235,7 @@ impl Authenticator {
         }
         let counted = Attempt::new(&identity.login, counted_as(identity), peer.client_key());
         let grant = (identity, None, self.policy.per_client_max);
-        self.store.good_login(&counted, self.limits, unix_now(), false, grant).await?;
+        self.store.good_login(&counted, self.limits, unix_millis(), false, grant).await?;
         self.history.good(identity.mailbox_id, Protocol::Panel, peer, 0);
         Ok(())
     }
@@ -315,7 +315,7 @@ impl Authenticator {
             Some(peer) => Attempt::new(login, mailbox_id, peer.client_key()),
             None => Attempt::of_anybody(login, mailbox_id),
         };
-        if self.store.admit(&asked, self.limits, unix_now()).await? {
+        if self.store.admit(&asked, self.limits, unix_millis()).await? {
             return Ok(None);
         }
         Ok(Some(self.store.failures(&asked).await?))
@@ -340,7 +340,7 @@ impl Authenticator {
         if let Some(identity) = identity.as_ref().filter(|identity| self.is_verified(identity, &attempt)) {
             return self.let_in(identity, &attempt, &counted, true, 0).await;
         }
-        if !self.store.admit(&counted, self.limits, unix_now()).await? {
+        if !self.store.admit(&counted, self.limits, unix_millis()).await? {
             return Err(LoginError::Throttled);
         }
         let app_password_id =
@@ -361,7 +361,7 @@ impl Authenticator {
                 self.let_in(&identity, &attempt, &counted, false, 0).await
             }
             None => {
-                let failures = self.store.failed_login(&counted, self.limits, unix_now()).await?;
+                let failures = self.store.failed_login(&counted, self.limits, unix_millis()).await?;
                 Err(LoginError::BadCredentials {
                     answer_after: failures.hold_back(self.limits.hold_back_max),
                 })
@@ -419,14 +419,14 @@ impl Authenticator {
     ) -> Result<GoodLogin, LoginError> {
         if attempt.protocol == Protocol::Panel && identity.second_factor {
             // Half a proof makes no good name: that comes with the code.
-            if ask_throttle && !self.store.admit(counted, self.limits, unix_now()).await? {
+            if ask_throttle && !self.store.admit(counted, self.limits, unix_millis()).await? {
                 return Err(LoginError::Throttled);
             }
             return Ok(GoodLogin { identity: Arc::clone(identity), granted: false, app_password_id });
         }
         let life = self.policy.life_for(identity, attempt.protocol, attempt.peer);
         let grant = (identity.as_ref(), life, self.policy.per_client_max);
-        match self.store.good_login(counted, self.limits, unix_now(), ask_throttle, grant).await? {
+        match self.store.good_login(counted, self.limits, unix_millis(), ask_throttle, grant).await? {
             // Also with the right password: else the remembered ones could be guessed without an end.
             Noted::Throttled => Err(LoginError::Throttled),
             Noted::In { granted } => {

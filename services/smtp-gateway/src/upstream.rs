@@ -11,12 +11,13 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use postern_mail::{EmailAddress, PeerIp, Reason, ReversePath, Verdict, sasl::Credentials};
 use postern_mesh::{
-    client::MeshChannel, directory::Directory, failure, held_back::HeldBack, shutdown::Shutdown,
+    client::MeshChannel, clock::unix_seconds, directory::Directory, failure, held_back::HeldBack,
+    shutdown::Shutdown,
 };
 use postern_proto::{
     auth::v1::{
@@ -221,7 +222,7 @@ fn believed(status: &Status, own: &[Reason], service: &'static str, session_id: 
 fn away(service: &'static str, status: &Status, session_id: &str, reason: Reason) {
     static WRITTEN: AtomicU64 = AtomicU64::new(0);
     metrics::counter!("postern_smtp_upstream_failures_total", "service" => service).increment(1);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = unix_seconds();
     if WRITTEN.swap(now, Ordering::Relaxed) == now {
         return;
     }

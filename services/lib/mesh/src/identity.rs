@@ -9,7 +9,6 @@ use std::{
     net::IpAddr,
     path::PathBuf,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -17,7 +16,7 @@ use clap::{Arg, ArgMatches, Command, error::ErrorKind};
 use ring::hmac;
 use thiserror::Error;
 
-use crate::access::Area;
+use crate::{access::Area, clock::unix_seconds};
 
 /// Metadata key that carries the assertion.
 pub const ASSERTION_METADATA: &str = "postern-assertion";
@@ -321,11 +320,6 @@ impl MeshKey {
         };
         Ok(Verified { caller, expires })
     }
-}
-
-/// Seconds since 1970; 0 on a clock that is set before that, which makes every assertion expire.
-pub(crate) fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
 
 fn hex_digit(digit: u8) -> Result<u8, MeshKeyError> {
