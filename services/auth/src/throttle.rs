@@ -1,5 +1,5 @@
 //! Who tries to log in where, as the throttle counts it (DECISIONS.md, 8). The counting itself is
-//! `scripts/throttle.lua`.
+//! `redis_store/scripts/throttle.lua`.
 //!
 //! Failures are counted by account and by client network. An attack on an account must not lock its owner out, so a
 //! client that logged in to this account within the last 30 days has a count of its own, which nobody else can fill:
