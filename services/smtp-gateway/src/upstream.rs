@@ -30,31 +30,31 @@ use postern_smtp::command::Refused;
 use tonic::{Request, Status};
 
 use crate::session::{Event, Login, Question, RelayRight};
-pub use revocations::Revocations;
-pub use submission::{FRAME_BYTES, Submission};
+pub(crate) use revocations::Revocations;
+pub(crate) use submission::{FRAME_BYTES, Submission};
 
 /// Auth may let a password wait for its turn (conformance, "Deadlines").
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Who is asked, and by whom.
 #[derive(Clone, Copy, Debug)]
-pub struct Asker<'a> {
+pub(crate) struct Asker<'a> {
     /// The client.
-    pub peer: PeerIp,
+    pub(crate) peer: PeerIp,
     /// For logs of auth.
-    pub session_id: &'a str,
+    pub(crate) session_id: &'a str,
 }
 
 /// Clients of the three services. Cheap to clone.
 #[derive(Clone)]
-pub struct Upstream {
+pub(crate) struct Upstream {
     directory: Directory,
     login: LoginServiceClient<MeshChannel>,
     relay: RelayServiceClient<MeshChannel>,
     submission: SubmissionServiceClient<MeshChannel>,
     held_back: HeldBack,
     /// Which rights die.
-    pub revocations: Revocations,
+    pub(crate) revocations: Revocations,
     names: Arc<Names>,
 }
 
@@ -68,7 +68,7 @@ struct Names {
 impl Upstream {
     /// Begins to watch the directory and the revocations, as tasks of `shutdown`.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         account: MeshChannel,
         auth: MeshChannel,
         delivery: MeshChannel,
@@ -90,7 +90,7 @@ impl Upstream {
     }
 
     /// Answers a question of the session.
-    pub async fn answer(&self, question: Question, asker: Asker<'_>) -> Event {
+    pub(crate) async fn answer(&self, question: Question, asker: Asker<'_>) -> Event {
         match question {
             Question::Login { credentials, clear_text } => {
                 Event::LoginAnswered(self.authenticate(credentials, clear_text, asker).await)
@@ -104,13 +104,13 @@ impl Upstream {
 
     /// Opens the way for one message.
     #[must_use]
-    pub fn submission(&self, envelope: postern_proto::delivery::v1::Envelope) -> Submission {
+    pub(crate) fn submission(&self, envelope: postern_proto::delivery::v1::Envelope) -> Submission {
         Submission::new(self.submission.clone(), envelope)
     }
 
     /// Our name in `Received:`.
     #[must_use]
-    pub fn mail_host(&self) -> &str {
+    pub(crate) fn mail_host(&self) -> &str {
         &self.names.mail_host
     }
 
