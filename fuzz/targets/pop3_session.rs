@@ -14,10 +14,9 @@ mod gateway {
     pub mod line;
     pub mod maildrop;
     pub mod output;
-    pub mod sasl;
     pub mod session;
 }
-use gateway::{command, line, maildrop, output, sasl, session};
+use gateway::{command, line, maildrop, output, session};
 use line::{Line, LineReader};
 use maildrop::Maildrop;
 use output::Output;

@@ -1,48 +1,46 @@
-//! Answers within AUTH, of both protocols: what is taken is what was sent, and both gateways take the same.
+//! Answers within AUTH: what is taken is what was sent, in one form only, and nobody's password is shown.
 
 #![no_main]
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use libfuzzer_sys::fuzz_target;
-use postern_smtp::sasl as smtp;
+use postern_mail::{
+    limits,
+    sasl::{Answer, Credentials, Exchange, Progress},
+};
 
-#[path = "../../services/pop3-gateway/src"]
-mod gateway {
-    pub mod command;
-    pub mod maildrop;
-    pub mod sasl;
-}
-use gateway::{command, maildrop, sasl};
-
-fuzz_target!(|answer: &[u8]| {
-    if let Ok(octets) = smtp::decode(answer) {
-        assert_eq!(STANDARD.encode(&octets).as_bytes(), answer, "one form only");
-        assert_eq!(smtp::decode_initial(answer), Ok(octets));
-    }
+fuzz_target!(|line: &[u8]| {
     // The octets as they are, and as base64 of something.
-    both(answer);
-    both(STANDARD.encode(answer).as_bytes());
+    answer(line);
+    answer(STANDARD.encode(line).as_bytes());
 });
 
-fn both(answer: &[u8]) {
-    let pop3 = sasl::plain(answer);
-    let octets = smtp::decode_initial(answer);
-    let by_smtp = octets.clone().and_then(|octets| smtp::plain(&octets));
-    if let Ok(credentials) = &by_smtp {
-        let pop3 = pop3.as_ref().expect("what SMTP takes POP3 takes");
-        assert_eq!((&pop3.login, &pop3.password.0[..]), (&credentials.login, &credentials.password[..]));
-        assert!(!credentials.login.chars().any(char::is_control) && !credentials.password.contains(&0));
-    }
-    if let (Ok(credentials), Ok(octets)) = (&pop3, &octets) {
+fn answer(line: &[u8]) {
+    let Ok(read) = Answer::read(line) else { return };
+    let octets = STANDARD.decode(line).expect("base64");
+    assert_eq!(STANDARD.encode(&octets).as_bytes(), line, "one form only");
+    assert_eq!(Answer::read_initial(line), Ok(read.clone()));
+    assert_eq!(format!("{read:?}"), "Answer(..)", "a password is never shown");
+    if let Ok(progress) = Exchange::Plain.answer(read.clone()) {
+        let credentials = complete(progress);
         let sent = [credentials.login.as_bytes(), b"\0", &credentials.password.0].concat();
         assert!(octets.ends_with(&sent), "nothing is lost");
-        assert!(!credentials.login.chars().any(char::is_control) && !credentials.password.0.contains(&0));
-        assert!(!format!("{credentials:?}").contains("Password(b"), "a password is never shown");
     }
-    if let Ok(name) = sasl::login_name(answer) {
-        assert!(!name.is_empty() && !name.chars().any(char::is_control));
+    if let Ok(progress) = Exchange::LoginName.answer(read.clone()) {
+        let Progress::Next(Exchange::LoginPassword(login)) = progress else { panic!("{progress:?}") };
+        assert_eq!(login.as_bytes(), octets);
+        assert!(!login.is_empty() && !login.chars().any(char::is_control));
     }
-    if let Ok(password) = sasl::login_password(answer) {
-        assert_eq!(octets.as_deref(), Ok(&password.0[..]));
+    if let Ok(progress) = Exchange::LoginPassword("u".to_owned()).answer(read) {
+        assert_eq!(complete(progress).password.0, octets);
     }
+}
+
+fn complete(progress: Progress) -> Credentials {
+    let Progress::Complete(credentials) = progress else { panic!("{progress:?}") };
+    let Credentials { login, password } = &credentials;
+    assert!((1..=limits::LOGIN_MAX_BYTES).contains(&login.len()) && !login.chars().any(char::is_control));
+    assert!(password.0.len() <= limits::PASSWORD_MAX_BYTES && !password.0.contains(&0));
+    assert!(format!("{password:?}") == "Password(..)", "a password is never shown");
+    credentials
 }

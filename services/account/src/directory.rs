@@ -1,6 +1,6 @@
 //! The questions of the mail path. "Unknown" is an answer, not an error.
 
-use postern_mail::{DomainName, EmailAddress, is_customer_login};
+use postern_mail::{DomainName, EmailAddress, canonical_login};
 use postern_proto::account::v1::{DomainIdentity, Limits, LoginIdentity, MailboxIdentity, Resolution};
 
 use crate::{
@@ -59,37 +59,5 @@ impl Account {
         name: &DomainName,
     ) -> Result<Option<DomainIdentity>, AccountError> {
         directory::domain(self.store.pool(), name).await
-    }
-}
-
-/// A whole address or the login of a default box, as they are stored.
-pub(crate) fn canonical_login(login: &str) -> Option<String> {
-    if login.contains('@') {
-        return login.parse::<EmailAddress>().ok().map(|address| address.canonical().to_string());
-    }
-    let login = login.to_ascii_lowercase();
-    is_customer_login(&login).then_some(login)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn logins_have_one_form_and_junk_has_none() {
-        for (given, canonical) in [
-            ("User@HomePage.Test", Some("user@homepage.test")),
-            ("user@Müller.test", Some("user@xn--mller-kva.test")),
-            ("HomePage", Some("homepage")),
-            ("homepage2", None),
-            ("", None),
-            ("@", None),
-            ("home page", None),
-            ("homepage\0", None),
-            ("user@", None),
-            ("user@homepage.test\r\n", None),
-        ] {
-            assert_eq!(canonical_login(given).as_deref(), canonical, "{given:?}");
-        }
     }
 }

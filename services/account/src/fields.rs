@@ -5,7 +5,7 @@ mod texts;
 use std::fmt::Display;
 
 use postern_mail::{
-    DomainName, EmailAddress, is_customer_login,
+    DomainName, EmailAddress, customer_login,
     limits::{PASSWORD_MAX_BYTES, PASSWORD_MIN_BYTES},
 };
 
@@ -78,11 +78,10 @@ pub(crate) fn domain(field: &str, text: &str) -> Checked<DomainName> {
 
 /// A customer login that exists, maybe: case is folded, form is checked.
 pub(crate) fn login(field: &str, text: &str) -> Checked<String> {
-    let login = text.to_ascii_lowercase();
-    if !is_customer_login(&login) {
-        return invalid(field, "a customer login has 1 to 8 characters of a-z and 0-9");
+    match customer_login(text) {
+        Some(login) => Ok(login),
+        None => invalid(field, "a customer login has 1 to 8 characters of a-z and 0-9"),
     }
-    Ok(login)
 }
 
 /// A customer login that is to be given.

@@ -4,38 +4,34 @@
 //!
 //! Unknown login, wrong password, suspended and not live take the same way to the same answer.
 
+mod check;
+mod outcome;
+
 use std::{collections::hash_map::RandomState, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use postern_mail::{PeerIp, Reason, Verdict, limits::PASSWORD_MAX_BYTES};
-use postern_mesh::{client::MeshChannel, directory::Directory, failure, held_back};
+use postern_mail::{Password, PeerIp, Reason, canonical_login};
+use postern_mesh::{client::MeshChannel, clock::unix_millis, directory::Directory};
 use postern_proto::{
     account::v1::{
-        ActivityState, AppProtocol, DomainState, LoginIdentity, LookupLoginRequest,
+        ActivityState, DomainState, LoginIdentity, LookupLoginRequest,
         directory_service_client::DirectoryServiceClient,
     },
     auth::v1::{LoginFailure, Protocol},
 };
-use ring::digest;
-use thiserror::Error;
 use tokio::{sync::Mutex, time::Instant};
-use tonic::Status;
 use tracing::Instrument as _;
 
+pub(crate) use self::outcome::{GoodLogin, LoginError, temporary_reason};
 use crate::{
     comparer::Comparer,
-    grant::{GrantPolicy, unix_now},
+    grant::GrantPolicy,
     login_history::LoginHistory,
-    password::{PasswordError, Passwords, QUEUE_WAIT_MAX},
-    redis_store::{Noted, RedisStore, StoreError},
-    throttle::{Attempt, ThrottleLimits, Wait, canonical_login},
+    password::Passwords,
+    redis_store::{RedisStore, StoreError},
+    throttle::{Attempt, ThrottleLimits, Wait},
     verify_cache::VerifyCache,
 };
 
-/// Longest login that is looked at, octets.
-const LOGIN_MAX_BYTES: usize = 320;
-/// Longest text that is looked at as an app password, octets: 24 letters and their hyphens.
-const APP_PASSWORD_MAX_BYTES: usize = 64;
 /// Attempts on one account are checked one after the other; accounts are spread over so many places.
 const TURNS: usize = 4096;
 /// A "no" is held back by a random time between these, milliseconds, far more than any difference between the reasons
@@ -52,84 +48,6 @@ pub(crate) struct LoginAttempt {
     pub(crate) session_id: String,
     /// Others can read the password on its way, and the domain of the login decides.
     pub(crate) clear_text: bool,
-}
-
-/// A password as typed; never shown.
-#[derive(Clone)]
-pub(crate) struct Password(pub(crate) Bytes);
-
-impl std::fmt::Debug for Password {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Password(..)")
-    }
-}
-
-/// Somebody who is who they say.
-#[derive(Clone, Debug)]
-pub(crate) struct GoodLogin {
-    pub(crate) identity: Arc<LoginIdentity>,
-    /// A relay grant of this client lives now.
-    pub(crate) granted: bool,
-    /// The app password that was given; 0: the password itself.
-    pub(crate) app_password_id: i64,
-}
-
-/// Why nobody was let in. Only the first is a verdict.
-#[derive(Debug, Error)]
-pub(crate) enum LoginError {
-    #[error("login or password is wrong")]
-    BadCredentials {
-        /// The client is to hear it only after this time.
-        answer_after: Duration,
-    },
-    #[error("the password is right, the account is suspended")]
-    Suspended,
-    #[error("too many failed logins")]
-    Throttled,
-    #[error("a password in clear text")]
-    EncryptionRequired,
-    #[error("directory: {}", .0.message())]
-    Directory(#[source] Box<Status>),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Password(#[from] PasswordError),
-    #[error("the login was given up")]
-    Aborted(#[source] tokio::task::JoinError),
-}
-
-impl LoginError {
-    /// What the gateways and the panel are told.
-    pub(crate) fn status(&self) -> Status {
-        match self {
-            Self::BadCredentials { answer_after } => held_back::status(self.reason(), *answer_after),
-            _ => failure::status(self.reason()),
-        }
-    }
-
-    /// The row of the failure table.
-    pub(crate) fn reason(&self) -> Reason {
-        match self {
-            Self::BadCredentials { .. } => Reason::BadCredentials,
-            Self::Suspended => Reason::AccountSuspended,
-            Self::Throttled => Reason::LoginThrottled,
-            Self::EncryptionRequired => Reason::EncryptionRequired,
-            Self::Directory(status) => temporary_reason(status),
-            Self::Password(PasswordError::Overloaded) => Reason::Overloaded,
-            Self::Password(PasswordError::Hash(_) | PasswordError::Parameters(_)) => Reason::Misconfigured,
-            Self::Store(_) | Self::Password(PasswordError::Worker(_)) | Self::Aborted(_) => {
-                Reason::Unavailable
-            }
-        }
-    }
-}
-
-/// Why the directory did not answer. Whatever it says, it is no verdict on the login or sender in hand (R0).
-pub(crate) fn temporary_reason(status: &Status) -> Reason {
-    match failure::reason_of(status) {
-        reason if reason.verdict() == Verdict::Temporary => reason,
-        _ => Reason::Unavailable,
-    }
 }
 
 /// Checks logins. One for the whole process.
@@ -186,7 +104,7 @@ impl Authenticator {
         let (who, peer, protocol) = (attempt.session_id.clone(), attempt.peer, attempt.protocol);
         let begun = Instant::now();
         let result = self.decide(attempt).await;
-        note_result(&result, &who, peer, protocol, begun.elapsed());
+        outcome::note(&result, &who, peer, protocol, begun.elapsed());
         if matches!(result, Err(LoginError::BadCredentials { .. })) {
             tokio::time::sleep(Duration::from_millis(rand::random_range(REFUSAL_DELAY_MILLIS))).await;
         }
@@ -247,7 +165,7 @@ impl Authenticator {
         }
         let counted = Attempt::new(&identity.login, counted_as(identity), peer.client_key());
         let grant = (identity, None, self.policy.per_client_max);
-        self.store.good_login(&counted, self.limits, unix_now(), false, grant).await?;
+        self.store.good_login(&counted, self.limits, unix_millis(), false, grant).await?;
         self.history.good(identity.mailbox_id, Protocol::Panel, peer, 0);
         Ok(())
     }
@@ -261,10 +179,10 @@ impl Authenticator {
         if attempt.clear_text && !self.takes_clear_text(login.as_deref(), identity.as_deref()).await? {
             return Err(LoginError::EncryptionRequired);
         }
-        let known_as = identity.as_ref().map(|identity| &identity.login).or(login.as_ref());
+        let known_as =
+            identity.as_ref().map(|identity| &identity.login).or(login.as_ref()).unwrap_or(&attempt.login);
         let mailbox_id = identity.as_ref().map_or(0, |identity| counted_as(identity));
-        let counted =
-            Attempt::new(known_as.map_or("", String::as_str), mailbox_id, attempt.peer.client_key());
+        let counted = Attempt::new(known_as, mailbox_id, attempt.peer.client_key());
         if let Some(identity) = identity.as_ref().filter(|identity| self.is_verified(identity, &attempt)) {
             return self.let_in(identity, &attempt, &counted, true, 0).await;
         }
@@ -297,11 +215,7 @@ impl Authenticator {
         &self,
         typed: &str,
     ) -> Result<(Option<String>, Option<Arc<LoginIdentity>>), LoginError> {
-        let Some(login) =
-            Some(typed).filter(|login| login.len() <= LOGIN_MAX_BYTES).and_then(canonical_login)
-        else {
-            return Ok((None, None));
-        };
+        let Some(login) = canonical_login(typed) else { return Ok((None, None)) };
         let identity = self.directory.login(&login).await.map_err(|s| LoginError::Directory(Box::new(s)))?;
         Ok((Some(login), identity))
     }
@@ -312,11 +226,7 @@ impl Authenticator {
         &self,
         typed: &str,
     ) -> Result<(Option<String>, Option<Arc<LoginIdentity>>), LoginError> {
-        let Some(login) =
-            Some(typed).filter(|login| login.len() <= LOGIN_MAX_BYTES).and_then(canonical_login)
-        else {
-            return Ok((None, None));
-        };
+        let Some(login) = canonical_login(typed) else { return Ok((None, None)) };
         let request = LookupLoginRequest { login: login.clone(), for_panel: true };
         let answer = self.account.clone().lookup_login(request).await;
         let identity = answer.map_err(|s| LoginError::Directory(Box::new(s)))?.into_inner().identity;
@@ -335,124 +245,10 @@ impl Authenticator {
             Some(peer) => Attempt::new(login, mailbox_id, peer.client_key()),
             None => Attempt::of_anybody(login, mailbox_id),
         };
-        if self.store.admit(&asked, self.limits, unix_now()).await? {
+        if self.store.admit(&asked, self.limits, unix_millis()).await? {
             return Ok(None);
         }
         Ok(Some(self.store.failures(&asked).await?))
-    }
-
-    async fn check(
-        &self,
-        identity: Option<Arc<LoginIdentity>>,
-        attempt: LoginAttempt,
-        counted: Attempt,
-    ) -> Result<GoodLogin, LoginError> {
-        let deadline = Instant::now() + QUEUE_WAIT_MAX;
-        let turn = self.turns.get(counted.place(&self.spread, TURNS));
-        let _turn = match turn {
-            Some(turn) => {
-                let taken = tokio::time::timeout_at(deadline, turn.lock()).await;
-                Some(taken.map_err(|_| PasswordError::Overloaded)?)
-            }
-            None => None,
-        };
-        // Another session of the same owner may have been first.
-        if let Some(identity) = identity.as_ref().filter(|identity| self.is_verified(identity, &attempt)) {
-            return self.let_in(identity, &attempt, &counted, true, 0).await;
-        }
-        if !self.store.admit(&counted, self.limits, unix_now()).await? {
-            return Err(LoginError::Throttled);
-        }
-        let app_password_id =
-            identity.as_ref().map_or(0, |identity| self.app_password_of(identity, &attempt));
-        let by_app_password = app_password_id != 0;
-        let fits =
-            by_app_password || self.password_fits(identity.as_deref(), &attempt.password.0, deadline).await?;
-        let refusal = identity.as_ref().and_then(|identity| refusal_at(identity, attempt.protocol));
-        match identity.filter(|_| fits && refusal != Some(Reason::BadCredentials)) {
-            Some(_) if refusal.is_some() => Err(LoginError::Suspended),
-            // Not remembered: it is good for its protocol only, and checking it costs nothing.
-            Some(identity) if by_app_password => {
-                self.let_in(&identity, &attempt, &counted, false, app_password_id).await
-            }
-            Some(identity) => {
-                let key = self.verified.key(&identity, &attempt.password.0);
-                self.verified.remember(key, identity.mailbox_id);
-                self.let_in(&identity, &attempt, &counted, false, 0).await
-            }
-            None => {
-                let failures = self.store.failed_login(&counted, self.limits, unix_now()).await?;
-                Err(LoginError::BadCredentials {
-                    answer_after: failures.hold_back(self.limits.hold_back_max),
-                })
-            }
-        }
-    }
-
-    /// The same work whether or not there is such a login, and however long the password is.
-    async fn password_fits(
-        &self,
-        identity: Option<&LoginIdentity>,
-        password: &Bytes,
-        deadline: Instant,
-    ) -> Result<bool, PasswordError> {
-        let is_plausible = !password.is_empty() && password.len() <= PASSWORD_MAX_BYTES;
-        let password = password.slice(..password.len().min(PASSWORD_MAX_BYTES));
-        let phc = identity.map(|identity| identity.password_phc.as_str());
-        Ok(self.passwords.verify(phc, password, deadline).await? && is_plausible)
-    }
-
-    /// The number of the app password of this mailbox for this protocol that it is, with its hyphens or without; 0: none.
-    fn app_password_of(&self, identity: &LoginIdentity, attempt: &LoginAttempt) -> i64 {
-        let protocol = match attempt.protocol {
-            Protocol::Pop3 => AppProtocol::Pop3,
-            Protocol::Smtp => AppProtocol::Smtp,
-            Protocol::Panel | Protocol::Unspecified => return 0,
-        };
-        let password = &attempt.password.0;
-        if password.len() > APP_PASSWORD_MAX_BYTES {
-            return 0;
-        }
-        let letters: Vec<u8> = password.iter().copied().filter(|octet| *octet != b'-').collect();
-        let shown = digest::digest(&digest::SHA256, &letters);
-        let mine = identity.app_passwords.iter().filter(|one| one.protocol() == protocol);
-        // All are looked at, in constant time each.
-        mine.fold(0, |found, one| {
-            if self.comparer.same(shown.as_ref(), &one.secret_sha256) { one.app_password_id } else { found }
-        })
-    }
-
-    fn is_verified(&self, identity: &LoginIdentity, attempt: &LoginAttempt) -> bool {
-        let password = &attempt.password.0;
-        refusal_at(identity, attempt.protocol).is_none()
-            && password.len() <= PASSWORD_MAX_BYTES
-            && self.verified.holds(&self.verified.key(identity, password))
-    }
-
-    async fn let_in(
-        &self,
-        identity: &Arc<LoginIdentity>,
-        attempt: &LoginAttempt,
-        counted: &Attempt,
-        ask_throttle: bool,
-        app_password_id: i64,
-    ) -> Result<GoodLogin, LoginError> {
-        if attempt.protocol == Protocol::Panel && identity.second_factor {
-            // Half a proof makes no good name: that comes with the code.
-            if ask_throttle && !self.store.admit(counted, self.limits, unix_now()).await? {
-                return Err(LoginError::Throttled);
-            }
-            return Ok(GoodLogin { identity: Arc::clone(identity), granted: false, app_password_id });
-        }
-        let life = self.policy.life_for(identity, attempt.protocol, attempt.peer);
-        let grant = (identity.as_ref(), life, self.policy.per_client_max);
-        match self.store.good_login(counted, self.limits, unix_now(), ask_throttle, grant).await? {
-            // Also with the right password: else the remembered ones could be guessed without an end.
-            Noted::Throttled => Err(LoginError::Throttled),
-            Noted::In { granted } => {
-                Ok(GoodLogin { identity: Arc::clone(identity), granted, app_password_id })
-            }
-        }
     }
 
     /// Forgets what it remembers of these mailboxes.
@@ -489,41 +285,4 @@ fn counted_as(identity: &LoginIdentity) -> i64 {
         0 => -1 - i64::from_str_radix(&identity.login, 36).unwrap_or(0),
         mailbox_id => mailbox_id,
     }
-}
-
-fn note_result(
-    result: &Result<GoodLogin, LoginError>,
-    session_id: &str,
-    peer: PeerIp,
-    protocol: Protocol,
-    took: Duration,
-) {
-    let outcome = match result {
-        Ok(login) => {
-            let mailbox_id = login.identity.mailbox_id;
-            tracing::debug!(session_id, %peer, mailbox_id, granted = login.granted, "login");
-            "good"
-        }
-        // The login as typed is not logged: people type their password there.
-        Err(
-            error @ (LoginError::BadCredentials { .. }
-            | LoginError::Suspended
-            | LoginError::Throttled
-            | LoginError::EncryptionRequired),
-        ) => {
-            tracing::info!(session_id, %peer, "login refused: {error}");
-            match error {
-                LoginError::Throttled => "throttled",
-                LoginError::EncryptionRequired => "clear text",
-                _ => "bad",
-            }
-        }
-        Err(error) => {
-            tracing::warn!(session_id, %peer, error = error as &dyn std::error::Error, "login not possible");
-            "unavailable"
-        }
-    };
-    metrics::counter!("postern_auth_logins_total", "protocol" => protocol.as_str_name(), "outcome" => outcome)
-        .increment(1);
-    metrics::histogram!("postern_auth_login_seconds", "outcome" => outcome).record(took.as_secs_f64());
 }

@@ -1,8 +1,6 @@
 //! A relay grant: this mailbox checked its mail from this client. How it is written in Redis, when it holds, and who
 //! may win one. No I/O.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use postern_mail::PeerIp;
 use postern_proto::{account::v1::LoginIdentity, auth::v1::Protocol};
 
@@ -14,12 +12,6 @@ const CLOCK_SKEW_MILLIS: i64 = 120_000;
 const GRANT_MAX_SECONDS: u32 = 3600;
 /// A poll renews a grant at most so often, seconds (PROMISES.md, "Where the speed comes from").
 const RENEW_AFTER_SECONDS: u32 = 10;
-
-/// Milliseconds since 1970 by this machine's clock.
-pub(crate) fn unix_now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
 
 /// One mailbox's grant at one client, as Redis holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,8 +2,9 @@
 
 use std::str::FromStr;
 
-use postern_mail::{ClientKey, PeerIp};
+use postern_mail::{ClientKey, PeerIp, canonical_login};
 use postern_mesh::{
+    clock::unix_millis,
     directory::Directory,
     identity::{Caller, Role},
 };
@@ -15,11 +16,10 @@ use thiserror::Error;
 use tonic::Status;
 
 use crate::{
-    grant::{GrantEntry, unix_now},
+    grant::GrantEntry,
     grpc::NO_LOGIN,
     redis_store::{RedisStore, StoreError},
     revocation::Revocations,
-    throttle::canonical_login,
 };
 
 /// Grants of one page unless asked for, and at most.
@@ -129,7 +129,7 @@ impl GrantList {
     }
 
     async fn filtered(&self, filter: &GrantFilter) -> Result<Vec<Grant>, GrantListError> {
-        let now = unix_now();
+        let now = unix_millis();
         let found: Vec<Grant> = match (filter.mailbox_id, &filter.client) {
             (None, Some(client)) => self.live_at(client, filter).await?,
             (Some(mailbox_id), client) => {
@@ -179,7 +179,7 @@ impl GrantList {
 
     async fn live_at(&self, client: &str, filter: &GrantFilter) -> Result<Vec<Grant>, GrantListError> {
         let found = self.store.grants_at(client).await?;
-        let now = unix_now();
+        let now = unix_millis();
         let mut live = Vec::new();
         for entry in found.entries.into_iter().filter(|entry| entry.holds(now, found.redis_now)) {
             if self.is_of(&filter.owner, entry.mailbox_id).await? {

@@ -27,8 +27,13 @@ mod verify_cache;
 use std::{sync::Arc, time::Duration};
 
 use postern_mesh::{
-    StartError, audit::AuditTrail, client::MeshChannel, directory::Directory, health::Readiness,
-    settings::MeshSettings, shutdown::Shutdown,
+    StartError,
+    audit::AuditTrail,
+    client::MeshChannel,
+    directory::Directory,
+    health::Readiness,
+    settings::{MeshSettings, PlaintextLogin},
+    shutdown::Shutdown,
 };
 use postern_proto::account::v1::second_factor_service_client::SecondFactorServiceClient;
 use postern_proto::auth::v1::{
@@ -41,7 +46,6 @@ use tonic::service::Routes;
 use crate::{
     authenticate::Authenticator,
     explain::Explainer,
-    grant::GrantPolicy,
     grant_list::GrantList,
     grpc::{
         explain::ExplainFace, login::LoginFace, panel_session::PanelSessionFace, relay::RelayFace,
@@ -53,9 +57,8 @@ use crate::{
     password::Passwords,
     redis_connection::RedisConnection,
     redis_store::RedisStore,
-    relay::{BudgetLimits, RelayDesk},
+    relay::RelayDesk,
     revocation::Revocations,
-    throttle::ThrottleLimits,
     tokens::Tokens,
 };
 
@@ -64,9 +67,8 @@ pub use settings::{Networks, NetworksError, Settings};
 /// Memory of password checks is given back after so long without a need.
 const REST_EVERY: Duration = Duration::from_secs(60);
 
-/// Waits for Redis, refuses one that evicts, begins to watch the directory and the other replicas, and gives the
-/// services LoginService, RelayService, SightingService and ExplainService. Without a way to delivery, explanations leave locks
-/// out.
+/// Waits for Redis, refuses one that evicts, begins to watch the directory and the other replicas, and gives all services of
+/// auth. Without a way to delivery, explanations leave locks out.
 ///
 /// # Errors
 /// A setting makes no sense, or Redis is away for 30 s or may not be used.
@@ -82,72 +84,101 @@ pub async fn open(
     connection.wait_until_fit().await?;
     let store = RedisStore::new(connection);
     let directory = Directory::new(account.clone(), shutdown);
-    let policy = GrantPolicy {
-        default_life: settings.grant_seconds,
-        refused_networks: settings.refused_networks(),
-        per_client_max: settings.limit_grants_per_client,
-    };
-    let limits = ThrottleLimits {
-        account: settings.limit_failed_logins_account,
-        client: settings.limit_failed_logins_network,
-        hold_back_max: Duration::from_secs(settings.login_hold_back_seconds.into()),
-    };
-    let budgets = BudgetLimits {
-        mailbox: settings.limit_recipients_per_hour_mailbox,
-        client: settings.limit_recipients_per_hour_client,
-    };
-    let passwords = Passwords::new(settings.argon2_workers);
+    let policy = settings.grant_policy();
     let history = LoginHistory::new(store.clone());
     history.begin(shutdown);
     let logins = Arc::new(Authenticator::new(
         directory.clone(),
         account.clone(),
         store.clone(),
-        passwords,
+        Passwords::new(settings.argon2_workers),
         policy.clone(),
-        limits,
+        settings.throttle_limits(),
         history.clone(),
     ));
     let revocations = Revocations::new(store.clone());
     revocations.begin(&directory, Arc::clone(&logins), shutdown);
     rest_now_and_then(&logins, shutdown);
     let sessions = PanelSessions::new(store.clone(), account.clone());
-    let (tools, deeds, codes) = (account.clone(), account.clone(), account.clone());
+    let operators = OperatorTokens::new(token.as_deref(), mesh.mesh_key.clone());
+    let tokens = Tokens::new(operators, account.clone(), sessions.clone(), mesh.mesh_key.clone());
+    let budgets = settings.budget_limits();
     let desk = Arc::new(RelayDesk { directory: directory.clone(), store: store.clone(), policy, budgets });
-    let explainer = Explainer {
-        directory: directory.clone(),
-        store: store.clone(),
-        logins: Arc::clone(&logins),
-        desk: Arc::clone(&desk),
+    Ok(routes(Parts {
         account,
         delivery,
+        directory,
+        store,
+        history,
+        logins,
+        revocations,
+        sessions,
+        tokens: Arc::new(tokens),
+        desk,
         mail_host: settings.mail_host.clone(),
         plaintext_login: settings.plaintext_login,
-    };
-    let sighting_face = SightingFace { store: store.clone() };
-    let operators = OperatorTokens::new(token.as_deref(), mesh.mesh_key.clone());
-    let tokens = Arc::new(Tokens::new(operators, tools, sessions.clone(), mesh.mesh_key.clone()));
-    let audit = AuditTrail::new(deeds);
-    let login_face = LoginFace {
-        logins: Arc::clone(&logins),
-        tokens: Arc::clone(&tokens),
-        sessions: sessions.clone(),
-        history,
-    };
-    let codes = SecondFactorServiceClient::new(codes);
-    let session_face = PanelSessionFace { logins, sessions, tokens, codes, audit: audit.clone() };
-    let relay_face = RelayFace {
-        desk,
-        grants: GrantList { directory, store, revocations: revocations.clone() },
-        revocations,
-        audit,
         shutdown: shutdown.clone(),
+    }))
+}
+
+/// What the faces of auth stand on.
+struct Parts {
+    account: MeshChannel,
+    delivery: Option<MeshChannel>,
+    directory: Directory,
+    store: RedisStore,
+    history: LoginHistory,
+    logins: Arc<Authenticator>,
+    revocations: Revocations,
+    sessions: PanelSessions,
+    tokens: Arc<Tokens>,
+    desk: Arc<RelayDesk>,
+    mail_host: String,
+    plaintext_login: PlaintextLogin,
+    shutdown: Shutdown,
+}
+
+fn routes(parts: Parts) -> Routes {
+    let audit = AuditTrail::new(parts.account.clone());
+    let codes = SecondFactorServiceClient::new(parts.account.clone());
+    let explainer = Explainer {
+        directory: parts.directory.clone(),
+        store: parts.store.clone(),
+        logins: Arc::clone(&parts.logins),
+        desk: Arc::clone(&parts.desk),
+        account: parts.account,
+        delivery: parts.delivery,
+        mail_host: parts.mail_host,
+        plaintext_login: parts.plaintext_login,
     };
-    Ok(Routes::new(LoginServiceServer::new(login_face))
-        .add_service(RelayServiceServer::new(relay_face))
-        .add_service(PanelSessionServiceServer::new(session_face))
-        .add_service(SightingServiceServer::new(sighting_face))
-        .add_service(ExplainServiceServer::new(ExplainFace { explainer })))
+    let sightings = SightingFace { store: parts.store.clone() };
+    let logins = LoginFace {
+        logins: Arc::clone(&parts.logins),
+        tokens: Arc::clone(&parts.tokens),
+        sessions: parts.sessions.clone(),
+        history: parts.history,
+    };
+    let sessions = PanelSessionFace {
+        logins: parts.logins,
+        sessions: parts.sessions,
+        tokens: parts.tokens,
+        codes,
+        audit: audit.clone(),
+    };
+    let grants =
+        GrantList { directory: parts.directory, store: parts.store, revocations: parts.revocations.clone() };
+    let relay = RelayFace {
+        desk: parts.desk,
+        grants,
+        revocations: parts.revocations,
+        audit,
+        shutdown: parts.shutdown,
+    };
+    Routes::new(LoginServiceServer::new(logins))
+        .add_service(RelayServiceServer::new(relay))
+        .add_service(PanelSessionServiceServer::new(sessions))
+        .add_service(SightingServiceServer::new(sightings))
+        .add_service(ExplainServiceServer::new(ExplainFace { explainer }))
 }
 
 /// Whether auth can work, for `/readyz`: Redis answers.

@@ -11,16 +11,13 @@ use std::{
 };
 
 use postern_mail::PeerIp;
-use postern_mesh::shutdown::Shutdown;
+use postern_mesh::{clock::unix_millis, shutdown::Shutdown};
 use postern_proto::{
     auth::v1::{AppPasswordUse, GetLoginHistoryResponse, LastFailure, LastLogin, LoginFailure, Protocol},
     google::Timestamp,
 };
 
-use crate::{
-    grant::unix_now,
-    redis_store::{RedisStore, StoreError},
-};
+use crate::redis_store::{RedisStore, StoreError};
 
 /// How often it is written.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
@@ -48,7 +45,7 @@ impl LoginHistory {
 
     /// A good login; `app_password_id` 0: by the password itself.
     pub(crate) fn good(&self, mailbox_id: i64, protocol: Protocol, peer: PeerIp, app_password_id: i64) {
-        let value = format!("{} {peer}", unix_now() / 1000);
+        let value = format!("{} {peer}", unix_millis() / 1000);
         if app_password_id != 0 {
             self.note(mailbox_id, format!("app:{app_password_id}"), value.clone());
         }
@@ -58,7 +55,7 @@ impl LoginHistory {
     /// A failed one.
     pub(crate) fn failed(&self, mailbox_id: i64, protocol: Protocol, peer: PeerIp, why: LoginFailure) {
         let (protocol, why) = (i32::from(protocol), i32::from(why));
-        let value = format!("{} {peer} {protocol} {why}", unix_now() / 1000);
+        let value = format!("{} {peer} {protocol} {why}", unix_millis() / 1000);
         self.note(mailbox_id, FAILED.to_owned(), value);
     }
 

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use postern_mesh::{client::MeshChannel, identity::Caller};
+use postern_mesh::{client::MeshChannel, clock::unix_millis, identity::Caller};
 use postern_proto::{
     account::v1::{
         ActivityState, LoginIdentity, LookupLoginRequest, directory_service_client::DirectoryServiceClient,
@@ -19,10 +19,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tonic::Status;
 
-use crate::{
-    grant::unix_now,
-    redis_store::{RedisStore, StoreError},
-};
+use crate::redis_store::{RedisStore, StoreError};
 
 pub(crate) const SESSION_PREFIX: &str = "pss_";
 /// Of what waits for the code of a second factor.
@@ -171,7 +168,7 @@ impl PanelSessions {
 
     /// The sessions of a person that live, the last used first.
     pub(crate) async fn list(&self, person: &str) -> Result<Vec<PanelSession>, StoreError> {
-        let now = unix_now() / 1000;
+        let now = unix_millis() / 1000;
         let kept = self.store.sessions_of(person).await?.into_iter().filter_map(|(hash, used, text)| {
             let kept = serde_json::from_str::<Kept>(&text).ok().filter(|kept| kept.expires > now)?;
             Some(kept.shown(&hash, used))
@@ -202,13 +199,13 @@ impl PanelSessions {
     /// What is kept of a session; `None`: there is no such session (any more).
     pub(crate) async fn kept(&self, token: &str) -> Result<Option<Kept>, StoreError> {
         let Some(text) = self.store.session(&hash(token)).await? else { return Ok(None) };
-        let now = unix_now() / 1000;
+        let now = unix_millis() / 1000;
         Ok(serde_json::from_str::<Kept>(&text).ok().filter(|kept| kept.expires > now))
     }
 
     /// A use keeps it alive.
     pub(crate) async fn renew(&self, token: &str, kept: &Kept) -> Result<(), StoreError> {
-        let now = unix_now() / 1000;
+        let now = unix_millis() / 1000;
         let life = IDLE_SECONDS.min(kept.expires - now);
         self.store.renew_session((&kept.person_key(), &hash(token)), life, now).await
     }
@@ -273,7 +270,7 @@ pub(crate) fn person_key_of(identity: &LoginIdentity) -> String {
 }
 
 fn kept_of(caller: &Caller, shown: Shown, proof: &str) -> Kept {
-    let created = unix_now() / 1000;
+    let created = unix_millis() / 1000;
     Kept {
         login: caller.subject.clone(),
         customer: caller.customer.clone(),

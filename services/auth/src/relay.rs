@@ -4,14 +4,14 @@
 use std::{cmp::Reverse, sync::Arc};
 
 use postern_mail::{PeerIp, Reason, ReversePath, Verdict};
-use postern_mesh::directory::Directory;
+use postern_mesh::{clock::unix_millis, directory::Directory};
 use postern_proto::account::v1::{ActivityState, DomainIdentity, DomainState, MailboxIdentity, SenderPolicy};
 use thiserror::Error;
 use tonic::Status;
 
 use crate::{
     authenticate::temporary_reason,
-    grant::{GrantEntry, GrantPolicy, unix_now},
+    grant::{GrantEntry, GrantPolicy},
     redis_store::{Budget, RedisStore, StoreError, UsedUp},
 };
 
@@ -244,7 +244,7 @@ impl RelayDesk {
             return Ok(Decision::without_grants(Err(RelayError::Prohibited)));
         }
         let found = self.store.grants_at(&question.peer.client_key().to_string()).await?;
-        let now = unix_now();
+        let now = unix_millis();
         let (mut live, dead): (Vec<_>, Vec<_>) =
             found.entries.into_iter().partition(|entry| entry.holds(now, found.redis_now));
         put_in_order(&mut live, &question.sender);
@@ -327,7 +327,7 @@ impl RelayDesk {
         if budget.recipients == 0 || is_off {
             return Ok(());
         }
-        match self.store.count_recipients(&budget, unix_now()).await? {
+        match self.store.count_recipients(&budget, unix_millis()).await? {
             None => Ok(()),
             Some(budget) => Err(RelayError::BudgetExhausted(Box::new(Exhausted {
                 budget,

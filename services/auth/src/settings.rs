@@ -1,12 +1,14 @@
 //! What a site may decide about logins and grants. Read and checked before any port opens.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Args;
 use ipnet::IpNet;
 use postern_mail::PeerIp;
 use postern_mesh::{StartError, proxy::ProxySettings, secret, settings::PlaintextLogin};
 use thiserror::Error;
+
+use crate::{grant::GrantPolicy, relay::BudgetLimits, throttle::ThrottleLimits};
 
 /// Networks that cannot be a client's own address: behind one of them stand many, so that one login would open the
 /// relay for all (PROMISES.md, "The grant"). This network, private use (RFC 1918), carrier NAT (RFC 6598), loopback,
@@ -102,9 +104,35 @@ pub struct Settings {
 impl Settings {
     /// Clients that never get a grant: those of the setting, and declared proxies whatever it says. A proxy's own
     /// address is what the gateways know of a client that it does not name (`PROXY UNKNOWN`).
-    pub(crate) fn refused_networks(&self) -> Networks {
+    fn refused_networks(&self) -> Networks {
         let Networks(refused) = &self.grant_refused_networks;
         Networks(refused.iter().chain(&self.proxy.proxy_networks).copied().collect())
+    }
+
+    /// Who may win a grant.
+    pub(crate) fn grant_policy(&self) -> GrantPolicy {
+        GrantPolicy {
+            default_life: self.grant_seconds,
+            refused_networks: self.refused_networks(),
+            per_client_max: self.limit_grants_per_client,
+        }
+    }
+
+    /// How often a password may be wrong.
+    pub(crate) fn throttle_limits(&self) -> ThrottleLimits {
+        ThrottleLimits {
+            account: self.limit_failed_logins_account,
+            client: self.limit_failed_logins_network,
+            hold_back_max: Duration::from_secs(self.login_hold_back_seconds.into()),
+        }
+    }
+
+    /// How much may be sent.
+    pub(crate) fn budget_limits(&self) -> BudgetLimits {
+        BudgetLimits {
+            mailbox: self.limit_recipients_per_hour_mailbox,
+            client: self.limit_recipients_per_hour_client,
+        }
     }
 
     /// Where Redis is.

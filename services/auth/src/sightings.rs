@@ -1,12 +1,10 @@
 //! Which clients the gateways have seen within a day, and through which doors. May be lost at any time.
 
 use postern_mail::{ClientKey, PeerIp};
+use postern_mesh::clock::unix_millis;
 use postern_proto::auth::v1::Door;
 
-use crate::{
-    grant::unix_now,
-    redis_store::{RedisStore, StoreError},
-};
+use crate::redis_store::{RedisStore, StoreError};
 
 /// When a client was seen last on each kind of port, seconds since 1970; `None`: not within a day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,14 +38,14 @@ pub(crate) async fn note(store: &RedisStore, sightings: &[(PeerIp, Door)]) -> Re
     if noted.is_empty() {
         return Ok(());
     }
-    store.note_sightings(&noted, unix_now().div_euclid(1000)).await
+    store.note_sightings(&noted, unix_millis() / 1000).await
 }
 
 /// When a client was seen.
 pub(crate) async fn seen(store: &RedisStore, client: ClientKey) -> Result<Seen, StoreError> {
     let mut seen = Seen::default();
     // The key lives on with its newest door: what is older than a day is forgotten here.
-    let oldest = unix_now().div_euclid(1000) - 24 * 3600;
+    let oldest = unix_millis() / 1000 - 24 * 3600;
     for (door, second) in store.sightings_of(&client.to_string()).await? {
         if second >= oldest {
             seen.take(&door, second);

@@ -1,5 +1,5 @@
 //! Who tries to log in where, as the throttle counts it (DECISIONS.md, 8). The counting itself is
-//! `scripts/throttle.lua`.
+//! `redis_store/scripts/throttle.lua`.
 //!
 //! Failures are counted by account and by client network. An attack on an account must not lock its owner out, so a
 //! client that logged in to this account within the last 30 days has a count of its own, which nobody else can fill:
@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use postern_mail::{ClientKey, EmailAddress, PeerIp};
+use postern_mail::{ClientKey, PeerIp};
 use ring::digest;
 
 /// Life of a count of failures, seconds; begins with the first one.
@@ -73,7 +73,7 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    /// `login` is canonical, so that all spellings of one account are one account.
+    /// `login` is canonical, so that all spellings of one account are one account; what nobody can have stands as typed.
     pub(crate) fn new(login: &str, mailbox_id: i64, client: ClientKey) -> Self {
         let hash = digest::digest(&digest::SHA256, login.as_bytes());
         let account = URL_SAFE_NO_PAD.encode(hash.as_ref().get(..16).unwrap_or_default());
@@ -113,17 +113,6 @@ pub(crate) fn clients_key(mailbox_id: i64) -> String {
     format!("clients:{mailbox_id}")
 }
 
-/// The one form of a login as typed, and whether anybody could have it: a whole address, or a customer login.
-pub(crate) fn canonical_login(typed: &str) -> Option<String> {
-    const CUSTOMER_LOGIN_MAX_BYTES: usize = 63;
-    if typed.contains('@') {
-        return typed.parse::<EmailAddress>().ok().map(|address| address.canonical().to_string());
-    }
-    let plausible = (1..=CUSTOMER_LOGIN_MAX_BYTES).contains(&typed.len())
-        && typed.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'));
-    plausible.then(|| typed.to_ascii_lowercase())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,24 +130,6 @@ mod tests {
         // One after the other mistypes at a company's address, each at an account of their own.
         assert_eq!((seconds(1, 9, 15), seconds(1, 10, 15), seconds(1, 50, 15)), (0, 2, 15));
         assert_eq!((seconds(9, 0, 0), seconds(u32::MAX, u32::MAX, 60)), (0, 60));
-    }
-
-    #[test]
-    fn spellings_of_one_login_are_one() {
-        for (typed, canonical) in [
-            ("User@HomePage.test", Some("user@homepage.test")),
-            ("\"user\"@homepage.test", Some("user@homepage.test")),
-            ("HomePage", Some("homepage")),
-            ("", None),
-            ("a b", None),
-            ("a\0b", None),
-            ("user@", None),
-            ("@x.test", None),
-            ("a@b@c.test", None),
-        ] {
-            assert_eq!(canonical_login(typed).as_deref(), canonical, "{typed:?}");
-        }
-        assert_eq!(canonical_login(&"a".repeat(64)), None);
     }
 
     #[test]

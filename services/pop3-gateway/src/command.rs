@@ -1,30 +1,12 @@
 //! A line to a command (RFC 1939 section 3, RFC 2449, RFC 5034). Pure; knows nothing of states.
 
-use std::fmt;
-
 use bytes::Bytes;
-use postern_mail::Reason;
+use postern_mail::{
+    Password, Reason,
+    sasl::{Answer, Mechanism},
+};
 
 use crate::maildrop::MessageNumber;
-
-/// A password as typed. Never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Password(pub(crate) Bytes);
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(..)")
-    }
-}
-
-/// Mechanisms of AUTH that are offered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mechanism {
-    /// RFC 4616.
-    Plain,
-    /// Two prompts; what old mail programs speak.
-    Login,
-}
 
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +17,8 @@ pub(crate) enum Command {
     Pass(Password),
     /// AUTH alone: which mechanisms are there (P-25).
     AuthList,
-    /// AUTH with its initial response still in base64, if there is one.
-    Auth(Mechanism, Option<Password>),
+    /// AUTH with its initial response, if there is one.
+    Auth(Mechanism, Option<Answer>),
     /// What can you do (RFC 2449 section 5).
     Capa,
     /// Begin TLS (RFC 2595 section 4).
@@ -153,13 +135,12 @@ fn pass(rest: Option<&[u8]>) -> Result<Command, Reason> {
 fn auth(rest: Option<&[u8]>) -> Result<Command, Reason> {
     let mut words = words(rest);
     let Some(name) = words.next() else { return Ok(Command::AuthList) };
-    let mechanism = match () {
-        () if name.eq_ignore_ascii_case(b"PLAIN") => Mechanism::Plain,
-        () if name.eq_ignore_ascii_case(b"LOGIN") => Mechanism::Login,
-        () => return Err(Reason::UnknownMechanism),
-    };
-    let initial = words.next().map(|word| Password(Bytes::copy_from_slice(word)));
-    if words.next().is_some() { Err(Reason::BadArguments) } else { Ok(Command::Auth(mechanism, initial)) }
+    let mechanism = Mechanism::named(name)?;
+    let initial = words.next();
+    if words.next().is_some() {
+        return Err(Reason::BadArguments);
+    }
+    Ok(Command::Auth(mechanism, initial.map(Answer::read_initial).transpose()?))
 }
 
 #[cfg(test)]
@@ -189,7 +170,7 @@ mod tests {
             (b"PASS a:%\xe9\xff", Command::Pass(password(b"a:%\xe9\xff"))),
             (b"AUTH", Command::AuthList),
             (b"AUTH plain", Command::Auth(Mechanism::Plain, None)),
-            (b"AUTH PLAIN =", Command::Auth(Mechanism::Plain, Some(password(b"=")))),
+            (b"AUTH PLAIN =", Command::Auth(Mechanism::Plain, Some(Answer::read_initial(b"=").unwrap()))),
             (b"AUTH Login", Command::Auth(Mechanism::Login, None)),
             (b"CAPA", Command::Capa),
             (b"STLS", Command::Stls),
@@ -246,6 +227,7 @@ mod tests {
             (b"TOP 1 2 3", Reason::BadArguments),
             (b"AUTH CRAM-MD5", Reason::UnknownMechanism),
             (b"AUTH PLAIN a b", Reason::BadArguments),
+            (b"AUTH PLAIN %%%", Reason::AuthenticationMalformed),
         ] {
             assert_eq!(Command::parse(line), Err(reason), "{}", String::from_utf8_lossy(line));
         }

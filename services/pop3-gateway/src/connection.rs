@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Buf as _;
-use postern_mail::{PeerIp, Reason};
+use postern_mail::{PeerIp, Reason, sasl::Credentials};
 use postern_mesh::{admission::Place, shutdown::Shutdown, trace_context};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
@@ -25,7 +25,6 @@ use crate::{
     output::Output,
     read_ahead::{GUESS_PATIENCE, Guess, ReadAhead},
     renew::{Held, Locks},
-    sasl::Credentials,
     session::{Effect, Event, Identity, Listing, MaildropLock, Outcome, Policy, Session},
     settings::Settings,
     upstream::{Asker, Upstream},

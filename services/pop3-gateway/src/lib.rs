@@ -11,7 +11,6 @@ mod maildrop;
 mod output;
 mod read_ahead;
 mod renew;
-mod sasl;
 mod session;
 mod settings;
 mod transfer;

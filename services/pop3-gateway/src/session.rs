@@ -10,10 +10,13 @@ mod tests;
 
 use std::mem;
 
-use postern_mail::{Reason, limits};
+use postern_mail::{
+    Reason, limits,
+    sasl::{Credentials, Exchange},
+};
 
+use login::Authorization;
 pub(crate) use login::Denial;
-use login::{Authorization, Dialogue};
 use transaction::Transaction;
 pub(crate) use transaction::{Listing, Opened, Retrieval, TransferKind};
 
@@ -21,7 +24,6 @@ use crate::{
     line::Line,
     maildrop::{Message, MessageNumber},
     output::Output,
-    sasl::Credentials,
 };
 
 /// What is offered to everybody. UTF8 without USER: names and passwords are taken as typed, without SASLprep (RFC 6856
@@ -141,7 +143,7 @@ enum State {
     /// AUTHORIZATION of RFC 1939 section 4.
     Authorization(Authorization),
     /// Within AUTH.
-    Sasl(Authorization, Dialogue),
+    Sasl(Authorization, Exchange),
     /// The TLS handshake goes on.
     StartingTls(Authorization),
     /// The password is being checked.
@@ -261,7 +263,9 @@ impl Session {
             (State::Authorization(login), Event::Line { line, more }) => {
                 self.authorization(login, line, more, out)
             }
-            (State::Sasl(login, dialogue), Event::Line { line, .. }) => self.sasl(login, dialogue, line, out),
+            (State::Sasl(login, exchange), Event::Line { line, .. }) => {
+                login::sasl_line(login, exchange, line, out)
+            }
             (State::StartingTls(login), Event::TlsStarted) => {
                 self.tls = true;
                 // What was said before TLS is forgotten, the count of failures is not (P-93, RFC 2595 section 4).

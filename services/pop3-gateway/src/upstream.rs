@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, fmt, time::Duration};
 
-use postern_mail::{PeerIp, Reason};
+use postern_mail::{PeerIp, Reason, sasl::Credentials};
 use postern_mesh::{client::MeshChannel, failure, held_back::HeldBack, shutdown::Shutdown};
 use postern_proto::{
     auth::v1::{AuthenticateRequest, Protocol, login_service_client::LoginServiceClient},
@@ -18,7 +18,6 @@ use tonic::{Request, Status, Streaming};
 
 use crate::{
     maildrop::Maildrop,
-    sasl::Credentials,
     session::{Denial, Identity, MaildropLock, Opened},
 };
 

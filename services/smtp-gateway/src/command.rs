@@ -21,7 +21,7 @@ const GROUP_MAX: usize = 100;
 
 /// What the session waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expect {
+pub(crate) enum Expect {
     /// A command.
     Command,
     /// An answer within AUTH.
@@ -30,7 +30,7 @@ pub enum Expect {
 
 /// Reads events off the input.
 #[derive(Debug, Default)]
-pub struct CommandReader {
+pub(crate) struct CommandReader {
     lines: LineReader,
     /// Was read to see whether it belongs to a group, and did not.
     next: Option<Event>,
@@ -38,7 +38,12 @@ pub struct CommandReader {
 
 impl CommandReader {
     /// The next event; `None` when more octets are needed.
-    pub fn next_event(&mut self, input: &mut BytesMut, expect: Expect, offers: Offers) -> Option<Event> {
+    pub(crate) fn next_event(
+        &mut self,
+        input: &mut BytesMut,
+        expect: Expect,
+        offers: Offers,
+    ) -> Option<Event> {
         if let Some(event) = self.next.take() {
             return Some(event);
         }

@@ -22,7 +22,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tracing::{Instrument as _, Span, field};
 
 use chunks::Chunks;
-pub use content::Slowest;
+pub(crate) use content::Slowest;
 
 use crate::{
     command::{CommandReader, Expect},
@@ -44,31 +44,31 @@ const LINGER: Duration = Duration::from_millis(500);
 const LINGER_BYTES: usize = 1024 * 1024;
 
 /// Both directions of a connection, with TLS or without.
-pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-/// What connections of one door share.
+/// What all connections of this gateway share.
 #[derive(Clone)]
-pub struct House {
+pub(crate) struct Gateway {
     /// The other services.
-    pub upstream: Upstream,
+    pub(crate) upstream: Upstream,
     /// Certificates, if there are any.
-    pub tls: Option<TlsAcceptor>,
+    pub(crate) tls: Option<TlsAcceptor>,
     /// Silence after which a session ends.
-    pub idle: Duration,
+    pub(crate) idle: Duration,
     /// The slowest that content may come.
-    pub slowest: Slowest,
+    pub(crate) slowest: Slowest,
     /// How long to watch for clients that speak first.
-    pub greet_delay: Duration,
+    pub(crate) greet_delay: Duration,
     /// Bounds of content.
-    pub data_limits: DataLimits,
+    pub(crate) data_limits: DataLimits,
     /// The end of the process.
-    pub shutdown: Shutdown,
+    pub(crate) shutdown: Shutdown,
 }
 
 /// A connection and its session.
-pub struct Connection {
-    house: House,
+pub(crate) struct Connection {
+    gateway: Gateway,
     stream: Box<dyn Duplex>,
     session: Session,
     session_id: String,
@@ -100,15 +100,15 @@ impl From<io::Error> for Gone {
 impl Connection {
     /// A connection before its first octet.
     #[must_use]
-    pub fn new(
-        house: House,
+    pub(crate) fn new(
+        gateway: Gateway,
         stream: Box<dyn Duplex>,
         profile: Profile,
         session_id: String,
         place: Place,
     ) -> Self {
         Self {
-            house,
+            gateway,
             stream,
             peer: profile.peer,
             door: profile.door,
@@ -126,7 +126,7 @@ impl Connection {
     }
 
     /// Serves the client to its end.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         // Whoever went away has nothing to be told.
         let _ = self.serve().await;
     }
@@ -136,7 +136,7 @@ impl Connection {
             let established = self.handshake().await?;
             self.session.step(established);
         }
-        let mut event = Event::Opened { spoke_early: self.spoke_early(self.house.greet_delay).await };
+        let mut event = Event::Opened { spoke_early: self.spoke_early(self.gateway.greet_delay).await };
         loop {
             let quit = matches!(&event, Event::Command { command: postern_smtp::command::Command::Quit, .. });
             if let Event::Mail(_, stamp) = &event
@@ -215,9 +215,9 @@ impl Connection {
             self.input.reserve(COMMAND_READ_BYTES);
             tokio::select! {
                 biased;
-                () = self.house.shutdown.triggered() => return Ok(Event::ShuttingDown),
+                () = self.gateway.shutdown.triggered() => return Ok(Event::ShuttingDown),
                 revocation = hear(&mut self.revocations, &self.session) => return Ok(Event::Revoked(revocation)),
-                read = timeout(self.house.idle, self.stream.read_buf(&mut self.input)) => match read {
+                read = timeout(self.gateway.idle, self.stream.read_buf(&mut self.input)) => match read {
                     Err(_) => {
                         count_cut("idle");
                         return Ok(Event::Idle);
@@ -235,10 +235,10 @@ impl Connection {
     async fn ask(&mut self, question: Question) -> Event {
         if self.revocations.is_none() {
             // Before the question: a right that dies while the answer travels must not be missed.
-            self.revocations = Some(self.house.upstream.revocations.listen());
+            self.revocations = Some(self.gateway.upstream.revocations.listen());
         }
         let asker = Asker { peer: self.peer, session_id: &self.session_id };
-        let event = self.house.upstream.answer(question, asker).await;
+        let event = self.gateway.upstream.answer(question, asker).await;
         if event.shows_a_right() {
             self.place.is_customers();
         }
@@ -280,7 +280,7 @@ impl Connection {
     }
 
     async fn handshake(&mut self) -> Result<Event, Gone> {
-        let acceptor = self.house.tls.clone().ok_or(Gone)?;
+        let acceptor = self.gateway.tls.clone().ok_or(Gone)?;
         let plain = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
         // A failed handshake ends the connection: never back to plain text (S-74).
         let stream = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(plain)).await.map_err(|_| Gone)??;

@@ -1,14 +1,14 @@
 //! The SMTP gateway: speaks SMTP on the MX, submission and SMTPS doors. Holds no mail, no password, no state that lasts.
 //!
-//! The walk of a mail through the files: [`listener`] -> [`connection`] -> [`command`] -> [`session`] -> [`upstream`],
+//! The walk of a mail through the files: `listener -> connection -> command -> session -> upstream`,
 //! and its answer back through the same files.
 
-pub mod command;
-pub mod connection;
-pub mod listener;
-pub mod session;
-pub mod settings;
-pub mod upstream;
+mod command;
+mod connection;
+mod listener;
+mod session;
+mod settings;
+mod upstream;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -19,8 +19,8 @@ use postern_mesh::{
 use postern_smtp::data::DataLimits;
 use tokio::net::TcpListener;
 
-use connection::House;
-use listener::{Gate, Rules};
+use connection::Gateway;
+use listener::{Reception, Rules};
 use session::Door;
 pub use settings::Settings;
 use upstream::Upstream;
@@ -36,34 +36,11 @@ pub struct Upstreams {
     pub delivery: MeshChannel,
 }
 
-/// Where the doors are open.
-#[derive(Clone, Copy, Debug)]
-pub struct Doors {
-    /// For the world's mail servers.
-    pub smtp: SocketAddr,
-    /// For mail programs.
-    pub submission: SocketAddr,
-    /// For mail programs, TLS at once; `None` without a certificate.
-    pub smtps: Option<SocketAddr>,
-}
-
 /// Opens the doors and serves them on `shutdown`.
 ///
 /// # Errors
 /// When a setting is wrong or a port cannot be opened.
 pub async fn open(settings: &Settings, upstreams: Upstreams, shutdown: &Shutdown) -> Result<(), StartError> {
-    open_doors(settings, upstreams, shutdown).await.map(|_| ())
-}
-
-/// The same, and tells where the doors are: with port 0 nobody else knows.
-///
-/// # Errors
-/// As [`open`].
-pub async fn open_doors(
-    settings: &Settings,
-    upstreams: Upstreams,
-    shutdown: &Shutdown,
-) -> Result<Doors, StartError> {
     settings.check()?;
     // SMTP has no registered ALPN name, so none is asked for.
     let tls = settings.tls.load()?.map(|identity| identity.acceptor(&[]));
@@ -85,7 +62,7 @@ pub async fn open_doors(
         settings.postmasters(),
         shutdown,
     );
-    let house = House {
+    let gateway = Gateway {
         upstream,
         tls,
         idle: settings.idle(),
@@ -97,21 +74,18 @@ pub async fn open_doors(
         },
         shutdown: shutdown.clone(),
     };
-    let gate = gate(settings, house, sightings);
-    let doors = Doors {
-        smtp: serve(smtp, Door::Mx, &gate, settings.smtp_listen)?,
-        submission: serve(submission, Door::Submission, &gate, settings.submission_listen)?,
-        smtps: smtps
-            .map(|listener| serve(listener, Door::Smtps, &gate, settings.smtps_listen))
-            .transpose()?,
-    };
-    tracing::info!(smtp = %doors.smtp, submission = %doors.submission, smtps = ?doors.smtps, "doors are open");
-    Ok(doors)
+    let reception = reception(settings, gateway, sightings);
+    serve(smtp, Door::Mx, &reception);
+    serve(submission, Door::Submission, &reception);
+    if let Some(smtps) = smtps {
+        serve(smtps, Door::Smtps, &reception);
+    }
+    Ok(())
 }
 
-fn gate(settings: &Settings, house: House, sightings: Sightings) -> Gate {
-    Gate {
-        house,
+fn reception(settings: &Settings, gateway: Gateway, sightings: Sightings) -> Reception {
+    Reception {
+        gateway,
         sightings,
         admission: Admission::new(settings.admission.clone()),
         proxy: Arc::new(settings.proxy.clone()),
@@ -129,13 +103,9 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|error| StartError::listen(address, error))
 }
 
-fn serve(
-    listener: TcpListener,
-    door: Door,
-    gate: &Gate,
-    asked: SocketAddr,
-) -> Result<SocketAddr, StartError> {
-    let address = listener.local_addr().map_err(|error| StartError::listen(asked, error))?;
-    gate.house.shutdown.spawn(listener::accept(listener, door, gate.clone()));
-    Ok(address)
+fn serve(listener: TcpListener, door: Door, reception: &Reception) {
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%door, %address, "listening");
+    }
+    reception.gateway.shutdown.spawn(listener::accept(listener, door, reception.clone()));
 }

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    connection::{Connection, House},
+    connection::{Connection, Gateway},
     session::{Door, Profile},
 };
 
@@ -28,37 +28,37 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What all doors share.
 #[derive(Clone)]
-pub struct Gate {
-    /// What connections need.
-    pub house: House,
+pub(crate) struct Reception {
+    /// What connections share.
+    pub(crate) gateway: Gateway,
     /// Who came.
-    pub sightings: Sightings,
+    pub(crate) sightings: Sightings,
     /// How many there may be.
-    pub admission: Admission,
+    pub(crate) admission: Admission,
     /// Load balancers.
-    pub proxy: Arc<ProxySettings>,
+    pub(crate) proxy: Arc<ProxySettings>,
     /// What sessions are told.
-    pub rules: Arc<Rules>,
+    pub(crate) rules: Arc<Rules>,
 }
 
 /// Rules of sessions that come from the settings.
 #[derive(Debug)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// Our name.
-    pub mail_host: Arc<str>,
+    pub(crate) mail_host: Arc<str>,
     /// AUTH without TLS from anywhere.
-    pub plaintext_login: PlaintextLogin,
+    pub(crate) plaintext_login: PlaintextLogin,
     /// Content, octets.
-    pub message_max_bytes: Option<u64>,
+    pub(crate) message_max_bytes: Option<u64>,
     /// Recipients of one message.
-    pub recipients_max: usize,
+    pub(crate) recipients_max: usize,
     /// Refused recipients of one session.
-    pub refused_recipients_max: Option<u32>,
+    pub(crate) refused_recipients_max: Option<u32>,
 }
 
 /// Accepts until shutdown.
-pub async fn accept(listener: TcpListener, door: Door, gate: Gate) {
-    let shutdown = gate.house.shutdown.clone();
+pub(crate) async fn accept(listener: TcpListener, door: Door, reception: Reception) {
+    let shutdown = reception.gateway.shutdown.clone();
     loop {
         let (stream, peer) = tokio::select! {
             biased;
@@ -66,24 +66,24 @@ pub async fn accept(listener: TcpListener, door: Door, gate: Gate) {
             next = doors::next(&listener) => next,
         };
         metrics::counter!("postern_smtp_connections_total", "door" => door.name()).increment(1);
-        shutdown.spawn(welcome(stream, peer, door, gate.clone()));
+        shutdown.spawn(welcome(stream, peer, door, reception.clone()));
     }
 }
 
-async fn welcome(stream: TcpStream, address: SocketAddr, door: Door, gate: Gate) {
+async fn welcome(stream: TcpStream, address: SocketAddr, door: Door, reception: Reception) {
     if let Err(error) = doors::find_dead_peer(&stream) {
         tracing::debug!(peer = %address, %error, "no keep-alive");
     }
-    let (mut stream, peer, _via_proxy) = match proxy::accept(stream, address, &gate.proxy).await {
+    let (mut stream, peer, _via_proxy) = match proxy::accept(stream, address, &reception.proxy).await {
         Ok(known) => known,
         Err(error) => {
             tracing::warn!(%error, peer = %address.ip(), door = door.name(), "a proxied connection was closed");
             return;
         }
     };
-    gate.sightings.note(peer, door.into());
-    let exempt = gate.admission.is_exempt(peer);
-    let place = match gate.admission.admit(peer) {
+    reception.sightings.note(peer, door.into());
+    let exempt = reception.admission.is_exempt(peer);
+    let place = match reception.admission.admit(peer) {
         Ok(place) => place,
         Err(why) => {
             metrics::counter!(
@@ -94,13 +94,13 @@ async fn welcome(stream: TcpStream, address: SocketAddr, door: Door, gate: Gate)
         }
     };
     metrics::gauge!("postern_smtp_connections").increment(1);
-    let profile = gate.profile(door, peer, exempt);
+    let profile = reception.profile(door, peer, exempt);
     let session_id = uuid::Uuid::new_v4().as_simple().to_string();
-    let mut house = gate.house;
+    let mut gateway = reception.gateway;
     if exempt {
-        house.greet_delay = Duration::ZERO;
+        gateway.greet_delay = Duration::ZERO;
     }
-    Connection::new(house, Box::new(stream), profile, session_id, place).run().await;
+    Connection::new(gateway, Box::new(stream), profile, session_id, place).run().await;
     metrics::gauge!("postern_smtp_connections").decrement(1);
 }
 
@@ -114,13 +114,13 @@ impl From<Door> for auth::Door {
     }
 }
 
-impl Gate {
+impl Reception {
     fn profile(&self, door: Door, peer: PeerIp, exempt: bool) -> Profile {
         Profile {
             door,
             mail_host: Arc::clone(&self.rules.mail_host),
             peer,
-            tls_available: self.house.tls.is_some(),
+            tls_available: self.gateway.tls.is_some(),
             plaintext_login: self.rules.plaintext_login.is_offered_to(peer),
             plaintext_by_domain: self.rules.plaintext_login.asks_domain(peer),
             message_max_bytes: self.rules.message_max_bytes,

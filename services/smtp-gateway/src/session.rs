@@ -9,16 +9,15 @@ mod transaction;
 
 use std::{borrow::Cow, sync::Arc};
 
-use postern_mail::{PeerIp, Reason};
+use postern_mail::{PeerIp, Reason, sasl::Exchange};
 use postern_smtp::{
     command::{ClientName, Command, Offers, Refused},
     reply::Reply,
 };
 
-pub use event::{
+pub(crate) use event::{
     Accepted, Door, Effects, Envelope, Event, Login, Next, Question, RelayRight, Revocation, Stamp,
 };
-use login::Exchange;
 use transaction::{Asked, Transaction};
 
 /// Wrong commands after which a session ends (S-07). Good ones between them do not help.
@@ -26,25 +25,25 @@ const ERRORS_MAX: u32 = 20;
 
 /// What is fixed for the life of a session.
 #[derive(Clone, Debug)]
-pub struct Profile {
+pub(crate) struct Profile {
     /// Which port.
-    pub door: Door,
+    pub(crate) door: Door,
     /// Our name.
-    pub mail_host: Arc<str>,
+    pub(crate) mail_host: Arc<str>,
     /// The client.
-    pub peer: PeerIp,
+    pub(crate) peer: PeerIp,
     /// STARTTLS can be offered.
-    pub tls_available: bool,
+    pub(crate) tls_available: bool,
     /// AUTH may go in plain text.
-    pub plaintext_login: bool,
+    pub(crate) plaintext_login: bool,
     /// And then the domain of the login decides whether it takes that.
-    pub plaintext_by_domain: bool,
+    pub(crate) plaintext_by_domain: bool,
     /// Content, octets.
-    pub message_max_bytes: Option<u64>,
+    pub(crate) message_max_bytes: Option<u64>,
     /// Recipients of one message.
-    pub recipients_max: usize,
+    pub(crate) recipients_max: usize,
     /// Refused recipients after which the session ends; `None`: no limit.
-    pub refused_recipients_max: Option<u32>,
+    pub(crate) refused_recipients_max: Option<u32>,
 }
 
 /// Where a session stands. What belongs to a state lives in it.
@@ -83,7 +82,7 @@ struct Hello {
 
 /// The machine of one connection.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     profile: Profile,
     phase: Phase,
     hello: Option<Hello>,
@@ -100,7 +99,7 @@ pub struct Session {
 impl Session {
     /// A session before its first event.
     #[must_use]
-    pub fn new(profile: Profile) -> Self {
+    pub(crate) fn new(profile: Profile) -> Self {
         Self {
             profile,
             phase: Phase::New,
@@ -116,7 +115,7 @@ impl Session {
 
     /// What the command grammar may take now.
     #[must_use]
-    pub fn offers(&self) -> Offers {
+    pub(crate) fn offers(&self) -> Offers {
         // An extension is there for who said EHLO (RFC 5321 section 4.1.1.1).
         let smtp_utf8 = self.hello.as_ref().is_some_and(|hello| hello.extended);
         Offers { smtp_utf8, auth: self.profile.door.is_submission() }
@@ -124,13 +123,13 @@ impl Session {
 
     /// True between the chunks of one message.
     #[must_use]
-    pub fn is_between_chunks(&self) -> bool {
+    pub(crate) fn is_between_chunks(&self) -> bool {
         matches!(self.phase, Phase::Chunks(_))
     }
 
     /// True from MAIL to the word on its content.
     #[must_use]
-    pub fn is_in_transaction(&self) -> bool {
+    pub(crate) fn is_in_transaction(&self) -> bool {
         match self.phase {
             Phase::CheckingSender(_)
             | Phase::Open(_)
@@ -148,18 +147,18 @@ impl Session {
 
     /// True while a revocation could end this session.
     #[must_use]
-    pub fn has_rights(&self) -> bool {
+    pub(crate) fn has_rights(&self) -> bool {
         !self.rights.is_empty()
     }
 
     /// True when this session relies on a right that is no more.
     #[must_use]
-    pub fn is_ended_by(&self, revocation: &Revocation) -> bool {
+    pub(crate) fn is_ended_by(&self, revocation: &Revocation) -> bool {
         self.rights.iter().any(|right| revocation.ends(right, self.profile.peer))
     }
 
     /// Takes one event.
-    pub fn step(&mut self, event: Event) -> Effects {
+    pub(crate) fn step(&mut self, event: Event) -> Effects {
         match event {
             Event::Opened { spoke_early: false } => {
                 self.phase = Phase::Ready;

@@ -84,7 +84,7 @@ impl Settings {
     ///
     /// # Errors
     /// One clear line that names the setting.
-    pub fn check(&self) -> Result<(), StartError> {
+    pub(crate) fn check(&self) -> Result<(), StartError> {
         let host = &self.mail_host;
         let named = !host.is_empty()
             && host.len() <= limits::DOMAIN_MAX_BYTES
@@ -103,7 +103,7 @@ impl Settings {
     /// Whom mail for `<postmaster>` may go to, best first: the setting, or postmaster of the mail host and of the
     /// domains above it.
     #[must_use]
-    pub fn postmasters(&self) -> Vec<EmailAddress> {
+    pub(crate) fn postmasters(&self) -> Vec<EmailAddress> {
         if let Some(postmaster) = &self.postmaster {
             return postmaster.parse().into_iter().collect();
         }
@@ -119,13 +119,13 @@ impl Settings {
 
     /// Silence after which a session ends.
     #[must_use]
-    pub fn idle(&self) -> Duration {
+    pub(crate) fn idle(&self) -> Duration {
         Duration::from_secs(self.smtp_idle_seconds)
     }
 
     /// The slowest that content may come.
     #[must_use]
-    pub fn slowest(&self) -> Slowest {
+    pub(crate) fn slowest(&self) -> Slowest {
         Slowest {
             bytes_per_second: self.smtp_slowest_bytes_per_second,
             window: Duration::from_secs(self.smtp_slowest_window_seconds),
@@ -134,7 +134,7 @@ impl Settings {
 
     /// `None`: no limit.
     #[must_use]
-    pub fn message_max_bytes(&self) -> Option<u64> {
+    pub(crate) fn message_max_bytes(&self) -> Option<u64> {
         (self.limit_message_bytes > 0).then_some(self.limit_message_bytes)
     }
 }

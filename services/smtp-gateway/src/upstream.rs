@@ -11,12 +11,13 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
-use postern_mail::{EmailAddress, PeerIp, Reason, ReversePath, Verdict};
+use postern_mail::{EmailAddress, PeerIp, Reason, ReversePath, Verdict, sasl::Credentials};
 use postern_mesh::{
-    client::MeshChannel, directory::Directory, failure, held_back::HeldBack, shutdown::Shutdown,
+    client::MeshChannel, clock::unix_seconds, directory::Directory, failure, held_back::HeldBack,
+    shutdown::Shutdown,
 };
 use postern_proto::{
     auth::v1::{
@@ -25,35 +26,35 @@ use postern_proto::{
     },
     delivery::v1::submission_service_client::SubmissionServiceClient,
 };
-use postern_smtp::{command::Refused, sasl::Credentials};
+use postern_smtp::command::Refused;
 use tonic::{Request, Status};
 
 use crate::session::{Event, Login, Question, RelayRight};
-pub use revocations::Revocations;
-pub use submission::{FRAME_BYTES, Submission};
+pub(crate) use revocations::Revocations;
+pub(crate) use submission::{FRAME_BYTES, Submission};
 
 /// Auth may let a password wait for its turn (conformance, "Deadlines").
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Who is asked, and by whom.
 #[derive(Clone, Copy, Debug)]
-pub struct Asker<'a> {
+pub(crate) struct Asker<'a> {
     /// The client.
-    pub peer: PeerIp,
+    pub(crate) peer: PeerIp,
     /// For logs of auth.
-    pub session_id: &'a str,
+    pub(crate) session_id: &'a str,
 }
 
 /// Clients of the three services. Cheap to clone.
 #[derive(Clone)]
-pub struct Upstream {
+pub(crate) struct Upstream {
     directory: Directory,
     login: LoginServiceClient<MeshChannel>,
     relay: RelayServiceClient<MeshChannel>,
     submission: SubmissionServiceClient<MeshChannel>,
     held_back: HeldBack,
     /// Which rights die.
-    pub revocations: Revocations,
+    pub(crate) revocations: Revocations,
     names: Arc<Names>,
 }
 
@@ -67,7 +68,7 @@ struct Names {
 impl Upstream {
     /// Begins to watch the directory and the revocations, as tasks of `shutdown`.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         account: MeshChannel,
         auth: MeshChannel,
         delivery: MeshChannel,
@@ -89,7 +90,7 @@ impl Upstream {
     }
 
     /// Answers a question of the session.
-    pub async fn answer(&self, question: Question, asker: Asker<'_>) -> Event {
+    pub(crate) async fn answer(&self, question: Question, asker: Asker<'_>) -> Event {
         match question {
             Question::Login { credentials, clear_text } => {
                 Event::LoginAnswered(self.authenticate(credentials, clear_text, asker).await)
@@ -103,13 +104,13 @@ impl Upstream {
 
     /// Opens the way for one message.
     #[must_use]
-    pub fn submission(&self, envelope: postern_proto::delivery::v1::Envelope) -> Submission {
+    pub(crate) fn submission(&self, envelope: postern_proto::delivery::v1::Envelope) -> Submission {
         Submission::new(self.submission.clone(), envelope)
     }
 
     /// Our name in `Received:`.
     #[must_use]
-    pub fn mail_host(&self) -> &str {
+    pub(crate) fn mail_host(&self) -> &str {
         &self.names.mail_host
     }
 
@@ -121,7 +122,7 @@ impl Upstream {
     ) -> Result<Login, Reason> {
         let mut request = Request::new(AuthenticateRequest {
             login: credentials.login,
-            password: credentials.password.into(),
+            password: credentials.password.0,
             protocol: Protocol::Smtp.into(),
             peer_ip: asker.peer.to_string(),
             session_id: asker.session_id.to_owned(),
@@ -221,7 +222,7 @@ fn believed(status: &Status, own: &[Reason], service: &'static str, session_id: 
 fn away(service: &'static str, status: &Status, session_id: &str, reason: Reason) {
     static WRITTEN: AtomicU64 = AtomicU64::new(0);
     metrics::counter!("postern_smtp_upstream_failures_total", "service" => service).increment(1);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = unix_seconds();
     if WRITTEN.swap(now, Ordering::Relaxed) == now {
         return;
     }

@@ -174,7 +174,10 @@ async fn what_leaves_is_signed_and_keys_change() -> anyhow::Result<()> {
     let age =
         "update account.dkim_keys set begin_time = now() - interval '200 days' where begin_time is not null";
     sqlx::query(age).execute(&database).await?;
-    let wanted = key_records(&platform, "homepage.test").await?;
+    let wanted = async || key_records(&platform, "homepage.test").await;
+    let is_made = async || wanted().await.is_ok_and(|wanted| wanted.len() == 2);
+    assert!(eventually(Duration::from_secs(20), is_made).await, "no successor");
+    let wanted = wanted().await?;
     let names: Vec<_> = wanted.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["postern1._domainkey.homepage.test", "postern2._domainkey.homepage.test"]);
     let selector_of_next = async |count: usize| -> anyhow::Result<(Value, Value)> {

@@ -110,6 +110,7 @@ async fn any_username_and_password_error() -> anyhow::Result<()> {
         ("user@homepgae.test", "login-known", "Check how homepgae.test is spelled"),
         ("user", "login-known", "logs in with its whole address"),
         ("alias@homepage.test", "login-known", "A forward has no box"),
+        ("john.smith", "login-form", "the whole address"),
         ("us er", "login-form", "the whole address"),
     ] {
         let explained = explain_login(&admin, login, HERE).await?;

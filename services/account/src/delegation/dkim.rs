@@ -16,6 +16,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hickory_resolver::proto::rr::RecordType;
 use postern_mail::DomainName;
 use postern_mesh::identity::{Caller, Role};
+use sqlx::PgPool;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -120,8 +121,8 @@ impl Account {
         made.await.unwrap_or(Err(AccountError::KeyGeneration))
     }
 
-    /// Goes one step on with the keys of a domain that has any: a successor for the old one, from one to the other, and the
-    /// end of what is not needed any more.
+    /// Goes one step on with the keys of a domain that has any: a successor for the old one is begun, from one to the other, and
+    /// the end of what is not needed any more.
     pub(super) async fn tend_keys(&self, domain: &DomainName) -> Result<(), AccountError> {
         let keys = mail_keys::of_domain(self.store.pool(), domain).await?;
         let change = self.delegation.key_change;
@@ -138,15 +139,24 @@ impl Account {
                     if change.after_days.is_some_and(|days| key.age_days > days)
                         && !keys.iter().any(|other| other.stage == Stage::Waiting) =>
                 {
-                    let place = self.delegation.keys.place().await?;
-                    let successor = place.make(next_selector(&keys)).await?;
-                    mail_keys::keep(self.store.pool(), domain, &successor, false).await?;
-                    tracing::info!(%domain, selector = successor.selector, "a new signing key waits for its record");
+                    self.begin_successor(domain);
                 }
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Has a successor made that nobody waits for: the next look at the domain finds it. While another key is made, that next
+    /// look is left to begin it, so that a first key is never behind a row of successors.
+    fn begin_successor(&self, domain: &DomainName) {
+        let Some(place) = self.delegation.keys.free_place() else { return };
+        let (pool, domain) = (self.store.pool().clone(), domain.clone());
+        tokio::spawn(async move {
+            if let Err(error) = make_successor(place, &pool, &domain).await {
+                tracing::warn!(%domain, %error, "no successor of a signing key can be made; trying again later");
+            }
+        });
     }
 
     async fn is_shown(&self, domain: &DomainName, key: &ShownKey) -> bool {
@@ -172,6 +182,18 @@ impl Account {
     }
 }
 
+/// Makes the key that waits for its record, unless there is one meanwhile.
+async fn make_successor(place: Place, pool: &PgPool, domain: &DomainName) -> Result<(), AccountError> {
+    let keys = mail_keys::of_domain(pool, domain).await?;
+    if keys.iter().any(|key| key.stage == Stage::Waiting) {
+        return Ok(());
+    }
+    let successor = place.make(next_selector(&keys)).await?;
+    mail_keys::keep(pool, domain, &successor, false).await?;
+    tracing::info!(%domain, selector = successor.selector, "a new signing key waits for its record");
+    Ok(())
+}
+
 /// The number behind the greatest one that there is.
 fn next_selector(keys: &[ShownKey]) -> String {
     let number = |key: &ShownKey| key.selector.strip_prefix(SELECTOR_WORD)?.parse::<u32>().ok();
@@ -194,6 +216,11 @@ impl KeyMaking {
     async fn place(&self) -> Result<Place, AccountError> {
         let place = Arc::clone(&self.0).acquire_owned().await;
         place.map(Place).map_err(|_| AccountError::KeyGeneration)
+    }
+
+    /// A place where nobody has to be waited for.
+    fn free_place(&self) -> Option<Place> {
+        Arc::clone(&self.0).try_acquire_owned().ok().map(Place)
     }
 }
 

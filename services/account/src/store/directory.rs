@@ -1,15 +1,13 @@
 //! What the mail path reads: each question is one statement, so that rows and version are of one moment.
 
-use std::{
-    collections::HashSet,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::collections::HashSet;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use postern_mail::{
     DomainName,
     rewritten_sender::{SenderKey, day_of},
 };
+use postern_mesh::clock::unix_seconds;
 use postern_proto::account::v1::{
     ActivityState, AppPasswordHash, DomainIdentity, DomainState, LoginIdentity, MailboxIdentity,
 };
@@ -73,7 +71,7 @@ async fn marks(pool: &PgPool) -> Result<Vec<SenderKey>, AccountError> {
 }
 
 fn today() -> u64 {
-    day_of(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+    day_of(unix_seconds())
 }
 
 /// The same within a write.

@@ -16,6 +16,7 @@ use postern_proto::account::v1::{
     VerifyDomainRequest, VerifyDomainResponse, WatchChangesRequest, resolution::Outcome,
     watch_changes_response::Event,
 };
+use sqlx::Connection as _;
 
 async fn verify(replica: &Replica, name: &str) -> VerifyDomainResponse {
     let request = VerifyDomainRequest { name: name.into() };
@@ -375,7 +376,8 @@ async fn a_resolver_that_is_silent_changes_nothing_and_is_told_in_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_signing_key_is_used_once_dns_shows_it() {
     let (postgres, world) = (Postgres::start(), World::start().await);
-    let replica = Replica::open_with(&postgres.database("keys"), true, asking(&world)).await;
+    let database = postgres.database("keys");
+    let replica = Replica::open_with(&database, true, asking(&world)).await;
     replica.customer("shop").await;
     replica.domain("shop.test", "shop").await;
     let selector = async |name: &str| {
@@ -392,8 +394,21 @@ async fn a_new_signing_key_is_used_once_dns_shows_it() {
     };
     assert_eq!(keys().await.len(), 1);
     postgres.run("keys", "update account.dkim_keys set begin_time = now() - interval '181 days'");
-    let both = keys().await;
-    assert_eq!(both.len(), 2, "{both:?}");
+    // Nobody waits for the successor: who asks is answered even while it cannot be kept.
+    let mut elsewhere = sqlx::PgConnection::connect(&database).await.unwrap();
+    let mut held = elsewhere.begin().await.unwrap();
+    sqlx::query("lock table account.dkim_keys in share mode").execute(&mut *held).await.unwrap();
+    let meanwhile = tokio::time::timeout(Duration::from_secs(10), keys()).await.expect("an answer");
+    assert_eq!(meanwhile.len(), 1, "{meanwhile:?}");
+    held.rollback().await.unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    let both = loop {
+        match keys().await {
+            both if both.len() == 2 => break both,
+            one => assert!(Instant::now() < until, "no successor: {one:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
     let (name, record) = &both[1];
     assert_eq!(name, "postern2._domainkey.shop.test");
 

@@ -2,7 +2,10 @@
 //! was seen at all.
 
 use postern_mail::{EmailAddress, PeerIp, Reason, ReversePath};
-use postern_mesh::directory::{Place, refusal_of_post};
+use postern_mesh::{
+    clock::unix_millis,
+    directory::{Place, refusal_of_post},
+};
 use postern_proto::{
     account::v1::{
         ListAddress, ListPosting, LoginIdentity, LookupMailingListRequest, MailingList, Resolution,
@@ -16,7 +19,6 @@ use postern_smtp::reply::Reply;
 use super::{Explainer, TypedLogin, sight::Sight, way::Way};
 use crate::{
     authenticate::temporary_reason,
-    grant::unix_now,
     relay::{Decision, Judgement, RelayError, RelayQuestion, Submitter},
     sightings::{self, Seen},
 };
@@ -364,8 +366,8 @@ fn refused_recipient(way: &mut Way, question: &SendQuestion, reason: Reason) {
 }
 
 fn refused_budget(way: &mut Way, error: &RelayError) {
-    let detail = matches!(error, RelayError::BudgetExhausted(_))
-        .then(|| Reason::budget_frees(unix_now().div_euclid(1000)));
+    let detail =
+        matches!(error, RelayError::BudgetExhausted(_)).then(|| Reason::budget_frees(unix_millis() / 1000));
     way.smtp("RCPT", &Reply::failure(error.reason(), detail.as_deref()));
     match error {
         RelayError::BudgetExhausted(_) => way.stopped(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use postern_mail::Reason;
+use postern_mail::{Password, Reason};
 use postern_mesh::{failure, identity::ASSERTION_SECONDS, opened};
 use postern_proto::auth::v1::{
     AuthenticateRequest, AuthenticateResponse, ExchangeTokenRequest, ExchangeTokenResponse,
@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::{invalid, panel_session::whose, peer_ip};
 use crate::{
-    authenticate::{Authenticator, GoodLogin, LoginAttempt, Password, temporary_reason},
+    authenticate::{Authenticator, GoodLogin, LoginAttempt, temporary_reason},
     login_history::LoginHistory,
     operator_token::TokenError,
     panel_session::PanelSessions,

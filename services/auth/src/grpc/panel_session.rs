@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use postern_mail::{PeerIp, Reason};
+use postern_mail::{Password, PeerIp, Reason, canonical_login};
 use postern_mesh::{
     audit::AuditTrail,
     client::MeshChannel,
@@ -26,10 +26,9 @@ use tonic::{Request, Response, Status};
 
 use super::{NO_LOGIN, invalid, login::token_refused, peer_ip};
 use crate::{
-    authenticate::{Authenticator, LoginAttempt, Password, temporary_reason},
+    authenticate::{Authenticator, LoginAttempt, temporary_reason},
     panel_session::{PanelSessions, SessionError, person_key, person_key_of, person_of},
     redis_store::StoreError,
-    throttle::canonical_login,
     tokens::Tokens,
 };
 

@@ -4,7 +4,9 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::Stream;
 use postern_mail::{Reason, Verdict};
-use postern_mesh::{audit::AuditTrail, failure, identity::Caller, opened, shutdown::Shutdown};
+use postern_mesh::{
+    audit::AuditTrail, clock::unix_millis, failure, identity::Caller, opened, shutdown::Shutdown,
+};
 use postern_proto::account::v1::AuditEntry;
 use postern_proto::auth::v1::{
     CheckRelayRequest, CheckRelayResponse, ListGrantsRequest, ListGrantsResponse, Revocation, RevocationBeat,
@@ -21,7 +23,6 @@ use tonic::{Request, Response, Status};
 use super::{invalid, peer_ip};
 use crate::{
     authenticate::temporary_reason,
-    grant::unix_now,
     grant_list::{GrantList, GrantListError},
     relay::{Exhausted, RelayDesk, RelayError, RelayQuestion, Submitter},
     revocation::Revocations,
@@ -48,7 +49,7 @@ impl RelayFace {
     async fn tell_owner(&self, question: &RelayQuestion, exhausted: &Exhausted) {
         let Exhausted { budget, mailbox_id, address, customer } = exhausted;
         metrics::counter!("postern_auth_budgets_exhausted_total", "budget" => budget.name()).increment(1);
-        match self.desk.store.claim_budget_notice(*mailbox_id, *budget, unix_now()).await {
+        match self.desk.store.claim_budget_notice(*mailbox_id, *budget, unix_millis()).await {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => {
@@ -57,7 +58,7 @@ impl RelayFace {
             }
         }
         tracing::info!(peer = %question.peer, address, customer, budget = budget.name(), "sending limit reached");
-        let frees = Reason::budget_frees(unix_now().div_euclid(1000));
+        let frees = Reason::budget_frees(unix_millis() / 1000);
         let entry = AuditEntry {
             actor_role: "service".to_owned(),
             actor: "postern-auth".to_owned(),

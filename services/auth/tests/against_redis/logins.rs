@@ -180,6 +180,20 @@ async fn the_account_limit_stops_strangers_and_not_its_owner() {
 }
 
 #[tokio::test]
+async fn what_nobody_can_have_as_a_login_is_counted_by_itself() {
+    let (redis, directory) = (PrivateRedis::start(), directory());
+    let auth = Replica::open(&redis, &directory, &["--limit-failed-logins-account", "2"]).await;
+    for peer in ["192.0.2.1", "192.0.2.2"] {
+        assert_eq!(reason(auth.pop3("john.smith", "sesame-1", peer).await), Reason::BadCredentials);
+    }
+    assert_eq!(reason(auth.pop3("john.smith", "sesame-1", "192.0.2.3").await), Reason::LoginThrottled);
+    // Who mistypes in another way is none of theirs.
+    for (login, peer) in [("john smith", "192.0.2.4"), ("", "192.0.2.5")] {
+        assert_eq!(reason(auth.pop3(login, "sesame-1", peer).await), Reason::BadCredentials, "{login:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_owners_own_mistakes_count_for_them_alone_and_end_with_success() {
     let (redis, directory) = (PrivateRedis::start(), directory());
     let auth = Replica::open(&redis, &directory, &["--limit-failed-logins-account", "3"]).await;

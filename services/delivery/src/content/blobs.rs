@@ -12,7 +12,7 @@ use object_store::{
     local::LocalFileSystem, path::Path, prefix::PrefixStore,
 };
 use postern_mail::{MessageId, limits};
-use postern_mesh::StartError;
+use postern_mesh::{StartError, clock::unix_seconds};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -140,8 +140,7 @@ impl Blobs {
 
     /// Keys of all blobs last written so long ago, by the clock of the store.
     pub fn older_than(&self, age: Duration) -> BoxStream<'static, Result<String, BlobError>> {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let limit = now.saturating_sub(age).as_secs().cast_signed();
+        let limit = unix_seconds().saturating_sub(age.as_secs()).cast_signed();
         self.store
             .list(Some(&Path::from(FOLDER)))
             .map_err(BlobError::from)

@@ -1,16 +1,13 @@
 //! The keys of domains, kept as long as the directory says that nothing changed, and the key of rewritten senders.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 use moka::sync::Cache;
 use postern_mail::{
     DomainName, Reason,
     rewritten_sender::{SenderKey, day_of},
 };
-use postern_mesh::{client::MeshChannel, directory::Directory, failure};
+use postern_mesh::{client::MeshChannel, clock::unix_seconds, directory::Directory, failure};
 use postern_proto::account::v1::{
     DomainIdentity, DomainState, ListSenderKeysRequest, LookupSigningKeyRequest, SenderPolicy,
     mail_key_service_client::MailKeyServiceClient,
@@ -160,11 +157,6 @@ pub(super) fn lets(identity: &DomainIdentity, customer: &str) -> bool {
             })
 }
 
-/// Seconds since 1970.
-pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
 pub(super) fn today() -> u64 {
-    day_of(now())
+    day_of(unix_seconds())
 }

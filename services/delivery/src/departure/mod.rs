@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use moka::sync::Cache;
 use postern_mail::{DomainName, EmailAddress, MessageId, ReversePath, rewritten_sender};
-use postern_mesh::{client::MeshChannel, directory::Directory};
+use postern_mesh::{client::MeshChannel, clock::unix_seconds, directory::Directory};
 use tonic::Status;
 
 use crate::{
@@ -172,7 +172,7 @@ impl Departures {
         {
             let kept = (message.id, key.domain.clone(), "arc");
             let set = self.signatures.get_with(kept, || {
-                Bytes::from(seal::set(&digested, &results, &key, keys::now()).unwrap_or_default())
+                Bytes::from(seal::set(&digested, &results, &key, unix_seconds()).unwrap_or_default())
             });
             fields.extend_from_slice(&set);
         }
@@ -181,7 +181,7 @@ impl Departures {
 
     fn signed(&self, message: &QueuedMessage, key: &DomainKey, own: &str, digested: &Digested) -> Bytes {
         let sign =
-            || Bytes::from(signature::dkim(&Header::read(own.as_bytes()).0, digested, key, keys::now()));
+            || Bytes::from(signature::dkim(&Header::read(own.as_bytes()).0, digested, key, unix_seconds()));
         match own {
             "" => self.signatures.get_with((message.id, key.domain.clone(), "dkim"), sign),
             _ => sign(),

@@ -8,7 +8,7 @@ pub(crate) mod rights;
 pub(crate) mod submission;
 pub(crate) mod trace;
 
-use postern_mail::{Reason, is_customer_login};
+use postern_mail::{Reason, customer_login};
 use postern_mesh::failure;
 use tonic::Status;
 
@@ -17,13 +17,10 @@ use tonic::Status;
 /// # Errors
 /// INVALID_ARGUMENT when no customer can have it.
 fn customer(text: &str) -> Result<Option<String>, Status> {
-    let login = text.to_ascii_lowercase();
-    match login.as_str() {
-        "" => Ok(None),
-        named if is_customer_login(named) => Ok(Some(login)),
-        _ => Err(failure::status_with(
-            Reason::InvalidArgument,
-            "customer: a customer login has 1 to 8 characters of a-z and 0-9",
-        )),
+    if text.is_empty() {
+        return Ok(None);
     }
+    let no_login = "customer: a customer login has 1 to 8 characters of a-z and 0-9";
+    let login = customer_login(text);
+    login.map(Some).ok_or_else(|| failure::status_with(Reason::InvalidArgument, no_login))
 }

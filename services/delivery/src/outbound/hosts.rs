@@ -40,6 +40,15 @@ pub(super) struct Host {
     pub(super) name: String,
     /// Where it listens.
     pub(super) address: SocketAddr,
+    /// Preference of its MX record; the lower, the better. Hosts without such a record are equally good.
+    pub(super) preference: u16,
+}
+
+impl Host {
+    /// Whether both are the same one, whatever their preference.
+    pub(super) fn is_at_same_place(&self, other: &Self) -> bool {
+        (self.address, &self.name) == (other.address, &other.name)
+    }
 }
 
 /// Why there is no host to try.
@@ -94,13 +103,17 @@ impl HostFinder {
         let names = self.exchangers(domain).await?;
         let mut hosts = Vec::new();
         let mut obstacles = Obstacles::default();
-        for name in &names {
+        for (preference, name) in &names {
             match self.addresses(name).await {
                 Ok(addresses) => {
                     let (good, bad): (Vec<_>, Vec<_>) =
                         addresses.into_iter().partition(|ip| self.is_allowed(*ip));
                     obstacles.forbidden |= !bad.is_empty();
-                    let host = |ip| Host { name: name.clone(), address: SocketAddr::new(ip, self.port) };
+                    let host = |ip| Host {
+                        name: name.clone(),
+                        address: SocketAddr::new(ip, self.port),
+                        preference: *preference,
+                    };
                     hosts.extend(good.into_iter().map(host));
                 }
                 Err(Missing::NoSuchName | Missing::NoSuchRecord) => {}
@@ -114,12 +127,12 @@ impl HostFinder {
         if hosts.is_empty() { Err(obstacles.verdict(domain)) } else { Ok(hosts) }
     }
 
-    /// Names of the MX hosts by preference; equal ones shuffled, so that load spreads (RFC 5321 section 5.1).
-    async fn exchangers(&self, domain: &DomainName) -> Result<Vec<String>, NoRoute> {
+    /// Preferences and names of the MX hosts, best first; equal ones shuffled, so that load spreads (RFC 5321 section 5.1).
+    async fn exchangers(&self, domain: &DomainName) -> Result<Vec<(u16, String)>, NoRoute> {
         let records = match self.ask(domain.as_str(), RecordType::MX).await {
             Ok(records) => records,
             // No MX at all: the domain's own address is the host. Only then.
-            Err(Missing::NoSuchRecord) => return Ok(vec![domain.to_string()]),
+            Err(Missing::NoSuchRecord) => return Ok(vec![(0, domain.to_string())]),
             Err(Missing::NoSuchName) => {
                 let text = format!("the domain {domain} does not exist");
                 return Err(NoRoute::Permanent { code: (1, 2), text });
@@ -136,7 +149,7 @@ impl HostFinder {
         }
         if by_preference.values().flatten().all(String::is_empty) {
             if by_preference.is_empty() {
-                return Ok(vec![domain.to_string()]);
+                return Ok(vec![(0, domain.to_string())]);
             }
             // The null MX (RFC 7505 section 3): no fallback to an address.
             let text = format!("the domain {domain} takes no mail (null MX)");
@@ -149,16 +162,16 @@ impl HostFinder {
         &self,
         domain: &DomainName,
         by_preference: BTreeMap<u16, Vec<String>>,
-    ) -> Result<Vec<String>, NoRoute> {
+    ) -> Result<Vec<(u16, String)>, NoRoute> {
         let mut names = Vec::new();
-        for mut equal in by_preference.into_values() {
+        for (preference, mut equal) in by_preference {
             // We are an MX of it ourselves: those behind us would send it back to us (RFC 5321 section 5.1).
             if equal.contains(&self.own_name) {
                 break;
             }
             equal.retain(|name| !name.is_empty());
             equal.shuffle(&mut rand::rng());
-            names.append(&mut equal);
+            names.extend(equal.into_iter().map(|name| (preference, name)));
         }
         if names.is_empty() {
             // It may be about to be hosted here.

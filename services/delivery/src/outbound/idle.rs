@@ -1,4 +1,5 @@
-//! Connections that wait a few seconds for the next mail to the same destination.
+//! Connections that wait a few seconds for the next mail to the same destination. Whose turn it is decides whoever takes one: a
+//! connection that waits makes no host a better one (RFC 5321 section 5.1).
 
 use std::{
     collections::HashMap,
@@ -6,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Destination, connection::Connection};
+use super::{Destination, connection::Connection, hosts::Host};
 
 /// A host should not be kept waiting longer (RFC 5321 section 4.5.3.2.7 gives it five minutes).
 const IDLE_MAX: Duration = Duration::from_secs(4);
@@ -20,12 +21,14 @@ pub(super) struct IdleConnections {
 }
 
 impl IdleConnections {
-    /// The one that was used last, if it is still fresh.
-    pub(super) fn take(&self, destination: &Destination) -> Option<Connection> {
+    /// The one that was used last of those to these hosts, if it is still fresh.
+    pub(super) fn take(&self, destination: &Destination, hosts: &[&Host]) -> Option<Connection> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let connections = waiting.get_mut(destination)?;
-        let (since, connection) = connections.pop()?;
-        (since.elapsed() < IDLE_MAX).then_some(connection)
+        let at = connections.iter().rposition(|(since, connection)| {
+            since.elapsed() < IDLE_MAX && hosts.iter().any(|host| host.is_at_same_place(connection.host()))
+        })?;
+        Some(connections.remove(at).1)
     }
 
     /// Keeps one for later.

@@ -1,4 +1,5 @@
-//! Sending one mail to one destination: hosts in their order, an idle connection first, an answer for each recipient.
+//! Sending one mail to one destination: hosts in their order, over a connection that waits where there is one, an answer for each
+//! recipient.
 //!
 //! The walk: `queue::worker` -> here -> `hosts` (DNS) -> `connection` (socket and clock) -> the pure SMTP client.
 
@@ -217,16 +218,6 @@ impl Outbound {
     ) -> Vec<Attempt> {
         let mut round = Round::new(mail);
         let demand = self.demand(destination).await;
-        while let Some(mut connection) = self.idle.take(destination) {
-            if !connection.is_quiet() || connection.proof() < demand.tls {
-                continue;
-            }
-            self.try_connection(destination, connection, &mut round, transit).await;
-            break;
-        }
-        if round.is_over() {
-            return round.finish();
-        }
         match self.hosts(destination).await {
             Ok(hosts) => self.try_hosts(destination, &hosts, &demand, &mut round, transit).await,
             Err(NoRoute::Temporary(text)) => round.give_up(&Attempt::Deferred(text)),
@@ -265,6 +256,8 @@ impl Outbound {
         }
     }
 
+    /// The best first (RFC 5321 section 5.1). Of those that are equally good, one that a connection waits to: that saves opening
+    /// one, and passes no better host over.
     async fn try_hosts(
         &self,
         destination: &Destination,
@@ -275,24 +268,57 @@ impl Outbound {
     ) {
         let is_smarthost = *destination == Destination::Smarthost;
         let mut takes_no_mail = None;
-        round.begin_hosts();
-        for host in hosts {
-            if !demand.allows(&host.name) {
+        for equal in hosts.chunk_by(|one, next| one.preference == next.preference) {
+            let (allowed, others): (Vec<_>, Vec<_>) =
+                equal.iter().partition(|host| demand.allows(&host.name));
+            for host in others {
                 round.note(&format!("{} is not named by the domain's MTA-STS policy", host.name));
-                continue;
             }
-            match self.open_unless_silent(host, is_smarthost, demand.tls).await {
-                Ok(connection) => self.try_connection(destination, connection, round, transit).await,
-                Err(OpenError::Ended(Ending::TakesNoMail(reply))) => {
-                    takes_no_mail = Some(refused_by(host, &reply));
+            let asked = self.try_idle(destination, &allowed, demand, round, transit).await;
+            for host in allowed {
+                if round.is_over() {
+                    return;
                 }
-                Err(error) => round.note(&describe(host, &error)),
-            }
-            if round.is_over() {
-                return;
+                if asked.as_ref().is_some_and(|asked| asked.is_at_same_place(host)) {
+                    continue;
+                }
+                match self.open_unless_silent(host, is_smarthost, demand.tls).await {
+                    Ok(connection) => {
+                        self.try_connection(destination, connection, round, transit).await;
+                    }
+                    Err(OpenError::Ended(Ending::TakesNoMail(reply))) => {
+                        takes_no_mail = Some(refused_by(host, &reply));
+                    }
+                    Err(error) => round.note(&describe(host, &error)),
+                }
             }
         }
         round.end_hosts(takes_no_mail);
+    }
+
+    /// Asks one of these hosts over a connection that waits; which one it was. A connection that broke is no word of its host,
+    /// which is to be asked anew.
+    async fn try_idle(
+        &self,
+        destination: &Destination,
+        hosts: &[&Host],
+        demand: &Demand,
+        round: &mut Round<'_>,
+        transit: &Transit,
+    ) -> Option<Host> {
+        while let Some(mut connection) = self.idle.take(destination, hosts) {
+            if !connection.is_quiet() || connection.proof() < demand.tls {
+                continue;
+            }
+            let host = connection.host().clone();
+            let obstacles = round.obstacles.clone();
+            if self.try_connection(destination, connection, round, transit).await {
+                return Some(host);
+            }
+            round.obstacles = obstacles;
+            return None;
+        }
+        None
     }
 
     fn is_listed(&self, ip: std::net::IpAddr) -> bool {
@@ -333,28 +359,27 @@ impl Outbound {
         }
     }
 
+    /// What is still open goes over this connection. False when it failed.
     async fn try_connection(
         &self,
         destination: &Destination,
         mut connection: Connection,
         round: &mut Round<'_>,
         transit: &Transit,
-    ) {
-        // A host that is asked because a better one lacks SMTPUTF8 is not the one for what comes next.
-        let is_second_choice = round.lacks_utf8();
+    ) -> bool {
         let (indexes, mail) = round.rest();
         transit.begin();
         let content = (round.mail.content)();
         let Delivery { outcomes, reusable } = connection.deliver(mail, content, transit).await;
         let tells_sender = connection.offers_dsn();
+        let mut held = true;
         for (index, outcome) in indexes.into_iter().zip(outcomes) {
-            round.settle(index, connection.host(), tells_sender, outcome);
+            held &= round.settle(index, connection.host(), tells_sender, outcome);
         }
-        match reusable {
-            true if is_second_choice => connection.quit().await,
-            true => self.idle.put(destination.clone(), connection),
-            false => {}
+        if reusable {
+            self.idle.put(destination.clone(), connection);
         }
+        held
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) struct Round<'a> {
     pub(super) mail: &'a Outgoing<'a>,
     attempts: BTreeMap<usize, Attempt>,
     /// The last thing that kept a host from taking it for now, of each recipient.
-    obstacles: BTreeMap<usize, String>,
+    pub(super) obstacles: BTreeMap<usize, String>,
     /// What needs SMTPUTF8, of each recipient: a host that does not offer it. Another one may (RFC 6531 section 3.2).
     without_utf8: BTreeMap<usize, Refused>,
 }
@@ -26,11 +26,6 @@ impl<'a> Round<'a> {
 
     pub(super) fn is_over(&self) -> bool {
         self.attempts.len() >= self.mail.recipients.len()
-    }
-
-    /// A host was asked that does not offer the SMTPUTF8 that is needed.
-    pub(super) fn lacks_utf8(&self) -> bool {
-        !self.without_utf8.is_empty()
     }
 
     fn open(&self) -> Vec<usize> {
@@ -57,11 +52,6 @@ impl<'a> Round<'a> {
         (indexes, mail)
     }
 
-    /// Every host is asked from here on: what an idle connection met counts no more.
-    pub(super) fn begin_hosts(&mut self) {
-        self.obstacles.clear();
-    }
-
     /// A host takes nothing for now.
     pub(super) fn note(&mut self, obstacle: &str) {
         for index in self.open() {
@@ -69,8 +59,9 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// `tells_sender`: the host knows what the sender wants to hear (DSN).
-    pub(super) fn settle(&mut self, index: usize, host: &Host, tells_sender: bool, outcome: Outcome) {
+    /// `tells_sender`: the host knows what the sender wants to hear (DSN). False when that was no word on this recipient: the
+    /// connection failed.
+    pub(super) fn settle(&mut self, index: usize, host: &Host, tells_sender: bool, outcome: Outcome) -> bool {
         let attempt = match outcome {
             Outcome::Delivered(reply) => Attempt::Delivered(Taken {
                 host: host.name.clone(),
@@ -81,16 +72,17 @@ impl<'a> Round<'a> {
             // Another host may take it at once.
             Outcome::Deferred(cause) if cause.is_of_the_connection() => {
                 self.obstacles.insert(index, format!("{} {cause}", at(host)));
-                return;
+                return false;
             }
             Outcome::Deferred(cause) => Attempt::Deferred(format!("{} {cause}", at(host))),
             Outcome::Refused(refusal @ Refusal::NeedsUtf8) => {
                 self.without_utf8.entry(index).or_insert_with(|| refused(host, refusal));
-                return;
+                return true;
             }
             Outcome::Refused(refusal) => Attempt::Refused(refused(host, refusal)),
         };
         self.attempts.insert(index, attempt);
+        true
     }
 
     pub(super) fn give_up(&mut self, attempt: &Attempt) {

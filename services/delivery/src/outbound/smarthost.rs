@@ -40,7 +40,7 @@ pub(super) async fn look_up(smarthost: &Smarthost) -> Result<Vec<Host>, NoRoute>
         Err(_) => Err(temporary("no answer in time".to_owned())),
         Ok(Err(error)) => Err(temporary(error.to_string())),
         Ok(Ok(addresses)) => {
-            let host = |address| Host { name: smarthost.host.clone(), address };
+            let host = |address| Host { name: smarthost.host.clone(), address, preference: 0 };
             let hosts: Vec<_> = addresses.map(host).collect();
             if hosts.is_empty() { Err(temporary("it has no address".to_owned())) } else { Ok(hosts) }
         }

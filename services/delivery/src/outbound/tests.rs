@@ -254,6 +254,64 @@ async fn s_96_hosts_are_tried_in_their_order() {
     assert_eq!((busy.seen().connections, good.seen().mails.len(), last.seen().connections), (1, 1, 0));
 }
 
+/// RFC 5321 section 5.1: a connection that waits to the second host is no reason to pass the first one over.
+#[tokio::test]
+async fn s_96_the_first_host_is_asked_again_once_it_is_back() {
+    let backup = ScriptedHost::start_at(loopback(12), 0, Script::default()).await;
+    let port = backup.address.port();
+    let zone = Zone::default()
+        .with("far.test", mx(10, "a.far.test"))
+        .with("far.test", mx(20, "b.far.test"))
+        .with("a.far.test", a([127, 0, 0, 11]))
+        .with("b.far.test", a([127, 0, 0, 12]));
+    let settings = OutboundSettings { resolvers: vec![zone.start().await], port, ..settings() };
+    let outbound = Outbound::new(settings).expect("outbound");
+    let destination = outbound.destination(&"far.test".parse().expect("domain"));
+    let mail = async || letters(&send(&outbound, &destination, &["b@far.test"], CONTENT).await);
+    for _ in 0..2 {
+        assert_eq!(mail().await, "D");
+    }
+    assert_eq!((backup.seen().connections, backup.seen().mails.len()), (1, 2), "one connection waits");
+    let first = ScriptedHost::start_at(loopback(11), port, Script::default()).await;
+    for _ in 0..2 {
+        assert_eq!(mail().await, "D");
+    }
+    assert_eq!((first.seen().connections, first.seen().mails.len()), (1, 2));
+    assert_eq!((backup.seen().connections, backup.seen().mails.len()), (1, 2), "and nobody used it");
+}
+
+#[tokio::test]
+async fn of_equally_good_hosts_the_one_that_a_connection_waits_to_comes_first() {
+    let one = ScriptedHost::start_at(loopback(13), 0, Script::default()).await;
+    let port = one.address.port();
+    let other = ScriptedHost::start_at(loopback(14), port, Script::default()).await;
+    let zone = Zone::default()
+        .with("far.test", mx(10, "a.far.test"))
+        .with("far.test", mx(10, "b.far.test"))
+        .with("a.far.test", a([127, 0, 0, 13]))
+        .with("b.far.test", a([127, 0, 0, 14]));
+    let settings = OutboundSettings { resolvers: vec![zone.start().await], port, ..settings() };
+    let outbound = Outbound::new(settings).expect("outbound");
+    let destination = outbound.destination(&"far.test".parse().expect("domain"));
+    for _ in 0..8 {
+        assert_eq!(letters(&send(&outbound, &destination, &["b@far.test"], CONTENT).await), "D");
+    }
+    assert_eq!(one.seen().connections + other.seen().connections, 1);
+}
+
+#[tokio::test]
+async fn a_waiting_connection_that_breaks_is_no_word_of_its_host() {
+    let cutting = Script { mails_per_connection: 1, closes_when_asked: true, ..Script::default() };
+    let host = ScriptedHost::start(cutting).await;
+    let outbound = to_smarthost(&host);
+    // The last one is refused as by a host that nothing was known of.
+    for (to, expected) in [("b@x.test", "D"), ("c@x.test", "D"), ("j\u{f6}rg@x.test", "R")] {
+        let attempts = send(&outbound, &Destination::Smarthost, &[to], CONTENT).await;
+        assert_eq!(letters(&attempts), expected, "{to} {attempts:?}");
+    }
+    assert_eq!(host.seen().connections, 3);
+}
+
 #[tokio::test]
 async fn s_93_what_dns_says_decides() {
     let host = ScriptedHost::start_at(loopback(6), 0, Script::default()).await;

@@ -32,6 +32,8 @@ pub const EXPANSION_DEPTH_MAX: usize = 10;
 pub const EXPANSION_ADDRESSES_MAX: usize = 1000;
 /// Content of one frame between the services, octets.
 pub const FRAME_MAX_BYTES: usize = 128 * 1024;
+/// Login as typed, octets: an address, or a customer login.
+pub const LOGIN_MAX_BYTES: usize = 320;
 /// Password as typed, octets.
 pub const PASSWORD_MAX_BYTES: usize = 1024;
 /// Password as set, octets at least.

@@ -5,7 +5,10 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
-use crate::identity::{AssertionError, Caller, MeshKey, Verified, unix_seconds};
+use crate::{
+    clock::unix_seconds,
+    identity::{AssertionError, Caller, MeshKey, Verified},
+};
 
 /// Assertions kept at once; only good ones get in, so strangers cannot fill it.
 const KEPT_MAX: usize = 256;

@@ -7,7 +7,7 @@ use std::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -20,7 +20,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use crate::{StartError, log_line::WithTraceId, sampling, settings::LogFormat};
+use crate::{StartError, clock, log_line::WithTraceId, sampling, settings::LogFormat};
 
 /// From 100 microseconds to 10 seconds.
 const SECONDS_BUCKETS: [f64; 14] =
@@ -34,8 +34,7 @@ struct ClockTime;
 
 impl FormatTime for ClockTime {
     fn format_time(&self, line: &mut Writer<'_>) -> fmt::Result {
-        let seconds =
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()) % 86_400;
+        let seconds = clock::unix_seconds() % 86_400;
         write!(line, "{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
     }
 }

@@ -4,12 +4,12 @@
 
 mod path;
 
-use postern_mail::{EmailAddress, Reason, ReversePath};
-
-use crate::{
-    dsn::{self, MessageDsn, Notify, RecipientDsn, ReturnContent},
-    sasl::{self, Mechanism},
+use postern_mail::{
+    EmailAddress, Reason, ReversePath,
+    sasl::{Answer, Mechanism},
 };
+
+use crate::dsn::{self, MessageDsn, Notify, RecipientDsn, ReturnContent};
 
 /// HELO and EHLO argument, octets (S-02).
 const CLIENT_NAME_MAX_BYTES: usize = 255;
@@ -52,8 +52,8 @@ pub enum Command {
     Vrfy,
     /// STARTTLS (RFC 3207).
     StartTls,
-    /// AUTH with the decoded initial response, if any (RFC 4954).
-    Auth(Mechanism, Option<Vec<u8>>),
+    /// AUTH with its initial response, if any (RFC 4954).
+    Auth(Mechanism, Option<Answer>),
     /// BDAT (RFC 3030); `None`: nobody can say how many octets follow that are no commands, so the session must end.
     Bdat(Option<Chunk>),
 }
@@ -195,12 +195,8 @@ fn auth(rest: &str) -> Result<Command, Refused> {
     if words.next().is_some() {
         return Err(Reason::BadArguments.into());
     }
-    let mechanism = match name.to_ascii_uppercase().as_str() {
-        "PLAIN" => Mechanism::Plain,
-        "LOGIN" => Mechanism::Login,
-        _ => return Err(Reason::UnknownMechanism.into()),
-    };
-    let initial = initial.map(|word| sasl::decode_initial(word.as_bytes())).transpose()?;
+    let mechanism = Mechanism::named(name.as_bytes())?;
+    let initial = initial.map(|word| Answer::read_initial(word.as_bytes())).transpose()?;
     Ok(Command::Auth(mechanism, initial))
 }
 

@@ -10,4 +10,3 @@ pub mod data;
 pub mod dsn;
 pub mod line;
 pub mod reply;
-pub mod sasl;

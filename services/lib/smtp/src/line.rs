@@ -1,6 +1,6 @@
 //! Cuts what a client sends into command lines: strict CRLF, bounded, back in step after a line that is too long.
 //!
-//! First step of the walk: bytes -> lines. Commands ([`crate::command`]) and SASL answers ([`crate::sasl`]) both come
+//! First step of the walk: bytes -> lines. Commands ([`crate::command`]) and SASL answers ([`postern_mail::sasl`]) both come
 //! through here; message content does not ([`crate::data`]).
 
 use bytes::{Buf as _, Bytes, BytesMut};

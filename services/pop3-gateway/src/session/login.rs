@@ -1,21 +1,17 @@
 //! AUTHORIZATION: everything up to the open box (RFC 1939 section 4, RFC 5034, RFC 3206).
 
-use postern_mail::{Reason, limits};
+use postern_mail::{
+    Reason,
+    sasl::{Answer, Credentials, Exchange, Progress},
+};
 
 use super::{Effect, Identity, Opened, Outcome, Session, State, Step, Transaction, goodbye};
-use crate::{
-    command::{Command, Mechanism},
-    line::Line,
-    output::Output,
-    sasl::{self, Credentials},
-};
+use crate::{command::Command, line::Line, output::Output};
 
 /// So many wrong passwords end a session (P-24).
 const FAILURES_MAX: u8 = 3;
 /// So many bad commands before login end a session (P-10).
 const BAD_COMMANDS_MAX: u8 = 3;
-/// Octets of a login that is worth asking about.
-const LOGIN_MAX_BYTES: usize = 320;
 
 /// Why a box could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,17 +30,6 @@ pub(super) struct Authorization {
     bad_commands: u8,
 }
 
-/// Where an AUTH exchange stands.
-#[derive(Debug)]
-pub(super) enum Dialogue {
-    /// The answer of PLAIN comes.
-    Plain,
-    /// The name of LOGIN comes.
-    LoginName,
-    /// The password of LOGIN comes.
-    LoginPassword(String),
-}
-
 impl Authorization {
     pub(super) fn without_user(self) -> Self {
         Self { user: None, ..self }
@@ -61,16 +46,17 @@ impl Authorization {
         (State::Authorization(self), Effect::Continue)
     }
 
-    /// Login and password are there.
-    fn attempt(self, credentials: Credentials, out: &mut Output) -> Step {
-        let login = self.without_user();
-        let possible = credentials.login.len() <= LOGIN_MAX_BYTES
-            && credentials.password.0.len() <= limits::PASSWORD_MAX_BYTES;
-        if !possible {
-            // Longer than any that can be set: wrong without asking.
-            return login.authenticated(Err(Reason::BadCredentials), out);
+    /// Login and password are there, or cannot be right.
+    fn attempt(self, credentials: Result<Credentials, Reason>, out: &mut Output) -> Step {
+        match credentials {
+            Ok(credentials) => {
+                (State::Authenticating(self.without_user()), Effect::Authenticate(credentials))
+            }
+            Err(Reason::BadCredentials) => {
+                self.without_user().authenticated(Err(Reason::BadCredentials), out)
+            }
+            Err(reason) => self.bad(reason, out),
         }
-        (State::Authenticating(login), Effect::Authenticate(credentials))
     }
 
     pub(super) fn authenticated(mut self, answer: Result<Identity, Reason>, out: &mut Output) -> Step {
@@ -158,17 +144,14 @@ impl Session {
                 login.bad(Reason::BadArguments, out)
             }
             Ok(Command::Pass(password)) => match login.user.clone() {
-                Some(name) => login.attempt(Credentials { login: name, password }, out),
+                Some(name) => login.attempt(Credentials::new(name, password), out),
                 None => login.bad(Reason::BadSequence, out),
             },
             Ok(Command::Auth(mechanism, initial)) => {
-                let (dialogue, prompt) = match mechanism {
-                    Mechanism::Plain => (Dialogue::Plain, ""),
-                    Mechanism::Login => (Dialogue::LoginName, sasl::LOGIN_PROMPT_NAME),
-                };
+                let exchange = Exchange::begin(mechanism);
                 match initial {
-                    Some(answer) => Self::answer(login, dialogue, &answer.0, out),
-                    None => prompted(login, dialogue, prompt, out),
+                    Some(answer) => answered(login, exchange, answer, out),
+                    None => challenged(login, exchange, out),
                 }
             }
             Ok(_) => login.bad(Reason::BadSequence, out),
@@ -190,49 +173,34 @@ impl Session {
         out.ok("begin TLS");
         (State::StartingTls(login), Effect::StartTls)
     }
+}
 
-    pub(super) fn sasl(
-        &self,
-        login: Authorization,
-        dialogue: Dialogue,
-        line: Line,
-        out: &mut Output,
-    ) -> Step {
-        match line {
-            Line::Text(text) if &text[..] == b"*" => {
-                out.refuse(Reason::AuthenticationCancelled);
-                (State::Authorization(login), Effect::Continue)
-            }
-            Line::Text(text) => Self::answer(login, dialogue, &text, out),
-            Line::TooLong | Line::Endless => login.bad(Reason::SaslLineTooLong, out),
+/// A line within an exchange of AUTH (RFC 5034 section 4).
+pub(super) fn sasl_line(login: Authorization, exchange: Exchange, line: Line, out: &mut Output) -> Step {
+    let answer = match line {
+        Line::Text(text) => Answer::read(&text),
+        Line::TooLong | Line::Endless => Err(Reason::SaslLineTooLong),
+    };
+    match answer {
+        Ok(answer) => answered(login, exchange, answer, out),
+        // No mistake of the client's.
+        Err(Reason::AuthenticationCancelled) => {
+            out.refuse(Reason::AuthenticationCancelled);
+            (State::Authorization(login), Effect::Continue)
         }
-    }
-
-    fn answer(login: Authorization, dialogue: Dialogue, answer: &[u8], out: &mut Output) -> Step {
-        let credentials = match dialogue {
-            Dialogue::Plain => sasl::plain(answer),
-            Dialogue::LoginName => match sasl::login_name(answer) {
-                Ok(name) => {
-                    return prompted(login, Dialogue::LoginPassword(name), sasl::LOGIN_PROMPT_PASSWORD, out);
-                }
-                Err(reason) => Err(reason),
-            },
-            Dialogue::LoginPassword(name) => {
-                sasl::login_password(answer).map(|password| Credentials { login: name, password })
-            }
-        };
-        match credentials {
-            Ok(credentials) => login.attempt(credentials, out),
-            Err(Reason::BadCredentials) => {
-                login.without_user().authenticated(Err(Reason::BadCredentials), out)
-            }
-            Err(reason) => login.bad(reason, out),
-        }
+        Err(reason) => login.bad(reason, out),
     }
 }
 
-/// Asks for the next answer of an exchange (RFC 5034 section 4).
-fn prompted(login: Authorization, dialogue: Dialogue, prompt: &str, out: &mut Output) -> Step {
-    out.line(format_args!("+ {prompt}"));
-    (State::Sasl(login, dialogue), Effect::Continue)
+fn answered(login: Authorization, exchange: Exchange, answer: Answer, out: &mut Output) -> Step {
+    match exchange.answer(answer) {
+        Ok(Progress::Next(exchange)) => challenged(login, exchange, out),
+        Ok(Progress::Complete(credentials)) => login.attempt(Ok(credentials), out),
+        Err(reason) => login.attempt(Err(reason), out),
+    }
+}
+
+fn challenged(login: Authorization, exchange: Exchange, out: &mut Output) -> Step {
+    out.line(format_args!("+ {}", exchange.challenge()));
+    (State::Sasl(login, exchange), Effect::Continue)
 }

@@ -25,19 +25,19 @@ const CONTENT_READ_BYTES: usize = 64 * 1024;
 
 /// Whoever sends less than this holds a session for nothing.
 #[derive(Clone, Copy, Debug)]
-pub struct Slowest {
+pub(crate) struct Slowest {
     /// 0: no limit.
-    pub bytes_per_second: u64,
+    pub(crate) bytes_per_second: u64,
     /// Averaged over so much time of waiting.
-    pub window: Duration,
+    pub(crate) window: Duration,
 }
 
 impl Connection {
     /// Reads to the true end, whatever happens on the way; the session hears one word about it.
     pub(super) async fn content(&mut self, envelope: Envelope) -> Result<Event, Gone> {
         self.flush().await?;
-        let mut reader = DataReader::new(self.house.data_limits);
-        let mut way = Way::new(self.house.upstream.submission(self.wire_envelope(&envelope)));
+        let mut reader = DataReader::new(self.gateway.data_limits);
+        let mut way = Way::new(self.gateway.upstream.submission(self.wire_envelope(&envelope)));
         let mut pace = Pace::default();
         loop {
             let progress = reader.feed(&self.input, |content| way.push(content));
@@ -65,7 +65,7 @@ impl Connection {
         tokio::select! {
             biased;
             revocation = hear(&mut self.revocations, &self.session) => Ok(Some(Event::Revoked(revocation))),
-            read = timeout(self.house.idle, self.stream.read_buf(&mut self.input)) => {
+            read = timeout(self.gateway.idle, self.stream.read_buf(&mut self.input)) => {
                 let Ok(read) = read else {
                     count_cut("idle");
                     return Ok(Some(Event::Idle));
@@ -75,7 +75,7 @@ impl Connection {
                     // No end, no message (RFC 5321 section 4.1.1.4): what was sent ahead is dropped (S-20).
                     return Err(Gone);
                 }
-                if pace.is_too_slow(count, before.elapsed(), self.house.slowest) {
+                if pace.is_too_slow(count, before.elapsed(), self.gateway.slowest) {
                     count_cut("slow");
                     return Ok(Some(Event::Idle));
                 }
@@ -123,7 +123,7 @@ impl Connection {
             eight_bit: envelope.mail.eight_bit || envelope.mail.smtp_utf8,
             smtp_utf8: envelope.mail.smtp_utf8,
             declared_size_bytes: envelope.mail.declared_size_bytes.and_then(|size| i64::try_from(size).ok()),
-            by_host: self.house.upstream.mail_host().to_owned(),
+            by_host: self.gateway.upstream.mail_host().to_owned(),
             receive_time: Some(timestamp(envelope.stamp.time)),
             return_content: match envelope.mail.dsn.return_content {
                 None => wire::ReturnContent::Unspecified,

@@ -348,7 +348,7 @@ async fn s_28_shutdown_lets_a_message_finish() {
     for _ in 0..3 {
         busy.line().await;
     }
-    house.house.shutdown.trigger();
+    house.gateway.shutdown.trigger();
     assert!(idle.line().await.starts_with("421 4.3.2"));
     assert_eq!(idle.rest().await, "");
     busy.write(b"x\r\n.\r\n").await;
@@ -359,7 +359,7 @@ async fn s_28_shutdown_lets_a_message_finish() {
 #[tokio::test]
 async fn s_28_silence_ends_a_session() {
     let mut house = TestHouse::new();
-    house.house.idle = Duration::from_millis(50);
+    house.gateway.idle = Duration::from_millis(50);
     let mut client = house.transcript(Door::Mx, START).await;
     assert!(client.line().await.starts_with("421 4.4.2"));
     let mut client = house.transcript(Door::Mx, START).await;
@@ -374,7 +374,7 @@ async fn s_28_silence_ends_a_session() {
 #[tokio::test]
 async fn s_01_a_client_that_speaks_first_is_sent_away() {
     let mut house = TestHouse::new();
-    house.house.greet_delay = Duration::from_secs(5);
+    house.gateway.greet_delay = Duration::from_secs(5);
     let mut client = house.connect(Door::Mx);
     client.write(b"EHLO early.test\r\n").await;
     assert_eq!(client.rest().await, "554 5.5.0 protocol synchronization error\r\n");
@@ -385,7 +385,7 @@ fn any_octets_in_any_splits_end_or_wait() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     let house = runtime.block_on(async {
         let mut house = TestHouse::new();
-        house.house.idle = Duration::from_millis(20);
+        house.gateway.idle = Duration::from_millis(20);
         house
     });
     let word = prop_oneof![

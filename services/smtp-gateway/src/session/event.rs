@@ -2,17 +2,16 @@
 
 use std::{fmt, time::SystemTime};
 
-use postern_mail::{EmailAddress, MessageId, PeerIp, Reason, ReversePath};
+use postern_mail::{EmailAddress, MessageId, PeerIp, Reason, ReversePath, sasl::Credentials};
 use postern_smtp::{
     command::{Chunk, ClientName, Command, MailCommand, RcptCommand, RcptPath, Refused},
     dsn::RecipientDsn,
     reply::Reply,
-    sasl::Credentials,
 };
 
 /// Something happened. Order is the connection's; meaning is the session's.
 #[derive(Debug)]
-pub enum Event {
+pub(crate) enum Event {
     /// The client is there. It may have spoken before its turn.
     Opened {
         /// It did.
@@ -62,7 +61,7 @@ pub enum Event {
 impl Event {
     /// True when another service said that this client may do what strangers may not.
     #[must_use]
-    pub fn shows_a_right(&self) -> bool {
+    pub(crate) fn shows_a_right(&self) -> bool {
         match self {
             Self::LoginAnswered(answer) => answer.is_ok(),
             Self::SenderAnswered(answer) => answer.is_ok(),
@@ -76,61 +75,61 @@ impl Event {
 
 /// Identity and time of a transaction, made at MAIL.
 #[derive(Clone, Copy, Debug)]
-pub struct Stamp {
+pub(crate) struct Stamp {
     /// Queue id, request id and trace id in one.
-    pub message_id: MessageId,
+    pub(crate) message_id: MessageId,
     /// When MAIL came.
-    pub time: SystemTime,
+    pub(crate) time: SystemTime,
 }
 
 /// Who authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Login {
+pub(crate) struct Login {
     /// Canonical login.
-    pub login: String,
+    pub(crate) login: String,
     /// Its box.
-    pub mailbox_id: i64,
+    pub(crate) mailbox_id: i64,
     /// Login of the owner.
-    pub customer: String,
+    pub(crate) customer: String,
     /// Version of the password that was right.
-    pub credential_version: i64,
+    pub(crate) credential_version: i64,
 }
 
 /// What lets a mail through to the outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RelayRight {
+pub(crate) struct RelayRight {
     /// Canonical login.
-    pub login: String,
+    pub(crate) login: String,
     /// Its box.
-    pub mailbox_id: i64,
+    pub(crate) mailbox_id: i64,
     /// Login of the owner.
-    pub customer: String,
+    pub(crate) customer: String,
     /// By AUTH; else by a grant of the client address.
-    pub authenticated: bool,
+    pub(crate) authenticated: bool,
 }
 
 /// A recipient that is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accepted {
+pub(crate) struct Accepted {
     /// As delivery is to know it.
-    pub address: EmailAddress,
+    pub(crate) address: EmailAddress,
     /// Present when the mail leaves.
-    pub right: Option<RelayRight>,
+    pub(crate) right: Option<RelayRight>,
 }
 
 /// Which rights are no more; `None` is any.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Revocation {
+pub(crate) struct Revocation {
     /// Grants of this client, in the form of `ClientKey`.
-    pub client: Option<String>,
+    pub(crate) client: Option<String>,
     /// Rights of this box.
-    pub mailbox_id: Option<i64>,
+    pub(crate) mailbox_id: Option<i64>,
 }
 
 impl Revocation {
     /// True when a right is among those taken away. A client address names grants, never an AUTH.
     #[must_use]
-    pub fn ends(&self, right: &RelayRight, peer: PeerIp) -> bool {
+    pub(crate) fn ends(&self, right: &RelayRight, peer: PeerIp) -> bool {
         let client = match &self.client {
             Some(client) => !right.authenticated && *client == peer.client_key().to_string(),
             None => true,
@@ -141,16 +140,16 @@ impl Revocation {
 
 /// What the session wants: replies to write, then what comes next.
 #[derive(Debug)]
-pub struct Effects {
+pub(crate) struct Effects {
     /// In order.
-    pub replies: Vec<Reply>,
+    pub(crate) replies: Vec<Reply>,
     /// Afterwards.
-    pub next: Next,
+    pub(crate) next: Next,
 }
 
 /// What comes after the replies.
 #[derive(Debug)]
-pub enum Next {
+pub(crate) enum Next {
     /// Go on as before.
     Stay,
     /// Read a command.
@@ -173,7 +172,7 @@ pub enum Next {
 
 /// What only other services know.
 #[derive(Clone, Debug)]
-pub enum Question {
+pub(crate) enum Question {
     /// To auth: is this the password.
     Login {
         /// As typed.
@@ -196,28 +195,28 @@ pub enum Question {
 
 /// Everything but the content.
 #[derive(Clone, Debug)]
-pub struct Envelope {
+pub(crate) struct Envelope {
     /// Identity and time.
-    pub stamp: Stamp,
+    pub(crate) stamp: Stamp,
     /// MAIL as given.
-    pub mail: MailCommand,
+    pub(crate) mail: MailCommand,
     /// At least one.
-    pub recipients: Vec<EmailAddress>,
+    pub(crate) recipients: Vec<EmailAddress>,
     /// What the client wants to hear of each of them, in their order.
-    pub recipient_dsn: Vec<RecipientDsn>,
+    pub(crate) recipient_dsn: Vec<RecipientDsn>,
     /// What lets it through, if it leaves or the client said who it is.
-    pub right: Option<RelayRight>,
+    pub(crate) right: Option<RelayRight>,
     /// What the client calls itself.
-    pub client_name: ClientName,
+    pub(crate) client_name: ClientName,
     /// RFC 3848, RFC 6531 section 4.3.
-    pub with_protocol: &'static str,
+    pub(crate) with_protocol: &'static str,
     /// Version and cipher suite; empty without TLS.
-    pub tls: String,
+    pub(crate) tls: String,
 }
 
 /// Which of the ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub(crate) enum Door {
     /// For the world's mail servers.
     Mx,
     /// For mail programs, plain text at first.
@@ -229,13 +228,13 @@ pub enum Door {
 impl Door {
     /// True for the doors of mail programs.
     #[must_use]
-    pub fn is_submission(self) -> bool {
+    pub(crate) fn is_submission(self) -> bool {
         !matches!(self, Self::Mx)
     }
 
     /// Name in metrics and logs.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Mx => "smtp",
             Self::Submission => "submission",

@@ -1,26 +1,15 @@
 //! AUTH within a session (RFC 4954): PLAIN and LOGIN, on the doors of mail programs.
 
-use postern_mail::Reason;
-use postern_smtp::{
-    reply::Reply,
-    sasl::{self, CHALLENGE_PASSWORD, CHALLENGE_USERNAME, Credentials, Mechanism},
+use postern_mail::{
+    Reason,
+    sasl::{Answer, Exchange, Mechanism, Progress},
 };
+use postern_smtp::reply::Reply;
 
 use super::{Effects, Login, Next, Phase, Question, RelayRight, Session, reply};
 
 /// Failed logins after which a session ends (S-83).
 const LOGIN_FAILURES_MAX: u32 = 3;
-
-/// What the client is to answer next.
-#[derive(Debug)]
-pub(super) enum Exchange {
-    /// The whole PLAIN message.
-    Plain,
-    /// The name.
-    LoginName,
-    /// The password of this name.
-    LoginPassword(String),
-}
 
 impl Session {
     /// RFC 4954 section 4: not in plain text where that is not allowed.
@@ -28,7 +17,7 @@ impl Session {
         self.profile.door.is_submission() && (self.tls.is_some() || self.profile.plaintext_login)
     }
 
-    pub(super) fn auth(&mut self, mechanism: Mechanism, initial: Option<Vec<u8>>) -> Effects {
+    pub(super) fn auth(&mut self, mechanism: Mechanism, initial: Option<Answer>) -> Effects {
         // RFC 4954 section 4: after EHLO, once a session, not within a transaction.
         if self.hello.is_none() || self.login.is_some() || !matches!(self.phase, Phase::Ready) {
             return self.refuse(Reason::BadSequence);
@@ -36,24 +25,17 @@ impl Session {
         if !self.login_is_offered() {
             return self.refuse(Reason::EncryptionRequired);
         }
-        let exchange = match mechanism {
-            Mechanism::Plain => Exchange::Plain,
-            Mechanism::Login => Exchange::LoginName,
-        };
+        let exchange = Exchange::begin(mechanism);
         match initial {
-            Some(answer) => self.exchange(exchange, &answer),
-            None => {
-                let challenge = if mechanism == Mechanism::Plain { "" } else { CHALLENGE_USERNAME };
-                self.phase = Phase::Exchange(exchange);
-                reply(Reply::challenge(challenge), Next::SaslLine)
-            }
+            Some(answer) => self.exchange(exchange, answer),
+            None => self.challenge(exchange),
         }
     }
 
     pub(super) fn sasl_line(&mut self, line: &[u8]) -> Effects {
         match std::mem::replace(&mut self.phase, Phase::Ready) {
-            Phase::Exchange(exchange) => match sasl::decode(line) {
-                Ok(answer) => self.exchange(exchange, &answer),
+            Phase::Exchange(exchange) => match Answer::read(line) {
+                Ok(answer) => self.exchange(exchange, answer),
                 Err(reason) => self.refuse(reason),
             },
             phase => {
@@ -63,22 +45,16 @@ impl Session {
         }
     }
 
-    fn exchange(&mut self, exchange: Exchange, answer: &[u8]) -> Effects {
-        let credentials = match exchange {
-            Exchange::Plain => sasl::plain(answer),
-            Exchange::LoginName => match sasl::login_name(answer) {
-                Ok(login) => {
-                    self.phase = Phase::Exchange(Exchange::LoginPassword(login));
-                    return reply(Reply::challenge(CHALLENGE_PASSWORD), Next::SaslLine);
-                }
-                Err(reason) => Err(reason),
-            },
-            Exchange::LoginPassword(login) => {
-                sasl::typed_password(answer).map(|password| Credentials { login, password })
-            }
-        };
-        match credentials {
-            Ok(credentials) => {
+    fn challenge(&mut self, exchange: Exchange) -> Effects {
+        let challenge = Reply::challenge(exchange.challenge());
+        self.phase = Phase::Exchange(exchange);
+        reply(challenge, Next::SaslLine)
+    }
+
+    fn exchange(&mut self, exchange: Exchange, answer: Answer) -> Effects {
+        match exchange.answer(answer) {
+            Ok(Progress::Next(exchange)) => self.challenge(exchange),
+            Ok(Progress::Complete(credentials)) => {
                 self.phase = Phase::CheckingLogin;
                 let clear_text = self.tls.is_none() && self.profile.plaintext_by_domain;
                 let question = Question::Login { credentials, clear_text };
@@ -117,7 +93,7 @@ impl Session {
 impl Login {
     /// What this login lets through.
     #[must_use]
-    pub fn right(&self) -> RelayRight {
+    pub(crate) fn right(&self) -> RelayRight {
         RelayRight {
             login: self.login.clone(),
             mailbox_id: self.mailbox_id,

@@ -1,15 +1,13 @@
 //! RCPT: where does an address lead, and may mail go there. One question to account for a whole group, one to auth for
 //! each recipient that is not here, never kept (PROMISES.md, "The grant").
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use futures_util::{StreamExt as _, stream};
 use postern_mail::{EmailAddress, Reason, ReversePath};
+use postern_mesh::{clock::unix_seconds, directory::Place, failure};
 use postern_smtp::command::{RcptPath, Refused};
 
 use super::{Asker, Upstream, away};
 use crate::session::{Accepted, Login};
-use postern_mesh::{directory::Place, failure};
 
 /// Questions to auth for one session at once.
 const RELAY_QUESTIONS_MAX: usize = 16;
@@ -83,8 +81,7 @@ impl Upstream {
                 Err(refused)
             }
             Err(Reason::BudgetExhausted) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-                let detail = Reason::budget_frees(now.cast_signed());
+                let detail = Reason::budget_frees(unix_seconds().cast_signed());
                 Err(Refused { reason: Reason::BudgetExhausted, detail: Some(detail) })
             }
             Err(reason) => Err(reason.into()),

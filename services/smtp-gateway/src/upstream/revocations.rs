@@ -26,12 +26,12 @@ const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 
 /// Where sessions hear of it.
 #[derive(Clone, Debug)]
-pub struct Revocations(broadcast::Sender<Revocation>);
+pub(crate) struct Revocations(broadcast::Sender<Revocation>);
 
 impl Revocations {
     /// Everything from now on.
     #[must_use]
-    pub fn listen(&self) -> broadcast::Receiver<Revocation> {
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Revocation> {
         self.0.subscribe()
     }
 

@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 use super::believed;
 
 /// From so many octets on content travels before the message is complete.
-pub const FRAME_BYTES: usize = FRAME_MAX_BYTES / 2;
+pub(crate) const FRAME_BYTES: usize = FRAME_MAX_BYTES / 2;
 /// How long the client's final dot may wait for its answer (conformance, "Deadlines").
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(45);
 /// No commit may start later than this after the dot.
@@ -47,7 +47,7 @@ const REASONS_OF_DELIVERY: [Reason; 15] = [
 type Answer = Result<Response<SubmitMessageResponse>, Status>;
 
 /// A message on its way. Dropped before [`Self::finish`], it is none: delivery keeps nothing of it.
-pub struct Submission {
+pub(crate) struct Submission {
     client: SubmissionServiceClient<MeshChannel>,
     envelope: Envelope,
     running: Option<Running>,
@@ -68,7 +68,7 @@ impl Submission {
     ///
     /// # Errors
     /// Temporary, when delivery takes nothing for too long.
-    pub async fn send(&mut self, content: Bytes) -> Result<(), Reason> {
+    pub(crate) async fn send(&mut self, content: Bytes) -> Result<(), Reason> {
         let Some(running) = &mut self.running else {
             let envelope = Some(self.envelope.clone());
             self.running = Some(self.start(SubmitMessageRequest {
@@ -94,7 +94,7 @@ impl Submission {
     ///
     /// # Errors
     /// What delivery said for good, else something temporary.
-    pub async fn finish(self, content: Bytes, session_id: &str) -> Result<(), Reason> {
+    pub(crate) async fn finish(self, content: Bytes, session_id: &str) -> Result<(), Reason> {
         let answer = time::timeout(ANSWER_TIMEOUT, self.answer(content))
             .await
             .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer to a message within 45 s")));

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::CANARY;
+use super::secrets::CANARY;
 
-/// A call that names things by `$name`; what a row of it is tried with is in [`super::Things`].
+/// A call that names things by `$name`; what a row of it is tried with is in [`super::things::Things`].
 pub(super) struct Trial {
     pub(super) path: String,
     pub(super) request: Value,

@@ -24,6 +24,8 @@ pub(crate) struct Script {
     /// One octet of the banner every tenth of a second.
     pub(crate) drip: bool,
     pub(crate) mails_per_connection: usize,
+    /// It closes behind them when more is asked only, not at once.
+    pub(crate) closes_when_asked: bool,
     /// What it shows in TLS; `None`: something that it made itself.
     pub(crate) identity: Option<Identity>,
     /// Verb (`.` for the end of data) to reply; the empty reply cuts the connection.
@@ -68,6 +70,7 @@ impl Default for Script {
             tls_is_broken: false,
             drip: false,
             mails_per_connection: usize::MAX,
+            closes_when_asked: false,
             identity: None,
             answers: HashMap::new(),
             refused: HashMap::new(),
@@ -186,6 +189,9 @@ impl Talk {
             if wire.read_line(&mut line).await.ok()? == 0 {
                 return None;
             }
+            if self.is_used_up() {
+                return None;
+            }
             let verb = line.get(..4)?.trim().to_ascii_uppercase();
             let reply = self.reply(&verb, &line)?;
             wire.write_all(format!("{reply}\r\n").as_bytes()).await.ok()?;
@@ -195,10 +201,14 @@ impl Talk {
                 "DATA" if reply.starts_with("354") => self.take_content(wire).await?,
                 _ => {}
             }
-            if self.taken >= self.script.mails_per_connection {
+            if self.is_used_up() && !self.script.closes_when_asked {
                 return None;
             }
         }
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.taken >= self.script.mails_per_connection
     }
 
     fn reply(&mut self, verb: &str, line: &str) -> Option<String> {

@@ -244,9 +244,10 @@ fn s_02_a_client_name_is_safe_for_a_header() {
 
 #[test]
 fn s_81_auth_lines() {
+    let answer = |word| Answer::read_initial(word).expect("base64");
     assert_eq!(parse(b"auth plain", ALL), Ok(Command::Auth(Mechanism::Plain, None)));
-    assert_eq!(parse(b"AUTH PLAIN =", ALL), Ok(Command::Auth(Mechanism::Plain, Some(Vec::new()))));
-    assert_eq!(parse(b"AUTH LOGIN dQ==", ALL), Ok(Command::Auth(Mechanism::Login, Some(b"u".to_vec()))));
+    assert_eq!(parse(b"AUTH PLAIN =", ALL), Ok(Command::Auth(Mechanism::Plain, Some(answer(b"=")))));
+    assert_eq!(parse(b"AUTH LOGIN dQ==", ALL), Ok(Command::Auth(Mechanism::Login, Some(answer(b"dQ==")))));
     for (line, expected) in [
         ("AUTH", Reason::BadArguments),
         ("AUTH CRAM-MD5", Reason::UnknownMechanism),

@@ -1,9 +1,9 @@
 //! AUTHORIZATION: passwords, AUTH, STLS and UTF8.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use postern_mail::Password;
 
 use super::*;
-use crate::command::Password;
 
 fn credentials(login: &str, password: &str) -> Effect {
     let password = Password(Bytes::copy_from_slice(password.as_bytes()));

@@ -61,7 +61,7 @@ async fn large_content_streams_in_bounded_frames() {
 #[tokio::test]
 async fn s_51_too_large_is_read_to_its_end_and_dropped() {
     let mut house = TestHouse::new();
-    house.house.data_limits.message_max_bytes = Some(500_000);
+    house.gateway.data_limits.message_max_bytes = Some(500_000);
     assert!(send(&house, &body(2_000_000)).await.starts_with("552 5.3.4"));
     assert!(house.world.taken.lock().expect("lock").is_empty());
 }

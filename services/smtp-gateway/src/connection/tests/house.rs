@@ -28,7 +28,7 @@ use tokio::{
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming, service::Routes};
 
-use super::super::{Connection, House, Slowest};
+use super::super::{Connection, Gateway, Slowest};
 use crate::{
     session::{Door, Profile},
     upstream::Upstream,
@@ -67,7 +67,7 @@ pub(super) struct World {
 #[derive(Clone)]
 pub(super) struct TestHouse {
     pub(super) world: Arc<World>,
-    pub(super) house: House,
+    pub(super) gateway: Gateway,
     pub(super) revoke: broadcast::Sender<auth::Revocation>,
 }
 
@@ -99,7 +99,7 @@ impl TestHouse {
             postmasters,
             &shutdown,
         );
-        let house = House {
+        let gateway = Gateway {
             upstream,
             tls: None,
             idle: Duration::from_secs(300),
@@ -108,7 +108,7 @@ impl TestHouse {
             data_limits: postern_smtp::data::DataLimits::default(),
             shutdown,
         };
-        Self { world, house, revoke }
+        Self { world, gateway, revoke }
     }
 
     pub(super) fn profile(&self, door: Door) -> Profile {
@@ -116,10 +116,10 @@ impl TestHouse {
             door,
             mail_host: "mail.postern.test".into(),
             peer: "203.0.113.9".parse().expect("address"),
-            tls_available: self.house.tls.is_some(),
+            tls_available: self.gateway.tls.is_some(),
             plaintext_login: true,
             plaintext_by_domain: false,
-            message_max_bytes: self.house.data_limits.message_max_bytes,
+            message_max_bytes: self.gateway.data_limits.message_max_bytes,
             recipients_max: 1000,
             refused_recipients_max: Some(20),
         }
@@ -132,7 +132,7 @@ impl TestHouse {
         let admission = Admission::new(from_env().expect("defaults"));
         let place = admission.admit(profile.peer).expect("a place");
         let connection =
-            Connection::new(self.house.clone(), Box::new(server), profile, "session".into(), place);
+            Connection::new(self.gateway.clone(), Box::new(server), profile, "session".into(), place);
         tokio::spawn(connection.run());
         TestClient { stream: client, read: Vec::new() }
     }
