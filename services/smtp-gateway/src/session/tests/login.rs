@@ -83,7 +83,7 @@ fn s_80_auth_plain_and_login() {
     assert!(talk.event(Event::SaslLine(b"AHUAcmlnaHQ=".to_vec())).is_empty());
     let Next::Ask(question) = &talk.next else { panic!("asks") };
     let Question::Login { credentials, .. } = question else { panic!("login") };
-    assert_eq!((credentials.login.as_str(), credentials.password.as_slice()), ("u", &b"right"[..]));
+    assert_eq!((credentials.login.as_str(), &credentials.password.0[..]), ("u", &b"right"[..]));
     let event = answer(question);
     assert_eq!(talk.event(event), ["235 2.7.0 authentication succeeded"]);
     assert_eq!(talk.code("AUTH PLAIN AHUAcmlnaHQ="), "503");
