@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::{
         LazyLock,
@@ -14,12 +14,17 @@ use std::{
 use anyhow::{Context, bail};
 use postern::{
     sink::{Sink, SinkSettings},
-    stores::Stores,
+    stores::{Stores, Wanted},
 };
 use postern_mesh::{identity::MeshKey, mesh_tls::MeshTlsSettings, settings::MeshSettings};
 use tempfile::TempDir;
 
-use crate::{admin::Admin, process::Process};
+use crate::{
+    admin::Admin,
+    network::{self, Machine, Network},
+    open_stores::OpenStores,
+    process::Process,
+};
 
 /// How long a service may take to be ready.
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -90,6 +95,11 @@ pub struct Blueprint {
     secrets_in_files: bool,
     secrets_from: Option<PathBuf>,
     stores: Option<Stores>,
+    stores_elsewhere: bool,
+    /// Where the first replica of each service is, the second, and so on; none: here.
+    machines: Vec<Machine>,
+    /// Where the outside world is.
+    outside: Option<Ipv4Addr>,
 }
 
 impl Blueprint {
@@ -140,14 +150,43 @@ impl Blueprint {
         self
     }
 
+    /// On stores with doors of TCP.
+    #[must_use]
+    pub fn on_open_stores(mut self, stores: &OpenStores) -> Self {
+        self.stores_elsewhere = true;
+        self.set("POSTERN_DATABASE_URL", &stores.database_url()).set("POSTERN_REDIS_URL", &stores.redis_url())
+    }
+
+    /// On the machines of a network: the first replica of each service on the first one, and so on. The outside world is in the
+    /// middle.
+    #[must_use]
+    pub fn across(mut self, network: &Network) -> Self {
+        self.machines.clone_from(&network.around);
+        self.outside = Some(network.middle.address);
+        self.set("POSTERN_LIMITS_EXEMPT_NETWORKS", network::EVERYBODY)
+    }
+
+    fn machine(&self, number: usize) -> Option<&Machine> {
+        self.machines.get(number % self.machines.len().max(1))
+    }
+
     /// Starts everything and waits until it is ready.
     pub async fn start(mut self) -> anyhow::Result<Platform> {
         let folder = tempfile::Builder::new().prefix("postern-test-").tempdir()?;
         let stores = match self.stores.take() {
             Some(stores) => stores,
-            None => Stores::start(&folder.path().join("stores")).await.context("start Postgres and Redis")?,
+            None => {
+                let own = !self.stores_elsewhere;
+                let wanted = Wanted { postgres: own, redis: own };
+                let starting = Stores::start_some(&folder.path().join("stores"), wanted).await;
+                starting.context("start Postgres and Redis")?
+            }
         };
-        let sink = Sink::start(SinkSettings::default()).await.context("start the outside world")?;
+        let mut world = SinkSettings::default();
+        if let Some(address) = self.outside {
+            world.listen.set_ip(address.into());
+        }
+        let sink = Sink::start(world).await.context("start the outside world")?;
         let mut platform = Platform {
             replicas: BTreeMap::new(),
             environment: BTreeMap::new(),
@@ -265,9 +304,14 @@ impl Platform {
         let mut plan = Vec::new();
         for service in Service::ALL {
             let count = blueprint.replicas.get(&service).copied().unwrap_or(1);
-            let replicas =
-                (0..count).map(|_| free_ports(service.doors().len() + 1)).collect::<Result<Vec<_>, _>>()?;
-            plan.push((service, replicas));
+            let doors = |number: usize| {
+                let mut doors = free_ports(service.doors().len() + 1)?;
+                if let Some(machine) = blueprint.machine(number) {
+                    doors.iter_mut().for_each(|door| door.set_ip(machine.address.into()));
+                }
+                anyhow::Ok(doors)
+            };
+            plan.push((service, (0..count).map(doors).collect::<Result<Vec<_>, _>>()?));
         }
         for (service, setting) in [
             (Service::Account, "POSTERN_ACCOUNT_URL"),
@@ -288,7 +332,7 @@ impl Platform {
         }
         for (service, replicas) in plan {
             for (number, ports) in replicas.into_iter().enumerate() {
-                let replica = self.describe(service, number, &ports)?;
+                let replica = self.describe(service, number, &ports, blueprint.machine(number))?;
                 self.replicas.entry(service).or_default().push(replica);
             }
         }
@@ -303,7 +347,13 @@ impl Platform {
         Ok(())
     }
 
-    fn describe(&self, service: Service, number: usize, ports: &[SocketAddr]) -> anyhow::Result<Replica> {
+    fn describe(
+        &self,
+        service: Service,
+        number: usize,
+        ports: &[SocketAddr],
+        machine: Option<&Machine>,
+    ) -> anyhow::Result<Replica> {
         let mut environment = self.environment.clone();
         let mut doors = BTreeMap::new();
         for (name, address) in service.doors().iter().zip(ports) {
@@ -321,7 +371,10 @@ impl Platform {
         let health = *ports.last().context("a health port")?;
         environment.insert("POSTERN_HEALTH_LISTEN".to_owned(), health.to_string());
         let log = self.folder.path().join(format!("{}-{number}.log", service.binary()));
-        let process = Process::new(service.binary(), &[], environment, &log, Some(health))?;
+        let mut process = Process::new(service.binary(), &[], environment, &log, Some(health))?;
+        if let Some(machine) = machine {
+            process = process.inside(&machine.namespace);
+        }
         Ok(Replica { process, doors, health })
     }
 

@@ -39,7 +39,7 @@ use std::{
     time::Duration,
 };
 
-use postern_mesh::{StartError, identity::Caller};
+use postern_mesh::{StartError, database, identity::Caller};
 use postern_proto::google::Timestamp;
 use sqlx::{
     PgConnection, PgPool, Postgres, Row as _, Transaction,
@@ -128,6 +128,7 @@ impl Store {
                 StartError::setting("POSTERN_DATABASE_URL", "not of the form postgres://user@host/database")
             })?
             .application_name("postern-account")
+            .options(database::SESSION)
             .options([("search_path", "account")]);
         prepare(&options).await.map_err(|source| StartError::store("Postgres", source))?;
 

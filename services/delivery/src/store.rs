@@ -3,12 +3,13 @@
 //! Used by everything below `grpc`; the accept path has connections of its own, opened with the same options.
 
 use std::{
+    io,
     str::FromStr as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use postern_mesh::StartError;
+use postern_mesh::{StartError, database};
 use sqlx::{
     ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres, Row as _,
     postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
@@ -23,6 +24,12 @@ use crate::{
 
 /// Waiting for a free connection, seconds. A caller that waits longer is better told to try again.
 const ACQUIRE_SECONDS: u64 = 3;
+/// A transaction whose client says nothing for so long is given up, with its connection.
+const TRANSACTION_IDLE: &str = "3s";
+/// What is not answered for so long is not answered any more ([`in_time`]).
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// The same for a connection that comes back to the pool, whose statements are over.
+const RETURN_MAX: Duration = Duration::from_secs(5);
 /// One replica at a time creates the schema.
 const SCHEMA_LOCK: i64 = 0x706f_7374_6d61_696c;
 
@@ -75,8 +82,13 @@ impl Store {
     pub async fn open(url: &str, connections: u32) -> Result<Self, StartError> {
         let plain = PgConnectOptions::from_str(url)
             .map_err(|error| StartError::setting("POSTERN_DATABASE_URL", error.to_string()))?
-            .application_name("postern-delivery");
-        let options = plain.clone().options([("search_path", "mail")]);
+            .application_name("postern-delivery")
+            .options(database::SESSION);
+        // Our transactions never wait for anybody else. One that does was begun by a replica that is cut off or hangs, and may hold
+        // the rows of boxes that the others deliver to.
+        let options = plain
+            .clone()
+            .options([("search_path", "mail"), ("idle_in_transaction_session_timeout", TRANSACTION_IDLE)]);
         let mut connection = plain.connect().await.map_err(refused)?;
         check_durability(&mut connection).await?;
         create_schema(&mut connection).await.map_err(refused)?;
@@ -87,6 +99,10 @@ impl Store {
             .acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS))
             // A ping before each use would double the round trips; a dead connection is an error that is retried.
             .test_before_acquire(false)
+            // One whose statement was given up may be silent for good: it must not keep its place.
+            .after_release(|connection, _| {
+                Box::pin(async move { within(RETURN_MAX, connection.ping()).await.map(|()| true) })
+            })
             .connect_with(options.clone())
             .await
             .map_err(refused)?;
@@ -141,7 +157,7 @@ impl Store {
         let place = tokio::time::timeout(wait, self.lanes.places.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(sqlx::Error::PoolTimedOut) };
         if let Some(mut connection) = self.lanes.take() {
-            match query().fetch_all(&mut connection).await {
+            match in_time(query().fetch_all(&mut connection)).await {
                 Err(error) if Fault::of(&error) == Fault::Unknown => self.lanes.give_up_all(),
                 outcome => {
                     self.lanes.put_back(connection);
@@ -151,7 +167,7 @@ impl Store {
         }
         let connected = tokio::time::timeout(wait, self.connect()).await;
         let mut connection = connected.map_err(|_| sqlx::Error::PoolTimedOut)??;
-        let outcome = query().fetch_all(&mut connection).await;
+        let outcome = in_time(query().fetch_all(&mut connection)).await;
         if outcome.is_ok() {
             self.lanes.put_back(connection);
         }
@@ -170,6 +186,23 @@ impl Store {
     pub async fn is_ready(&self) -> bool {
         sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
     }
+}
+
+/// For what tasks do that nobody waits for. A machine that was cut off hears nothing of the end of its connections: what was under
+/// way would be waited for until the process ends.
+///
+/// # Errors
+/// What the work met; after a minute that it was silent, which leaves open whether it was done.
+pub(crate) async fn in_time<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    within(SILENCE_MAX, work).await
+}
+
+async fn within<T>(
+    time: Duration,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let silent = |_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()));
+    tokio::time::timeout(time, work).await.unwrap_or_else(silent)
 }
 
 fn refused(error: impl std::error::Error + Send + Sync + 'static) -> StartError {

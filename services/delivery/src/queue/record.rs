@@ -11,6 +11,7 @@ use super::{
     Leases, QueueStore,
     store::{Deferral, Ended},
 };
+use crate::store::in_time;
 
 /// Notes that wait to be written; more make the workers wait.
 const NOTES_MAX: usize = 4096;
@@ -75,13 +76,13 @@ async fn write_all(store: QueueStore, leases: Arc<Leases>, mut noted: mpsc::Rece
             }
         }
         while !finished.is_empty() {
-            match store.finish(&finished).await {
+            match in_time(store.finish(&finished)).await {
                 Ok(()) => break,
                 Err(error) => pause("finished", &error).await,
             }
         }
         while !deferred.is_empty() {
-            match store.defer(&deferred).await {
+            match in_time(store.defer(&deferred)).await {
                 Ok(()) => break,
                 Err(error) => pause("deferred", &error).await,
             }

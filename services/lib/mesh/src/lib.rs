@@ -18,6 +18,7 @@ pub mod access;
 pub mod admission;
 pub mod audit;
 pub mod client;
+pub mod database;
 pub mod directory;
 #[cfg(feature = "dns")]
 pub mod dns;
