@@ -18,9 +18,10 @@ RIVALS := postfix dovecot-pop3d
 SCANNER := rspamd
 AUTHORITY := pebble
 MAIL_SERVERS := postfix exim4-daemon-light
+NETWORK := iproute2 nftables
 BROWSER := chromium chromium-driver
 
-.PHONY: help up test bench faults scale queue-scale conformance fuzz differential siege screenshots accessibility containers contract check fmt clean stores mail-programs rivals scanner authority mail-servers browser
+.PHONY: help up test bench faults partition scale queue-scale conformance fuzz differential siege screenshots accessibility containers contract check fmt clean stores mail-programs rivals scanner authority mail-servers network browser
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,7 +30,7 @@ up: stores ## Build, and run the whole house with a demo customer until Ctrl-C (
 	$(CARGO) build --profile $(PROFILE) -p postern
 	@exec $(BUILT)/postern up --demo $(ARGS)
 
-test: stores mail-programs rivals scanner authority mail-servers browser ## Run everything that must hold
+test: stores mail-programs rivals scanner authority mail-servers network browser ## Run everything that must hold
 	$(CARGO) fmt --all --check
 	@CARGO="$(CARGO)" scripts/test
 
@@ -41,11 +42,15 @@ faults: stores mail-programs ## The long fault run: ROUNDS (20) rounds of load w
 	$(CARGO) build --workspace --bins
 	POSTERN_FAULT_ROUNDS=$(or $(ROUNDS),20) $(CARGO) test -p postern-tests --test faults -- --nocapture
 
+partition: stores network ## Two of everything on two machines (network namespaces, as root), one of which is cut off
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace --test partition -- --nocapture
+
 scale: stores ## 1,000,000 mailboxes in 100,000 domains: does the mail path notice? (ARGS='--mailboxes 200000')
 	$(CARGO) build --workspace --bins
 	$(CARGO) run -p postern-tests --bin scale -- $(ARGS)
 
-conformance: stores mail-programs rivals scanner authority mail-servers browser ## What the protocols demand, and which test shows it
+conformance: stores mail-programs rivals scanner authority mail-servers network browser ## What the protocols demand, and which test shows it
 	$(CARGO) build --workspace --all-targets
 	$(CARGO) test --workspace --no-fail-fast -- --show-output 2>&1 | $(BUILT)/conformance
 
@@ -75,7 +80,7 @@ siege: stores ## 10,000 waiting and 5,000 dripping sessions: memory of each, and
 	$(CARGO) run --release -p postern-tests --bin siege -- $(ARGS)
 
 containers: ## The compose file on a real Docker engine, seen from outside (as root; STAND_INS=no where images can be pulled)
-	@scripts/install-packages docker.io docker-compose debootstrap iproute2 python3 openssl
+	@scripts/install-packages docker.io docker-compose debootstrap iproute2 python3 openssl curl $(AUTHORITY)
 	$(CARGO) build --release --workspace --bins
 	tests/containers/run $(TARGET_FOLDER)/release
 
@@ -109,6 +114,9 @@ authority:
 
 mail-servers:
 	@scripts/unpack-packages $(TARGET_FOLDER)/mail-servers $(MAIL_SERVERS)
+
+network:
+	@scripts/install-packages $(NETWORK)
 
 browser:
 	@scripts/install-packages $(BROWSER)

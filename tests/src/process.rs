@@ -28,6 +28,8 @@ pub struct Process {
     environment: BTreeMap<String, String>,
     log: PathBuf,
     health: Option<SocketAddr>,
+    /// Network namespace that it runs in, if not ours.
+    namespace: Option<String>,
     child: Option<Child>,
 }
 
@@ -60,14 +62,31 @@ impl Process {
             environment,
             log: log.to_owned(),
             health,
+            namespace: None,
             child: None,
         })
+    }
+
+    /// The same in a network namespace.
+    #[must_use]
+    pub fn inside(mut self, namespace: &str) -> Self {
+        self.namespace = Some(namespace.to_owned());
+        self
     }
 
     /// Starts the process; its log is appended to.
     pub fn spawn(&mut self) -> anyhow::Result<()> {
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let child = Command::new(&self.binary)
+        let mut command = match &self.namespace {
+            None => Command::new(&self.binary),
+            Some(namespace) => {
+                // It becomes the program: the process id is the program's.
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(&self.binary);
+                command
+            }
+        };
+        let child = command
             .args(&self.arguments)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())

@@ -3,6 +3,7 @@
 //! Used by everything below `grpc`; the accept path has connections of its own, opened with the same options.
 
 use std::{
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -10,7 +11,7 @@ use std::{
 use include_dir::{Dir, include_dir};
 use postern_mesh::StartError;
 use sqlx::{
-    ConnectOptions as _, PgConnection, PgPool, Postgres,
+    ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres,
     postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
     query::Query,
 };
@@ -23,6 +24,12 @@ use crate::{
 
 /// Waiting for a free connection, seconds. A caller that waits longer is better told to try again.
 const ACQUIRE_SECONDS: u64 = 3;
+/// A transaction whose client says nothing for so long is given up, with its connection.
+const TRANSACTION_IDLE: &str = "3s";
+/// What is not answered for so long is not answered any more ([`in_time`]).
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// The same for a connection that comes back to the pool, whose statements are over.
+const RETURN_MAX: Duration = Duration::from_secs(5);
 static MIGRATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/migrations");
 const SCHEMA: &str = "mail";
 
@@ -73,14 +80,21 @@ impl Store {
     /// # Errors
     /// When the URL makes no sense, the server is away or not durable, or a migration fails.
     pub async fn open(url: &str, connections: u32) -> Result<Self, StartError> {
-        let options = postern_postgres::options(url, "postern-delivery", SCHEMA)?;
-        postern_postgres::prepare(&options, SCHEMA, &MIGRATIONS).await?;
+        let plain = postern_postgres::options(url, "postern-delivery", SCHEMA)?;
+        postern_postgres::prepare(&plain, SCHEMA, &MIGRATIONS).await?;
+        // Our transactions never wait for anybody else. One that does was begun by a replica that is cut off or hangs, and may hold
+        // the rows of boxes that the others deliver to.
+        let options = plain.options([("idle_in_transaction_session_timeout", TRANSACTION_IDLE)]);
 
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS))
             // A ping before each use would double the round trips; a dead connection is an error that is retried.
             .test_before_acquire(false)
+            // One whose statement was given up may be silent for good: it must not keep its place.
+            .after_release(|connection, _| {
+                Box::pin(async move { within(RETURN_MAX, connection.ping()).await.map(|()| true) })
+            })
             .connect_with(options.clone())
             .await
             .map_err(postern_postgres::refused)?;
@@ -134,7 +148,7 @@ impl Store {
         let place = tokio::time::timeout(wait, self.lanes.places.acquire()).await;
         let Ok(Ok(_place)) = place else { return Err(sqlx::Error::PoolTimedOut) };
         if let Some(mut connection) = self.lanes.take() {
-            match query().fetch_all(&mut connection).await {
+            match in_time(query().fetch_all(&mut connection)).await {
                 Err(error) if Fault::of(&error) == Fault::Unknown => self.lanes.give_up_all(),
                 outcome => {
                     self.lanes.put_back(connection);
@@ -144,7 +158,7 @@ impl Store {
         }
         let connected = tokio::time::timeout(wait, self.connect()).await;
         let mut connection = connected.map_err(|_| sqlx::Error::PoolTimedOut)??;
-        let outcome = query().fetch_all(&mut connection).await;
+        let outcome = in_time(query().fetch_all(&mut connection)).await;
         if outcome.is_ok() {
             self.lanes.put_back(connection);
         }
@@ -163,6 +177,23 @@ impl Store {
     pub async fn is_ready(&self) -> bool {
         sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
     }
+}
+
+/// For what tasks do that nobody waits for. A machine that was cut off hears nothing of the end of its connections: what was under
+/// way would be waited for until the process ends.
+///
+/// # Errors
+/// What the work met; after a minute that it was silent, which leaves open whether it was done.
+pub(crate) async fn in_time<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    within(SILENCE_MAX, work).await
+}
+
+async fn within<T>(
+    time: Duration,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let silent = |_| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()));
+    tokio::time::timeout(time, work).await.unwrap_or_else(silent)
 }
 
 /// What a failure of the database means to whoever asked.

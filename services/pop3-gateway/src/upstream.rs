@@ -9,12 +9,13 @@ use postern_mesh::{client::MeshChannel, failure, held_back::HeldBack, shutdown::
 use postern_proto::{
     auth::v1::{AuthenticateRequest, Protocol, login_service_client::LoginServiceClient},
     delivery::v1::{
-        CloseMaildropRequest, HeldLock, OpenMaildropRequest, OpenMaildropResponse, ReadMessagesRequest,
-        ReadMessagesResponse, RenewMaildropsRequest, maildrop_service_client::MaildropServiceClient,
+        CloseMaildropRequest, CloseMaildropResponse, HeldLock, OpenMaildropRequest, OpenMaildropResponse,
+        ReadMessagesRequest, ReadMessagesResponse, RenewMaildropsRequest,
+        maildrop_service_client::MaildropServiceClient,
     },
 };
 use tokio::time::timeout;
-use tonic::{Request, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     maildrop::Maildrop,
@@ -100,6 +101,7 @@ impl Upstream {
     }
 
     /// Locks the box and reads its snapshot, with the sizes of what a client gets that takes UTF-8 in headers, or does not.
+    /// Asked once more when the replica that was asked is away: it may have locked the box before.
     ///
     /// # Errors
     /// [`Reason::MailboxInUse`] with its detail, [`Reason::MailboxRemoved`], or temporary.
@@ -116,24 +118,34 @@ impl Upstream {
             gateway: self.gateway.clone(),
             session_id: session_id.to_owned(),
             utf8,
+            again: false,
         };
-        let chunks = match self.maildrop.clone().open_maildrop(request).await {
-            Ok(answer) => answer.into_inner(),
-            Err(status) => return Err(denial(session_id, &status)),
-        };
-        let mut lock_token = None;
-        let read = read_snapshot(chunks, &mut lock_token).await;
-        match (read, lock_token) {
-            (Ok((generation, maildrop)), Some(lock_token)) => Ok(Opened { lock_token, generation, maildrop }),
-            (Ok(_), None) => Err(denial(session_id, &Status::internal("a snapshot without its header"))),
-            (Err(status), lock_token) => {
-                if let Some(token) = lock_token {
-                    // The lock was taken already: it must not outlive the failed login.
-                    self.release(MaildropLock { mailbox_id, token }, Vec::new()).await;
-                }
+        let mut token = None;
+        let mut opened = self.open_once(request.clone(), &mut token).await;
+        if opened.as_ref().is_err_and(failure::is_away) {
+            opened = self.open_once(OpenMaildropRequest { again: true, ..request }, &mut token).await;
+        }
+        match (opened, token) {
+            (Ok(opened), _) => Ok(opened),
+            (Err(status), Some(token)) => {
+                // The lock was taken already: it must not outlive the failed login.
+                self.release(MaildropLock { mailbox_id, token }, Vec::new()).await;
                 Err(denial(session_id, &status))
             }
+            (Err(status), None) => Err(denial(session_id, &status)),
         }
+    }
+
+    /// Keeps the token of the lock as soon as it is known.
+    async fn open_once(
+        &self,
+        request: OpenMaildropRequest,
+        token: &mut Option<i64>,
+    ) -> Result<Opened, Status> {
+        let chunks = self.maildrop.clone().open_maildrop(request).await?.into_inner();
+        let (generation, maildrop) = read_snapshot(chunks, token).await?;
+        let lock_token = token.ok_or_else(|| Status::internal("a snapshot without its header"))?;
+        Ok(Opened { lock_token, generation, maildrop })
     }
 
     /// Renews locks; returns those that are lost.
@@ -178,31 +190,44 @@ impl Upstream {
         retrieved_uids: Vec<u64>,
         session_id: &str,
     ) -> Result<u32, Reason> {
-        let limit = if deleted_uids.is_empty() { RELEASE_TIMEOUT } else { CLOSE_TIMEOUT };
-        let mut request = Request::new(CloseMaildropRequest {
-            mailbox_id: lock.mailbox_id,
-            lock_token: lock.token,
-            deleted_uids,
-            retrieved_uids,
-        });
-        request.set_timeout(limit);
-        match self.maildrop.clone().close_maildrop(request).await {
-            Ok(answer) => Ok(u32::try_from(answer.into_inner().deleted_count).unwrap_or(0)),
+        match self.close_maildrop(lock, deleted_uids, retrieved_uids).await {
+            Ok(answer) => Ok(u32::try_from(answer.deleted_count).unwrap_or(0)),
             Err(status) => Err(failed("close", session_id, &status)),
         }
     }
 
     /// Unlocks without deletes. If that fails, the lock frees itself in 60 s.
     pub(crate) async fn release(&self, lock: MaildropLock, retrieved_uids: Vec<u64>) {
-        let mut request = Request::new(CloseMaildropRequest {
+        if let Err(status) = self.close_maildrop(lock, Vec::new(), retrieved_uids).await {
+            tracing::debug!(mailbox_id = lock.mailbox_id, %status, "lock is left to free itself");
+        }
+    }
+
+    /// Asked once more when the replica that was asked is away. When that one had done it, what was deleted is gone and the lock
+    /// is free: "lost" is no answer then, for nobody knows.
+    async fn close_maildrop(
+        &self,
+        lock: MaildropLock,
+        deleted_uids: Vec<u64>,
+        retrieved_uids: Vec<u64>,
+    ) -> Result<CloseMaildropResponse, Status> {
+        let limit = if deleted_uids.is_empty() { RELEASE_TIMEOUT } else { CLOSE_TIMEOUT };
+        let closing = CloseMaildropRequest {
             mailbox_id: lock.mailbox_id,
             lock_token: lock.token,
-            deleted_uids: Vec::new(),
+            deleted_uids,
             retrieved_uids,
-        });
-        request.set_timeout(RELEASE_TIMEOUT);
-        if let Err(status) = self.maildrop.clone().close_maildrop(request).await {
-            tracing::debug!(mailbox_id = lock.mailbox_id, %status, "lock is left to free itself");
+        };
+        let ask = async |closing| {
+            let mut request = Request::new(closing);
+            request.set_timeout(limit);
+            self.maildrop.clone().close_maildrop(request).await.map(Response::into_inner)
+        };
+        match ask(closing.clone()).await {
+            Err(status) if failure::is_away(&status) => ask(closing).await.map_err(|second| {
+                if failure::reason_of(&second) == Reason::LockLost { status } else { second }
+            }),
+            answer => answer,
         }
     }
 }

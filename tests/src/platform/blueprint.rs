@@ -2,16 +2,21 @@
 
 use std::{
     collections::BTreeMap,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
 use postern::{
     sink::{Sink, SinkSettings},
-    stores::Stores,
+    stores::{Stores, Wanted},
 };
 
 use super::{Platform, Service};
+use crate::{
+    network::{self, Machine, Network},
+    open_stores::OpenStores,
+};
 
 /// What to start.
 #[derive(Default)]
@@ -22,6 +27,11 @@ pub struct Blueprint {
     secrets_in_files: bool,
     secrets_from: Option<PathBuf>,
     stores: Option<Stores>,
+    stores_elsewhere: bool,
+    /// Where the first replica of each service is, the second, and so on; none: here.
+    machines: Vec<Machine>,
+    /// Where the outside world is.
+    outside: Option<Ipv4Addr>,
 }
 
 impl Blueprint {
@@ -72,14 +82,43 @@ impl Blueprint {
         self
     }
 
+    /// On stores with doors of TCP.
+    #[must_use]
+    pub fn on_open_stores(mut self, stores: &OpenStores) -> Self {
+        self.stores_elsewhere = true;
+        self.set("POSTERN_DATABASE_URL", &stores.database_url()).set("POSTERN_REDIS_URL", &stores.redis_url())
+    }
+
+    /// On the machines of a network: the first replica of each service on the first one, and so on. The outside world is in the
+    /// middle.
+    #[must_use]
+    pub fn across(mut self, network: &Network) -> Self {
+        self.machines.clone_from(&network.around);
+        self.outside = Some(network.middle.address);
+        self.set("POSTERN_LIMITS_EXEMPT_NETWORKS", network::EVERYBODY)
+    }
+
+    pub(super) fn machine(&self, number: usize) -> Option<&Machine> {
+        self.machines.get(number % self.machines.len().max(1))
+    }
+
     /// Starts everything and waits until it is ready.
     pub async fn start(mut self) -> anyhow::Result<Platform> {
         let folder = tempfile::Builder::new().prefix("postern-test-").tempdir()?;
         let stores = match self.stores.take() {
             Some(stores) => stores,
-            None => Stores::start(&folder.path().join("stores")).await.context("start Postgres and Redis")?,
+            None => {
+                let own = !self.stores_elsewhere;
+                let wanted = Wanted { postgres: own, redis: own };
+                let starting = Stores::start_some(&folder.path().join("stores"), wanted).await;
+                starting.context("start Postgres and Redis")?
+            }
         };
-        let sink = Sink::start(SinkSettings::default()).await.context("start the outside world")?;
+        let mut world = SinkSettings::default();
+        if let Some(address) = self.outside {
+            world.listen.set_ip(address.into());
+        }
+        let sink = Sink::start(world).await.context("start the outside world")?;
         let mut platform = Platform {
             replicas: BTreeMap::new(),
             environment: BTreeMap::new(),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 use anyhow::{Context as _, bail};
 
 use super::{Blueprint, Platform, READY_LIMIT, Replica, Service, free_ports};
-use crate::process::Process;
+use crate::{network::Machine, process::Process};
 
 impl Platform {
     pub(super) fn common_environment(&mut self, blueprint: &Blueprint) {
@@ -78,9 +78,14 @@ impl Platform {
         let mut plan = Vec::new();
         for service in Service::ALL {
             let count = blueprint.replicas.get(&service).copied().unwrap_or(1);
-            let replicas =
-                (0..count).map(|_| free_ports(service.doors().len() + 1)).collect::<Result<Vec<_>, _>>()?;
-            plan.push((service, replicas));
+            let doors = |number: usize| {
+                let mut doors = free_ports(service.doors().len() + 1)?;
+                if let Some(machine) = blueprint.machine(number) {
+                    doors.iter_mut().for_each(|door| door.set_ip(machine.address.into()));
+                }
+                anyhow::Ok(doors)
+            };
+            plan.push((service, (0..count).map(doors).collect::<Result<Vec<_>, _>>()?));
         }
         for (service, setting) in [
             (Service::Account, "POSTERN_ACCOUNT_URL"),
@@ -101,7 +106,7 @@ impl Platform {
         }
         for (service, replicas) in plan {
             for (number, ports) in replicas.into_iter().enumerate() {
-                let replica = self.describe(service, number, &ports)?;
+                let replica = self.describe(service, number, &ports, blueprint.machine(number))?;
                 self.replicas.entry(service).or_default().push(replica);
             }
         }
@@ -116,7 +121,13 @@ impl Platform {
         Ok(())
     }
 
-    fn describe(&self, service: Service, number: usize, ports: &[SocketAddr]) -> anyhow::Result<Replica> {
+    fn describe(
+        &self,
+        service: Service,
+        number: usize,
+        ports: &[SocketAddr],
+        machine: Option<&Machine>,
+    ) -> anyhow::Result<Replica> {
         let mut environment = self.environment.clone();
         let mut doors = BTreeMap::new();
         for (name, address) in service.doors().iter().zip(ports) {
@@ -134,7 +145,10 @@ impl Platform {
         let health = *ports.last().context("a health port")?;
         environment.insert("POSTERN_HEALTH_LISTEN".to_owned(), health.to_string());
         let log = self.folder.path().join(format!("{}-{number}.log", service.binary()));
-        let process = Process::new(service.binary(), &[], environment, &log, Some(health))?;
+        let mut process = Process::new(service.binary(), &[], environment, &log, Some(health))?;
+        if let Some(machine) = machine {
+            process = process.inside(&machine.namespace);
+        }
         Ok(Replica { process, doors, health })
     }
 

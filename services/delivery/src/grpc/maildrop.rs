@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
 
 use crate::{
-    lock::Holder,
+    lock::{Asked, Holder},
     maildrop::{Form, Frame, IndexPage, MaildropError, Maildrops, OpenBox},
 };
 
@@ -51,9 +51,11 @@ impl MaildropService for MaildropDoor {
         &self,
         request: Request<OpenMaildropRequest>,
     ) -> Result<Response<Self::OpenMaildropStream>, Status> {
-        let OpenMaildropRequest { mailbox_id, peer_ip, gateway, session_id, utf8 } = request.into_inner();
+        let OpenMaildropRequest { mailbox_id, peer_ip, gateway, session_id, utf8, again } =
+            request.into_inner();
         let holder = Holder { peer_ip, gateway, session_id };
-        let opened = open_or_free(self.maildrops.clone(), mailbox_id, holder, form(utf8)).await?;
+        let asked = if again { Asked::Again } else { Asked::First };
+        let opened = open_or_free(self.maildrops.clone(), mailbox_id, holder, asked, form(utf8)).await?;
         let header = MaildropHeader { lock_token: opened.token, generation: opened.generation };
         let mut deltas = Deltas::default();
         let first = OpenMaildropResponse { header: Some(header), ..deltas.pack(&opened.first) };
@@ -138,11 +140,12 @@ async fn open_or_free(
     maildrops: Maildrops,
     mailbox_id: i64,
     holder: Holder,
+    asked: Asked,
     form: Form,
 ) -> Result<OpenBox, Status> {
     let (caller, answer) = oneshot::channel();
     let opening = async move {
-        let opened = maildrops.open(mailbox_id, &holder, form).await;
+        let opened = maildrops.open(mailbox_id, &holder, asked, form).await;
         if let Err(Ok(unwanted)) = caller.send(opened) {
             maildrops.free(mailbox_id, unwanted.token).await;
         }

@@ -1,7 +1,7 @@
 //! The lock of a box: at most one POP3 session holds it. Kept in Redis, where it frees itself when nobody renews it.
 //!
-//! `lock:{mailbox_id}` is a hash of token, peer_ip, gateway, session_id and since (microseconds of Redis' clock). Each
-//! step is one script, so nothing comes between looking and doing. Delivery never asks here; `maildrop` does, and the
+//! `lock:{mailbox_id}` is a hash of token, peer_ip, gateway, session_id, since (microseconds of Redis' clock) and attempt
+//! (the call that took it). Each step is one script, so nothing comes between looking and doing. Delivery never asks here; `maildrop` does, and the
 //! deletes of a session count only while its token is both named here and not below the box's last one in Postgres.
 
 pub(crate) mod endings;
@@ -36,6 +36,15 @@ pub enum LockError {
     /// It was silent.
     #[error("Redis did not answer in time")]
     Timeout,
+}
+
+/// Whether this session has asked for its box before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It has not.
+    First,
+    /// It has, and heard no answer: it may hold the box already.
+    Again,
 }
 
 /// Who asks for a box.
@@ -127,24 +136,34 @@ impl Locks {
         within(async move { redis::cmd("PING").query_async::<String>(&mut redis).await }).await.is_ok()
     }
 
-    /// Takes the box if nobody has it. An attempt that fails renews nothing.
+    /// Takes the box if nobody has it, or this session itself by an earlier call that it heard nothing of. An attempt that
+    /// fails renews nothing.
     ///
     /// # Errors
     /// When Redis is away; then the box is not locked, or frees itself.
-    pub async fn open_box(&self, mailbox_id: i64, holder: &Holder) -> Result<Opened, LockError> {
+    pub async fn open_box(
+        &self,
+        mailbox_id: i64,
+        holder: &Holder,
+        asked: Asked,
+    ) -> Result<Opened, LockError> {
+        let attempt = rand::random::<u64>();
+        let again = asked == Asked::Again && !holder.session_id.is_empty();
         let mut script = self.scripts.open.key(key(mailbox_id));
         script
             .arg(&holder.peer_ip)
             .arg(&holder.gateway)
             .arg(&holder.session_id)
-            .arg(limits::LOCK_TTL_SECONDS);
+            .arg(limits::LOCK_TTL_SECONDS)
+            .arg(attempt)
+            .arg(u8::from(again));
         let answer: Result<(i64, String), _> = self.run(&script).await;
         match answer {
             Ok((token, _)) if token > 0 => Ok(Opened::Locked(token)),
             Ok((since, peer_ip)) => Ok(Opened::InUse { since_micros: -since, peer_ip }),
             Err(error) => {
                 // Redis may have done it and only its answer is lost.
-                self.free_session(mailbox_id, &holder.session_id).await;
+                self.free_attempt(mailbox_id, attempt).await;
                 Err(error)
             }
         }
@@ -277,9 +296,10 @@ impl Locks {
         Ok(locks)
     }
 
-    async fn free_session(&self, mailbox_id: i64, session_id: &str) {
+    /// Not the session's: it may have asked again, elsewhere, before this comes to Redis.
+    async fn free_attempt(&self, mailbox_id: i64, attempt: u64) {
         let mut script = self.scripts.release.key(key(mailbox_id));
-        script.arg("session_id").arg(session_id);
+        script.arg("attempt").arg(attempt);
         if let Err(error) = self.run::<i64>(&script).await {
             tracing::debug!(%error, mailbox_id, "a lock may be left to free itself");
         }

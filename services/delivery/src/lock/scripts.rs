@@ -6,13 +6,19 @@ use redis::Script;
 
 /// The token is Redis' time in microseconds: it grows by itself, also over a Redis that lost its memory. When even its
 /// clock went back, `raise` lifts it above what the box in Postgres has seen.
+/// ARGV: peer_ip, gateway, session_id, seconds, the attempt, and 1 when the session asks again: what it got under an earlier
+/// token is its own then. Who comes late with an earlier attempt changes nothing.
 /// Answers {token, ''} or {-since, peer_ip of the holder}.
 const OPEN: &str = r"
-local held = redis.call('HMGET', KEYS[1], 'since', 'peer_ip')
-if held[1] then return {-tonumber(held[1]), held[2] or ''} end
+local held = redis.call('HMGET', KEYS[1], 'since', 'peer_ip', 'gateway', 'session_id', 'token')
+local own = ARGV[6] == '1' and held[3] == ARGV[2] and held[4] == ARGV[3]
+if held[1] and not own then return {-tonumber(held[1]), held[2] or ''} end
 local time = redis.call('TIME')
-local now = string.format('%.0f', tonumber(time[1]) * 1000000 + tonumber(time[2]))
-redis.call('HSET', KEYS[1], 'token', now, 'since', now, 'peer_ip', ARGV[1], 'gateway', ARGV[2], 'session_id', ARGV[3])
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+if own then now = math.max(now, tonumber(held[5]) + 1) end
+now = string.format('%.0f', now)
+redis.call('HSET', KEYS[1], 'token', now, 'since', now, 'peer_ip', ARGV[1], 'gateway', ARGV[2], 'session_id', ARGV[3],
+  'attempt', ARGV[5])
 redis.call('EXPIRE', KEYS[1], ARGV[4])
 return {tonumber(now), ''}
 ";

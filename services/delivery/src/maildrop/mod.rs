@@ -20,7 +20,7 @@ use listings::Listings;
 
 use crate::{
     content::Blobs,
-    lock::{Holder, LockError, Locks, Opened},
+    lock::{Asked, Holder, LockError, Locks, Opened},
     references,
     store::Store,
 };
@@ -115,8 +115,14 @@ impl Maildrops {
     ///
     /// # Errors
     /// [`MaildropError::InUse`]; everything else is temporary, and the lock is free again.
-    pub async fn open(&self, mailbox_id: i64, holder: &Holder, form: Form) -> Result<OpenBox, MaildropError> {
-        let token = match self.locks.open_box(mailbox_id, holder).await? {
+    pub async fn open(
+        &self,
+        mailbox_id: i64,
+        holder: &Holder,
+        asked: Asked,
+        form: Form,
+    ) -> Result<OpenBox, MaildropError> {
+        let token = match self.locks.open_box(mailbox_id, holder, asked).await? {
             Opened::Locked(token) => token,
             Opened::InUse { since_micros, peer_ip } => {
                 return Err(MaildropError::InUse { since_micros, peer_ip });

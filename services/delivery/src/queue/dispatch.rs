@@ -20,6 +20,7 @@ use super::{
     store::Wanted,
     worker::{Job, JobReport, Worker},
 };
+use crate::store::in_time;
 
 /// Pause between polls that find nothing: from the first to the last, doubled each time.
 const POLL_PAUSE_MIN: Duration = Duration::from_millis(250);
@@ -393,7 +394,7 @@ async fn poll(worker: &Worker, wanted: &Wanted, held_too: bool) -> Happened {
         }
         Ok::<_, sqlx::Error>(Found { rows, full, more_copies })
     };
-    match take.await {
+    match in_time(take).await {
         Ok(found) => Happened::Polled(found),
         Err(error) => {
             tracing::warn!(%error, "the queue cannot be polled");
@@ -408,7 +409,7 @@ async fn renew(worker: &Worker) {
     if ids.is_empty() {
         return;
     }
-    match worker.store.renew(&ids).await {
+    match in_time(worker.store.renew(&ids)).await {
         Ok(renewed) => {
             let renewed: std::collections::HashSet<i64> = renewed.into_iter().collect();
             let lost: Vec<i64> =

@@ -11,6 +11,7 @@ use super::{
     Leases, QueueStore,
     store::{Deferral, Ended},
 };
+use crate::store::in_time;
 
 /// Notes that wait to be written; more make the workers wait.
 const NOTES_MAX: usize = 4096;
@@ -76,12 +77,12 @@ async fn write_all(store: QueueStore, leases: Arc<Leases>, mut noted: mpsc::Rece
         }
         let (copies, mail): (Vec<Ended>, Vec<Ended>) = finished.into_iter().partition(|ended| ended.is_copy);
         for finished in [&mail, &copies] {
-            while let Err(error) = store.finish(finished).await {
+            while let Err(error) = in_time(store.finish(finished)).await {
                 pause("finished", &error).await;
             }
         }
         while !deferred.is_empty() {
-            match store.defer(&deferred).await {
+            match in_time(store.defer(&deferred)).await {
                 Ok(()) => break,
                 Err(error) => pause("deferred", &error).await,
             }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use postern_mesh::shutdown::Shutdown;
 use uuid::Uuid;
 
-use crate::store::Store;
+use crate::store::{Store, in_time};
 
 /// Between two writes.
 const EVERY: Duration = Duration::from_secs(2);
@@ -84,7 +84,7 @@ impl BoxNotes {
     async fn write(&self, store: &Store) -> Result<(), sqlx::Error> {
         let taken = self.take();
         for (number, batch) in taken.chunks(BATCH_MAX).enumerate() {
-            if let Err(error) = write(store, batch).await {
+            if let Err(error) = in_time(write(store, batch)).await {
                 self.put_back(&taken[number * BATCH_MAX..]);
                 return Err(error);
             }

@@ -8,7 +8,10 @@ use std::{
 
 use jiff::Timestamp;
 
-use crate::{accept::AcceptUnit, store::Store};
+use crate::{
+    accept::AcceptUnit,
+    store::{Store, in_time},
+};
 
 use super::TraceState;
 
@@ -71,7 +74,7 @@ impl Traffic {
         if taken.is_empty() {
             return Ok(());
         }
-        let outcome = add(store, &taken).await;
+        let outcome = in_time(add(store, &taken)).await;
         if outcome.is_err() {
             let mut sums = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             for (place, old) in taken {

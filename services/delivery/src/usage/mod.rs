@@ -19,7 +19,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 use tonic::Status;
 
-use crate::store::Store;
+use crate::store::{Store, in_time};
 
 /// Between two reports.
 const EVERY: Duration = Duration::from_secs(1);
@@ -120,8 +120,8 @@ impl Reporter {
     /// When a part is away; what was not told is kept.
     pub async fn round(&mut self) -> Result<usize, UsageError> {
         if Instant::now() >= self.compare_at {
-            let forgotten: Vec<i64> =
-                sqlx::query_scalar(COMPARE).bind(COMPARE_MAX).fetch_all(self.store.pool()).await?;
+            let compare = sqlx::query_scalar(COMPARE).bind(COMPARE_MAX);
+            let forgotten: Vec<i64> = in_time(compare.fetch_all(self.store.pool())).await?;
             self.store.changed().note(forgotten);
             self.compare_at = Instant::now() + COMPARE_EVERY;
         }
@@ -153,7 +153,7 @@ impl Reporter {
             tracing::debug!(reason = failure::reason_of(&status).name(), "a report was not taken");
             UsageError::Account(Box::new(status))
         })?;
-        self.confirm(&rows).await?;
+        in_time(self.confirm(&rows)).await?;
         Ok(told)
     }
 

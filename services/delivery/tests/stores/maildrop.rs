@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use futures_util::future::join_all;
 use postern_delivery::{
-    lock::{Locks, Opened},
+    lock::{Asked, Locks, Opened},
     maildrop::{Form, MaildropError, Maildrops, OpenBox},
 };
 use postern_mesh::directory::Directory;
@@ -15,15 +15,16 @@ use crate::house::{House, blob_unit, files, holder, new_box, report, unit};
 async fn p_40_a_box_has_one_holder() {
     let house = House::new().await;
     let mailbox = new_box();
-    let open = house.maildrops.open(mailbox, &holder("a"), Form::Stored).await.expect("free");
+    let open = house.maildrops.open(mailbox, &holder("a"), Asked::First, Form::Stored).await.expect("free");
     let MaildropError::InUse { peer_ip, since_micros } =
-        house.maildrops.open(mailbox, &holder("b"), Form::Stored).await.expect_err("held")
+        house.maildrops.open(mailbox, &holder("b"), Asked::First, Form::Stored).await.expect_err("held")
     else {
         panic!("another error");
     };
     assert_eq!((peer_ip.as_str(), since_micros), ("203.0.113.9", open.token));
     house.maildrops.close(mailbox, open.token, &[]).await.expect("closed");
-    let again = house.maildrops.open(mailbox, &holder("b"), Form::Stored).await.expect("free again");
+    let again =
+        house.maildrops.open(mailbox, &holder("b"), Asked::First, Form::Stored).await.expect("free again");
     assert!(again.token > open.token);
     assert!(again.first.uids.is_empty());
 }
@@ -35,13 +36,13 @@ async fn p_80_quit_deletes_the_marked_ones_and_frees_the_box() {
     for _ in 0..5 {
         house.commit(unit(b"A: b\r\n", &[mailbox])).await;
     }
-    let open = house.maildrops.open(mailbox, &holder("a"), Form::Stored).await.expect("open");
+    let open = house.maildrops.open(mailbox, &holder("a"), Asked::First, Form::Stored).await.expect("open");
     let uids = open.first.uids.clone();
     assert_eq!((uids.len(), open.generation), (5, 1));
     // One of them twice, one that never was.
     let marked = [uids[0], uids[3], 1 << 40];
     assert_eq!(house.maildrops.close(mailbox, open.token, &marked).await.expect("deleted"), 2);
-    let again = house.maildrops.open(mailbox, &holder("a"), Form::Stored).await.expect("free");
+    let again = house.maildrops.open(mailbox, &holder("a"), Asked::First, Form::Stored).await.expect("free");
     assert_eq!(again.first.uids, [uids[1], uids[2], uids[4]]);
     assert_eq!(house.number("SELECT message_count FROM mailboxes").await, 3);
     let unaccounted = "SELECT used_bytes - (SELECT sum(size_bytes)::bigint FROM entries) FROM mailboxes";
@@ -56,7 +57,7 @@ async fn p_83_a_session_that_lost_its_lock_deletes_nothing() {
     for _ in 0..4 {
         house.commit(unit(b"A: b\r\n", &[mailbox])).await;
     }
-    let old = house.maildrops.open(mailbox, &holder("old"), Form::Stored).await.expect("open");
+    let old = house.maildrops.open(mailbox, &holder("old"), Asked::First, Form::Stored).await.expect("open");
     let taken = house.locks.force_release(mailbox).await.expect("Redis").expect("held");
     assert_eq!((taken.token, taken.holder.session_id.as_str()), (old.token, "old"));
 
@@ -64,7 +65,7 @@ async fn p_83_a_session_that_lost_its_lock_deletes_nothing() {
     let late = house.maildrops.close(mailbox, old.token, &old.first.uids).await;
     assert!(matches!(late, Err(MaildropError::LockLost)));
 
-    let new = house.maildrops.open(mailbox, &holder("new"), Form::Stored).await.expect("open");
+    let new = house.maildrops.open(mailbox, &holder("new"), Asked::First, Form::Stored).await.expect("open");
     let late = house.maildrops.close(mailbox, old.token, &old.first.uids).await;
     assert!(matches!(late, Err(MaildropError::LockLost)));
     assert!(house.locks.is_held(mailbox, new.token).await.expect("Redis"), "the new holder is unharmed");
@@ -74,13 +75,40 @@ async fn p_83_a_session_that_lost_its_lock_deletes_nothing() {
 }
 
 #[tokio::test]
+async fn a_session_that_heard_no_answer_asks_again_and_has_its_box() {
+    let house = House::new().await;
+    let mailbox = new_box();
+    house.commit(unit(b"A: b\r\n", &[mailbox])).await;
+    let open =
+        async |session, asked| house.maildrops.open(mailbox, &holder(session), asked, Form::Stored).await;
+    // Its answer is lost on the way.
+    let unheard = open("a", Asked::First).await.expect("free");
+    for (session, asked) in [("a", Asked::First), ("b", Asked::Again), ("", Asked::Again)] {
+        let refused = open(session, asked).await.expect_err("held");
+        assert!(matches!(refused, MaildropError::InUse { .. }), "{session}: {refused:?}");
+    }
+    let again = open("a", Asked::Again).await.expect("its own");
+    assert!(again.token > unheard.token);
+
+    // Whoever still works for the first call takes nothing away from the second.
+    house.maildrops.free(mailbox, unheard.token).await;
+    let late = house.maildrops.close(mailbox, unheard.token, &unheard.first.uids).await;
+    assert!(matches!(late, Err(MaildropError::LockLost)), "{late:?}");
+    assert!(house.locks.is_held(mailbox, again.token).await.expect("Redis"));
+    assert_eq!(house.maildrops.close(mailbox, again.token, &again.first.uids).await.expect("deleted"), 1);
+    // A box that nobody has is had by asking again, too.
+    open("a", Asked::Again).await.expect("free");
+}
+
+#[tokio::test]
 async fn i5_a_redis_that_lost_its_memory_names_no_older_token() {
     let house = House::new().await;
     let mailbox = new_box();
     for _ in 0..2 {
         house.commit(unit(b"A: b\r\n", &[mailbox])).await;
     }
-    let first = house.maildrops.open(mailbox, &holder("first"), Form::Stored).await.expect("open");
+    let first =
+        house.maildrops.open(mailbox, &holder("first"), Asked::First, Form::Stored).await.expect("open");
     house.maildrops.close(mailbox, first.token, &first.first.uids[..1]).await.expect("deleted");
 
     // A Redis that went back to an older state names a session that is long over.
@@ -97,7 +125,8 @@ async fn i5_a_redis_that_lost_its_memory_names_no_older_token() {
     // And when Redis' clock stands behind what the box has seen, the next token is above it all the same.
     let ahead = "UPDATE mailboxes SET last_delete_token = last_delete_token + 1000000000000";
     house.run(ahead).await;
-    let open = house.maildrops.open(mailbox, &holder("second"), Form::Stored).await.expect("open");
+    let open =
+        house.maildrops.open(mailbox, &holder("second"), Asked::First, Form::Stored).await.expect("open");
     assert!(open.token > first.token + 1_000_000_000_000);
     assert!(house.locks.is_held(mailbox, open.token).await.expect("Redis"));
     assert_eq!(house.maildrops.close(mailbox, open.token, &open.first.uids).await.expect("deleted"), 1);
@@ -108,12 +137,16 @@ async fn an_old_sessions_quit_in_a_removed_box_deletes_nothing() {
     let house = House::new().await;
     let mailbox = new_box();
     house.commit(unit(b"A: b\r\n", &[mailbox])).await;
-    let open = house.maildrops.open(mailbox, &holder("a"), Form::Stored).await.expect("open");
+    let open = house.maildrops.open(mailbox, &holder("a"), Asked::First, Form::Stored).await.expect("open");
     *house.fake.is_away.lock().unwrap() = true;
     let outcome = house.maildrops.close(mailbox, open.token, &open.first.uids).await;
     assert!(matches!(outcome, Err(MaildropError::Directory(_))), "{outcome:?}");
     *house.fake.is_away.lock().unwrap() = false;
-    let open = house.maildrops.open(mailbox, &holder("b"), Form::Stored).await.expect("the lock was freed");
+    let open = house
+        .maildrops
+        .open(mailbox, &holder("b"), Asked::First, Form::Stored)
+        .await
+        .expect("the lock was freed");
     house.fake.removed.lock().unwrap().insert(mailbox);
     let outcome = house.maildrops.close(mailbox, open.token, &open.first.uids).await;
     assert!(matches!(outcome, Err(MaildropError::Removed)));
@@ -127,7 +160,8 @@ async fn a_message_and_its_blob_go_with_the_last_box_that_has_it() {
     house.commit(blob_unit(&house.blobs, b"A: large\r\n", &boxes).await).await;
     house.commit(unit(b"A: small\r\n", &boxes)).await;
     for (mailbox, left) in [(boxes[0], 2), (boxes[1], 0)] {
-        let open = house.maildrops.open(mailbox, &holder("a"), Form::Stored).await.expect("open");
+        let open =
+            house.maildrops.open(mailbox, &holder("a"), Asked::First, Form::Stored).await.expect("open");
         house.maildrops.close(mailbox, open.token, &open.first.uids).await.expect("deleted");
         assert_eq!(house.number("SELECT count(*) FROM messages").await, left);
     }
@@ -146,7 +180,8 @@ async fn closes_and_deliveries_at_once_lose_nothing_and_leave_nothing() {
         // Every message is in all boxes, so every close meets all the others in the rows of the messages.
         join_all((0..5).map(|_| house.commit(unit(b"A: b\r\n", &boxes)))).await;
         let closing = join_all(boxes.iter().map(async |mailbox| {
-            let open = house.maildrops.open(*mailbox, &holder("a"), Form::Stored).await.expect("open");
+            let open =
+                house.maildrops.open(*mailbox, &holder("a"), Asked::First, Form::Stored).await.expect("open");
             let count = open.first.uids.len();
             let deleted =
                 house.maildrops.close(*mailbox, open.token, &open.first.uids).await.expect("deleted");
@@ -157,7 +192,8 @@ async fn closes_and_deliveries_at_once_lose_nothing_and_leave_nothing() {
         tokio::join!(closing, delivering);
     }
     for mailbox in &boxes {
-        let open = house.maildrops.open(*mailbox, &holder("a"), Form::Stored).await.expect("open");
+        let open =
+            house.maildrops.open(*mailbox, &holder("a"), Asked::First, Form::Stored).await.expect("open");
         house.maildrops.close(*mailbox, open.token, &open.first.uids).await.expect("deleted");
     }
     assert_eq!(house.number("SELECT count(*) FROM entries").await, 0);
@@ -174,7 +210,9 @@ async fn locks_are_renewed_listed_and_freed() {
     let boxes: Vec<i64> = (0..5).map(|_| new_box()).collect();
     let mut held = Vec::new();
     for mailbox in &boxes {
-        let Opened::Locked(token) = house.locks.open_box(*mailbox, &holder("a")).await.expect("Redis") else {
+        let Opened::Locked(token) =
+            house.locks.open_box(*mailbox, &holder("a"), Asked::First).await.expect("Redis")
+        else {
             panic!("held by another")
         };
         held.push((*mailbox, token));
@@ -220,7 +258,8 @@ async fn a_kept_listing_is_used_while_the_box_is_as_it_was_and_never_after() {
         .await
         .expect("entries");
         let listing = async || {
-            let mut open = house.maildrops.open(mailbox, &holder("a"), Form::Stored).await.expect("open");
+            let mut open =
+                house.maildrops.open(mailbox, &holder("a"), Asked::First, Form::Stored).await.expect("open");
             let listing = whole(&mut open).await;
             house.maildrops.close(mailbox, open.token, &[]).await.expect("closed");
             listing
@@ -245,7 +284,8 @@ async fn a_kept_listing_is_used_while_the_box_is_as_it_was_and_never_after() {
         let (uids, sizes) = listing().await;
         assert_eq!((&uids[..first.0.len()], uids.len()), (&first.0[..], first.0.len() + 1));
         assert_eq!(sizes[first.0.len() - 1], 7, "read anew");
-        let open = house.maildrops.open(mailbox, &holder("a"), Form::Stored).await.expect("open");
+        let open =
+            house.maildrops.open(mailbox, &holder("a"), Asked::First, Form::Stored).await.expect("open");
         house.maildrops.close(mailbox, open.token, &[uids[5]]).await.expect("deleted");
         let after = listing().await;
         assert_eq!((after.0.len(), after.0.contains(&uids[5])), (uids.len() - 1, false));
@@ -257,7 +297,7 @@ async fn a_kept_listing_is_used_while_the_box_is_as_it_was_and_never_after() {
         assert_eq!(listing().await.1.last(), Some(&8));
         house
             .maildrops
-            .open(mailbox, &holder("a"), Form::Plain)
+            .open(mailbox, &holder("a"), Asked::First, Form::Plain)
             .await
             .expect("another form is another listing");
     }
@@ -276,7 +316,8 @@ async fn a_box_of_100_000_messages_opens_fast_and_whole() {
     .await
     .expect("entries");
     let begin = Instant::now();
-    let mut open = house.maildrops.open(mailbox, &holder("a"), Form::Stored).await.expect("open");
+    let mut open =
+        house.maildrops.open(mailbox, &holder("a"), Asked::First, Form::Stored).await.expect("open");
     let (uids, sizes) = whole(&mut open).await;
     report(&format!("a box of 100,000 messages opened in {:?}", begin.elapsed()));
     assert!(begin.elapsed().as_secs() < 5);
@@ -295,7 +336,7 @@ async fn without_redis_mail_is_accepted_and_no_box_opens() {
     let directory = Directory::new(house.fake.channel(), &house.shutdown);
     let maildrops = Maildrops::new(house.store.clone(), locks, house.blobs.clone(), directory);
     house.commit(unit(b"A: b\r\n", &[mailbox])).await;
-    let outcome = maildrops.open(mailbox, &holder("a"), Form::Stored).await;
+    let outcome = maildrops.open(mailbox, &holder("a"), Asked::First, Form::Stored).await;
     assert!(matches!(outcome, Err(MaildropError::Lock(_))), "{outcome:?}");
     let uids = house.uids(mailbox).await;
     let outcome = maildrops.close(mailbox, 1, &uids).await;

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use futures_util::future::join_all;
-use postern_delivery::maildrop::Form;
+use postern_delivery::{lock::Asked, maildrop::Form};
 
 use crate::house::{House, holder, new_box, postgres_folder, report, unit};
 
@@ -88,7 +88,8 @@ async fn poll_rate_and_cpu() {
     let (begin, before, rounds) = (Instant::now(), cpu_seconds(), 100);
     join_all(boxes.iter().map(async |mailbox| {
         for _ in 0..rounds {
-            let open = house.maildrops.open(*mailbox, &holder("a"), Form::Stored).await.expect("open");
+            let open =
+                house.maildrops.open(*mailbox, &holder("a"), Asked::First, Form::Stored).await.expect("open");
             house.maildrops.close(*mailbox, open.token, &[]).await.expect("closed");
         }
     }))

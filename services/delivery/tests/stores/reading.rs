@@ -1,6 +1,7 @@
 //! Reading: the right octets in the right order, and a bad message that harms only itself.
 
 use postern_delivery::{
+    lock::Asked,
     maildrop::{Form, Frame},
     vault::Scope,
 };
@@ -103,7 +104,7 @@ async fn p_101_p_62_both_forms_have_the_sizes_that_are_listed() {
         house.commit(unit).await;
     }
     for (form, session) in [(Form::Stored, "a"), (Form::Plain, "b")] {
-        let open = house.maildrops.open(mailbox, &holder(session), form).await.expect("open");
+        let open = house.maildrops.open(mailbox, &holder(session), Asked::First, form).await.expect("open");
         let messages = read_as(&house, mailbox, &open.first.uids, form).await;
         let sizes: Vec<i64> = messages.iter().map(|one| one.as_ref().expect("read").len() as i64).collect();
         assert_eq!(open.first.sizes_bytes, sizes, "{form:?}");
@@ -123,7 +124,8 @@ async fn p_101_p_62_both_forms_have_the_sizes_that_are_listed() {
     }
     // Cleared and brought back, it is what it was.
     let listed = async || {
-        let open = house.maildrops.open(mailbox, &holder("c"), Form::Plain).await.expect("open");
+        let open =
+            house.maildrops.open(mailbox, &holder("c"), Asked::First, Form::Plain).await.expect("open");
         house.maildrops.close(mailbox, open.token, &[]).await.expect("closed");
         (open.first.uids.clone(), open.first.sizes_bytes.clone())
     };
@@ -134,7 +136,7 @@ async fn p_101_p_62_both_forms_have_the_sizes_that_are_listed() {
     assert_eq!(listed().await, before);
     let other = new_box();
     house.vault.merge(mailbox, other).await.expect("merged");
-    let open = house.maildrops.open(other, &holder("d"), Form::Plain).await.expect("open");
+    let open = house.maildrops.open(other, &holder("d"), Asked::First, Form::Plain).await.expect("open");
     assert_eq!(open.first.sizes_bytes, before.1);
 }
 

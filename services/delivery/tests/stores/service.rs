@@ -241,6 +241,7 @@ async fn operators_see_boxes_and_locks() {
         gateway: "g".to_owned(),
         session_id: "s".to_owned(),
         utf8: false,
+        again: false,
     };
     let _pages = maildrop.open_maildrop(request.clone()).await.expect("open");
     let status = maildrop.open_maildrop(request.clone()).await.expect_err("held");

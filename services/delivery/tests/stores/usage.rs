@@ -1,6 +1,6 @@
 //! Account hears what boxes hold, whoever changed them and whatever was forgotten.
 
-use postern_delivery::{maildrop::Form, usage::Reporter, vault::Scope};
+use postern_delivery::{lock::Asked, maildrop::Form, usage::Reporter, vault::Scope};
 
 use crate::house::{House, holder, new_box, unit};
 
@@ -35,7 +35,7 @@ async fn each_change_is_told_once_and_none_is_lost() {
     assert_eq!(told(&house, one), held(&house, one).await);
 
     // Deleted by its owner, cleared, restored.
-    let open = house.maildrops.open(one, &holder("a"), Form::Stored).await.expect("open");
+    let open = house.maildrops.open(one, &holder("a"), Asked::First, Form::Stored).await.expect("open");
     house.maildrops.close(one, open.token, &open.first.uids[..1]).await.expect("deleted");
     assert_eq!(reporter.round().await.expect("told"), 1);
     assert_eq!(told(&house, one).expect("told").0, 1);

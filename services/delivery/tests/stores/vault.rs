@@ -1,6 +1,7 @@
 //! The vault: nothing is destroyed by a clearing, what comes back is what it was, and what is over is really gone.
 
 use postern_delivery::{
+    lock::Asked,
     maildrop::{Form, Frame},
     vault::{
         Scope, VaultError,
@@ -87,7 +88,7 @@ async fn p_72_an_open_session_never_deletes_another_message() {
     for _ in 0..3 {
         house.commit(unit(b"A: b\r\n", &[mailbox])).await;
     }
-    let open = house.maildrops.open(mailbox, &holder("a"), Form::Stored).await.expect("open");
+    let open = house.maildrops.open(mailbox, &holder("a"), Asked::First, Form::Stored).await.expect("open");
     let uids = open.first.uids.clone();
     let cleared = house.clear(mailbox, Scope::All).await.expect("cleared");
     assert_eq!(cleared.messages, 3);

@@ -57,6 +57,13 @@ pub fn typed_reason(status: &Status) -> Option<Reason> {
     info.reason.parse().ok()
 }
 
+/// True when the replica that was asked is gone or silent: the call may have been done all the same, and another replica may
+/// be asked. One that says that a part of its own is away is there, and another one would say the same.
+#[must_use]
+pub fn is_away(status: &Status) -> bool {
+    status.code() == Code::Unavailable && typed_reason(status).is_none()
+}
+
 /// `ErrorInfo.metadata` of one of our own statuses, else empty.
 #[must_use]
 pub fn metadata_of(status: &Status) -> HashMap<String, String> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use postern_mail::{Reason, limits::FRAME_MAX_BYTES};
-use postern_mesh::client::MeshChannel;
+use postern_mesh::{client::MeshChannel, failure};
 use postern_proto::delivery::v1::{
     Envelope, SubmitMessageRequest, SubmitMessageResponse, submission_service_client::SubmissionServiceClient,
 };
@@ -104,7 +104,7 @@ impl Submission {
         }
     }
 
-    async fn answer(mut self, content: Bytes) -> Answer {
+    async fn answer(self, content: Bytes) -> Answer {
         let last = SubmitMessageRequest {
             envelope: None,
             content,
@@ -113,9 +113,7 @@ impl Submission {
         };
         let Some(running) = self.running else {
             let whole = SubmitMessageRequest { envelope: Some(self.envelope), ..last };
-            let mut request = Request::new(tokio_stream::once(whole));
-            request.set_timeout(ANSWER_TIMEOUT);
-            return self.client.submit_message(request).await;
+            return submit_whole(self.client, whole).await;
         };
         if let Some(frames) = running.frames {
             // When nobody takes it, the answer is there already and says why.
@@ -132,5 +130,18 @@ impl Submission {
         let request = Request::new(ReceiverStream::new(receiver));
         let answer = tokio::spawn(async move { client.submit_message(request).await }.in_current_span());
         Running { frames: Some(frames), answer: AbortOnDropHandle::new(answer) }
+    }
+}
+
+/// Told once more when the replica that was told is away: by its id a message is stored once, whoever stores it.
+async fn submit_whole(client: SubmissionServiceClient<MeshChannel>, whole: SubmitMessageRequest) -> Answer {
+    let submit = async |message| {
+        let mut request = Request::new(tokio_stream::once(message));
+        request.set_timeout(ANSWER_TIMEOUT);
+        client.clone().submit_message(request).await
+    };
+    match submit(whole.clone()).await {
+        Err(status) if failure::is_away(&status) => submit(whole).await,
+        answer => answer,
     }
 }
