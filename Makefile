@@ -80,7 +80,7 @@ siege: stores ## 10,000 waiting and 5,000 dripping sessions: memory of each, and
 	$(CARGO) run --release -p postern-tests --bin siege -- $(ARGS)
 
 containers: ## The compose file on a real Docker engine, seen from outside (as root; STAND_INS=no where images can be pulled)
-	@scripts/install-packages docker.io docker-compose debootstrap iproute2 python3 openssl curl $(AUTHORITY)
+	@scripts/install-packages docker.io docker-compose debootstrap iproute2 python3 openssl
 	$(CARGO) build --release --workspace --bins
 	tests/containers/run $(TARGET_FOLDER)/release
 

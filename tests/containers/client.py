@@ -1,14 +1,11 @@
-"""A client outside the containers: client.py HOST (relay|poll|load|check|keep|late|same|secure) ADDRESS [ARGUMENT], each from
-its own address."""
+"""A client outside the containers: client.py HOST (relay|poll|load|check) ADDRESS [ARGUMENT], each from its own address."""
 
 import collections
-import hashlib
 import json
 import pathlib
 import poplib
 import re
 import smtplib
-import socket
 import ssl
 import sys
 import time
@@ -97,67 +94,4 @@ def check(folder):
     assert not lost
 
 
-def uids(box):
-    return [line.split()[1].decode() for line in box.uidl()[1]]
-
-
-def contents(box):
-    """Unique id to what RETR gives, as a checksum."""
-    names = uids(box)
-    whole = [hashlib.sha256(b"\n".join(box.retr(number + 1)[1])).hexdigest() for number in range(len(names))]
-    return dict(zip(names, whole))
-
-
-def send(subject, size):
-    session = smtp()
-    body = "the quick brown fox jumps over the lazy dog\r\n" * (size // 45)
-    session.sendmail("friend@outside.test", [BOX], f"Subject: {subject}\r\n\r\n{body}")
-    session.quit()
-
-
-def keep(folder):
-    """Notes what the box holds; a large message, which is a file of its own, is sent before."""
-    send("load 0", 300_000)
-    box = pop3()
-    kept = contents(box)
-    box.quit()
-    (pathlib.Path(folder) / "kept.json").write_text(json.dumps(kept))
-    print(f"keep: {len(kept)} messages")
-
-
-def late(folder):
-    """What comes after the backup, and is lost with the house: its id is noted."""
-    send("late", 100)
-    box = pop3()
-    last = uids(box)[-1]
-    box.quit()
-    (pathlib.Path(folder) / "late.json").write_text(json.dumps(last))
-
-
-def same(folder):
-    """The box holds what was noted, under the same ids, and what comes now has an id that nobody had."""
-    folder = pathlib.Path(folder)
-    kept, lost = json.loads((folder / "kept.json").read_text()), json.loads((folder / "late.json").read_text())
-    box = pop3()
-    there = contents(box)
-    box.quit()
-    assert there == kept, f"{len(there)} messages instead of {len(kept)}"
-    send("load 1", 100)
-    box = pop3()
-    new = uids(box)[-1]
-    box.quit()
-    assert new != lost and new not in kept, new
-    print(f"same: {len(there)} messages under the ids of before")
-
-
-def secure(authority):
-    """The doors show a certificate of this authority for the customer's own name."""
-    context = ssl.create_default_context(cafile=authority)
-    for port in (1995, 2465, 8443):
-        with socket.create_connection((HOST, port), timeout=15, source_address=(ADDRESS, 0)) as plain:
-            with context.wrap_socket(plain, server_hostname="mail.homepage.test") as door:
-                names = [name for _, name in door.getpeercert()["subjectAltName"]]
-        print(f"secure: port {port} shows {names}")
-
-
-{"relay": relay, "poll": poll, "load": load, "check": check, "keep": keep, "late": late, "same": same, "secure": secure}[DEED](*REST)
+{"relay": relay, "poll": poll, "load": load, "check": check}[DEED](*REST)
