@@ -35,7 +35,7 @@ test: stores mail-programs rivals scanner authority mail-servers browser ## Run 
 	$(CARGO) build --workspace --all-targets
 	@CARGO="$(CARGO)" scripts/test
 
-bench: stores rivals ## Measure messages, polls, reads, relay for both shapes, and what a large list does to others (ARGS='--shapes lists')
+bench: stores rivals ## Measure messages, polls, reads, relay for both shapes, what a large list does to others, and pages of the panel (ARGS='--shapes panel')
 	$(CARGO) build --release --workspace --bins
 	$(CARGO) run --release -p postern-tests --bin bench -- $(ARGS)
 
@@ -55,9 +55,9 @@ fuzz: ## Fuzz what reads the octets of strangers: each target for SECONDS (600),
 	@command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
 	@scripts/fuzz $(abspath $(TARGET_FOLDER))/fuzz $(or $(SECONDS),600) $(TARGET)
 
-screenshots: stores browser ## Pictures of every page of the control panel, by width and light, in target/screenshots/
+screenshots: stores browser ## Pictures of every page of the control panel, by width and light, in target/screenshots/ (ARGS='--widths 360 --language de')
 	$(CARGO) build --workspace --bins
-	$(CARGO) run -p postern-tests --bin screenshots
+	$(CARGO) run -p postern-tests --bin screenshots -- $(ARGS)
 
 queue-scale: stores ## A queue of ROWS (1,000,000) rows: first pages, the next due batch, and local delivery beside it
 	POSTERN_QUEUE_ROWS=$(or $(ROWS),1000000) $(CARGO) test -p postern-delivery --lib queue::tests::backlog -- --nocapture
