@@ -30,11 +30,11 @@ up: stores ## Build, and run the whole house with a demo customer until Ctrl-C (
 	$(CARGO) build --profile $(PROFILE) -p postern
 	@exec $(BUILT)/postern up --demo $(ARGS)
 
-test: stores mail-programs rivals scanner authority mail-servers network browser ## Run everything that must hold
+test: stores mail-programs rivals scanner authority mail-servers browser ## Run everything that must hold
 	$(CARGO) fmt --all --check
 	@CARGO="$(CARGO)" scripts/test
 
-bench: stores rivals ## Measure messages, polls, reads, relay for both shapes, and what a large list does to others (ARGS='--shapes lists')
+bench: stores rivals ## Measure messages, polls, reads, relay for both shapes, what a large list does to others, and pages of the panel (ARGS='--shapes panel')
 	$(CARGO) build --release --workspace --bins
 	$(CARGO) run --release -p postern-tests --bin bench -- $(ARGS)
 
@@ -44,13 +44,13 @@ faults: stores mail-programs ## The long fault run: ROUNDS (20) rounds of load w
 
 partition: stores network ## Two of everything on two machines (network namespaces, as root), one of which is cut off
 	$(CARGO) build --workspace --bins
-	$(CARGO) test --workspace --test partition -- --nocapture
+	$(CARGO) test --workspace --test partition -- --ignored --nocapture
 
 scale: stores ## 1,000,000 mailboxes in 100,000 domains: does the mail path notice? (ARGS='--mailboxes 200000')
 	$(CARGO) build --workspace --bins
 	$(CARGO) run -p postern-tests --bin scale -- $(ARGS)
 
-conformance: stores mail-programs rivals scanner authority mail-servers network browser ## What the protocols demand, and which test shows it
+conformance: stores mail-programs rivals scanner authority mail-servers browser ## What the protocols demand, and which test shows it
 	$(CARGO) build --workspace --all-targets
 	$(CARGO) test --workspace --no-fail-fast -- --show-output 2>&1 | $(BUILT)/conformance
 
@@ -58,9 +58,9 @@ fuzz: ## Fuzz what reads the octets of strangers: each target for SECONDS (600),
 	@command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
 	@scripts/fuzz $(abspath $(TARGET_FOLDER))/fuzz $(or $(SECONDS),600) $(TARGET)
 
-screenshots: stores browser ## Pictures of every page of the control panel, by width and light, in target/screenshots/
+screenshots: stores browser ## Pictures of every page of the control panel, by width and light, in target/screenshots/ (ARGS='--widths 360 --language de')
 	$(CARGO) build --workspace --bins
-	$(CARGO) run -p postern-tests --bin screenshots
+	$(CARGO) run -p postern-tests --bin screenshots -- $(ARGS)
 
 queue-scale: stores ## A queue of ROWS (1,000,000) rows: first pages, the next due batch, and local delivery beside it
 	POSTERN_QUEUE_ROWS=$(or $(ROWS),1000000) $(CARGO) test -p postern-delivery --lib queue::tests::backlog -- --nocapture

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use url::{ParseError, Url};
 
-use crate::{eventually, platform::free_ports};
+use crate::{eventually, platform::free_ports, process::end_with_all, usage::tree_pids};
 
 /// How long a page may take to show what is waited for: the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -69,8 +69,7 @@ struct Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        end_with_all(&mut self.child);
     }
 }
 
@@ -79,7 +78,9 @@ impl Browser {
     pub async fn start(panel: SocketAddr, looks: Looks) -> anyhow::Result<Self> {
         let port = free_ports(1)?[0];
         let profile = tempfile::Builder::new().prefix("postern-browser-").tempdir()?;
-        let child = Command::new("chromedriver")
+        // It ends with us, too, when nobody comes to drop it.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "chromedriver"])
             .arg(format!("--port={}", port.port()))
             .env("HOME", profile.path())
             .stdin(Stdio::null())
@@ -214,6 +215,11 @@ impl Browser {
     pub async fn sticks_out(&self) -> anyhow::Result<Option<String>> {
         let told = self.client.execute(STICKS_OUT, vec![]).await?;
         Ok(told.as_str().map(str::to_owned))
+    }
+
+    /// Ids of what leads it, and of all its own processes.
+    pub fn processes(&self) -> Vec<u32> {
+        tree_pids(self.driver.child.id())
     }
 
     /// Ends it.

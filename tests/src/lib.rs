@@ -4,6 +4,7 @@
 pub mod acme;
 pub mod admin;
 pub mod browser;
+pub mod crowd;
 pub mod dns;
 pub mod gallery;
 pub mod halves;

@@ -19,7 +19,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::eventually;
+use crate::{eventually, usage::tree_pids};
 
 /// A running (or killed, and then startable again) service process.
 pub struct Process {
@@ -173,6 +173,17 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.kill();
     }
+}
+
+/// kill -9 for a process and all that it started, by their ids, and waits for the end of the first.
+pub fn end_with_all(child: &mut Child) {
+    let started = tree_pids(child.id());
+    // The first one first, so that it starts nothing in place of what ends.
+    let _ = child.kill();
+    for pid in started.into_iter().skip(1).filter_map(|pid| i32::try_from(pid).ok()) {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    let _ = child.wait();
 }
 
 /// Status of a plain HTTP GET.

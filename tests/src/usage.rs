@@ -61,7 +61,8 @@ fn tree(root: u32) -> Vec<Stat> {
     tree_pids(root).into_iter().filter_map(stat).collect()
 }
 
-fn tree_pids(root: u32) -> Vec<u32> {
+/// Ids of a process, which is the first of them, and of all that it and they started.
+pub fn tree_pids(root: u32) -> Vec<u32> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     for pid in entries.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok()) {

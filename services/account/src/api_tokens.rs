@@ -2,7 +2,10 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
-use postern_mesh::identity::{Caller, Role, Scopes};
+use postern_mesh::{
+    audit::{Action, Thing},
+    identity::{Caller, Role, Scopes},
+};
 use postern_proto::account::v1::{ApiToken, LookupApiTokenResponse, TokenRole};
 use ring::digest;
 
@@ -43,7 +46,7 @@ impl Account {
         };
         let token = api_tokens::insert(&mut tx, &new, customer_id, hash.as_ref()).await?;
         let name = token.token_id.to_string();
-        deed(&token, &name, "create").created(&mut tx, &token).await?;
+        deed(&token, &name, Action::Create).created(&mut tx, &token).await?;
         tx.commit().await.doing("commit an API token")?;
         let secret = format!("pst_{}_{secret}", token.token_id);
         Ok((token, secret))
@@ -73,7 +76,7 @@ impl Account {
             return Err(AccountError::NotFound(format!("there is no API token {token_id}")));
         };
         let name = token_id.to_string();
-        deed(&token, &name, "delete").removed(&mut tx, &token).await?;
+        deed(&token, &name, Action::Delete).removed(&mut tx, &token).await?;
         tx.commit().await.doing("commit the end of an API token")
     }
 
@@ -111,8 +114,8 @@ fn may_make(caller: &Caller, new: &NewToken) -> Result<(), AccountError> {
     Ok(())
 }
 
-fn deed<'d>(token: &'d ApiToken, name: &'d str, action: &'static str) -> Deed<'d> {
-    Deed { customer: &token.customer, kind: "api-token", name, action }
+fn deed<'d>(token: &'d ApiToken, name: &'d str, action: Action) -> Deed<'d> {
+    Deed { customer: &token.customer, kind: Thing::ApiToken, name, action }
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! App passwords: a second password of a mailbox for one protocol, made here, shown once, kept as a hash.
 
-use postern_mesh::identity::Caller;
+use postern_mesh::{
+    audit::{Action, Thing},
+    identity::Caller,
+};
 use postern_proto::account::v1::{AppPassword, AppProtocol, Mailbox};
 use ring::digest;
 
@@ -35,7 +38,7 @@ impl Account {
         let secret = base32::encode(&rand::random::<[u8; SECRET_BYTES]>());
         let hash = hash_of(&secret);
         let made = app_passwords::insert(&mut tx, &found, protocol.into(), display_name, &hash).await?;
-        deed(&change, &found, "create").created(&mut tx, &made).await?;
+        deed(&change, &found, Action::Create).created(&mut tx, &made).await?;
         // Kept answers about this login do not know it.
         change.announce(&mut tx, &[]).await?;
         tx.commit().await.doing("commit an app password")?;
@@ -64,7 +67,7 @@ impl Account {
             return Err(AccountError::NotFound(format!("{mailbox} has no app password {app_password_id}")));
         };
         self.revoke(&mut tx, &found, &change).await?;
-        deed(&change, &found, "delete").removed(&mut tx, &gone).await?;
+        deed(&change, &found, Action::Delete).removed(&mut tx, &gone).await?;
         change.announce(&mut tx, &[found.mailbox_id]).await?;
         tx.commit().await.doing("commit the end of an app password")
     }
@@ -75,8 +78,8 @@ impl Account {
     }
 }
 
-fn deed<'d>(change: &'d DomainChange, mailbox: &'d Mailbox, action: &'static str) -> Deed<'d> {
-    Deed { customer: &change.customer, kind: "app-password", name: &mailbox.login, action }
+fn deed<'d>(change: &'d DomainChange, mailbox: &'d Mailbox, action: Action) -> Deed<'d> {
+    Deed { customer: &change.customer, kind: Thing::AppPassword, name: &mailbox.login, action }
 }
 
 /// What is stored: SHA-256 of the secret without its hyphens.

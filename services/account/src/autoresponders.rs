@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use postern_mail::{DomainName, EmailAddress};
-use postern_mesh::identity::{Caller, Role};
+use postern_mesh::{
+    audit::{Action, Thing},
+    identity::{Caller, Role},
+};
 use postern_proto::account::v1::Autoresponder;
 use prost::Message as _;
 
@@ -105,8 +108,8 @@ impl Account {
         }
         let after = found(&mut tx, address).await?;
         match &before {
-            Some(before) => deed(&change, &after, "update").changed(&mut tx, before, &after).await?,
-            None => deed(&change, &after, "create").created(&mut tx, &after).await?,
+            Some(before) => deed(&change, &after, Action::Update).changed(&mut tx, before, &after).await?,
+            None => deed(&change, &after, Action::Create).created(&mut tx, &after).await?,
         }
         change.announce(&mut tx, &[]).await?;
         tx.commit().await.doing("commit an autoresponder")?;
@@ -122,7 +125,7 @@ impl Account {
         let change = enter_address(&mut tx, address).await?;
         let before = found(&mut tx, address).await?;
         autoresponders::remove(&mut tx, &before.address).await?;
-        deed(&change, &before, "delete").removed(&mut tx, &before).await?;
+        deed(&change, &before, Action::Delete).removed(&mut tx, &before).await?;
         change.announce(&mut tx, &[]).await?;
         tx.commit().await.doing("commit the removal of an autoresponder")
     }
@@ -183,8 +186,8 @@ pub(crate) async fn add(
     autoresponders::insert(tx, address, settings, text_version, change.version).await
 }
 
-fn deed<'d>(change: &'d DomainChange, shown: &'d Autoresponder, action: &'static str) -> Deed<'d> {
-    Deed { customer: &change.customer, kind: "autoresponder", name: &shown.address, action }
+fn deed<'d>(change: &'d DomainChange, shown: &'d Autoresponder, action: Action) -> Deed<'d> {
+    Deed { customer: &change.customer, kind: Thing::Autoresponder, name: &shown.address, action }
 }
 
 pub(crate) async fn found(tx: &mut Tx, address: &EmailAddress) -> Result<Autoresponder, AccountError> {

@@ -3,7 +3,7 @@
 //! Lock order: the customer who is to get it, then the domain.
 
 use postern_mail::DomainName;
-use postern_mesh::identity::Caller;
+use postern_mesh::{audit::Action, identity::Caller};
 use postern_proto::account::v1::{ActivityState, Domain, DomainState};
 
 use crate::{
@@ -59,7 +59,7 @@ impl Heir {
             target.announce(tx, &[]).await?;
         }
         let domain = domains::get_in(tx, name).await?;
-        deed(&domain, "create").created(tx, &domain).await?;
+        deed(&domain, Action::Create).created(tx, &domain).await?;
         Ok(domain)
     }
 }
@@ -93,7 +93,7 @@ pub(crate) async fn claim(
     }
     let domain = claims::get_in(tx, name, &owner.login).await?;
     let domain = domain.ok_or(AccountError::Stored("a claim that was noted is not there"))?;
-    deed(&domain, "create").created(tx, &domain).await?;
+    deed(&domain, Action::Create).created(tx, &domain).await?;
     Ok(domain)
 }
 
@@ -105,7 +105,7 @@ pub(crate) async fn withdraw(
 ) -> Result<Option<()>, AccountError> {
     let Some(claimed) = claims::get_in(tx, name, customer).await? else { return Ok(None) };
     claims::withdraw(tx, name, customer).await?;
-    deed(&claimed, "delete").removed(tx, &claimed).await.map(Some)
+    deed(&claimed, Action::Delete).removed(tx, &claimed).await.map(Some)
 }
 
 /// Adds a domain that nobody has: with its default box, or as a second name.
@@ -143,12 +143,7 @@ pub(crate) async fn add(
 }
 
 /// Removes what a locked domain is: its boxes and forwards, or the second name.
-pub(crate) async fn remove(
-    tx: &mut Tx,
-    name: &DomainName,
-    change: DomainChange,
-    action: &'static str,
-) -> Result<(), AccountError> {
+pub(crate) async fn remove(tx: &mut Tx, name: &DomainName, change: DomainChange) -> Result<(), AccountError> {
     let before = domains::get_in(tx, name).await?;
     let mut removed = Vec::new();
     if !change.is_alias() {
@@ -158,7 +153,7 @@ pub(crate) async fn remove(
     }
     domains::remove(tx, &change.domain).await?;
     change.announce(tx, &removed).await?;
-    deed(&before, action).removed(tx, &before).await
+    deed(&before, Action::Delete).removed(tx, &before).await
 }
 
 /// The domain that a second name shall stand for, locked, if it is still this customer's and has boxes of its own.

@@ -1,6 +1,9 @@
 //! Customers: who pays, and the password of their default boxes.
 
-use postern_mesh::identity::Caller;
+use postern_mesh::{
+    audit::{Action, Thing},
+    identity::Caller,
+};
 use postern_proto::account::v1::{ActivityState, Customer};
 use prost::Message as _;
 
@@ -75,7 +78,7 @@ impl Account {
             )));
         }
         let customer = customers::get_in(&mut tx, &new.login).await?;
-        deed(&new.login, "create").created(&mut tx, &customer).await?;
+        deed(&new.login, Action::Create).created(&mut tx, &customer).await?;
         requests::answer(&mut tx, KIND, request_id, &customer.encode_to_vec()).await?;
         tx.commit().await.doing("commit a new customer")?;
         Ok(customer)
@@ -100,7 +103,7 @@ impl Account {
             touch_domains(&mut tx, found.customer_id, reach).await?;
         }
         let customer = customers::get_in(&mut tx, &update.login).await?;
-        deed(&update.login, "update").changed(&mut tx, &before, &customer).await?;
+        deed(&update.login, Action::Update).changed(&mut tx, &before, &customer).await?;
         tx.commit().await.doing("commit a change of a customer")?;
         Ok(customer)
     }
@@ -117,7 +120,7 @@ impl Account {
         customers::set_password(&mut tx, found.customer_id, &phc).await?;
         touch_domains(&mut tx, found.customer_id, Reach::DefaultBoxes).await?;
         let customer = customers::get_in(&mut tx, login).await?;
-        deed(login, "set-password").done(&mut tx).await?;
+        deed(login, Action::SetPassword).done(&mut tx).await?;
         tx.commit().await.doing("commit the password of a customer")?;
         Ok(customer)
     }
@@ -134,13 +137,13 @@ impl Account {
         let before = customers::get_in(&mut tx, login).await?;
         claims::withdraw_all(&mut tx, &found).await?;
         customers::remove(&mut tx, found.customer_id).await?;
-        deed(login, "delete").removed(&mut tx, &before).await?;
+        deed(login, Action::Delete).removed(&mut tx, &before).await?;
         tx.commit().await.doing("commit the removal of a customer")
     }
 }
 
-fn deed<'d>(login: &'d str, action: &'static str) -> Deed<'d> {
-    Deed { customer: login, kind: "customer", name: login, action }
+fn deed<'d>(login: &'d str, action: Action) -> Deed<'d> {
+    Deed { customer: login, kind: Thing::Customer, name: login, action }
 }
 
 /// Whose credentials die with a change of a customer.

@@ -1,7 +1,10 @@
 //! Default addresses: what happens to mail for names that nothing else takes.
 
 use postern_mail::{DomainName, EmailAddress};
-use postern_mesh::identity::Caller;
+use postern_mesh::{
+    audit::{Action, Thing},
+    identity::Caller,
+};
 use postern_proto::account::v1::{DefaultAction, DefaultAddress};
 
 use crate::{
@@ -56,9 +59,14 @@ impl Account {
         domains::set_default_address(&mut tx, domain, &rule, change.version).await?;
         let (action, target) = answer;
         let after = DefaultAddress { domain: domain.as_str().to_owned(), action: action.into(), target };
-        Deed { customer: &change.customer, kind: "default-address", name: domain.as_str(), action: "update" }
-            .changed(&mut tx, &before, &after)
-            .await?;
+        Deed {
+            customer: &change.customer,
+            kind: Thing::DefaultAddress,
+            name: domain.as_str(),
+            action: Action::Update,
+        }
+        .changed(&mut tx, &before, &after)
+        .await?;
         change.announce(&mut tx, &[]).await?;
         tx.commit().await.doing("commit a default address")?;
         Ok(after)

@@ -1,7 +1,10 @@
 //! Domains: whose they are, how they behave, and the default box that each has from its first moment.
 
 use postern_mail::DomainName;
-use postern_mesh::identity::Caller;
+use postern_mesh::{
+    audit::{Action, Thing},
+    identity::Caller,
+};
 use postern_proto::account::v1::{Domain, DomainState, SpamHandling};
 use prost::Message as _;
 
@@ -59,8 +62,12 @@ impl Account {
         let mut rows = match customer {
             None => domains::list(self.store.pool(), page).await?,
             Some(login) => {
-                let mut rows = domains::list_of(self.store.pool(), login, page).await?;
-                rows.extend(claim_rows::list_of(self.store.pool(), login, page).await?);
+                let pool = self.store.pool();
+                let (mut rows, claimed) = tokio::try_join!(
+                    domains::list_of(pool, login, page),
+                    claim_rows::list_of(pool, login, page)
+                )?;
+                rows.extend(claimed);
                 rows.sort_by(|a, b| a.name.cmp(&b.name));
                 rows.truncate(usize::try_from(page.limit()).unwrap_or(usize::MAX));
                 rows
@@ -103,7 +110,7 @@ impl Account {
                 let state = if live { DomainState::Live } else { DomainState::Pending };
                 claims::add(&mut tx, &new.name, &owner, state, alias_of.as_deref()).await?;
                 let domain = domains::get_in(&mut tx, &new.name).await?;
-                deed(&domain, "create").created(&mut tx, &domain).await?;
+                deed(&domain, Action::Create).created(&mut tx, &domain).await?;
                 domain
             }
         };
@@ -152,7 +159,7 @@ impl Account {
         };
         change.announce(&mut tx, &revoked).await?;
         let domain = domains::get_in(&mut tx, name).await?;
-        deed(&domain, "update").changed(&mut tx, &before, &domain).await?;
+        deed(&domain, Action::Update).changed(&mut tx, &before, &domain).await?;
         tx.commit().await.doing("commit a change of a domain")?;
         Ok(domain)
     }
@@ -177,7 +184,7 @@ impl Account {
             )));
         }
         claims::still_first(&mut tx, name, heir.as_ref()).await?;
-        claims::remove(&mut tx, name, change, "delete").await?;
+        claims::remove(&mut tx, name, change).await?;
         if let Some(heir) = heir {
             heir.inherit(&mut tx, name).await?;
         }
@@ -201,8 +208,8 @@ impl Account {
     }
 }
 
-pub(crate) fn deed<'d>(domain: &'d Domain, action: &'static str) -> Deed<'d> {
-    Deed { customer: &domain.customer, kind: "domain", name: &domain.name, action }
+pub(crate) fn deed<'d>(domain: &'d Domain, action: Action) -> Deed<'d> {
+    Deed { customer: &domain.customer, kind: Thing::Domain, name: &domain.name, action }
 }
 
 fn held_by_another(new: &NewDomain) -> AccountError {

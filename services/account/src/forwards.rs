@@ -1,7 +1,10 @@
 //! Forwards: to an address of the house (an alias), to the outside, to several.
 
 use postern_mail::{DomainName, EmailAddress};
-use postern_mesh::identity::{Caller, Role};
+use postern_mesh::{
+    audit::{Action, Thing},
+    identity::{Caller, Role},
+};
 use postern_proto::account::v1::Forward;
 use prost::Message as _;
 
@@ -83,7 +86,7 @@ impl Account {
         let change = enter_address(&mut tx, &new.address).await?;
         add(&mut tx, &new.address, &new.targets, new.keep_copy, change.version).await?;
         let forward = found(&mut tx, &new.address).await?;
-        deed(&change, &forward, "create").created(&mut tx, &forward).await?;
+        deed(&change, &forward, Action::Create).created(&mut tx, &forward).await?;
         change.announce(&mut tx, &[]).await?;
         requests::answer(&mut tx, KIND, request_id, &forward.encode_to_vec()).await?;
         tx.commit().await.doing("commit a new forward")?;
@@ -110,7 +113,7 @@ impl Account {
         }
         forwards::update(&mut tx, address, update.targets.as_deref(), keep_copy, change.version).await?;
         let forward = found(&mut tx, address).await?;
-        deed(&change, &forward, "update").changed(&mut tx, &before, &forward).await?;
+        deed(&change, &forward, Action::Update).changed(&mut tx, &before, &forward).await?;
         change.announce(&mut tx, &[]).await?;
         tx.commit().await.doing("commit a change of a forward")?;
         Ok(forward)
@@ -125,7 +128,7 @@ impl Account {
         let change = enter_address(&mut tx, address).await?;
         let before = found(&mut tx, address).await?;
         forwards::remove(&mut tx, &before.address).await?;
-        deed(&change, &before, "delete").removed(&mut tx, &before).await?;
+        deed(&change, &before, Action::Delete).removed(&mut tx, &before).await?;
         change.announce(&mut tx, &[]).await?;
         tx.commit().await.doing("commit the removal of a forward")
     }
@@ -163,8 +166,8 @@ async fn refuse_others(tx: &mut Tx, address: &EmailAddress) -> Result<(), Accoun
     Ok(())
 }
 
-fn deed<'d>(change: &'d DomainChange, forward: &'d Forward, action: &'static str) -> Deed<'d> {
-    Deed { customer: &change.customer, kind: "forward", name: &forward.address, action }
+fn deed<'d>(change: &'d DomainChange, forward: &'d Forward, action: Action) -> Deed<'d> {
+    Deed { customer: &change.customer, kind: Thing::Forward, name: &forward.address, action }
 }
 
 /// Only a target in the house can lead back. Must come before the lock of a domain.

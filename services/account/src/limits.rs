@@ -4,7 +4,10 @@
 //! two creates never take the same last place. Where nothing is limited, nothing is locked or counted.
 
 use postern_mail::DomainName;
-use postern_mesh::identity::Caller;
+use postern_mesh::{
+    audit::{Action, Thing},
+    identity::Caller,
+};
 use postern_proto::account::v1::{CustomerLimits, Limits};
 
 use crate::{
@@ -12,7 +15,14 @@ use crate::{
     error::{AccountError, Doing as _},
     fields::invalid,
     settings::LimitDefaults,
-    store::{Tx, audit::Deed, customers, domains, limits, mailboxes::NO_QUOTA, versions},
+    store::{
+        Tx,
+        audit::Deed,
+        customers, domains,
+        limits::{self, Allowance},
+        mailboxes::NO_QUOTA,
+        versions,
+    },
 };
 
 /// What is counted.
@@ -156,8 +166,8 @@ impl Account {
         if !caller.may_act_for(customer) {
             return Err(customers::not_found(customer));
         }
-        let mut tx = self.store.begin(caller).await?;
-        self.limits_in(&mut tx, customer).await
+        let allowance = limits::allowance(self.store.pool(), customer).await?;
+        self.limits_shown(customer, allowance)
     }
 
     /// Sets all limits of a customer; `etag` empty: whatever is there.
@@ -170,7 +180,7 @@ impl Account {
     ) -> Result<CustomerLimits, AccountError> {
         let mut tx = self.store.begin(caller).await?;
         let found = customers::lock(&mut tx, customer).await?;
-        let before = self.limits_in(&mut tx, customer).await?;
+        let before = self.limits_shown(customer, limits::allowance_in(&mut tx, customer).await?)?;
         if !etag.is_empty() && etag != before.etag {
             return Err(AccountError::EtagMismatch(format!("limits of {customer}")));
         }
@@ -181,24 +191,22 @@ impl Account {
                 change.announce(&mut tx, &[]).await?;
             }
         }
-        let after = self.limits_in(&mut tx, customer).await?;
-        let deed = Deed { customer, kind: "limits", name: customer, action: "update" };
+        let after = self.limits_shown(customer, limits::allowance_in(&mut tx, customer).await?)?;
+        let deed = Deed { customer, kind: Thing::Limits, name: customer, action: Action::Update };
         deed.changed(&mut tx, &before, &after).await?;
         tx.commit().await.doing("commit the limits of a customer")?;
         self.judge_boxes(caller, &[], Some(found.customer_id)).await?;
         Ok(after)
     }
 
-    async fn limits_in(&self, tx: &mut Tx, customer: &str) -> Result<CustomerLimits, AccountError> {
-        // Also says when there is no such customer.
-        customers::get_in(tx, customer).await?;
-        let set = limits::set_for(tx, customer).await?;
+    fn limits_shown(&self, customer: &str, found: Option<Allowance>) -> Result<CustomerLimits, AccountError> {
+        let Allowance { set, usage, etag } = found.ok_or_else(|| customers::not_found(customer))?;
         Ok(CustomerLimits {
             customer: customer.to_owned(),
             effective: Some(self.limits.effective(&set)),
             limits: Some(set),
-            usage: Some(limits::usage(tx, customer).await?),
-            etag: limits::etag_of(tx, customer).await?,
+            usage: Some(usage),
+            etag,
         })
     }
 }

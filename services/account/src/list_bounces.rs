@@ -2,7 +2,7 @@
 //! that forged bounces alone cost a member one letter and nothing else.
 
 use postern_mail::EmailAddress;
-use postern_mesh::identity::Caller;
+use postern_mesh::{audit::Action, identity::Caller};
 use postern_proto::account::v1::{AddListMembersRequest, ListProbe, ReportListCopiesRequest};
 
 use crate::{
@@ -52,7 +52,7 @@ impl Account {
                     addresses: suspended,
                     ..AddListMembersRequest::default()
                 };
-                deed(&change, &list.address, "suspend").removed(&mut tx, &before).await?;
+                deed(&change, &list.address, Action::Suspend).removed(&mut tx, &before).await?;
                 change.announce(&mut tx, &[]).await?;
             }
         }

@@ -2,7 +2,7 @@
 //! theirs.
 
 use postern_mail::EmailAddress;
-use postern_mesh::identity::Caller;
+use postern_mesh::{audit::Action, identity::Caller};
 use postern_proto::account::v1::{AddListMembersRequest, ListChange, MemberOrigin, RemoveListMembersRequest};
 use ring::digest;
 
@@ -123,7 +123,7 @@ async fn subscribe(
             addresses,
             ..AddListMembersRequest::default()
         };
-        deed(&change, &list.address, "create").created(tx, &after).await?;
+        deed(&change, &list.address, Action::Create).created(tx, &after).await?;
         change.announce(tx, &[]).await?;
     }
     Ok(true)
@@ -144,7 +144,7 @@ async fn unsubscribe(
     if !removed.is_empty() {
         count(tx, &list, removed.len(), false).await?;
         let before = RemoveListMembersRequest { list: list.address.clone(), addresses: removed };
-        deed(&change, &list.address, "delete").removed(tx, &before).await?;
+        deed(&change, &list.address, Action::Delete).removed(tx, &before).await?;
         change.announce(tx, &[]).await?;
     }
     Ok(true)

@@ -3,7 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use postern_mail::EmailAddress;
-use postern_mesh::identity::Caller;
+use postern_mesh::{
+    audit::{Action, Thing},
+    identity::Caller,
+};
 use postern_proto::account::v1::{
     AddListMembersRequest, ListMember, MailingList, MemberAddition, MemberLine, MemberLineOutcome,
     MemberOrigin, RemoveListMembersRequest,
@@ -100,7 +103,7 @@ impl Account {
                 addresses,
                 ..AddListMembersRequest::default()
             };
-            deed(&change, &list.address, "create").created(&mut tx, &after).await?;
+            deed(&change, &list.address, Action::Create).created(&mut tx, &after).await?;
             change.announce(&mut tx, &[]).await?;
         }
         let report = report(lines, &barred, &over, added);
@@ -130,7 +133,7 @@ impl Account {
         if removed_count > 0 {
             count(&mut tx, &list, removed_count, false).await?;
             let before = RemoveListMembersRequest { list: list.address.clone(), addresses: removed };
-            deed(&change, &list.address, "delete").removed(&mut tx, &before).await?;
+            deed(&change, &list.address, Action::Delete).removed(&mut tx, &before).await?;
             change.announce(&mut tx, &[]).await?;
             tx.commit().await.doing("commit the members of a mailing list")?;
         }
@@ -198,8 +201,8 @@ pub(crate) async fn count(
 }
 
 /// Members are told to the audit by the name of their list.
-pub(crate) fn deed<'d>(change: &'d DomainChange, list: &'d str, action: &'static str) -> Deed<'d> {
-    Deed { customer: &change.customer, kind: "list-member", name: list, action }
+pub(crate) fn deed<'d>(change: &'d DomainChange, list: &'d str, action: Action) -> Deed<'d> {
+    Deed { customer: &change.customer, kind: Thing::ListMember, name: list, action }
 }
 
 fn key(member: &EmailAddress) -> String {

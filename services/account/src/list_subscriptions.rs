@@ -2,7 +2,7 @@
 //! nothing else. Whoever has a copy has its token; so it only ends, and can be undone by its owner.
 
 use postern_mail::{EmailAddress, UnsubscribeToken};
-use postern_mesh::identity::Caller;
+use postern_mesh::{audit::Action, identity::Caller};
 use postern_proto::account::v1::{LookupListSubscriptionResponse, MailingList, RemoveListMembersRequest};
 
 use crate::{
@@ -43,7 +43,7 @@ impl Account {
         if !removed.is_empty() {
             count(&mut tx, &list, removed.len(), false).await?;
             let before = RemoveListMembersRequest { list: list.address.clone(), addresses: removed };
-            deed(&change, &list.address, "unsubscribe").removed(&mut tx, &before).await?;
+            deed(&change, &list.address, Action::Unsubscribe).removed(&mut tx, &before).await?;
             change.announce(&mut tx, &[]).await?;
             tx.commit().await.doing("commit the end of a subscription")?;
         }

@@ -1,7 +1,10 @@
 //! Mailboxes: one address, one box, one id for ever.
 
 use postern_mail::{DomainName, EmailAddress};
-use postern_mesh::identity::Caller;
+use postern_mesh::{
+    audit::{Action, Thing},
+    identity::Caller,
+};
 use postern_proto::account::v1::{ActivityState, DeleteMailboxResponse, Limits, Mailbox};
 use prost::Message as _;
 
@@ -101,7 +104,7 @@ impl Account {
         };
         mailboxes::insert(&mut tx, &row).await?;
         let mailbox = mailboxes::get_in(&mut tx, &address).await?;
-        deed(&change, &mailbox, "create").created(&mut tx, &mailbox).await?;
+        deed(&change, &mailbox, Action::Create).created(&mut tx, &mailbox).await?;
         change.announce(&mut tx, &[]).await?;
         requests::answer(&mut tx, KIND, request_id, &mailbox.encode_to_vec()).await?;
         tx.commit().await.doing("commit a new mailbox")?;
@@ -135,7 +138,7 @@ impl Account {
             storage::judge(&mut tx, &self.limits.as_limits(), &change.domain).await?;
         }
         let after = mailboxes::get_in(&mut tx, &changed.name).await?;
-        deed(&change, &mailbox, "update").changed(&mut tx, &mailbox, &after).await?;
+        deed(&change, &mailbox, Action::Update).changed(&mut tx, &mailbox, &after).await?;
         let revoked: &[i64] = if suspended { &[mailbox.mailbox_id] } else { &[] };
         change.announce(&mut tx, revoked).await?;
         tx.commit().await.doing("commit a change of a mailbox")?;
@@ -158,7 +161,7 @@ impl Account {
         }
         let update = MailboxUpdate { phc: Some(phc), revoke: true, ..MailboxUpdate::default() };
         mailboxes::update(&mut tx, mailbox.mailbox_id, &update, change.version).await?;
-        deed(&change, &mailbox, "set-password").done(&mut tx).await?;
+        deed(&change, &mailbox, Action::SetPassword).done(&mut tx).await?;
         change.announce(&mut tx, &[mailbox.mailbox_id]).await?;
         let mailbox = mailboxes::get_in(&mut tx, name).await?;
         tx.commit().await.doing("commit the password of a mailbox")?;
@@ -181,7 +184,7 @@ impl Account {
         }
         let restorable_until_time =
             mailboxes::remove(&mut tx, mailbox.mailbox_id, change.version, self.vault_days).await?;
-        deed(&change, &mailbox, "delete").removed(&mut tx, &mailbox).await?;
+        deed(&change, &mailbox, Action::Delete).removed(&mut tx, &mailbox).await?;
         removals::with_mailbox(&mut tx, &change, &mailbox.address).await?;
         let references = references::to(&mut tx, &mailbox.address, &change).await?;
         change.announce(&mut tx, &[mailbox.mailbox_id]).await?;
@@ -220,6 +223,6 @@ impl Account {
     }
 }
 
-pub(crate) fn deed<'d>(change: &'d DomainChange, mailbox: &'d Mailbox, action: &'static str) -> Deed<'d> {
-    Deed { customer: &change.customer, kind: "mailbox", name: &mailbox.login, action }
+pub(crate) fn deed<'d>(change: &'d DomainChange, mailbox: &'d Mailbox, action: Action) -> Deed<'d> {
+    Deed { customer: &change.customer, kind: Thing::Mailbox, name: &mailbox.login, action }
 }

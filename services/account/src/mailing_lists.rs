@@ -2,7 +2,10 @@
 //! `list_changes.rs`.
 
 use postern_mail::{DomainName, EmailAddress};
-use postern_mesh::identity::Caller;
+use postern_mesh::{
+    audit::{Action, Thing},
+    identity::Caller,
+};
 use postern_proto::account::v1::{MailingList, Reference};
 use prost::Message as _;
 
@@ -92,7 +95,7 @@ impl Account {
         lists::insert(&mut tx, &new.address, &new.settings, change.version).await?;
         let list = found(&mut tx, &new.address).await?;
         refuse_cycles(&mut tx, &list).await?;
-        deed(&change, &list, "create").created(&mut tx, &list).await?;
+        deed(&change, &list, Action::Create).created(&mut tx, &list).await?;
         change.announce(&mut tx, &[]).await?;
         requests::answer(&mut tx, KIND, request_id, &list.encode_to_vec()).await?;
         tx.commit().await.doing("commit a new mailing list")?;
@@ -115,7 +118,7 @@ impl Account {
         lists::update(&mut tx, before.list_id, &update.settings(&before)?, change.version).await?;
         let list = found(&mut tx, address).await?;
         refuse_cycles(&mut tx, &list).await?;
-        deed(&change, &list, "update").changed(&mut tx, &before, &list).await?;
+        deed(&change, &list, Action::Update).changed(&mut tx, &before, &list).await?;
         change.announce(&mut tx, &[]).await?;
         tx.commit().await.doing("commit a change of a mailing list")?;
         Ok(list)
@@ -131,7 +134,7 @@ impl Account {
         let change = versions::enter(&mut tx, address.domain()).await?;
         let before = found(&mut tx, address).await?;
         lists::remove(&mut tx, before.list_id, change.version).await?;
-        deed(&change, &before, "delete").removed(&mut tx, &before).await?;
+        deed(&change, &before, Action::Delete).removed(&mut tx, &before).await?;
         let references = references::to(&mut tx, &before.address, &change).await?;
         change.announce(&mut tx, &[]).await?;
         tx.commit().await.doing("commit the removal of a mailing list")?;
@@ -190,8 +193,8 @@ pub(crate) async fn refuse_cycles(tx: &mut Tx, list: &MailingList) -> Result<(),
     cycles::refuse(tx, &start, &members).await
 }
 
-pub(crate) fn deed<'d>(change: &'d DomainChange, list: &'d MailingList, action: &'static str) -> Deed<'d> {
-    Deed { customer: &change.customer, kind: "list", name: &list.address, action }
+pub(crate) fn deed<'d>(change: &'d DomainChange, list: &'d MailingList, action: Action) -> Deed<'d> {
+    Deed { customer: &change.customer, kind: Thing::List, name: &list.address, action }
 }
 
 pub(crate) async fn found(tx: &mut Tx, address: &EmailAddress) -> Result<MailingList, AccountError> {

@@ -4,7 +4,11 @@ use postern_mail::DomainName;
 use postern_mesh::identity::Caller;
 use postern_proto::account::v1::{DomainOverview, MailboxDay};
 
-use crate::{Account, error::AccountError, store::overviews};
+use crate::{
+    Account,
+    error::AccountError,
+    store::{dns_findings, overviews},
+};
 
 impl Account {
     /// What needs somebody at a domain, and its largest boxes.
@@ -14,8 +18,11 @@ impl Account {
         domain: &DomainName,
     ) -> Result<DomainOverview, AccountError> {
         self.may_see_domain(caller, domain).await?;
+        let (pool, name) = (self.store.pool(), domain.as_str());
         let room_bytes = self.limits.as_limits().mailbox_storage_bytes;
-        let mut overview = overviews::of_domain(self.store.pool(), domain.as_str(), room_bytes).await?;
+        let (overview, findings) =
+            tokio::try_join!(overviews::of_domain(pool, name, room_bytes), dns_findings::of(pool, name))?;
+        let mut overview = DomainOverview { findings, ..overview };
         let parts = [
             &mut overview.nearly_full_mailboxes,
             &mut overview.suspended_mailboxes,

@@ -1,6 +1,8 @@
 //! What goes with something else that is removed: the forward and autoresponder of a mailbox, everything of a domain. Each is
 //! told to the audit as a removal of its own, so that it can be restored.
 
+use postern_mesh::audit::{Action, Thing};
+
 use crate::{
     error::AccountError,
     store::{
@@ -21,11 +23,13 @@ pub(crate) async fn with_mailbox(
     let customer = change.customer.as_str();
     if let Some(forward) = forwards::find_in(tx, &name).await? {
         forwards::remove(tx, address).await?;
-        Deed { customer, kind: "forward", name: address, action: "delete" }.removed(tx, &forward).await?;
+        Deed { customer, kind: Thing::Forward, name: address, action: Action::Delete }
+            .removed(tx, &forward)
+            .await?;
     }
     if let Some(autoresponder) = autoresponders::find_in(tx, address).await? {
         autoresponders::remove(tx, address).await?;
-        Deed { customer, kind: "autoresponder", name: address, action: "delete" }
+        Deed { customer, kind: Thing::Autoresponder, name: address, action: Action::Delete }
             .removed(tx, &autoresponder)
             .await?;
     }
@@ -42,7 +46,7 @@ pub(crate) async fn with_domain(tx: &mut Tx, change: &DomainChange) -> Result<()
     let answers = autoresponders::of_domain(tx, domain).await?;
     let answers: Vec<_> = answers.into_iter().map(|a| (a.address.clone(), a)).collect();
     removals::of_domain(tx, domain, change.version).await?;
-    audit::removed_all(tx, customer, "forward", &forwards).await?;
-    audit::removed_all(tx, customer, "list", &lists).await?;
-    audit::removed_all(tx, customer, "autoresponder", &answers).await
+    audit::removed_all(tx, customer, Thing::Forward, &forwards).await?;
+    audit::removed_all(tx, customer, Thing::List, &lists).await?;
+    audit::removed_all(tx, customer, Thing::Autoresponder, &answers).await
 }

@@ -1,7 +1,7 @@
 //! Removed mailboxes, and bringing one back while the vault holds it.
 
 use postern_mail::{DomainName, EmailAddress};
-use postern_mesh::identity::Caller;
+use postern_mesh::{audit::Action, identity::Caller};
 use postern_proto::account::v1::{AuditEntry, Mailbox, RemovedMailbox, WentAlong};
 
 use crate::{
@@ -100,7 +100,7 @@ impl Account {
         removed::restore(&mut tx, found.mailbox_id, change.version).await?;
         storage::judge(&mut tx, &self.limits.as_limits(), &change.domain).await?;
         let mailbox = mailboxes::get_in(&mut tx, name).await?;
-        deed(&change, &mailbox, "restore").created(&mut tx, &mailbox).await?;
+        deed(&change, &mailbox, Action::Restore).created(&mut tx, &mailbox).await?;
         let went_along = bring_along(&mut tx, went_along, &change).await?;
         change.announce(&mut tx, &[]).await?;
         tx.commit().await.doing("commit a restored mailbox")?;

@@ -3,7 +3,10 @@
 //! The entry holds a forward and an autoresponder whole; a list is still there with its members, and is found by its id.
 
 use postern_mail::EmailAddress;
-use postern_mesh::identity::Caller;
+use postern_mesh::{
+    audit::{Action, Thing},
+    identity::Caller,
+};
 use postern_proto::account::v1::{AuditEntry, Autoresponder, Forward, MailingList};
 use serde::de::DeserializeOwned;
 
@@ -118,7 +121,7 @@ async fn restore_forward(
     let targets = targets.map_err(|_| AccountError::Stored("a stored address is no address"))?;
     forwards::add(tx, address, &targets, before.keep_copy, change.version).await?;
     let after = forwards::found(tx, address).await?;
-    deed(change, "forward", &entry.name).note::<Forward, Forward>(tx, None, Some(&after)).await
+    deed(change, Thing::Forward, &entry.name).note::<Forward, Forward>(tx, None, Some(&after)).await
 }
 
 async fn restore_list(
@@ -134,7 +137,7 @@ async fn restore_list(
     }
     let after = mailing_lists::found(tx, address).await?;
     mailing_lists::refuse_cycles(tx, &after).await?;
-    deed(change, "list", &entry.name).note::<MailingList, MailingList>(tx, None, Some(&after)).await
+    deed(change, Thing::List, &entry.name).note::<MailingList, MailingList>(tx, None, Some(&after)).await
 }
 
 async fn restore_autoresponder(
@@ -148,13 +151,13 @@ async fn restore_autoresponder(
     // The same text: who was answered with it is not answered again.
     autoresponders::add(tx, address, &settings, before.text_version, change).await?;
     let after = autoresponders::found(tx, address).await?;
-    deed(change, "autoresponder", &entry.name)
+    deed(change, Thing::Autoresponder, &entry.name)
         .note::<Autoresponder, Autoresponder>(tx, None, Some(&after))
         .await
 }
 
-fn deed<'d>(change: &'d DomainChange, kind: &'static str, name: &'d str) -> Deed<'d> {
-    Deed { customer: &change.customer, kind, name, action: "restore" }
+fn deed<'d>(change: &'d DomainChange, kind: Thing, name: &'d str) -> Deed<'d> {
+    Deed { customer: &change.customer, kind, name, action: Action::Restore }
 }
 
 /// The thing as it was.

@@ -1,6 +1,9 @@
 //! Second factors: begun with a secret, on once a code has come back, asked for by auth at each sign-in to the panel.
 
-use postern_mesh::identity::{Caller, Role, Scopes};
+use postern_mesh::{
+    audit::{Action, Thing},
+    identity::{Caller, Role, Scopes},
+};
 use postern_proto::account::v1::{CodeVerdict, SecondFactor};
 use ring::digest;
 
@@ -83,7 +86,7 @@ impl Account {
         second_factors::confirm(&mut tx, &factor, &hashes).await?;
         let after = second_factors::lock(&mut tx, &owner, WRONG_MINUTES).await?.map(|factor| factor.shown);
         let after = after.unwrap_or_default();
-        deed(&owner, "create").created(&mut tx, &after).await?;
+        deed(&owner, Action::Create).created(&mut tx, &after).await?;
         tx.commit().await.doing("commit a second factor that is on")?;
         let shown = codes.iter().map(|code| base32::in_groups(code, GROUP)).collect();
         Ok((after, shown))
@@ -109,7 +112,7 @@ impl Account {
         }
         second_factors::remove(&mut tx, &owner).await?;
         if factor.is_on {
-            deed(&owner, "delete").removed(&mut tx, &factor.shown).await?;
+            deed(&owner, Action::Delete).removed(&mut tx, &factor.shown).await?;
         }
         tx.commit().await.doing("commit the end of a second factor")
     }
@@ -196,7 +199,7 @@ async fn take(tx: &mut Tx, owner: &Owner, factor: &Factor, code: &str) -> Result
     if left.len() < factor.recovery_sha256.len() {
         let taken = Taken { last_step: factor.last_step, wrong_count: 0, recovery_sha256: &left };
         second_factors::note(tx, factor, &taken).await?;
-        deed(owner, "recovery-code").done(tx).await?;
+        deed(owner, Action::RecoveryCode).done(tx).await?;
         return Ok(CodeVerdict::Right);
     }
     let wrong_count = factor.wrong_count + 1;
@@ -204,13 +207,13 @@ async fn take(tx: &mut Tx, owner: &Owner, factor: &Factor, code: &str) -> Result
     second_factors::note(tx, factor, &taken).await?;
     if wrong_count == WRONG_MAX {
         // Whoever types codes knows the password: the owner is to see it.
-        deed(owner, "refused").done(tx).await?;
+        deed(owner, Action::Refused).done(tx).await?;
     }
     Ok(CodeVerdict::Wrong)
 }
 
-fn deed<'d>(owner: &'d Owner, action: &'static str) -> Deed<'d> {
-    Deed { customer: &owner.customer, kind: "second-factor", name: &owner.login, action }
+fn deed<'d>(owner: &'d Owner, action: Action) -> Deed<'d> {
+    Deed { customer: &owner.customer, kind: Thing::SecondFactor, name: &owner.login, action }
 }
 
 /// A recovery code as it was made, however it is typed.

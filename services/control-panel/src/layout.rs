@@ -67,6 +67,7 @@ impl Frame<'_> {
 pub(crate) fn page(frame: &Frame<'_>, page: Page) -> Response {
     let visit = frame.visit();
     let texts = visit.texts();
+    let menus = frame.menus();
     let markup = html! {
         (DOCTYPE)
         html lang=(texts.0.tag()) {
@@ -81,9 +82,9 @@ pub(crate) fn page(frame: &Frame<'_>, page: Page) -> Response {
             }
             body {
                 a.skip href="#main" { (texts.say("layout-skip")) }
-                (top(frame))
-                div.frame.with-side[frame.menus().is_some()].with-guide[page.guide.is_some()] {
-                    @if let Some(menus) = frame.menus() {
+                (top(frame, menus.as_ref()))
+                div.frame.with-side[menus.is_some()].with-guide[page.guide.is_some()] {
+                    @if let Some(menus) = &menus {
                         nav.side aria-label=(texts.say("layout-menu")) { (menus) }
                     }
                     main #main {
@@ -107,7 +108,7 @@ pub(crate) fn page(frame: &Frame<'_>, page: Page) -> Response {
     (page.status, [(header::VARY, "Host, Accept-Language, Cookie")], markup).into_response()
 }
 
-fn top(frame: &Frame<'_>) -> Markup {
+fn top(frame: &Frame<'_>, menus: Option<&Markup>) -> Markup {
     let visit = frame.visit();
     html! {
         header.top {
@@ -117,7 +118,7 @@ fn top(frame: &Frame<'_>) -> Markup {
                 Frame::Desk(..) => span.domain { (visit.say("operator-title")) },
                 Frame::Visit(_) => {},
             }
-            @if let Some(menus) = frame.menus() {
+            @if let Some(menus) = menus {
                 details.phone-menu {
                     summary { (icon("menu")) (visit.say("layout-menu")) }
                     nav aria-label=(visit.say("layout-menu")) { (menus) }

@@ -10,6 +10,7 @@ mod carry;
 mod code;
 mod cookie;
 mod course;
+mod deeds;
 mod form;
 mod front;
 mod host;

@@ -54,8 +54,16 @@ pub(crate) const SECURITY_HEADERS: [(HeaderName, &str); 6] = [
 const PAGE_CACHE: &str = "private, no-store";
 const ASSET_CACHE: &str = "public, max-age=300";
 
-/// The style: a side menu on wide screens, one column on a telephone, light or dark as the reader likes.
-const STYLE: &str = include_str!("style.css");
+/// The style, one file to the browser: a side menu on wide screens, one column on a telephone, light or dark as the reader likes.
+const STYLE: &str = concat!(
+    include_str!("style/ground.css"),
+    include_str!("style/surfaces.css"),
+    include_str!("style/lists.css"),
+    include_str!("style/forms.css"),
+    include_str!("style/frame.css"),
+    include_str!("style/pictures.css"),
+    include_str!("style/widths.css"),
+);
 const ICON: &str = include_str!("icon.svg");
 /// What saves a few strokes where scripts run; nothing needs it.
 const SCRIPT: &str = include_str!("script.js");

@@ -2,11 +2,14 @@
 //! before a change of the look is done (`make screenshots`). With `--axe` each page is also read by axe-core, and the run ends
 //! with 1 when that finds a serious or critical fault (`make accessibility`).
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use postern_tests::{
     browser::{Browser, Looks},
     gallery::{Gallery, WIDTHS},
@@ -20,24 +23,69 @@ struct Settings {
     /// The script of axe-core
     #[arg(long, value_name = "FILE")]
     axe: Option<PathBuf>,
+    /// Only these widths, CSS pixels
+    #[arg(long, value_delimiter = ',', default_values_t = WIDTHS)]
+    widths: Vec<u32>,
+    /// Only these lights
+    #[arg(long, value_delimiter = ',', default_values_t = [Light::Light, Light::Dark])]
+    lights: Vec<Light>,
+    /// What the browser asks for; pages that only a filled in form shows are seen in English only
+    #[arg(long, default_value_t = Tongue::En)]
+    language: Tongue,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Light {
+    Light,
+    Dark,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Tongue {
+    En,
+    De,
+}
+
+impl fmt::Display for Light {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Dark { "dark" } else { "light" })
+    }
+}
+
+impl fmt::Display for Tongue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.tag())
+    }
+}
+
+impl Tongue {
+    fn tag(self) -> &'static str {
+        match self {
+            Self::En => "en",
+            Self::De => "de",
+        }
+    }
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let axe =
-        Settings::parse().axe.map(std::fs::read_to_string).transpose().context("the script of axe-core")?;
+    let Settings { axe, widths, lights, language } = Settings::parse();
+    let axe = axe.map(std::fs::read_to_string).transpose().context("the script of axe-core")?;
     let folder = binary_folder()?.parent().context("the target folder")?.join("screenshots");
     std::fs::create_dir_all(&folder)?;
     let gallery = Gallery::open().await?;
     let mut faults = 0;
-    for dark in [false, true] {
-        for width in WIDTHS {
-            let looks = Looks { width, height: 900, dark, ..Looks::default() };
+    for light in lights {
+        for width in widths.iter().copied() {
+            let dark = light == Light::Dark;
+            let looks = Looks { width, height: 900, dark, language: language.tag(), ..Looks::default() };
             let browser = gallery.browser(looks).await?;
             let mut camera =
                 Camera { browser: &browser, looks, folder: &folder, axe: axe.as_deref(), faults: 0 };
             gallery.walk(&browser, async |name| camera.picture(name).await).await?;
-            gallery.after_forms(&browser, async |name| camera.picture(name).await).await?;
+            if language == Tongue::En {
+                gallery.after_forms(&browser, async |name| camera.picture(name).await).await?;
+            }
             faults += camera.faults;
             browser.close().await?;
         }
@@ -72,7 +120,9 @@ impl Camera<'_> {
         let shot = shot.await?;
         let picture = shot.get("data").and_then(|data| data.as_str()).context("a picture")?;
         let light = if self.looks.dark { "dark" } else { "light" };
-        let file = format!("{name}-{}-{light}", self.looks.width);
+        let tongue =
+            if self.looks.language == "en" { String::new() } else { format!("-{}", self.looks.language) };
+        let file = format!("{name}-{}-{light}{tongue}", self.looks.width);
         std::fs::write(self.folder.join(format!("{file}.png")), STANDARD.decode(picture)?)?;
         if let Some(what) = self.browser.sticks_out().await? {
             self.fault(&file, &what);

@@ -1,6 +1,7 @@
 //! The control panel as its people use it: in Debian's chromium, against the whole house, with what they set up checked by
 //! POP3 and SMTP.
 
+mod browser;
 mod forms;
 mod home;
 mod house;

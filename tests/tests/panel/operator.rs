@@ -155,8 +155,9 @@ async fn an_operator_adds_a_customer_limits_and_suspends_it() -> anyhow::Result<
 
     // All of it stands in the audit, with its filters.
     let audit = read(&mut web, "/audit?customer=bakery&kind=customer").await?.body;
-    for deed in ["create", "update", "set-password"] {
-        assert!(audit.contains(&format!("<code>{deed}</code>")), "{deed}: {audit}");
+    for deed in ["was created", "was changed", "got a new password"] {
+        let told = format!("<span class=\"badge\">customer</span> <strong>bakery</strong> {deed}");
+        assert!(audit.contains(&told), "{deed}: {audit}");
     }
     assert!(!audit.contains("quite another one") && !audit.contains("anna@bakery.test"), "{audit}");
     Ok(())

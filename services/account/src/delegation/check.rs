@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use postern_mail::DomainName;
 use postern_mesh::{
+    audit::Action,
     identity::{Caller, Role},
     shutdown::Shutdown,
 };
@@ -176,7 +177,7 @@ async fn become_state(tx: &mut Tx, name: &DomainName, state: DomainState) -> Res
     let before = domains::get_in(tx, name).await?;
     checks::set_state(tx, name.as_str(), state, change.version).await?;
     let after = domains::get_in(tx, name).await?;
-    deed(&after, "verify").changed(tx, &before, &after).await?;
+    deed(&after, Action::Verify).changed(tx, &before, &after).await?;
     tracing::info!(domain = %name, customer = after.customer, state = state.as_str_name(), "DNS moved a domain");
     change.announce(tx, &[]).await
 }
@@ -193,11 +194,11 @@ async fn hand_over(
     for alias in change.aliases().to_vec() {
         let alias = alias.parse().map_err(|_| AccountError::Stored("a stored domain is no domain name"))?;
         if let Some(change) = versions::try_enter(tx, DomainName::as_str(&alias)).await? {
-            claims::remove(tx, &alias, change, "delete").await?;
+            claims::remove(tx, &alias, change).await?;
         }
     }
     let former = change.customer.clone();
-    claims::remove(tx, name, change, "delete").await?;
+    claims::remove(tx, name, change).await?;
     let domain = heir.inherit(tx, name).await?;
     tracing::info!(domain = %name, from = former, to = domain.customer, "a claim was proven, the domain has a new owner");
     if evidence.delegated == Some(true) {

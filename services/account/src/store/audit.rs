@@ -1,5 +1,6 @@
 //! Rows of the audit: each is written in the transaction of the change that it tells of.
 
+use postern_mesh::audit::{Action, Thing};
 use postern_proto::account::v1::AuditEntry;
 use serde::Serialize;
 use sqlx::{PgPool, Row as _, postgres::PgRow};
@@ -27,11 +28,9 @@ macro_rules! select_entries {
 pub(crate) struct Deed<'d> {
     /// Login of the customer whose thing it is; empty for the platform's own.
     pub(crate) customer: &'d str,
-    /// As in `AuditEntry.kind`.
-    pub(crate) kind: &'static str,
+    pub(crate) kind: Thing,
     pub(crate) name: &'d str,
-    /// As in `AuditEntry.action`.
-    pub(crate) action: &'static str,
+    pub(crate) action: Action,
 }
 
 impl Deed<'_> {
@@ -52,9 +51,9 @@ impl Deed<'_> {
         .bind(&caller.subject)
         .bind(caller.peer.map(|peer| peer.to_string()).unwrap_or_default())
         .bind(self.customer)
-        .bind(self.kind)
+        .bind(self.kind.as_str())
         .bind(self.name)
-        .bind(self.action)
+        .bind(self.action.as_str())
         .bind(before)
         .bind(after)
         .fetch_one(&mut **tx)
@@ -89,7 +88,7 @@ impl Deed<'_> {
 pub(crate) async fn removed_all<B: Serialize>(
     tx: &mut Tx,
     customer: &str,
-    kind: &'static str,
+    kind: Thing,
     things: &[(String, B)],
 ) -> Result<(), AccountError> {
     let names: Vec<_> = things.iter().map(|(name, _)| name.as_str()).collect();
@@ -97,14 +96,15 @@ pub(crate) async fn removed_all<B: Serialize>(
     let caller = tx.caller.clone();
     sqlx::query(
         "insert into audit (actor_role, actor, peer_ip, customer, kind, name, action, before_json, after_json) \
-         select $1, $2, $3, $4, $5, thing.name, 'delete', thing.before, '' \
-         from unnest($6::text[], $7::text[]) thing(name, before)",
+         select $1, $2, $3, $4, $5, thing.name, $6, thing.before, '' \
+         from unnest($7::text[], $8::text[]) thing(name, before)",
     )
     .bind(caller.role.as_str())
     .bind(&caller.subject)
     .bind(caller.peer.map(|peer| peer.to_string()).unwrap_or_default())
     .bind(customer)
-    .bind(kind)
+    .bind(kind.as_str())
+    .bind(Action::Delete.as_str())
     .bind(names)
     .bind(before)
     .execute(&mut **tx)

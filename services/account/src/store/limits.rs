@@ -1,9 +1,9 @@
 //! Rows of limits, and counts of what customers have.
 
 use postern_proto::account::v1::{Limits, LimitsUsage};
-use sqlx::{Row as _, postgres::PgRow};
+use sqlx::{PgPool, Row as _, postgres::PgRow};
 
-use super::{Tx, etag, storage};
+use super::{Tx, etag, read};
 use crate::{
     error::{AccountError, Doing as _},
     limits::Kind,
@@ -19,17 +19,6 @@ pub(crate) async fn set_for(tx: &mut Tx, customer: &str) -> Result<Limits, Accou
     .bind(customer)
     .try_map(|row| read_limits(&row));
     Ok(found.fetch_optional(&mut **tx).await.doing("read limits")?.unwrap_or_default())
-}
-
-pub(crate) async fn etag_of(tx: &mut Tx, customer: &str) -> Result<String, AccountError> {
-    let revision: Option<i64> = sqlx::query_scalar(
-        "select l.revision from limits l join customers c using (customer_id) where c.login = $1",
-    )
-    .bind(customer)
-    .fetch_optional(&mut **tx)
-    .await
-    .doing("read limits")?;
-    Ok(etag(revision.unwrap_or(0)))
 }
 
 /// Sets all of them.
@@ -70,48 +59,106 @@ pub(crate) async fn lock_customer(tx: &mut Tx, customer: &str) -> Result<(), Acc
         .map(drop)
 }
 
+/// How many of a kind a customer has; `$whose` is its id.
 macro_rules! count_of {
-    ($from:literal) => {
-        concat!("select count(*) from customers c join ", $from, " where c.login = $1")
+    (domains, $whose:literal) => {
+        concat!("select count(*) from domains d where d.customer_id = ", $whose)
+    };
+    (mailboxes, $whose:literal) => {
+        concat!(
+            "select count(*) from mailboxes m where m.removed_time is null and not m.default_box and m.customer_id = ",
+            $whose
+        )
+    };
+    (forwards, $whose:literal) => {
+        count_of!(@ "forwards f on f.domain = d.domain", $whose)
+    };
+    (lists, $whose:literal) => {
+        count_of!(@ "lists l on l.domain = d.domain and l.removed_time is null", $whose)
+    };
+    (list_members, $whose:literal) => {
+        count_of!(@ "lists l on l.domain = d.domain and l.removed_time is null join list_members lm on lm.list_id = l.list_id", $whose)
+    };
+    (autoresponders, $whose:literal) => {
+        count_of!(@ "autoresponders a on a.domain = d.domain", $whose)
+    };
+    (@ $things:literal, $whose:literal) => {
+        concat!("select count(*) from domains d join ", $things, " where d.customer_id = ", $whose)
+    };
+}
+
+/// The same for the customer with login $1.
+macro_rules! count_for_login {
+    ($kind:ident) => {
+        count_of!($kind, "(select customer_id from customers where login = $1)")
     };
 }
 
 /// How many of a kind a customer has.
 pub(crate) async fn count(tx: &mut Tx, customer: &str, kind: Kind) -> Result<i64, AccountError> {
     let statement = match kind {
-        Kind::Domains => count_of!("domains d using (customer_id)"),
-        Kind::Mailboxes => count_of!(
-            "domains d using (customer_id) join mailboxes m on m.domain = d.domain and m.removed_time is null \
-             and not m.default_box"
-        ),
-        Kind::Forwards => {
-            count_of!("domains d using (customer_id) join forwards f on f.domain = d.domain")
-        }
-        Kind::Lists => count_of!(
-            "domains d using (customer_id) join lists l on l.domain = d.domain and l.removed_time is null"
-        ),
-        Kind::ListMembers => count_of!(
-            "domains d using (customer_id) join lists l on l.domain = d.domain and l.removed_time is null \
-             join list_members lm on lm.list_id = l.list_id"
-        ),
-        Kind::Autoresponders => {
-            count_of!("domains d using (customer_id) join autoresponders a on a.domain = d.domain")
-        }
+        Kind::Domains => count_for_login!(domains),
+        Kind::Mailboxes => count_for_login!(mailboxes),
+        Kind::Forwards => count_for_login!(forwards),
+        Kind::Lists => count_for_login!(lists),
+        Kind::ListMembers => count_for_login!(list_members),
+        Kind::Autoresponders => count_for_login!(autoresponders),
     };
     sqlx::query_scalar(statement).bind(customer).fetch_one(&mut **tx).await.doing("count what a customer has")
 }
 
-/// All counts.
-pub(crate) async fn usage(tx: &mut Tx, customer: &str) -> Result<LimitsUsage, AccountError> {
-    Ok(LimitsUsage {
-        domains: count(tx, customer, Kind::Domains).await?,
-        mailboxes: count(tx, customer, Kind::Mailboxes).await?,
-        forwards: count(tx, customer, Kind::Forwards).await?,
-        lists: count(tx, customer, Kind::Lists).await?,
-        list_members: count(tx, customer, Kind::ListMembers).await?,
-        autoresponders: count(tx, customer, Kind::Autoresponders).await?,
-        storage_bytes: storage::used_by(tx, customer).await?,
-    })
+/// What a customer may have, and has.
+pub(crate) struct Allowance {
+    pub(crate) set: Limits,
+    pub(crate) usage: LimitsUsage,
+    /// Of what is set.
+    pub(crate) etag: String,
+}
+
+/// All of it in one look.
+const ALLOWANCE: &str = concat!(
+    "select l.domains, l.mailboxes, l.forwards, l.lists, l.list_members, l.autoresponders, l.storage_bytes, \
+     l.mailbox_storage_bytes, l.messages_per_hour, coalesce(l.revision, 0) as revision, (",
+    count_of!(domains, "c.customer_id"),
+    ") as used_domains, (",
+    count_of!(mailboxes, "c.customer_id"),
+    ") as used_mailboxes, (",
+    count_of!(forwards, "c.customer_id"),
+    ") as used_forwards, (",
+    count_of!(lists, "c.customer_id"),
+    ") as used_lists, (",
+    count_of!(list_members, "c.customer_id"),
+    ") as used_list_members, (",
+    count_of!(autoresponders, "c.customer_id"),
+    ") as used_autoresponders, ( \
+        select coalesce(sum(u.used_bytes), 0)::bigint from mailboxes m join box_usage u using (mailbox_id) \
+        where m.customer_id = c.customer_id and m.removed_time is null) as used_bytes \
+     from customers c left join limits l using (customer_id) where c.login = $1 and c.removed_time is null"
+);
+
+/// Of a customer; `None`: there is none.
+pub(crate) async fn allowance(pool: &PgPool, customer: &str) -> Result<Option<Allowance>, AccountError> {
+    read!(sqlx::query(ALLOWANCE).bind(customer).try_map(read_allowance).fetch_optional(pool))
+        .doing("read what a customer may have and has")
+}
+
+/// The same within a write.
+pub(crate) async fn allowance_in(tx: &mut Tx, customer: &str) -> Result<Option<Allowance>, AccountError> {
+    let found = sqlx::query(ALLOWANCE).bind(customer).try_map(read_allowance).fetch_optional(&mut **tx);
+    found.await.doing("read what a customer may have and has")
+}
+
+fn read_allowance(row: PgRow) -> Result<Allowance, sqlx::Error> {
+    let usage = LimitsUsage {
+        domains: row.try_get("used_domains")?,
+        mailboxes: row.try_get("used_mailboxes")?,
+        forwards: row.try_get("used_forwards")?,
+        lists: row.try_get("used_lists")?,
+        list_members: row.try_get("used_list_members")?,
+        autoresponders: row.try_get("used_autoresponders")?,
+        storage_bytes: row.try_get("used_bytes")?,
+    };
+    Ok(Allowance { set: read_limits(&row)?, usage, etag: etag(row.try_get("revision")?) })
 }
 
 fn read_limits(row: &PgRow) -> Result<Limits, sqlx::Error> {

@@ -20,19 +20,28 @@ const COUNTED_MAX: i64 = 1000;
 /// Days that are kept of what a box held.
 pub(crate) const DAYS_MAX: i32 = 92;
 
-/// Each part of the answer with the count of its whole. $3: what a box may hold by the platform's default.
+/// Each part of the answer with the count of its whole. All boxes are looked at by what decides, and only those that are named
+/// are read. $3: what a box may hold by the platform's default.
 const BOXES: &str = concat!(
-    "with boxes as materialized (",
-    select_mailboxes!("domain = $1 order by domain, address limit $2"),
-    "), judged as materialized ( \
-        select b.*, state = 2 as is_suspended, coalesce(used_bytes::float8 / room, 0) as fill, \
-            over_quota or coalesce(used_bytes >= room - room / 10, false) as is_nearly_full \
-        from (select boxes.*, nullif(coalesce(held_quota_bytes, $3), -1) as room from boxes) b \
-    ) \
-    (select 1 as part, count(*) over () as whole, * from judged where is_nearly_full \
-        order by over_quota desc, fill desc, login limit $4) \
-    union all (select 2, count(*) over (), * from judged where is_suspended order by login limit $4) \
-    union all (select 3, count(*) over (), * from judged where used_bytes > 0 order by used_bytes desc, login limit $5)"
+    "with boxes as materialized ( \
+        select mailbox_id, login, state = 2 as is_suspended, over_quota, coalesce(used_bytes, 0) as used, \
+            nullif(coalesce(quota_bytes, l.mailbox_storage_bytes, $3), -1) as room \
+        from mailboxes m left join box_usage using (mailbox_id) left join limits l on l.customer_id = m.customer_id \
+        where domain = $1 and removed_time is null order by domain, address limit $2 \
+     ), judged as ( \
+        select *, used::float8 / nullif(room, 0) as fill, \
+            over_quota or coalesce(used >= room - room / 10, false) as is_nearly_full from boxes \
+     ), named as ( \
+        (select 1 as part, count(*) over () as whole, \
+            row_number() over (order by over_quota desc, coalesce(fill, 0) desc, login) as place, mailbox_id \
+         from judged where is_nearly_full order by place limit $4) \
+        union all (select 2, count(*) over (), row_number() over (order by login) as place, mailbox_id \
+         from judged where is_suspended order by place limit $4) \
+        union all (select 3, 0, row_number() over (order by used desc, login) as place, mailbox_id \
+         from judged where used > 0 order by place limit $5) \
+     ) select n.part, n.whole, b.* from named n cross join lateral (",
+    select_mailboxes!("mailbox_id = n.mailbox_id limit 1"),
+    ") b order by n.part, n.place"
 );
 
 /// What needs somebody at a domain. `room_bytes`: what a box may hold by the platform's default.

@@ -151,19 +151,6 @@ pub(crate) async fn forget(tx: &mut Tx, mailbox_ids: &[i64]) -> Result<(), Accou
     .map(drop)
 }
 
-/// Octets that all boxes of a customer hold together.
-pub(crate) async fn used_by(tx: &mut Tx, customer: &str) -> Result<i64, AccountError> {
-    sqlx::query_scalar(
-        "select coalesce(sum(u.used_bytes), 0)::bigint from customers c \
-         join mailboxes m on m.customer_id = c.customer_id and m.removed_time is null \
-         join box_usage u on u.mailbox_id = m.mailbox_id where c.login = $1",
-    )
-    .bind(customer)
-    .fetch_one(&mut **tx)
-    .await
-    .doing("add up what a customer holds")
-}
-
 /// The platform's defaults as the statements take them.
 fn bounds(defaults: &Limits) -> (i64, i64) {
     (defaults.mailbox_storage_bytes.unwrap_or(NO_QUOTA), defaults.storage_bytes.unwrap_or(NO_QUOTA))

@@ -1,8 +1,9 @@
 //! What a first page shows of a domain, and how a box came to hold what it holds.
 
 use postern_proto::account::v1::{
-    ActivityState, AddListMembersRequest, BoxUsage, CreateMailingListRequest, GetDomainOverviewRequest,
-    GetMailboxHistoryRequest, Mailbox, MailingList, ReportBoxUsageRequest, UpdateMailboxRequest,
+    ActivityState, AddListMembersRequest, BoxUsage, CreateMailingListRequest, DnsVerdict,
+    GetDomainOverviewRequest, GetMailboxHistoryRequest, Mailbox, MailingList, ReportBoxUsageRequest,
+    UpdateMailboxRequest,
 };
 
 use crate::{
@@ -65,6 +66,12 @@ async fn an_overview_names_what_needs_somebody_and_counts_the_rest() {
          where member < 'm13'",
     );
 
+    postgres.run(
+        &url,
+        "insert into account.dns_findings select domain, 0, 2, domain, 'MX', '{}', '{}', null, 2, true, 'set it' \
+         from account.domains",
+    );
+
     let request = GetDomainOverviewRequest { name: "glance.test".into() };
     let overview = replica.domains().get_domain_overview(request.clone()).await.unwrap().into_inner();
     let overview = overview.overview.unwrap();
@@ -81,6 +88,10 @@ async fn an_overview_names_what_needs_somebody_and_counts_the_rest() {
     let first = &overview.suspended_members[0];
     assert_eq!((first.list.as_str(), first.address.as_str()), ("news@glance.test", "m00@outside.test"));
     assert!(first.suspend_time.is_some());
+
+    let findings: Vec<_> =
+        overview.findings.iter().map(|finding| (finding.name.as_str(), finding.verdict())).collect();
+    assert_eq!(findings, [("glance.test", DnsVerdict::Missing)]);
 
     let foreign = replica.domains_of("other").get_domain_overview(request).await;
     refused(foreign, Reason::NotFound, "");

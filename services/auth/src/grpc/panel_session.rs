@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use postern_mail::{Password, PeerIp, Reason, canonical_login};
 use postern_mesh::{
-    audit::AuditTrail,
+    audit::{Action, AuditTrail, Thing},
     client::MeshChannel,
     failure,
     identity::{Caller, Role},
@@ -53,14 +53,13 @@ impl PanelSessionFace {
 
     /// Writes into the audit that somebody ended sessions of somebody else.
     async fn record(&self, caller: &Caller, identity: &LoginIdentity) {
-        let deed = AuditEntry {
+        let entry = AuditEntry {
             customer: identity.customer.clone(),
-            kind: "panel-session".to_owned(),
             name: identity.login.clone(),
-            action: "end".to_owned(),
             ..AuditEntry::default()
         };
-        self.audit.record(caller, deed, person_of(identity).mailbox_id).await;
+        let deed = (Thing::PanelSession, Action::End);
+        self.audit.record(caller, deed, entry, person_of(identity).mailbox_id).await;
     }
 }
 

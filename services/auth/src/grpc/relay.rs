@@ -5,7 +5,12 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use futures_util::Stream;
 use postern_mail::{Reason, Verdict};
 use postern_mesh::{
-    audit::AuditTrail, clock::unix_millis, failure, identity::Caller, opened, shutdown::Shutdown,
+    audit::{Action, AuditTrail, Thing},
+    clock::unix_millis,
+    failure,
+    identity::Caller,
+    opened,
+    shutdown::Shutdown,
 };
 use postern_proto::account::v1::AuditEntry;
 use postern_proto::auth::v1::{
@@ -64,16 +69,14 @@ impl RelayFace {
             actor: "postern-auth".to_owned(),
             peer_ip: question.peer.to_string(),
             customer: customer.clone(),
-            kind: "sending-limit".to_owned(),
             name: address.clone(),
-            action: "reached".to_owned(),
             after_json: serde_json::json!({ "budget": budget.name(), "frees": frees }).to_string(),
             ..AuditEntry::default()
         };
         let audit = self.audit.clone();
         // RCPT does not wait for it.
         self.shutdown.spawn(async move {
-            if let Err(status) = audit.write(entry, 0).await {
+            if let Err(status) = audit.write((Thing::SendingLimit, Action::Reached), entry, 0).await {
                 tracing::warn!(error = status.message(), "a used up budget is not in the audit");
             }
         });
@@ -82,15 +85,13 @@ impl RelayFace {
     /// Writes a revocation into the audit in its doer's name.
     async fn record(&self, caller: &Caller, revoked: &RevokeGrantRequest, mailbox_id: Option<i64>) {
         let name = if revoked.login.is_empty() { &revoked.peer_ip } else { &revoked.login };
-        let deed = AuditEntry {
+        let entry = AuditEntry {
             customer: caller.customer.clone(),
-            kind: "grant".to_owned(),
             name: name.clone(),
-            action: "revoke".to_owned(),
             before_json: serde_json::to_string(revoked).unwrap_or_default(),
             ..AuditEntry::default()
         };
-        self.audit.record(caller, deed, mailbox_id.unwrap_or(0)).await;
+        self.audit.record(caller, (Thing::Grant, Action::Revoke), entry, mailbox_id.unwrap_or(0)).await;
     }
 }
 

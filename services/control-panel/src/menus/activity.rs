@@ -1,7 +1,5 @@
 //! Activity: who changed what, when and from where; what was removed comes back from here.
 
-mod difference;
-
 use std::sync::Arc;
 
 use axum::{
@@ -20,6 +18,7 @@ use super::{Menu, pop_accounts};
 use crate::{
     Panel,
     call::Failure,
+    deeds::{self, difference},
     form::Field,
     layout::{self, button, said::Said},
     place::Place,
@@ -32,41 +31,6 @@ pub(crate) static MENU: Menu =
 const PAGE_SIZE: i32 = 50;
 /// What filters keep on the next page.
 const FILTERS: [&str; 6] = ["kind", "action", "name", "actor", "from", "to"];
-/// Kinds of things, as the audit names them, and their texts.
-const KINDS: [(&str, &str); 15] = [
-    ("customer", "activity-kind-customer"),
-    ("mailbox", "activity-kind-mailbox"),
-    ("forward", "activity-kind-forward"),
-    ("list", "activity-kind-list"),
-    ("list-member", "activity-kind-list-member"),
-    ("autoresponder", "activity-kind-autoresponder"),
-    ("default-address", "activity-kind-default-address"),
-    ("domain", "activity-kind-domain"),
-    ("app-password", "activity-kind-app-password"),
-    ("api-token", "activity-kind-api-token"),
-    ("second-factor", "activity-kind-second-factor"),
-    ("panel-session", "activity-kind-panel-session"),
-    ("lock", "activity-kind-lock"),
-    ("box", "activity-kind-box"),
-    ("grant", "activity-kind-grant"),
-];
-/// What was done, as the audit names it, and its text.
-const ACTIONS: [(&str, &str); 14] = [
-    ("create", "activity-action-create"),
-    ("update", "activity-action-update"),
-    ("delete", "activity-action-delete"),
-    ("restore", "activity-action-restore"),
-    ("set-password", "activity-action-set-password"),
-    ("verify", "activity-action-verify"),
-    ("release", "activity-action-release"),
-    ("clear", "activity-action-clear"),
-    ("import", "activity-action-import"),
-    ("merge", "activity-action-merge"),
-    ("revoke", "activity-action-revoke"),
-    ("end", "activity-action-end"),
-    ("recovery-code", "activity-action-recovery-code"),
-    ("refused", "activity-action-refused"),
-];
 
 pub(super) fn routes() -> Router<Arc<Panel>> {
     Router::new()
@@ -113,16 +77,12 @@ pub(super) fn begin_of(place: &Place, day: Date) -> Option<Moment> {
 
 fn filters(place: &Place) -> Markup {
     let query = &place.visit.query;
-    let any = || ("", place.say("activity-any"));
-    let texts = |table: &[(&'static str, &'static str)]| {
-        let known = table.iter().map(|(value, key)| (*value, place.say(key)));
-        std::iter::once(any()).chain(known).collect::<Vec<_>>()
-    };
+    let texts = place.visit.texts();
     html! {
         form.card.filters method="get" action=(place.path(&MENU, &[])) {
             div.fields {
-                (Field::new("kind", place.say("activity-kind")).value(query.get("kind")).select(&texts(&KINDS)))
-                (Field::new("action", place.say("activity-action")).value(query.get("action")).select(&texts(&ACTIONS)))
+                (Field::new("kind", place.say("activity-kind")).value(query.get("kind")).select(&deeds::things(texts)))
+                (Field::new("action", place.say("activity-action")).value(query.get("action")).select(&deeds::actions(texts)))
                 (Field::new("name", place.say("activity-name")).value(query.get("name")).text())
                 (Field::new("from", place.say("activity-from")).value(query.get("from")).day())
                 (Field::new("to", place.say("activity-to")).value(query.get("to")).day())
@@ -137,18 +97,18 @@ fn filters(place: &Place) -> Markup {
 
 /// One deed.
 fn event(place: &Place, entry: &AuditEntry) -> Markup {
+    let texts = place.visit.texts();
     let changes = difference::between(&entry.before_json, &entry.after_json);
     let from = if entry.peer_ip.is_empty() { String::new() } else { format!(" · {}", entry.peer_ip) };
     html! {
         li.event {
             p {
-                span.badge { (named(place, &KINDS, &entry.kind)) } " "
-                strong { (entry.name) } " " (named(place, &ACTIONS, &entry.action))
+                span.badge { (deeds::thing(texts, entry)) } " " strong { (entry.name) } " " (deeds::done(texts, entry))
             }
             p.soft {
                 (place.visit.reader.moment_or(entry.time.as_ref(), "–")) " · " (entry.actor) (from)
             }
-            @if entry.action == "update" && !changes.is_empty() { (difference::shown(&place.visit.reader, &changes)) }
+            @if (entry.action == "update" || entry.kind == "list-member") && !changes.is_empty() { (difference::shown(&place.visit.reader, &changes)) }
             (undo_button(place, entry))
         }
     }
@@ -158,15 +118,13 @@ fn event(place: &Place, entry: &AuditEntry) -> Markup {
 pub(super) fn line(place: &Place, entry: &AuditEntry) -> Markup {
     html! {
         li.row {
-            span { strong { (entry.name) } " " (named(place, &ACTIONS, &entry.action)) }
+            span {
+                span.soft { (deeds::thing(place.visit.texts(), entry)) } " " strong { (entry.name) } " "
+                (deeds::done(place.visit.texts(), entry))
+            }
             span.soft { (place.visit.reader.moment_or(entry.time.as_ref(), "–")) }
         }
     }
-}
-
-/// The text of a word of the audit; one that has none is shown as it is.
-fn named(place: &Place, table: &[(&str, &str)], word: &str) -> String {
-    table.iter().find(|(known, _)| *known == word).map_or_else(|| word.to_owned(), |(_, key)| place.say(key))
 }
 
 /// Where a removal can be undone.

@@ -47,7 +47,7 @@ async fn page(place: Place) -> Result<Response, Failure> {
 }
 
 /// The domain as it is now, with what the last check of DNS found.
-pub(super) async fn now(place: &Place) -> Result<(Domain, Vec<DnsFinding>), Failure> {
+async fn now(place: &Place) -> Result<(Domain, Vec<DnsFinding>), Failure> {
     let request = GetDomainRequest { name: place.name().to_owned() };
     let answer = place.calls().domains().get_domain(request).await?.into_inner();
     Ok((answer.domain.ok_or(Failure::NotFound)?, answer.findings))

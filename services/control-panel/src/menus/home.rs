@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use postern_mesh::identity::Role;
 use postern_proto::{
     account::v1::{
-        AuditEntry, CustomerLimits, DnsFinding, DomainOverview, GetDomainOverviewRequest, GetLimitsRequest,
+        AuditEntry, CustomerLimits, DomainOverview, GetDomainOverviewRequest, GetLimitsRequest,
         GetMailboxRequest, ListAuditEntriesRequest, Mailbox,
     },
     delivery::v1::{GetSendingSummaryResponse, ListQueueEntriesRequest, QueueEntry},
@@ -40,7 +40,6 @@ pub(super) fn routes() -> Router<Arc<Panel>> {
 /// What the page is made of. A part that is away leaves its place empty; the rest of the page stands.
 struct Known {
     overview: DomainOverview,
-    findings: Vec<DnsFinding>,
     limits: Option<CustomerLimits>,
     deeds: Vec<AuditEntry>,
     waiting: Vec<QueueEntry>,
@@ -61,7 +60,7 @@ async fn page(place: Place) -> Result<Response, Failure> {
         div.cards.wide {
             (traffic)
             (mail::fates::picture(&place, known.sending.as_ref()))
-            (domain::dns::glance(&place, &known.findings))
+            (domain::dns::glance(&place, &known.overview.findings))
             (largest(&place, &known.overview.largest_mailboxes))
             (lately(&place, &known.deeds))
         }
@@ -84,7 +83,10 @@ async fn own_box(place: &Place) -> Result<Response, Failure> {
         div.cards {
             section.card {
                 h2 { (login) }
-                p { (layout::meter(&place.visit, mailbox.used_bytes, mailbox.effective_quota_bytes)) }
+                dl.facts {
+                    dt { (place.say("pop-column-use")) }
+                    dd { (layout::meter(&place.visit, mailbox.used_bytes, mailbox.effective_quota_bytes)) }
+                }
                 div.actions {
                     a.button.primary href=(place.path(&pop_accounts::MENU, &["box", login])) { (place.say("home-own-box")) }
                 }
@@ -103,9 +105,8 @@ async fn known(place: &Place) -> Result<Known, Failure> {
     let customer = place.domain.customer.clone();
     let (mut domains, mut limits) = (place.calls().domains(), place.calls().limits());
     let (mut audit, mut queue) = (place.calls().audit(), place.calls().queue());
-    let (overview, now, limits, deeds, waiting, sending) = tokio::join!(
+    let (overview, limits, deeds, waiting, sending) = tokio::join!(
         domains.get_domain_overview(GetDomainOverviewRequest { name: place.name().to_owned() }),
-        domain::now(place),
         limits.get_limits(GetLimitsRequest { customer: customer.clone() }),
         audit.list_audit_entries(ListAuditEntriesRequest {
             customer: customer.clone(),
@@ -121,7 +122,6 @@ async fn known(place: &Place) -> Result<Known, Failure> {
     );
     Ok(Known {
         overview: overview?.into_inner().overview.unwrap_or_default(),
-        findings: now?.1,
         limits: limits.ok().and_then(|answer| answer.into_inner().limits),
         deeds: deeds.map(|answer| answer.into_inner().entries).unwrap_or_default(),
         waiting: waiting.map(|answer| answer.into_inner().entries).unwrap_or_default(),

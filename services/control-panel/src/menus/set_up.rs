@@ -46,7 +46,11 @@ async fn list(place: Place) -> Result<Response, Failure> {
                     li {
                         a.card href=(place.path(&MENU, &["box", &mailbox.login])) {
                             (layout::icon("program")) strong { (layout::address(&mailbox.login)) }
-                            @if !mailbox.display_name.is_empty() { small { (mailbox.display_name) } }
+                            @if mailbox.default_box {
+                                small { (place.say("pop-default-box")) }
+                            } @else if !mailbox.display_name.is_empty() {
+                                small { (mailbox.display_name) }
+                            }
                         }
                     }
                 }

@@ -5,7 +5,13 @@ use maud::{Markup, html};
 use postern_proto::account::v1::{AuditEntry, ListAuditEntriesRequest};
 
 use super::{Desk, Staff, customers, filter, path};
-use crate::{call::Failure, form::Field, layout, visit::Visit};
+use crate::{
+    call::Failure,
+    deeds::{self, difference},
+    form::Field,
+    layout,
+    visit::Visit,
+};
 
 pub(super) static DESK: Desk = Desk { name: "audit", title: "operator-audit", icon: "activity", guide };
 
@@ -26,13 +32,14 @@ pub(super) async fn list(staff: Staff) -> Result<Response, Failure> {
         ..ListAuditEntriesRequest::default()
     };
     let page = staff.calls().audit().list_audit_entries(request).await?.into_inner();
-    let field = |name, key: &str| Field::new(name, staff.say(key)).value(query.get(name)).text();
+    let texts = staff.visit.texts();
+    let field = |name, key: &str| Field::new(name, staff.say(key)).value(query.get(name));
     let fields = html! {
-        (field("customer", "operator-customer"))
-        (field("kind", "activity-kind"))
-        (field("name", "activity-name"))
-        (field("action", "activity-action"))
-        (field("actor", "operator-audit-actor"))
+        (field("customer", "operator-customer").text())
+        (field("kind", "activity-kind").select(&deeds::things(texts)))
+        (field("action", "activity-action").select(&deeds::actions(texts)))
+        (field("name", "activity-name").text())
+        (field("actor", "operator-audit-actor").text())
     };
     let body = html! {
         p.lead { (staff.say("operator-audit-lead")) }
@@ -47,26 +54,25 @@ pub(super) async fn list(staff: Staff) -> Result<Response, Failure> {
     Ok(staff.page(&DESK, staff.say(DESK.title), body))
 }
 
-/// Kinds and actions stand as the audit has them: what is typed into the filter is what is seen.
 fn event(staff: &Staff, entry: &AuditEntry) -> Markup {
     let reader = &staff.visit.reader;
+    let changes = difference::between(&entry.before_json, &entry.after_json);
     html! {
         li.event {
-            p { span.badge { (entry.kind) } " " strong { (entry.name) } " " code { (entry.action) } }
+            p {
+                span.badge { (deeds::thing(reader.texts, entry)) } " " strong { (entry.name) } " " (deeds::done(reader.texts, entry))
+            }
             p.soft {
-                (reader.moment_or(entry.time.as_ref(), "–")) " · " (entry.actor) " (" (entry.actor_role) ")"
+                (reader.moment_or(entry.time.as_ref(), "–")) " · " (entry.actor) " (" (deeds::role(reader.texts, entry)) ")"
                 @if !entry.peer_ip.is_empty() { " · " (entry.peer_ip) }
                 @if !entry.customer.is_empty() {
                     " · " a href=(path(&customers::DESK, &["of", &entry.customer])) { (entry.customer) }
                 }
             }
-            @if !entry.before_json.is_empty() || !entry.after_json.is_empty() {
+            @if !changes.is_empty() {
                 details {
                     summary { (staff.say("operator-audit-details")) }
-                    ul.differences {
-                        @if !entry.before_json.is_empty() { li { del { (entry.before_json) } } }
-                        @if !entry.after_json.is_empty() { li { ins { (entry.after_json) } } }
-                    }
+                    (difference::shown(reader, &changes))
                 }
             }
         }

@@ -6,7 +6,13 @@ mod import;
 
 use futures_util::{StreamExt as _, stream::BoxStream};
 use postern_mail::Reason;
-use postern_mesh::{directory::Directory, failure, identity::Caller, opened};
+use postern_mesh::{
+    audit::{Action, Thing},
+    directory::Directory,
+    failure,
+    identity::Caller,
+    opened,
+};
 use postern_proto::{
     account::v1::MailboxIdentity,
     delivery::v1::{
@@ -75,15 +81,10 @@ impl BoxDoor {
     }
 }
 
-async fn record<T: Serialize>(
-    rights: &Rights,
-    caller: &Caller,
-    mailbox_id: i64,
-    action: &'static str,
-    done: &T,
-) {
+async fn record<T: Serialize>(rights: &Rights, caller: &Caller, mailbox_id: i64, action: Action, done: &T) {
     let after_json = serde_json::to_string(done).unwrap_or_default();
-    rights.record(caller, Deed { mailbox_id, kind: "box", action, after_json, ..Deed::default() }).await;
+    let deed = Deed { mailbox_id, kind: Thing::Box, action, before_json: String::new(), after_json };
+    rights.record(caller, deed).await;
 }
 
 #[tonic::async_trait]
@@ -122,7 +123,7 @@ impl BoxService for BoxDoor {
             if cleared.cleared_count > 0 {
                 let messages = cleared.cleared_count;
                 tracing::info!(mailbox_id, messages, ?scope, "messages went to the vault");
-                record(&rights, &caller, mailbox_id, "clear", &cleared).await;
+                record(&rights, &caller, mailbox_id, Action::Clear, &cleared).await;
             }
             Ok(cleared)
         });
@@ -161,7 +162,7 @@ impl BoxService for BoxDoor {
         let restored_count = restored.map_err(|error| refused(mailbox_id, &error))?;
         let restored = RestoreBoxResponse { restored_count };
         if restored_count > 0 {
-            record(&self.rights, &caller, mailbox_id, "restore", &restored).await;
+            record(&self.rights, &caller, mailbox_id, Action::Restore, &restored).await;
         }
         Ok(Response::new(restored))
     }
@@ -190,7 +191,7 @@ impl BoxService for BoxDoor {
         let moved_count = moved.map_err(|error| refused(from_mailbox_id, &error))?;
         let moved = MoveMessagesResponse { moved_count };
         if moved_count > 0 {
-            record(&self.rights, &caller, to_mailbox_id, "merge", &moved).await;
+            record(&self.rights, &caller, to_mailbox_id, Action::Merge, &moved).await;
         }
         Ok(Response::new(moved))
     }
@@ -216,7 +217,7 @@ impl BoxService for BoxDoor {
         // On its own: when the caller goes away, it is still written down how far it came.
         let importing = tokio::spawn(async move {
             let imported = import::take_all(begun, course, first, &mut frames).await?;
-            record(&rights, &caller, mailbox_id, "import", &imported).await;
+            record(&rights, &caller, mailbox_id, Action::Import, &imported).await;
             Ok(Response::new(imported))
         });
         importing.await.unwrap_or_else(|_| Err(failure::status(Reason::Unavailable)))

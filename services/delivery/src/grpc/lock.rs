@@ -1,7 +1,12 @@
 //! `LockService`: who holds a box, translated to `lock`.
 
 use postern_mail::Reason;
-use postern_mesh::{failure, identity::Caller, opened};
+use postern_mesh::{
+    audit::{Action, Thing},
+    failure,
+    identity::Caller,
+    opened,
+};
 use postern_proto::{
     delivery::v1::{
         GetLockRequest, GetLockResponse, ListLocksRequest, ListLocksResponse, Lock, ReleaseLockRequest,
@@ -102,7 +107,8 @@ impl LockService for LockDoor {
         tracing::info!(mailbox_id, session_id = held.holder.session_id, "a lock was taken from its holder");
         let lock = lock(held);
         let before_json = serde_json::to_string(&lock).unwrap_or_default();
-        let deed = Deed { mailbox_id, kind: "lock", action: "release", before_json, ..Deed::default() };
+        let (kind, action, after_json) = (Thing::Lock, Action::Release, String::new());
+        let deed = Deed { mailbox_id, kind, action, before_json, after_json };
         self.rights.record(&caller, deed).await;
         Ok(Response::new(ReleaseLockResponse { lock: Some(lock) }))
     }

@@ -3,7 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use postern_mail::{DomainName, MessageId, Reason};
-use postern_mesh::{failure, identity::Caller, opened};
+use postern_mesh::{
+    audit::{self, Thing},
+    failure,
+    identity::Caller,
+    opened,
+};
 use postern_proto::{
     delivery::v1::{
         GetQueueEntryRequest, GetQueueEntryResponse, HoldQueueEntriesRequest, HoldQueueEntriesResponse,
@@ -42,7 +47,7 @@ impl QueueDoor {
     }
 
     /// Writes what was done to these rows into the audit, a line for each customer whose mail it was.
-    async fn record(&self, caller: &Caller, action: &'static str, deeds: &[EntryRow]) {
+    async fn record(&self, caller: &Caller, action: audit::Action, deeds: &[EntryRow]) {
         let mut by_customer: BTreeMap<&str, Vec<&EntryRow>> = BTreeMap::new();
         for row in deeds {
             by_customer.entry(row.customer.as_deref().unwrap_or_default()).or_default().push(row);
@@ -61,7 +66,8 @@ impl QueueDoor {
                 .collect();
             let before = serde_json::json!({ "count": rows.len(), "entries": shown });
             let name = rows.first().map(|row| row.message_id.simple().to_string()).unwrap_or_default();
-            self.rights.record_for(caller, "queue-entry", action, customer, &name, before.to_string()).await;
+            let deed = (Thing::QueueEntry, action);
+            self.rights.record_for(caller, deed, customer, &name, before.to_string()).await;
         }
     }
 
@@ -177,7 +183,7 @@ impl QueueService for QueueDoor {
         let ids = self.selected(request.selection).await?;
         let rows = self.rows(&ids).await?;
         let count = self.queue.store.retry(&ids).await.map_err(unavailable)?;
-        self.record(&caller, "retry", &rows).await;
+        self.record(&caller, audit::Action::Retry, &rows).await;
         // Other replicas look within five seconds.
         self.queue.handle.wake();
         Ok(Response::new(RetryQueueEntriesResponse { entry_count: clamped(count) }))
@@ -193,7 +199,7 @@ impl QueueService for QueueDoor {
         let ids: Vec<i64> = ids.into_iter().filter(|id| !undecided.contains(id)).collect();
         let rows = self.rows(&ids).await?;
         let count = self.queue.store.hold(&ids).await.map_err(unavailable)?;
-        self.record(&caller, "hold", &rows).await;
+        self.record(&caller, audit::Action::Hold, &rows).await;
         Ok(Response::new(HoldQueueEntriesResponse { entry_count: clamped(count) }))
     }
 
@@ -205,7 +211,8 @@ impl QueueService for QueueDoor {
         let ids = self.selected(request.selection).await?;
         let rows = self.rows(&ids).await?;
         let count = self.remove(ids, request.silent).await?;
-        self.record(&caller, if request.silent { "remove-silently" } else { "remove" }, &rows).await;
+        let action = if request.silent { audit::Action::RemoveSilently } else { audit::Action::Remove };
+        self.record(&caller, action, &rows).await;
         Ok(Response::new(RemoveQueueEntriesResponse { entry_count: clamped(count as u64) }))
     }
 }

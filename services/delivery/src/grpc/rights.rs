@@ -3,7 +3,7 @@
 
 use postern_mail::Reason;
 use postern_mesh::{
-    audit::AuditTrail,
+    audit::{Action, AuditTrail, Thing},
     client::MeshChannel,
     directory::Directory,
     failure,
@@ -20,13 +20,11 @@ pub(crate) struct Rights {
 }
 
 /// What was done to a box, for the audit.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Deed {
     pub(crate) mailbox_id: i64,
-    /// As in `AuditEntry.kind`: `lock`, `box`, ...
-    pub(crate) kind: &'static str,
-    /// As in `AuditEntry.action`: `release`, `clear`, ...
-    pub(crate) action: &'static str,
+    pub(crate) kind: Thing,
+    pub(crate) action: Action,
     /// protobuf JSON of the thing before and after; never mail, empty where there is none.
     pub(crate) before_json: String,
     pub(crate) after_json: String,
@@ -65,23 +63,21 @@ impl Rights {
     /// Writes a deed into the audit in its doer's name.
     pub(crate) async fn record(&self, caller: &Caller, deed: Deed) {
         let Deed { mailbox_id, kind, action, before_json, after_json } = deed;
-        let (kind, action) = (kind.to_owned(), action.to_owned());
-        let entry = AuditEntry { kind, action, before_json, after_json, ..AuditEntry::default() };
-        self.audit.record(caller, entry, mailbox_id).await;
+        let entry = AuditEntry { before_json, after_json, ..AuditEntry::default() };
+        self.audit.record(caller, (kind, action), entry, mailbox_id).await;
     }
 
     /// The same for what is no box: on behalf of a customer (empty: nobody's) and under a name.
     pub(crate) async fn record_for(
         &self,
         caller: &Caller,
-        kind: &str,
-        action: &str,
+        deed: (Thing, Action),
         customer: &str,
         name: &str,
         before_json: String,
     ) {
-        let [kind, action, customer, name] = [kind, action, customer, name].map(str::to_owned);
-        let entry = AuditEntry { customer, kind, name, action, before_json, ..AuditEntry::default() };
-        self.audit.record(caller, entry, 0).await;
+        let [customer, name] = [customer, name].map(str::to_owned);
+        let entry = AuditEntry { customer, name, before_json, ..AuditEntry::default() };
+        self.audit.record(caller, deed, entry, 0).await;
     }
 }

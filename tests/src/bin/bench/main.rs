@@ -1,8 +1,9 @@
 //! `make bench`: what one operation costs, in both shapes of the house, and beside Postfix and Dovecot in the same run
-//! when they are installed; and what a post to a large list does to others. The measure is CPU seconds of all servers for 1000 operations; rates follow from it.
+//! when they are installed; what a post to a large list does to others; and how long pages of the control panel take. The measure is CPU seconds of all servers for 1000 operations; rates follow from it.
 
 mod lists;
 mod load;
+mod pages;
 mod report;
 mod rivals;
 mod statistics;
@@ -32,8 +33,8 @@ struct Settings {
     /// Sessions at once, one figure each.
     #[arg(long, value_delimiter = ',', default_value = "1,10,100")]
     sessions: Vec<usize>,
-    /// Only these parts: the shapes one and separate, rivals, lists.
-    #[arg(long, value_delimiter = ',', default_value = "one,separate,rivals,lists")]
+    /// Only these parts: the shapes one and separate, rivals, lists, panel.
+    #[arg(long, value_delimiter = ',', default_value = "one,separate,rivals,lists,panel")]
     shapes: Vec<String>,
     /// Messages in the large box.
     #[arg(long, default_value_t = 100_000)]
@@ -53,6 +54,9 @@ struct Settings {
     /// Seconds of each of these windows.
     #[arg(long, default_value_t = 30.0)]
     list_seconds: f64,
+    /// Looks of each person at each page of the panel.
+    #[arg(long, default_value_t = 40)]
+    looks: usize,
 }
 
 /// Boxes that the loads use; session n uses box n.
@@ -73,6 +77,7 @@ async fn main() -> anyhow::Result<()> {
             "separate" => measure_house(&settings, false, &mut report).await?,
             "rivals" => rivals::measure(&settings, &mut report).await?,
             "lists" => report.lists(lists::measure(&settings).await?),
+            "panel" => report.pages(pages::measure(&settings).await?),
             other => anyhow::bail!("no such shape: {other}"),
         }
     }

@@ -6,7 +6,11 @@ use serde::Serialize;
 
 use postern_tests::usage::CpuSeconds;
 
-use crate::{lists::Lists, load::Outcome};
+use crate::{
+    lists::Lists,
+    load::Outcome,
+    pages::{self, Page},
+};
 
 /// One figure.
 #[derive(Serialize)]
@@ -77,6 +81,7 @@ pub(crate) struct Report {
     rows: Vec<Row>,
     memory: Vec<Memory>,
     lists: Option<Lists>,
+    pages: Vec<Page>,
 }
 
 impl Report {
@@ -92,7 +97,14 @@ impl Report {
         self.lists = Some(lists);
     }
 
+    pub(crate) fn pages(&mut self, pages: Vec<Page>) {
+        self.pages = pages;
+    }
+
     pub(crate) fn print(&self) {
+        if !self.pages.is_empty() {
+            pages::print(&self.pages);
+        }
         if let Some(lists) = &self.lists {
             lists.print();
         }

@@ -109,7 +109,7 @@ fn service(place: &Place) -> Option<Item> {
 
 /// Records that are not as they should be, as of the last check.
 fn records(place: &Place, known: &Known) -> Option<Item> {
-    let wrong = domain::dns::wrong(place, &known.findings);
+    let wrong = domain::dns::wrong(place, &known.overview.findings);
     let values = [("name", place.name().into()), ("records", wrong.join(", ").into())];
     let text = || place.visit.texts().fill("home-records", &values);
     let to = format!("{}#dns", place.path(&domain::MENU, &[]));

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::moment::Reader;
 
 /// Fields of the system that change with every write and tell nobody anything.
-const OWN: [&str; 10] = [
+const OWN: [&str; 11] = [
     "etag",
     "updateTime",
     "createTime",
@@ -19,14 +19,17 @@ const OWN: [&str; 10] = [
     "usedBytes",
     "full",
     "version",
+    // Of members: it is the name of the entry.
+    "list",
 ];
 /// Fields that people know by a word: as the audit has them, and the key of the word. Others are shown as they are.
-const FIELDS: [(&str, &str); 25] = [
+const FIELDS: [(&str, &str); 26] = [
     ("displayName", "pop-field-name"),
     ("quotaBytes", "pop-field-quota"),
     ("state", "pop-column-state"),
     ("action", "default-field-action"),
     ("targets", "activity-field-targets"),
+    ("addresses", "list-members"),
     ("keepCopy", "activity-field-copy"),
     ("description", "list-field-description"),
     ("posting", "list-field-posting"),
@@ -84,14 +87,14 @@ const VALUE_MAX_CHARS: usize = 200;
 
 /// One field that is not as it was.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Change {
+pub(crate) struct Change {
     field: String,
     before: String,
     after: String,
 }
 
 /// The fields that differ.
-pub(super) fn between(before: &str, after: &str) -> Vec<Change> {
+pub(crate) fn between(before: &str, after: &str) -> Vec<Change> {
     let fields = |json: &str| match serde_json::from_str(json) {
         Ok(Value::Object(fields)) => fields,
         _ => serde_json::Map::new(),
@@ -103,10 +106,14 @@ pub(super) fn between(before: &str, after: &str) -> Vec<Change> {
     names
         .into_iter()
         .filter(|name| !OWN.contains(&name.as_str()) && before.get(*name) != after.get(*name))
-        .map(|name| Change {
-            field: name.clone(),
-            before: before.get(name).map(text).unwrap_or_default(),
-            after: after.get(name).map(text).unwrap_or_default(),
+        .map(|name| {
+            // What is false is left out of the JSON.
+            let yes_or_no = [before.get(name), after.get(name)].into_iter().flatten().all(Value::is_boolean);
+            let absent = if yes_or_no && !before.is_empty() && !after.is_empty() { "false" } else { "" };
+            let told = |thing: &serde_json::Map<String, Value>| {
+                thing.get(name).map_or_else(|| absent.to_owned(), text)
+            };
+            Change { field: name.clone(), before: told(&before), after: told(&after) }
         })
         .collect()
 }
@@ -123,7 +130,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-pub(super) fn shown(reader: &Reader, changes: &[Change]) -> Markup {
+pub(crate) fn shown(reader: &Reader, changes: &[Change]) -> Markup {
     html! {
         ul.differences {
             @for change in changes {
@@ -202,7 +209,7 @@ mod tests {
         assert_eq!(
             between(before, after),
             [
-                change("keepCopy", "true", ""),
+                change("keepCopy", "true", "false"),
                 change("note", "", "n"),
                 change("targets", "a@x.test", "a@x.test, b@x.test"),
             ]
