@@ -18,7 +18,8 @@ async fn a_test_that_breaks_off_leaves_no_browser() -> anyhow::Result<()> {
     let nobody = "127.0.0.1:9".parse()?;
     let browser = Browser::start(nobody, Looks::default()).await?;
     let processes = browser.processes();
-    assert!(processes.len() > 3 && processes.iter().all(|pid| runs(*pid)), "{processes:?}");
+    // Some of what it starts is there for a moment only.
+    assert!(processes.iter().filter(|pid| runs(**pid)).count() > 3, "{processes:?}");
     let broke_off = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
         let _browser = browser;
         panic!("a test that breaks off");

@@ -78,7 +78,7 @@ impl Explainer {
             self.unknown_login(way, sight, &login).await;
             return refused(Reason::BadCredentials, None);
         };
-        way.passed("login-known", format!("it opens mailbox {}, {}", identity.mailbox_id, identity.address));
+        way.passed("login-known", format!("it opens the mailbox {}", identity.address));
         in_service(way, &identity);
         Account { refusal: refusal_of(&identity), identity: Some(identity) }
     }

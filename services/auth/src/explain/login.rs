@@ -64,8 +64,8 @@ fn held(way: &mut Way, lock: &Lock) {
     way.stopped(
         "lock-free",
         format!(
-            "the box is open in another session{from}, through {}, and frees itself in {} s if that session is gone",
-            lock.gateway, lock.remaining_seconds
+            "the box is open in another session{from}, and frees itself in {} s if that session is gone",
+            lock.remaining_seconds
         ),
         Verdict::Later,
         "the box is open in another mail program: can't lock account",

@@ -59,6 +59,8 @@ impl Thunderbird {
             .arg(&profile)
             .env("DISPLAY", display)
             .env("HOME", &profile)
+            // What is to be sent lies there under one name for all.
+            .env("TMPDIR", &profile)
             .env("MOZ_CRASHREPORTER_DISABLE", "1")
             .process_group(0)
             .stdin(Stdio::null())

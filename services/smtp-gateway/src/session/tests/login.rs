@@ -119,12 +119,9 @@ fn in_clear_text_the_domain_is_asked_where_the_site_leaves_it_to_domains() {
 
 #[test]
 fn s_81_auth_that_goes_wrong() {
-    for (line, reply) in [
-        (&b"*"[..], "501 5.5.2"),
-        (b"!!!", "501 5.5.2"),
-        (b"AHUA", "501 5.5.2"),
-        (b"b3RoZXIAdQByaWdodA==", "535 5.7.8"),
-    ] {
+    for (line, reply) in
+        [(&b"*"[..], "501 5.5.2"), (b"!!!", "501 5.5.2"), (b"b3RoZXIAdQByaWdodA==", "535 5.7.8")]
+    {
         let mut talk = Talk::greeted(Door::Submission);
         talk.says("AUTH PLAIN");
         let replies = talk.event(Event::SaslLine(line.to_vec()));
@@ -132,6 +129,11 @@ fn s_81_auth_that_goes_wrong() {
         assert!(matches!(talk.next, Next::Command));
         assert_eq!(talk.code("NOOP"), "250");
     }
+    // Whoever checks passwords says of the empty one that it is wrong.
+    let mut talk = Talk::greeted(Door::Submission);
+    talk.says("AUTH PLAIN");
+    assert!(talk.event(Event::SaslLine(b"AHUA".to_vec())).is_empty());
+    assert!(matches!(talk.next, Next::Ask(Question::Login { .. })));
     let mut talk = Talk::greeted(Door::Submission);
     talk.says("AUTH PLAIN");
     assert_eq!(talk.event(Event::LineTooLong)[0][..9], *"500 5.5.6");
