@@ -98,9 +98,10 @@ impl Postgres {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    /// Ends every connection that listens for changes.
+    /// Ends every connection to this database; the server is other tests' too.
     pub(crate) fn cut_connections(&self, database: &str) {
-        let sql = "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()";
+        let sql = "select pg_terminate_backend(pid) from pg_stat_activity \
+            where backend_type = 'client backend' and datname = current_database() and pid <> pg_backend_pid()";
         let done = self
             .tool("psql")
             .args(["-qAt", "-d", database, "-c", sql])
