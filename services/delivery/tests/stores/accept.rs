@@ -132,7 +132,7 @@ async fn an_outcome_is_known_even_when_the_connection_is_killed() {
             loop {
                 // The committer's own connection has no name of its own: whoever runs the insert is it.
                 let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                    WHERE query LIKE 'WITH new_messages%' AND pid <> pg_backend_pid()";
+                    WHERE query LIKE 'WITH new_messages%' AND datname = current_database() AND pid <> pg_backend_pid()";
                 let _ = sqlx::raw_sql(kill).execute(killer.pool()).await;
                 tokio::time::sleep(Duration::from_millis(15)).await;
             }
