@@ -11,7 +11,7 @@ use std::{
 use include_dir::{Dir, include_dir};
 use postern_mesh::StartError;
 use sqlx::{
-    ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres,
+    ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres, Transaction,
     postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
     query::Query,
 };
@@ -177,6 +177,12 @@ impl Store {
     pub async fn is_ready(&self) -> bool {
         sqlx::query("SELECT 1").execute(&self.pool).await.is_ok()
     }
+}
+
+/// A transaction whose end does not wait for the disk, nor makes others wait for it: for what may be undone by a crash of the
+/// database (the last second, in order, so that nothing that is kept relies on what is lost) without a message being lost.
+pub(crate) async fn begin_unhurried(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    pool.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await
 }
 
 /// For what tasks do that nobody waits for. A machine that was cut off hears nothing of the end of its connections: what was under

@@ -16,6 +16,7 @@ use crate::{
     content::plain_copy_bytes,
     queue::QueueStore,
     route::{PlannedEntry, PlannedErrand, PlannedRemote},
+    store::begin_unhurried,
     trace::TraceState,
 };
 
@@ -124,7 +125,7 @@ pub(super) async fn begin(
 /// Writes one batch. `None`: the row is not ours any more, or somebody is further; nothing was written. It is on
 /// the disk later: members and cursor are one, so that what a crash of the database forgets is written again.
 pub(super) async fn write(store: &QueueStore, batch: &Batch<'_>) -> Result<Option<Written>, sqlx::Error> {
-    let mut transaction = store.begin_unhurried().await?;
+    let mut transaction = begin_unhurried(store.pool()).await?;
     let row = sqlx::query(
         "UPDATE queue SET note = coalesce($4, note)
         WHERE id = $1 AND state = 2 AND lease_owner = $2 AND note = $3 RETURNING parent",

@@ -9,12 +9,13 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use postern_mail::{EmailAddress, MessageId};
 use postern_smtp::dsn::{MessageDsn, Notify, RecipientDsn, ReturnContent};
-use sqlx::{PgExecutor, PgPool, Postgres, Row as _, Transaction, postgres::PgRow};
+use sqlx::{PgExecutor, PgPool, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
 use super::{LeasedRow, QueuedMessage, turns::Cursors};
 use crate::{
     accept::{MessageFlags, QueueClass, StoredContent, return_code},
+    store::begin_unhurried,
     trace::TraceState,
 };
 
@@ -115,12 +116,6 @@ impl QueueStore {
 
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
-    }
-
-    /// A transaction whose end does not wait for the disk, nor makes others wait for it: for what may be undone by a crash of the
-    /// database (the last second, in order, so that nothing that is kept relies on what is lost) without a message being lost.
-    pub(crate) async fn begin_unhurried(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        self.pool.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await
     }
 
     /// Who holds the leases of this replica.
@@ -253,7 +248,7 @@ impl QueueStore {
             return finish(&self.pool, ended).await;
         }
         // Ten thousand of them, each beside others' mail at the disk. A crash of the database may send a member the last copy twice.
-        let mut transaction = self.begin_unhurried().await?;
+        let mut transaction = begin_unhurried(&self.pool).await?;
         finish(&mut *transaction, ended).await?;
         transaction.commit().await
     }
@@ -275,7 +270,7 @@ impl QueueStore {
         let pauses: Vec<f64> = deferrals.iter().map(|d| d.pause.as_secs_f64()).collect();
         let outcomes: Vec<&str> = deferrals.iter().map(|d| d.outcome.as_str()).collect();
         // An attempt that is forgotten is made again when its lease ends.
-        let mut transaction = self.begin_unhurried().await?;
+        let mut transaction = begin_unhurried(&self.pool).await?;
         // An operator may have held it meanwhile: then only the outcome is noted.
         sqlx::query(
             "WITH deferred AS (

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use postern_mesh::shutdown::Shutdown;
 use uuid::Uuid;
 
-use crate::store::{Store, in_time};
+use crate::store::{Store, begin_unhurried, in_time};
 
 /// Between two writes.
 const EVERY: Duration = Duration::from_secs(2);
@@ -101,9 +101,7 @@ async fn write(store: &Store, batch: &[((Uuid, i64), Note)]) -> Result<(), sqlx:
         columns.2.push(note.read);
         columns.3.push(note.deleted);
     }
-    let mut transaction = store.pool().begin().await?;
-    // Nobody waits for it on the disk.
-    sqlx::query("SET LOCAL synchronous_commit = off").execute(&mut *transaction).await?;
+    let mut transaction = begin_unhurried(store.pool()).await?;
     sqlx::query(WRITE)
         .bind(columns.0)
         .bind(columns.1)

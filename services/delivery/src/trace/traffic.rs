@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::{
     accept::AcceptUnit,
-    store::{Store, in_time},
+    store::{Store, begin_unhurried, in_time},
 };
 
 use super::TraceState;
@@ -100,8 +100,7 @@ async fn add(store: &Store, sums: &BTreeMap<Place, Sum>) -> Result<(), sqlx::Err
             column.push(number);
         }
     }
-    let mut transaction = store.pool().begin().await?;
-    sqlx::query("SET LOCAL synchronous_commit = off").execute(&mut *transaction).await?;
+    let mut transaction = begin_unhurried(store.pool()).await?;
     let mut query = sqlx::query(ADD).bind(customers).bind(domains).bind(hours);
     for column in numbers {
         query = query.bind(column);

@@ -19,7 +19,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 use tonic::Status;
 
-use crate::store::{Store, in_time};
+use crate::store::{Store, begin_unhurried, in_time};
 
 /// Between two reports.
 const EVERY: Duration = Duration::from_secs(1);
@@ -163,9 +163,8 @@ impl Reporter {
             told.0.push(row.try_get("mailbox_id")?);
             told.1.push(row.try_get("usage_version")?);
         }
-        let mut tx = self.store.pool().begin().await?;
-        // Lost in a crash it is told once more: no delivery shall wait for this on the disk.
-        sqlx::query("SET LOCAL synchronous_commit = off").execute(&mut *tx).await?;
+        // Lost in a crash it is told once more.
+        let mut tx = begin_unhurried(self.store.pool()).await?;
         sqlx::query(CONFIRM).bind(told.0).bind(told.1).execute(&mut *tx).await?;
         tx.commit().await
     }
