@@ -54,7 +54,7 @@ pub async fn eventually(limit: Duration, mut condition: impl AsyncFnMut() -> boo
 }
 
 /// A connection from a load balancer at `proxy` on loopback that begins with the address of its client.
-async fn proxied(
+pub async fn proxied(
     address: std::net::SocketAddr,
     proxy: &str,
     client: &str,

@@ -106,8 +106,10 @@ pub(crate) enum Failure {
     Away,
     /// The form is not one of ours for this session.
     ForeignForm,
-    /// The body is too large, or no form.
+    /// The body is no form, or did not come in time.
     BadForm,
+    /// The body is too large for what it was sent to.
+    TooLarge,
     /// No password is taken without TLS from another machine.
     NeedsTls,
     /// It stands on another page: its address.
@@ -126,6 +128,7 @@ impl Failure {
             Self::TooBusy => StatusCode::TOO_MANY_REQUESTS,
             Self::Away => StatusCode::SERVICE_UNAVAILABLE,
             Self::BadForm => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Elsewhere(_) => StatusCode::SEE_OTHER,
         }
     }

@@ -1,12 +1,14 @@
-//! A form whose session has ended must not be lost: the page to sign in again carries what was typed, and so does the page
-//! after it, where one press sends it. Passwords are not carried: they never stand in a page.
+//! What was typed must not be lost when it cannot be taken now: the page that says so carries it, and one press sends it. When
+//! the session has ended, the page to sign in carries it, and so does the page after it. Secrets are not carried: they never
+//! stand in a page.
 
 use axum::response::Response;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use maud::{Markup, html};
 
 use crate::{
-    form::{Form, REQUEST_ID_FIELD, TOKEN_FIELD},
+    call::Failure,
+    form::{Form, TOKEN_FIELD},
     front,
     layout::{self, Frame, Page},
     router::FRONT,
@@ -17,8 +19,51 @@ use crate::{
 pub(crate) const TO_FIELD: &str = "carried-to";
 /// Before the names of the fields that are carried.
 const PREFIX: &str = "carried.";
+/// Octets that are carried, as a page holds them, for somebody who is signed in, and for a stranger.
+const CARRIED_MAX_BYTES: usize = 1024 * 1024;
+const STRANGERS_MAX_BYTES: usize = 128 * 1024;
 
-/// What a form wanted, as the page to sign in carries it.
+/// Fields that people type, and the keys of what forms call them. What the page alone knows is carried, and not shown.
+const LABELS: [(&str, &str); 36] = [
+    ("address", "mail-address"),
+    ("addresses", "list-members"),
+    ("autoresponders", "answer-title"),
+    ("box-storage", "operator-limit-box"),
+    ("client", "trouble-field-client"),
+    ("confirm", "domain-field-name"),
+    ("customer", "operator-customer"),
+    ("description", "list-field-description"),
+    ("display-name", "pop-field-name"),
+    ("domain", "domain-field-name"),
+    ("domains", "operator-domains"),
+    ("end", "answer-field-end"),
+    ("forwards", "forward-title"),
+    ("grant", "domain-field-grant"),
+    ("interval", "answer-field-interval"),
+    ("largest", "list-field-largest"),
+    ("list-members", "list-members"),
+    ("lists", "list-title"),
+    ("local", "mail-address"),
+    ("login", "operator-field-login"),
+    ("mailbox", "trouble-field-mailbox"),
+    ("mailboxes", "pop-title"),
+    ("member", "list-members"),
+    ("messages", "operator-limit-messages"),
+    ("name", "pop-field-name"),
+    ("owner", "list-field-owner"),
+    ("prefix", "list-field-prefix"),
+    ("quota", "pop-field-megabytes"),
+    ("recipient", "trouble-field-recipient"),
+    ("senders", "domain-field-named"),
+    ("spam-mailbox", "domain-field-spam-mailbox"),
+    ("start", "answer-field-start"),
+    ("storage", "operator-limit-storage"),
+    ("subject", "answer-field-subject"),
+    ("targets", "forward-field-targets"),
+    ("text", "answer-field-text"),
+];
+
+/// What a form wanted, as a page carries it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Carried {
     /// Where it goes; empty: nothing is carried.
@@ -27,10 +72,12 @@ pub(crate) struct Carried {
 }
 
 impl Carried {
-    /// Of a form that was sent to the address of this visit.
-    fn of(visit: &Visit) -> Self {
-        let fields = visit.form.fields().iter().filter(|(name, _)| name != TOKEN_FIELD && !is_secret(name));
-        Self { to: visit.address.clone(), fields: fields.cloned().collect() }
+    /// Of a form that was sent to the address of this visit; `None`: so much is not carried.
+    fn of(visit: &Visit) -> Option<Self> {
+        let fields = visit.form.fields().iter().filter(|(name, _)| !is_secret(name));
+        let carried = Self { to: visit.address.clone(), fields: fields.cloned().collect() };
+        let most = if visit.person.is_some() { CARRIED_MAX_BYTES } else { STRANGERS_MAX_BYTES };
+        (carried.octets() <= most).then_some(carried)
     }
 
     /// Nothing but where to go.
@@ -43,10 +90,11 @@ impl Carried {
         let to = front::own_address(form.get(TO_FIELD)).unwrap_or_default();
         let fields = form.fields().iter();
         let fields = fields.filter_map(|(name, value)| {
-            let name = name.strip_prefix(PREFIX).filter(|name| !is_secret(name) && *name != TOKEN_FIELD)?;
+            let name = name.strip_prefix(PREFIX).filter(|name| !is_secret(name))?;
             Some((name.to_owned(), value.clone()))
         });
-        Self { to, fields: fields.collect() }
+        let carried = Self { to, fields: fields.collect() };
+        if carried.octets() > STRANGERS_MAX_BYTES { Self::only_to(carried.to) } else { carried }
     }
 
     /// As hidden fields of the page to sign in.
@@ -64,40 +112,108 @@ impl Carried {
     pub(crate) fn has_fields(&self) -> bool {
         !self.fields.is_empty()
     }
+
+    /// As a page holds it: a few octets are written as more.
+    fn octets(&self) -> usize {
+        let of = |text: &str| {
+            let longer = |octet| match octet {
+                b'"' => 6,
+                b'&' => 5,
+                b'<' | b'>' => 4,
+                _ => 1,
+            };
+            text.bytes().map(longer).sum::<usize>()
+        };
+        self.fields.iter().map(|(name, value)| of(name) + of(value)).sum()
+    }
+
+    /// What people typed, by what forms call it.
+    fn shown(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.fields.iter().filter(|(_, value)| !value.trim().is_empty()).filter_map(|(name, value)| {
+            let (_, label) = LABELS.iter().find(|(known, _)| known == name)?;
+            Some((*label, value.as_str()))
+        })
+    }
 }
 
-/// What people have typed, without what only the page knows.
-fn is_shown(name: &str, value: &str) -> bool {
-    !value.trim().is_empty() && !matches!(name, "etag" | REQUEST_ID_FIELD)
-}
-
+/// Never written into a page: what opens something, and what proves whose a form is.
 fn is_secret(name: &str) -> bool {
-    name.contains("password") || name.contains("secret")
+    ["password", "secret", "code", "token"].iter().any(|part| name.contains(part))
 }
 
 /// The session has ended while a form was filled in.
-pub(crate) async fn sign_in_again(visit: &Visit) -> Response {
-    let carried = Carried::of(visit);
-    front::page(visit, &carried, Some(visit.say("front-session-ended")), StatusCode::UNAUTHORIZED)
+pub(crate) fn sign_in_again(visit: &Visit) -> Response {
+    match Carried::of(visit) {
+        Some(carried) => {
+            front::page(visit, &carried, Some(visit.say("front-session-ended")), StatusCode::UNAUTHORIZED)
+        }
+        None => layout::failure(visit, &Failure::TooLarge),
+    }
 }
 
 /// Somebody is signed in again, and what was typed before can be sent: with the token of this session.
 pub(crate) fn send_again(visit: &Visit) -> Response {
-    page(visit, &Carried::of(visit), StatusCode::FORBIDDEN)
+    match Carried::of(visit) {
+        Some(carried) => page(visit, &carried, StatusCode::FORBIDDEN),
+        None => layout::failure(visit, &Failure::TooLarge),
+    }
+}
+
+/// Whether this visit sent a form of somebody's session that can be sent once more: one of our own pages did, so that nobody is
+/// led to send what a stranger made.
+pub(crate) fn can_wait(visit: &Visit) -> bool {
+    visit.method == Method::POST && visit.from_here && !visit.form.get(TOKEN_FIELD).is_empty()
+}
+
+/// A part of the house is away, or too busy: what was typed is kept until it is there again. Whether it was done, nobody knows.
+pub(crate) fn send_later(visit: &Visit, failure: &Failure) -> Response {
+    let Some(carried) = Carried::of(visit) else { return layout::failure(visit, failure) };
+    let has_secrets = visit
+        .form
+        .fields()
+        .iter()
+        .any(|(name, value)| name != TOKEN_FIELD && is_secret(name) && !value.is_empty());
+    let (title, lead) = match failure {
+        Failure::TooBusy => ("failure-busy", "carry-busy-lead"),
+        _ => ("failure-away", "carry-away-lead"),
+    };
+    let lead = html! {
+        p.lead { (visit.say(lead)) }
+        @if has_secrets { p { (visit.say("carry-secrets")) } }
+    };
+    // Where nobody could be asked who it is, the form has the token that it came with.
+    let token = html! {
+        @if visit.person.is_none() { input type="hidden" name=(TOKEN_FIELD) value=(visit.form.get(TOKEN_FIELD)); }
+    };
+    shown(visit, &carried, visit.say(title), &lead, &token, failure.status())
 }
 
 /// The page after signing in.
 pub(crate) fn page(visit: &Visit, carried: &Carried, status: StatusCode) -> Response {
+    let lead = html! { p.lead { (visit.say("carry-lead")) } };
+    shown(visit, carried, visit.say("carry-title"), &lead, &html! {}, status)
+}
+
+fn shown(
+    visit: &Visit,
+    carried: &Carried,
+    title: String,
+    lead: &Markup,
+    token: &Markup,
+    status: StatusCode,
+) -> Response {
+    let mut typed = carried.shown().peekable();
     let body = html! {
-        p.lead { (visit.say("carry-lead")) }
+        (lead)
         form.card method="post" action=(carried.to) {
             (layout::form_token(visit))
+            (token)
             @for (name, value) in &carried.fields {
                 input type="hidden" name=(name) value=(value);
             }
-            dl.facts {
-                @for (name, value) in carried.fields.iter().filter(|(name, value)| is_shown(name, value)) {
-                    dt { (name) } dd { (value) }
+            @if typed.peek().is_some() {
+                dl.facts {
+                    @for (label, value) in typed { dt { (visit.say(label)) } dd { (value) } }
                 }
             }
             div.actions {
@@ -106,23 +222,26 @@ pub(crate) fn page(visit: &Visit, carried: &Carried, status: StatusCode) -> Resp
             }
         }
     };
-    let page = Page { title: visit.say("carry-title"), crumbs: Vec::new(), body, guide: None, status };
-    layout::page(&Frame::Visit(visit), page)
+    layout::page(&Frame::Visit(visit), Page { title, crumbs: Vec::new(), body, guide: None, status })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::texts::{Language, Texts};
+
+    fn form(pairs: &[(&str, &str)]) -> Form {
+        Form::of(pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect())
+    }
 
     #[test]
     fn what_was_typed_is_carried_and_secrets_are_not() {
-        let form = |pairs: &[(&str, &str)]| {
-            Form::of(pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect())
-        };
         let carried = Carried::read(&form(&[
             (TO_FIELD, "/controlpanel/homepage.test/forwards/new"),
             ("carried.address", "a\"b"),
             ("carried.new-password", "hush"),
+            ("carried.code", "hush"),
+            ("carried.token", "hush"),
             ("carried.form-token", "old"),
             ("login", "homepage"),
         ]));
@@ -133,6 +252,35 @@ mod tests {
             ["https://evil.test/", "//evil.test", "/elsewhere", "/controlpanel\\..", "javascript:x"]
         {
             assert_eq!(Carried::read(&form(&[(TO_FIELD, foreign)])).to, "", "{foreign}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_called_as_the_forms_call_it() {
+        let carried = Carried::read(&form(&[
+            ("carried.local", "info"),
+            ("carried.etag", "7"),
+            ("carried.request-id", "8"),
+            ("carried.keep-copy", "yes"),
+            ("carried.targets", "x@y.test"),
+            ("carried.subject", " "),
+        ]));
+        let shown: Vec<_> = carried.shown().collect();
+        assert_eq!(shown, [("mail-address", "info"), ("forward-field-targets", "x@y.test")]);
+        for texts in Language::ALL.map(Texts) {
+            for (_, label) in LABELS {
+                assert_ne!(texts.say(label), label, "it has no text");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stranger_has_little_carried() {
+        let little = "x".repeat(STRANGERS_MAX_BYTES - 4);
+        let much = "\"".repeat(STRANGERS_MAX_BYTES / 5);
+        for (text, is_carried) in [(little, true), (much, false)] {
+            let carried = Carried::read(&form(&[(TO_FIELD, FRONT), ("carried.text", &text)]));
+            assert_eq!((carried.to.as_str(), carried.has_fields()), (FRONT, is_carried));
         }
     }
 }

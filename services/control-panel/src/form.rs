@@ -1,6 +1,7 @@
 //! Forms: what a browser sent, and what is wrong with it; [`Field`] shows it.
 
 mod field;
+pub(crate) mod intake;
 
 use axum::body::Bytes;
 use maud::{Markup, html};
@@ -155,7 +156,7 @@ impl Problems {
             }
             Failure::Changed => Ok(Self::with_whole(visit.say("form-changed"))),
             Failure::TooBusy => Ok(Self::with_whole(visit.say("failure-busy-text"))),
-            Failure::Away => Ok(Self::with_whole(visit.say("failure-away-text"))),
+            Failure::Away => Ok(Self::with_whole(visit.say("form-away"))),
             Failure::NotPermitted => Ok(Self::with_whole(visit.say("failure-not-permitted-text"))),
             other => Err(other),
         }

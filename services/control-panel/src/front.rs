@@ -55,6 +55,9 @@ const ZONES: [&str; 24] = [
     "America/Sao_Paulo",
 ];
 
+/// Characters of a login that is shown again after it was wrong: no login is longer.
+const LOGIN_MAX_CHARS: usize = 320;
+
 /// An address of the panel, and of nothing else: where one may be led after signing in.
 pub(crate) fn own_address(text: &str) -> Option<String> {
     let inside = text == FRONT || text.strip_prefix(FRONT).is_some_and(|rest| rest.starts_with(['/', '?']));
@@ -62,9 +65,9 @@ pub(crate) fn own_address(text: &str) -> Option<String> {
     (inside && plain && text.len() <= 2048).then(|| text.to_owned())
 }
 
-/// Where to sign in, to be led on to this address.
+/// Where to sign in, to be led on to this address if that can be.
 pub(crate) fn sign_in_for(address: &str) -> String {
-    format!("{SIGN_IN}?to={}", segment(address))
+    own_address(address).map_or_else(|| SIGN_IN.to_owned(), |to| format!("{SIGN_IN}?to={}", segment(&to)))
 }
 
 /// The first page: to sign in, or where one arrives.
@@ -135,12 +138,17 @@ fn shown(visit: &Visit, carried: &Carried, notice: &Markup, status: StatusCode) 
 }
 
 fn sign_in_form(visit: &Visit, carried: &Carried, notice: &Markup) -> Markup {
+    // A form that is carried may have a `login`, too: somebody else's.
+    let typed: String = match visit.address.split('?').next() {
+        Some(SIGN_IN) => visit.form.get("login").chars().take(LOGIN_MAX_CHARS).collect(),
+        _ => String::new(),
+    };
     html! {
         (notice)
         form method="post" action=(SIGN_IN) {
             (carried.hidden())
             (Field::new("login", visit.say("front-login")).hint(visit.say("front-login-hint"))
-                .value(visit.form.get("login")).required().autocomplete("username").text())
+                .value(typed).required().autocomplete("username").text())
             (Field::new("password", visit.say("front-password")).required().autocomplete("current-password").password())
             div.actions { button.primary type="submit" { (visit.say("front-sign-in")) } }
         }

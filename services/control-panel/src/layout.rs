@@ -12,6 +12,7 @@ pub(crate) use self::icon::icon;
 use crate::{
     call::Failure,
     form::TOKEN_FIELD,
+    front,
     menus::{self, Menu},
     operator::{self, Desk, OPERATOR},
     place::{Place, path_at, segment},
@@ -215,7 +216,7 @@ fn foot(visit: &Visit) -> Markup {
     html! {
         footer.foot {
             form.languages method="post" action=(PREFERENCES) {
-                input type="hidden" name="back" value=(visit.address);
+                input type="hidden" name="back" value=(front::own_address(&visit.address).unwrap_or_default());
                 @for language in Language::ALL {
                     button type="submit" name="language" value=(language.tag()) lang=(language.tag())
                         aria-pressed=(if language == visit.texts().0 { "true" } else { "false" }) {
@@ -367,6 +368,7 @@ pub(crate) fn failure(visit: &Visit, failure: &Failure) -> Response {
         Failure::Away => ("failure-away", visit.say("failure-away-text")),
         Failure::ForeignForm => ("failure-foreign-form", visit.say("failure-foreign-form-text")),
         Failure::BadForm => ("failure-bad-form", visit.say("failure-bad-form-text")),
+        Failure::TooLarge => ("failure-too-large", visit.say("failure-too-large-text")),
         Failure::NeedsTls => ("failure-needs-tls", visit.say("failure-needs-tls-text")),
         Failure::SessionEnded | Failure::Elsewhere(_) => {
             ("failure-session-ended", visit.say("front-session-ended"))

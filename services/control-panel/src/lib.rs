@@ -41,17 +41,15 @@ mod tests;
 
 use std::sync::Arc;
 
-use axum::Router;
 use postern_mesh::{
-    StartError, client::MeshChannel, held_back::HeldBack, settings::MeshSettings, shutdown::Shutdown,
+    StartError, admission::Admission, client::MeshChannel, held_back::HeldBack, settings::MeshSettings,
+    shutdown::Shutdown,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
-    sync::Semaphore,
-};
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_rustls::TlsAcceptor;
 
-use listener::{Listener, Peer};
+use form::intake::LONG_FORMS_MAX;
+use listener::{Listener, Patience};
 pub use settings::{PublicPorts, Settings};
 
 /// Files of mail that come in at once: each has a thread and about half a megabyte.
@@ -79,6 +77,8 @@ pub(crate) struct Panel {
     tls: bool,
     /// Files of mail that may come in at once.
     imports: Arc<Semaphore>,
+    /// Turns of forms in which much is typed.
+    long_forms: Arc<Semaphore>,
 }
 
 /// Opens the doors and serves until shutdown.
@@ -101,32 +101,23 @@ pub async fn open(
         held_back: HeldBack::new(shutdown),
         tls: identity.is_some(),
         imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
+        long_forms: Arc::new(Semaphore::new(LONG_FORMS_MAX)),
     });
-    let pages = |secure| router::router(&panel, visit::Door { secure }).merge(unsubscribe.clone());
+    let (proxies, admission) = (Arc::new(settings.proxy.clone()), Admission::new(settings.admission()));
+    let listener = |tls: Option<TlsAcceptor>| Listener {
+        pages: router::router(&panel, visit::Door { secure: tls.is_some() }).merge(unsubscribe.clone()),
+        tls,
+        proxies: Arc::clone(&proxies),
+        admission: admission.clone(),
+        patience: Patience::default(),
+    };
     let bind = async |address| TcpListener::bind(address).await.map_err(|e| StartError::listen(address, e));
 
     let plain = bind(settings.panel_listen).await?;
     if let Some(identity) = identity {
         let secure = bind(settings.panel_tls_listen).await?;
-        let acceptor = identity.acceptor(&[b"http/1.1"]);
-        let secure = Listener::tls(secure, settings.proxy.clone(), acceptor, shutdown);
-        serve(secure, pages(true), shutdown);
+        listener(Some(identity.acceptor(&[b"http/1.1"]))).open(secure, shutdown);
     }
-    serve(Listener::plain(plain, settings.proxy.clone(), shutdown), pages(false), shutdown);
+    listener(None).open(plain, shutdown);
     Ok(())
-}
-
-fn serve<S>(listener: Listener<S>, router: Router, shutdown: &Shutdown)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let ending = shutdown.clone();
-    let service = router.into_make_service_with_connect_info::<Peer>();
-    let serving =
-        axum::serve(listener, service).with_graceful_shutdown(async move { ending.triggered().await });
-    shutdown.spawn(async move {
-        if let Err(error) = serving.await {
-            tracing::error!(%error, "a door of the panel closed");
-        }
-    });
 }

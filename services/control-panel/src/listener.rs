@@ -1,11 +1,16 @@
 //! The doors: who comes is found out beside the accept loop, the PROXY header of a listed load balancer and the TLS handshake
-//! included, so that a slow one holds nobody up.
+//! included, so that a slow one holds nobody up. Each connection has a place, of which one client has a bounded number, and
+//! must say what it wants in a bounded time: whoever says nothing, or too little, is closed.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::{extract::connect_info::Connected, serve::IncomingStream};
+use axum::{Router, body::Body, extract::ConnectInfo, response::IntoResponse as _};
+use http::{Request, StatusCode};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use postern_mail::PeerIp;
 use postern_mesh::{
+    admission::{Admission, Place},
     doors,
     proxy::{self, ProxySettings},
     shutdown::Shutdown,
@@ -13,15 +18,33 @@ use postern_mesh::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, mpsc},
+    sync::Mutex,
     time::timeout,
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
+
+use crate::{router::FRONT, upload};
 
 /// A handshake that takes longer has failed.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Connections at once that are not ready yet; more wait in the system's queue.
-const GREETED_MAX: usize = 256;
+/// Octets of a connection that are held, and so of the head of a request: path, query and cookies are far less.
+const BUFFER_MAX_BYTES: usize = 32 * 1024;
+
+/// How long a connection may take, in parts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For the head of a request, and without a request between two of them.
+    pub(crate) head: Duration,
+    /// For a request and its answer, unless it brings a file.
+    pub(crate) request: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { head: Duration::from_secs(20), request: Duration::from_secs(60) }
+    }
+}
 
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +57,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Somebody who came without a load balancer.
+    #[cfg(test)]
     pub(crate) fn direct(address: SocketAddr) -> Self {
         Self { ip: PeerIp::new(address.ip()), proxied: false }
     }
@@ -44,107 +68,210 @@ impl Peer {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connected<IncomingStream<'_, Listener<S>>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Listener<S>>) -> Self {
-        *stream.remote_addr()
+/// The place of the connection that a request came by.
+#[derive(Clone, Debug)]
+pub(crate) struct Seat(Arc<Mutex<Place>>);
+
+impl Seat {
+    /// Somebody is signed in there: it is no stranger's any more.
+    pub(crate) async fn is_customers(&self) {
+        self.0.lock().await.is_customers();
     }
 }
 
-/// Gives axum connections that are ready to be served.
-pub(crate) struct Listener<S> {
-    ready: mpsc::Receiver<(S, Peer)>,
-    address: io::Result<SocketAddr>,
+/// A door and what is behind it.
+#[derive(Clone)]
+pub(crate) struct Listener {
+    pub(crate) pages: Router,
+    /// `None`: plain HTTP.
+    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) proxies: Arc<ProxySettings>,
+    pub(crate) admission: Admission,
+    pub(crate) patience: Patience,
 }
 
-impl Listener<TcpStream> {
-    /// A door for plain HTTP.
-    pub(crate) fn plain(door: TcpListener, proxies: ProxySettings, shutdown: &Shutdown) -> Self {
-        Self::new(door, proxies, shutdown, |stream| std::future::ready(Some(stream)))
-    }
-}
-
-impl Listener<TlsStream<TcpStream>> {
-    /// A door for HTTPS.
-    pub(crate) fn tls(
-        door: TcpListener,
-        proxies: ProxySettings,
-        acceptor: TlsAcceptor,
-        shutdown: &Shutdown,
-    ) -> Self {
-        Self::new(door, proxies, shutdown, move |stream| {
-            let handshake = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
-            async move { handshake.await.ok()?.ok() }
-        })
-    }
-}
-
-impl<S: Send + 'static> Listener<S> {
-    fn new<F>(
-        door: TcpListener,
-        proxies: ProxySettings,
-        shutdown: &Shutdown,
-        greet: impl Fn(TcpStream) -> F + Clone + Send + 'static,
-    ) -> Self
-    where
-        F: Future<Output = Option<S>> + Send + 'static,
-    {
-        let address = door.local_addr();
-        let (connections, ready) = mpsc::channel(GREETED_MAX);
+impl Listener {
+    /// Accepts until shutdown.
+    pub(crate) fn open(self, door: TcpListener, shutdown: &Shutdown) {
         let ending = shutdown.clone();
         shutdown.spawn(async move {
-            tokio::select! {
-                () = accept_all(door, proxies, greet, connections) => {}
-                () = ending.triggered() => {}
+            loop {
+                let (stream, address) = tokio::select! {
+                    next = doors::next(&door) => next,
+                    () = ending.triggered() => return,
+                };
+                let (this, connection_ending) = (self.clone(), ending.clone());
+                ending.spawn(async move { this.greet(stream, address, &connection_ending).await });
             }
         });
-        Self { ready, address }
     }
-}
 
-async fn accept_all<S: Send + 'static, F>(
-    door: TcpListener,
-    proxies: ProxySettings,
-    greet: impl Fn(TcpStream) -> F + Clone + Send + 'static,
-    connections: mpsc::Sender<(S, Peer)>,
-) where
-    F: Future<Output = Option<S>> + Send + 'static,
-{
-    let places = Arc::new(Semaphore::new(GREETED_MAX));
-    let proxies = Arc::new(proxies);
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-        let (stream, address) = doors::next(&door).await;
-        let (proxies, greet, connections) = (Arc::clone(&proxies), greet.clone(), connections.clone());
-        tokio::spawn(async move {
-            match proxy::accept(stream, address, &proxies).await {
-                Ok((stream, ip, proxied)) => {
-                    if let Some(stream) = greet(stream).await {
-                        // Nobody takes it any more when the panel goes down.
-                        let _ = connections.send((stream, Peer { ip, proxied })).await;
-                    }
+    /// Finds out who it is, gives a place, and serves.
+    async fn greet(self, stream: TcpStream, address: SocketAddr, shutdown: &Shutdown) {
+        if let Err(error) = doors::find_dead_peer(&stream) {
+            tracing::debug!(peer = %address, %error, "no keep-alive");
+        }
+        let (stream, ip, proxied) = match Box::pin(proxy::accept(stream, address, &self.proxies)).await {
+            Ok(greeted) => greeted,
+            Err(error) => return tracing::debug!(peer = %address, %error, "closed"),
+        };
+        let place = match self.admission.admit(ip) {
+            Ok(place) => place,
+            Err(why) => {
+                metrics::counter!("postern_panel_turned_away_total", "why" => why.name()).increment(1);
+                return;
+            }
+        };
+        let seat = Seat(Arc::new(Mutex::new(place)));
+        let peer = Peer { ip, proxied };
+        match self.tls.clone() {
+            None => self.serve(stream, peer, seat, shutdown).await,
+            Some(acceptor) => {
+                // Whoever fails it, or is too slow, has been closed.
+                if let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+                    self.serve(stream, peer, seat, shutdown).await;
                 }
-                Err(error) => tracing::debug!(peer = %address, %error, "closed"),
             }
-            drop(place);
+        }
+    }
+
+    /// Answers the requests of one connection. At shutdown the one that is being answered is the last.
+    async fn serve<S>(self, stream: S, peer: Peer, seat: Seat, shutdown: &Shutdown)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { pages, patience, .. } = self;
+        let service = service_fn(move |request: Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(seat.clone());
+            answer(pages.clone(), request, patience.request)
         });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(patience.head)
+            .max_buf_size(BUFFER_MAX_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = shutdown.triggered() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(peer = %peer.ip, %error, "a connection broke off");
+        }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> axum::serve::Listener for Listener<S> {
-    type Io = S;
-    type Addr = Peer;
+async fn answer(
+    pages: Router,
+    request: Request<Body>,
+    patience: Duration,
+) -> Result<axum::response::Response, Infallible> {
+    // A file comes as long as its pieces come; where none is taken, nobody waits for one.
+    let is_page = request.uri().path().starts_with(FRONT);
+    if is_page && upload::is_upload(request.method(), request.headers()) {
+        return pages.oneshot(request).await;
+    }
+    match timeout(patience, pages.oneshot(request)).await {
+        Ok(answered) => answered,
+        Err(_) => Ok(StatusCode::REQUEST_TIMEOUT.into_response()),
+    }
+}
 
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        match self.ready.recv().await {
-            Some(connection) => connection,
-            // The accept loop ended with the process; axum is told by the shutdown.
-            None => std::future::pending().await,
-        }
+#[cfg(test)]
+mod tests {
+    use axum::{body::Bytes, routing::post};
+    use postern_mesh::admission::AdmissionSettings;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// A test that takes longer has failed.
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    fn admission(per_client: usize) -> Admission {
+        Admission::new(AdmissionSettings {
+            limit_connections: 0,
+            limit_connections_per_client: per_client,
+            limit_new_connections_per_minute: 0,
+            reserved_connections_percent: 0,
+            limits_exempt_networks: Vec::new(),
+        })
     }
 
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        match &self.address {
-            Ok(address) => Ok(Peer::direct(*address)),
-            Err(error) => Err(error.kind().into()),
+    async fn door(patience: Patience, admission: Admission, shutdown: &Shutdown) -> SocketAddr {
+        let door = TcpListener::bind("127.0.0.1:0").await.expect("a door");
+        let address = door.local_addr().expect("an address");
+        let pages = Router::new().route("/", post(async |body: Bytes| body.len().to_string()));
+        let proxies = Arc::new(ProxySettings::default());
+        Listener { pages, tls: None, proxies, admission, patience }.open(door, shutdown);
+        address
+    }
+
+    /// What comes back until the other side closes.
+    async fn all_of(stream: &mut TcpStream) -> String {
+        let mut answer = Vec::new();
+        // That it is cut off is an end, too.
+        let _ = timeout(LIMIT, stream.read_to_end(&mut answer)).await.expect("closed in time");
+        String::from_utf8(answer).expect("UTF-8")
+    }
+
+    #[tokio::test]
+    async fn whoever_says_too_little_is_closed() {
+        let soon = Duration::from_millis(200);
+        let shutdown = Shutdown::new();
+        let patience = Patience { head: soon, request: LIMIT };
+        let address = door(patience, admission(0), &shutdown).await;
+        for head in ["", "POST / HTTP/1.1\r\nHost: a.test\r\nX-Half"] {
+            let mut stream = TcpStream::connect(address).await.expect("a connection");
+            stream.write_all(head.as_bytes()).await.expect("written");
+            assert!(!all_of(&mut stream).await.contains("200"), "{head:?} was answered");
         }
+        // After an answer, too: a connection that is kept alive asks again, or goes.
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        let request = "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\n\r\nab";
+        stream.write_all(request.as_bytes()).await.expect("written");
+        let answer = all_of(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\n2"), "{answer}");
+        // A body that drips has the time of a request.
+        let patience = Patience { head: LIMIT, request: soon };
+        let address = door(patience, admission(0), &shutdown).await;
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        stream.write_all(&request.as_bytes()[..request.len() - 1]).await.expect("written");
+        assert!(all_of(&mut stream).await.starts_with("HTTP/1.1 408"));
+        assert!(shutdown.finish(LIMIT).await, "nothing is left of them");
+    }
+
+    #[tokio::test]
+    async fn one_client_has_so_many_connections_and_a_place_is_given_back() {
+        let shutdown = Shutdown::new();
+        let address = door(Patience::default(), admission(1), &shutdown).await;
+        let request = "POST / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        let ask = async || {
+            let mut stream = TcpStream::connect(address).await.expect("a connection");
+            // It may be closed already.
+            let _ = stream.write_all(request.as_bytes()).await;
+            all_of(&mut stream).await
+        };
+        let mut first = TcpStream::connect(address).await.expect("a connection");
+        first
+            .write_all(b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n")
+            .await
+            .expect("written");
+        let mut begin = [0; 12];
+        timeout(LIMIT, first.read_exact(&mut begin)).await.expect("in time").expect("an answer");
+        assert_eq!(ask().await, "", "the place is taken");
+        drop(first);
+        let freed = async {
+            while !ask().await.contains("200 OK") {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(LIMIT, freed).await.expect("the place is free again");
+        shutdown.trigger();
     }
 }

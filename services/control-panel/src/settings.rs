@@ -3,8 +3,12 @@
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::Args;
+use ipnet::IpNet;
 use postern_mail::{DomainName, limits};
-use postern_mesh::{StartError, proxy::ProxySettings, tls::TlsSettings};
+use postern_mesh::{StartError, admission::AdmissionSettings, proxy::ProxySettings, tls::TlsSettings};
+
+/// Share of the connections for clients where somebody signed in within a day, percent.
+const RESERVED_PERCENT: u8 = 20;
 
 /// Where the panel listens and what it says about the mail doors.
 #[derive(Args, Clone, Debug)]
@@ -21,7 +25,7 @@ pub struct Settings {
     #[arg(long, env = "POSTERN_MAIL_HOST", value_name = "NAME", default_value = "mail.postern.test")]
     pub mail_host: DomainName,
 
-    /// Ports as customers see them, when they differ from the doors: `pop3=110,pop3s=995,submission=587,smtps=465`
+    /// Ports as customers see them, when they differ from the doors: `pop3=110,pop3s=995,submission=587,smtps=465,https=443`
     #[arg(long, env = "POSTERN_PUBLIC_PORTS", value_name = "PORTS")]
     pub public_ports: Option<PublicPorts>,
 
@@ -45,6 +49,23 @@ pub struct Settings {
     #[arg(long, env = "POSTERN_GRANT_SECONDS", value_name = "SECONDS", default_value_t = limits::GRANT_TTL_SECONDS)]
     pub grant_seconds: u32,
 
+    /// Connections of browsers at once to one panel (0 = no limit)
+    #[arg(long, env = "POSTERN_LIMIT_PANEL_CONNECTIONS", value_name = "COUNT", default_value_t = 1000)]
+    pub limit_panel_connections: usize,
+
+    /// Connections of browsers at once from one client: an IPv4 address or an IPv6 /64 (0 = no limit)
+    #[arg(
+        long,
+        env = "POSTERN_LIMIT_PANEL_CONNECTIONS_PER_CLIENT",
+        value_name = "COUNT",
+        default_value_t = 100
+    )]
+    pub limit_panel_connections_per_client: usize,
+
+    /// Networks that the limits on connections do not hold for, separated by commas
+    #[arg(long, env = "POSTERN_LIMITS_EXEMPT_NETWORKS", value_name = "NETWORKS", value_delimiter = ',')]
+    pub limits_exempt_networks: Vec<IpNet>,
+
     /// Folder whose `.well-known/acme-challenge` is shown to authorities that issue certificates: what certbot calls the webroot
     #[arg(long, env = "POSTERN_ACME_WEBROOT", value_name = "FOLDER")]
     pub acme_webroot: Option<PathBuf>,
@@ -67,7 +88,20 @@ impl Settings {
             pop3s: self.pop3s_listen.port(),
             submission: self.submission_listen.port(),
             smtps: self.smtps_listen.port(),
+            https: self.panel_tls_listen.port(),
         })
+    }
+
+    /// How many browsers there may be. Browsers connect as often as they like: they are counted while they are connected.
+    #[must_use]
+    pub fn admission(&self) -> AdmissionSettings {
+        AdmissionSettings {
+            limit_connections: self.limit_panel_connections,
+            limit_connections_per_client: self.limit_panel_connections_per_client,
+            limit_new_connections_per_minute: 0,
+            reserved_connections_percent: RESERVED_PERCENT,
+            limits_exempt_networks: self.limits_exempt_networks.clone(),
+        }
     }
 
     /// Checks what clap cannot.
@@ -82,7 +116,7 @@ impl Settings {
     }
 }
 
-/// Ports of the mail doors.
+/// Ports of the mail doors, and of the panel's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublicPorts {
     /// POP3 with STLS.
@@ -93,14 +127,16 @@ pub struct PublicPorts {
     pub submission: u16,
     /// Submission over TLS.
     pub smtps: u16,
+    /// The panel over TLS, where browsers that came without are led.
+    pub https: u16,
 }
 
 impl FromStr for PublicPorts {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // What is not named has the port that the world expects (RFC 8314 section 3).
-        let mut ports = Self { pop3: 110, pop3s: 995, submission: 587, smtps: 465 };
+        // What is not named has the port that the world expects (RFC 8314 section 3, RFC 9110 section 4.2.2).
+        let mut ports = Self { pop3: 110, pop3s: 995, submission: 587, smtps: 465, https: 443 };
         for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let (name, port) = pair.split_once('=').ok_or_else(|| format!("{pair:?} is not name=port"))?;
             let port = port
@@ -114,7 +150,8 @@ impl FromStr for PublicPorts {
                 "pop3s" => ports.pop3s = port,
                 "submission" => ports.submission = port,
                 "smtps" => ports.smtps = port,
-                other => return Err(format!("{other:?} is none of pop3, pop3s, submission, smtps")),
+                "https" => ports.https = port,
+                other => return Err(format!("{other:?} is none of pop3, pop3s, submission, smtps, https")),
             }
         }
         Ok(ports)
@@ -127,8 +164,9 @@ mod tests {
 
     #[test]
     fn public_ports_are_read_and_mistakes_told() {
-        let ports = PublicPorts { pop3: 1, pop3s: 995, submission: 2, smtps: 465 };
+        let ports = PublicPorts { pop3: 1, pop3s: 995, submission: 2, smtps: 465, https: 443 };
         assert_eq!("pop3=1, submission=2".parse(), Ok(ports));
+        assert_eq!("pop3=1,submission=2,https=8443".parse(), Ok(PublicPorts { https: 8443, ..ports }));
         for bad in ["pop3", "pop3=0", "pop3=x", "imap=143", "pop3=70000"] {
             assert!(bad.parse::<PublicPorts>().is_err(), "{bad}");
         }

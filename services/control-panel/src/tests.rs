@@ -21,8 +21,13 @@ pub(crate) const HERE: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 40_000);
 
 pub(crate) fn panel() -> Arc<Panel> {
+    panel_at("pop3=1110,pop3s=1995,submission=2587,smtps=2465,https=8443")
+}
+
+/// With these ports as the world sees them.
+fn panel_at(ports: &str) -> Arc<Panel> {
     let mut settings: Settings = postern_mesh::settings::from_env().expect("defaults");
-    settings.public_ports = Some("pop3=1110,pop3s=1995,submission=2587,smtps=2465".parse().expect("ports"));
+    settings.public_ports = Some(ports.parse().expect("ports"));
     settings.grant_seconds = 1800;
     // A port where nothing listens.
     let nowhere = || MeshChannel::connect_unsigned("http://127.0.0.1:9").expect("a way");
@@ -34,6 +39,7 @@ pub(crate) fn panel() -> Arc<Panel> {
         held_back: HeldBack::new(&Shutdown::new()),
         tls: true,
         imports: Arc::new(Semaphore::new(1)),
+        long_forms: Arc::new(Semaphore::new(1)),
     })
 }
 
@@ -41,11 +47,21 @@ async fn send(
     door: Door,
     from: SocketAddr,
     request: http::request::Builder,
-    body: &'static str,
+    body: impl Into<Body>,
 ) -> (StatusCode, HeaderMap, String) {
-    let mut request = request.body(Body::from(body)).expect("a request");
+    send_to(&panel(), door, from, request, body).await
+}
+
+async fn send_to(
+    panel: &Arc<Panel>,
+    door: Door,
+    from: SocketAddr,
+    request: http::request::Builder,
+    body: impl Into<Body>,
+) -> (StatusCode, HeaderMap, String) {
+    let mut request = request.body(body.into()).expect("a request");
     request.extensions_mut().insert(ConnectInfo(Peer::direct(from)));
-    let response = router::router(&panel(), door).oneshot(request).await.expect("infallible");
+    let response = router::router(panel, door).oneshot(request).await.expect("infallible");
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.expect("a body");
     (parts.status, parts.headers, String::from_utf8(body.to_vec()).expect("UTF-8"))
@@ -145,6 +161,77 @@ async fn a_form_without_a_session_is_kept_and_nothing_is_done() {
     assert_eq!(status, StatusCode::UNAUTHORIZED);
     assert!(page.contains("name=\"carried.local\" value=\"info\"") && page.contains("x@y.test"));
     assert!(!page.contains("hush") && !page.contains("old\""));
+}
+
+#[tokio::test]
+async fn a_stranger_sends_little_and_is_told_when_it_is_too_much() {
+    let post = || Request::post("/controlpanel/a.test/mailing-lists/new").header("host", "a.test");
+    let door = Door { secure: false };
+    // Each `"` is six octets in a page.
+    for (length, expected) in [(70_000, 413), (40_000, 413), (1_000, 401)] {
+        let body = format!("description={}", "\"".repeat(length));
+        let (status, _, page) = send(door, HERE, post(), body).await;
+        assert_eq!(status.as_u16(), expected, "{length}");
+        assert_eq!(page.contains("&quot;&quot;"), expected == 401, "{length}");
+        assert!(page.len() < 30_000, "{length}: {}", page.len());
+    }
+    // One that never ends is not held, and an address is shown as far as one can be meant.
+    let (status, _, _) = send(door, HERE, post(), "x".repeat(5 << 20)).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    let long = format!("/controlpanel?x={}", "y".repeat(10_000));
+    let (_, _, page) = send(door, HERE, Request::get(long).header("host", "a.test"), "").await;
+    assert!(!page.contains("yyyy"), "{}", page.len());
+}
+
+#[tokio::test]
+async fn what_was_typed_waits_for_a_part_that_is_away() {
+    // Who it is cannot be asked: auth is away.
+    let post = || {
+        let request = Request::post("/controlpanel/a.test/forwards/new").header("host", "a.test");
+        request.header("cookie", "postern-session=pss_x")
+    };
+    let body = "form-token=mine&local=info&targets=x%40y.test&code=hush&request-id=7";
+    let door = Door { secure: false };
+    let here = post().header("sec-fetch-site", "same-origin");
+    let (status, _, page) = send(door, HERE, here, body).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    for kept in [
+        "action=\"/controlpanel/a.test/forwards/new\"",
+        "name=\"form-token\" value=\"mine\"",
+        "name=\"request-id\" value=\"7\"",
+        "<dt>Leads to</dt><dd>x@y.test</dd>",
+        "Passwords and codes are not kept",
+    ] {
+        assert!(page.contains(kept), "{kept}: {page}");
+    }
+    assert!(!page.contains("<dt>request-id") && !page.contains("hush"), "{page}");
+    // What no page of ours sent is not offered for sending.
+    let (status, _, page) = send(door, HERE, post(), body).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!page.contains("x@y.test") && !page.contains("Nothing was changed"));
+}
+
+#[tokio::test]
+async fn only_what_was_typed_as_the_own_login_is_shown_as_it() {
+    let door = Door { secure: false };
+    let own = "name=\"login\" type=\"text\" value=\"bakery\"";
+    let create = Request::post("/controlpanel/operator/customers/new").header("host", "a.test");
+    let (status, _, page) = send(door, HERE, create, "login=bakery").await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    assert!(page.contains("name=\"carried.login\" value=\"bakery\"") && !page.contains(own), "{page}");
+    let sign_in = Request::post(SIGN_IN).header("host", "a.test");
+    let (_, _, page) = send(door, HERE, sign_in, "login=bakery&password=x").await;
+    assert!(page.contains(own), "{page}");
+}
+
+#[tokio::test]
+async fn browsers_are_led_to_the_port_that_the_world_sees() {
+    let elsewhere = SocketAddr::from(([203, 0, 113, 9], 40_000));
+    let request = Request::get("/controlpanel").header("host", "mail.a.test");
+    let panel = panel_at("https=443");
+    assert_ne!(panel.settings.panel_tls_listen.port(), 443);
+    let (_, headers, _) = send_to(&panel, Door { secure: false }, elsewhere, request, "").await;
+    assert_eq!(headers["location"], "https://mail.a.test/controlpanel");
 }
 
 #[tokio::test]

@@ -13,25 +13,26 @@ use axum::{
 };
 use http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use postern_mail::{DomainName, PeerIp};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     Panel,
     call::Failure,
     carry,
     cookie::Cookie,
-    form::{Form, TOKEN_FIELD},
+    form::{
+        Form, TOKEN_FIELD,
+        intake::{self, Taken},
+    },
     front, host, layout,
     layout::said::Said,
-    listener::Peer,
+    listener::{Peer, Seat},
     moment::{self, Reader},
     router::FRONT,
     session::{self, Person, SessionToken},
     texts::{Language, Texts},
     upload,
 };
-
-/// Octets of a form: ten thousand addresses of a list fit.
-const FORM_MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// The door that a connection came through.
 #[derive(Clone, Copy, Debug)]
@@ -129,29 +130,56 @@ impl Visit {
         response
     }
 
-    /// Reads who it is and what the form says; an upload stays with the request.
-    async fn admit(&mut self, headers: &HeaderMap, body: Body) -> Result<Body, Failure> {
-        let mut rest = Body::empty();
+    /// Reads who it is and what the form says, in this order: how much somebody may send depends on who it is. An upload stays
+    /// with the request. What was typed is there also when it fails.
+    async fn admit(&mut self, headers: &HeaderMap, body: Body) -> Result<Admitted, Failure> {
         if self.method == Method::POST {
             self.from_here = came_from_here(headers)?;
-            if upload::is_upload(&self.method, headers) {
-                rest = body;
-            } else {
-                let body = axum::body::to_bytes(body, FORM_MAX_BYTES).await.map_err(|_| Failure::BadForm)?;
-                self.form = Form::read(&body)?;
-            }
         }
-        if let Some(token) = Cookie::Session.read(headers, self.secure) {
-            self.person = session::person(&self.panel, SessionToken::new(token)).await?;
-        }
+        let found = match Cookie::Session.read(headers, self.secure) {
+            Some(token) => session::person(&self.panel, SessionToken::new(token)).await,
+            None => Ok(None),
+        };
+        let known = found.map(|person| self.person = person);
+        let mut admitted = Admitted::default();
+        let read = if upload::is_upload(&self.method, headers) {
+            admitted.rest = body;
+            Ok(())
+        } else if self.method == Method::POST {
+            self.read_form(headers, body).await.map(|turn| admitted.turn = turn)
+        } else {
+            Ok(())
+        };
+        known.and(read)?;
         if let Some(person) = &self.person {
             let said = Cookie::Said.read(headers, self.secure);
             self.said = said.and_then(|said| Said::unsealed(&said, &person.token));
             let once = Cookie::Once.read(headers, self.secure).filter(|_| self.method == Method::GET);
             self.once = once.and_then(|once| person.token.unlock(&self.address, &once));
         }
-        Ok(rest)
+        Ok(admitted)
     }
+
+    async fn read_form(
+        &mut self,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Option<OwnedSemaphorePermit>, Failure> {
+        let path = self.address.split('?').next().unwrap_or_default();
+        let most = intake::most(path, self.person.is_some());
+        let Taken { form, turn } = intake::take(headers, body, most, &self.panel.long_forms).await?;
+        self.form = Form::read(&form)?;
+        Ok(turn)
+    }
+}
+
+/// What goes on with a request.
+#[derive(Default)]
+struct Admitted {
+    /// An upload.
+    rest: Body,
+    /// Of a long form, until it is answered.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 /// Whether the browser says that a page of this host sent the form. An error when it says that another one did; false when it
@@ -187,13 +215,16 @@ pub(crate) async fn receive(
     let (mut parts, body) = request.into_parts();
     let mut visit = Visit::begin(&panel, door, peer, &parts);
     let admitted = visit.admit(&parts.headers, body).await;
+    if let (Some(_), Some(seat)) = (&visit.person, parts.extensions.get::<Seat>()) {
+        seat.is_customers().await;
+    }
     let visit = Arc::new(visit);
-    let mut response = match admitted {
-        Ok(rest) => {
+    let (mut response, _turn) = match admitted {
+        Ok(Admitted { rest, turn }) => {
             parts.extensions.insert(Arc::clone(&visit));
-            next.run(Request::from_parts(parts, rest)).await
+            (next.run(Request::from_parts(parts, rest)).await, turn)
         }
-        Err(failure) => failure.into_response(),
+        Err(failure) => (failure.into_response(), None),
     };
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
         response = page_of(&visit, &failure).await;
@@ -212,11 +243,12 @@ pub(crate) async fn receive(
 
 async fn page_of(visit: &Visit, failure: &Failure) -> Response {
     match failure {
-        Failure::SessionEnded if visit.method == Method::POST => carry::sign_in_again(visit).await,
+        Failure::SessionEnded if visit.method == Method::POST => carry::sign_in_again(visit),
         Failure::SessionEnded => Redirect::to(&front::sign_in_for(&visit.address)).into_response(),
         Failure::Elsewhere(address) => Redirect::to(address).into_response(),
         // A form of a session that ended: the browser says that it is ours, so it can be sent once more.
         Failure::ForeignForm if visit.from_here && visit.person.is_some() => carry::send_again(visit),
+        Failure::Away | Failure::TooBusy if carry::can_wait(visit) => carry::send_later(visit, failure),
         _ => layout::failure(visit, failure),
     }
 }
@@ -245,7 +277,7 @@ pub(crate) async fn to_tls(
     let bare = host.map(|host| host.rsplit_once(':').map_or(host, |(name, _)| name));
     match bare {
         Some(name) if visit.panel.tls && !visit.may_give_password() && visit.method == Method::GET => {
-            let port = visit.panel.settings.panel_tls_listen.port();
+            let port = visit.panel.settings.ports().https;
             let port = if port == 443 { String::new() } else { format!(":{port}") };
             (
                 StatusCode::TEMPORARY_REDIRECT,

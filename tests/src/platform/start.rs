@@ -99,8 +99,16 @@ impl Platform {
         }
         // What the panel tells people of the doors that they use.
         let first = |service| plan.iter().find(|(s, _)| *s == service).and_then(|(_, r)| r.first());
-        if let (Some(pop3), Some(smtp)) = (first(Service::Pop3), first(Service::Smtp)) {
-            let ports = [("pop3", pop3[0]), ("pop3s", pop3[1]), ("submission", smtp[1]), ("smtps", smtp[2])];
+        if let (Some(pop3), Some(smtp), Some(panel)) =
+            (first(Service::Pop3), first(Service::Smtp), first(Service::Panel))
+        {
+            let ports = [
+                ("pop3", pop3[0]),
+                ("pop3s", pop3[1]),
+                ("submission", smtp[1]),
+                ("smtps", smtp[2]),
+                ("https", panel[1]),
+            ];
             let ports = ports.map(|(name, address)| format!("{name}={}", address.port()));
             self.environment.insert("POSTERN_PUBLIC_PORTS".to_owned(), ports.join(","));
         }

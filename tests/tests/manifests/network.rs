@@ -40,6 +40,20 @@ fn ports(ports: &Option<Vec<NetworkPolicyPort>>) -> Vec<i64> {
     ports.iter().flatten().filter_map(number).collect()
 }
 
+/// Pairs in a setting of the panel.
+fn told(overlay: &Overlay, setting: &str) -> BTreeMap<String, String> {
+    let pods = overlay.pods();
+    let settings = pods["control-panel"].spec.iter().flat_map(|pod| &pod.containers);
+    let mut settings = settings.flat_map(|container| container.env.iter().flatten());
+    let value = settings.find(|known| known.name == setting).and_then(|known| known.value.clone());
+    let value = value.unwrap_or_else(|| panic!("{setting} is not set"));
+    value
+        .split(',')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .collect()
+}
+
 /// Arrows between pods, as ingress of the callees and as egress of the callers.
 fn let_through(overlay: &Overlay) -> (Arrows, Arrows) {
     let (mut in_arrows, mut out_arrows) = (Arrows::new(), Arrows::new());
@@ -206,6 +220,21 @@ fn gateways_learn_the_clients_own_addresses() {
         assert!(!networks.is_empty());
         for service in ["pop3-gateway", "smtp-gateway", "auth", "control-panel"] {
             assert!(settings::of(service).contains("POSTERN_PROXY_NETWORKS"), "{service}");
+        }
+    }
+}
+
+/// What customers are told, and where browsers are led, is what the edge listens on in the world.
+#[test]
+fn the_ports_that_the_panel_tells_are_those_of_the_edge() {
+    for overlay in Overlay::all() {
+        let edge = overlay.of_kind("Service").find(|object| name(object) == "edge").expect("the edge");
+        let open = edge["spec"]["ports"].as_array().expect("ports");
+        let open: BTreeMap<_, _> =
+            open.iter().map(|port| (port["name"].as_str().expect("a name"), port["port"].clone())).collect();
+        let told = told(&overlay, "POSTERN_PUBLIC_PORTS");
+        for door in ["pop3", "pop3s", "submission", "smtps", "https"] {
+            assert_eq!(told.get(door), Some(&open[door].to_string()), "{door}");
         }
     }
 }

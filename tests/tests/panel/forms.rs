@@ -1,6 +1,10 @@
 //! Forms lose nothing: when the session ends while one is filled in, when two tabs change one thing, and in another language.
 
-use postern_tests::{admin::PASSWORD, browser::Looks, web::Web};
+use std::time::Duration;
+
+use postern_tests::{
+    admin::PASSWORD, browser::Looks, eventually, platform::Service, pop3::read_all, web::Web,
+};
 
 use crate::house::House;
 
@@ -111,5 +115,34 @@ async fn a_mailbox_user_has_the_own_box_and_german_readers_have_german() -> anyh
     // The change has ended this session too: one signs in again.
     assert!(browser.text("body").await?.contains("Anmelden"));
     assert!(house.opens("user@homepage.test", "mein neues Passwort", true).await);
+    browser.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_typed_waits_until_a_part_is_there_again() -> anyhow::Result<()> {
+    let mut house = House::start().await?;
+    let mut web = Web::new(house.platform.panel());
+    web.sign_in("homepage", PASSWORD).await?;
+    let browser = house.browser(Looks::default()).await?;
+    browser.open("/controlpanel/homepage.test/forwards/new").await?;
+    browser.fill("local", "waited").await?;
+    browser.fill("targets", "friend@outside.test").await?;
+    house.platform.replica(Service::Auth, 0).process.kill()?;
+    browser.press_text("Create forward").await?;
+    let told = browser.text("main").await?;
+    assert!(
+        told.contains("nobody can say whether this was done") && told.contains("friend@outside.test"),
+        "{told}"
+    );
+    assert!(told.contains("Leads to") && !told.contains("targets"), "{told}");
+    house.platform.replica(Service::Auth, 0).process.spawn()?;
+    house.platform.wait_ready(Service::Auth).await?;
+    let back = eventually(Duration::from_secs(30), async || {
+        web.get("/controlpanel/homepage.test/forwards").await.is_ok_and(|page| page.status == 200)
+    });
+    assert!(back.await, "the session is there again");
+    browser.press_text("Send it now").await?;
+    assert!(browser.said().await?.contains("waited@homepage.test is forwarded"));
+    assert!(house.is_taken("waited@homepage.test", true).await);
     browser.close().await
 }

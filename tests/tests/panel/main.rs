@@ -2,6 +2,7 @@
 //! POP3 and SMTP.
 
 mod browser;
+mod doors;
 mod forms;
 mod home;
 mod house;

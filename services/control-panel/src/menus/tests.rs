@@ -7,8 +7,8 @@ use postern_mesh::identity::Caller;
 
 use super::*;
 use crate::{
-    Peer,
     call::Calls,
+    listener::Peer,
     session::SessionToken,
     tests::{HERE, panel},
     texts::Language,

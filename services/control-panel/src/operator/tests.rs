@@ -6,7 +6,7 @@ use axum::http::Request;
 
 use super::*;
 use crate::{
-    Peer,
+    listener::Peer,
     tests::{HERE, panel},
     texts::Language,
     visit::Door,

@@ -48,6 +48,9 @@ carry-title = Machen Sie weiter, wo Sie waren
 carry-lead = Sie sind wieder angemeldet. Das hatten Sie eingegeben; jetzt senden?
 carry-send = Jetzt senden
 carry-drop = Verwerfen
+carry-away-lead = Ein Teil der Plattform antwortet nicht, deshalb weiß niemand, ob es geschehen ist. Was Sie eingegeben haben, ist hier aufgehoben: Warten Sie kurz und senden Sie es noch einmal.
+carry-busy-lead = Zu viele Anfragen auf einmal. Was Sie eingegeben haben, ist hier aufgehoben: Warten Sie kurz und senden Sie es noch einmal.
+carry-secrets = Passwörter und Codes werden nicht aufgehoben: Sie werden noch einmal danach gefragt.
 
 ## Sprache und Zeitzone
 
@@ -100,11 +103,13 @@ failure-changed-text = Das wurde inzwischen geändert. Gehen Sie zurück, laden 
 failure-busy = Zu viel auf einmal
 failure-busy-text = Zu viele Anfragen auf einmal. Bitte warten Sie kurz und versuchen Sie es wieder.
 failure-away = Das geht gerade nicht
-failure-away-text = Ein Teil der Plattform antwortet nicht. Es wurde nichts geändert; bitte versuchen Sie es gleich wieder.
+failure-away-text = Ein Teil der Plattform antwortet nicht. Bitte versuchen Sie es gleich wieder. Wenn Sie gerade etwas geändert haben, sehen Sie nach, ob es gespeichert ist.
 failure-foreign-form = Dieses Formular wurde nicht angenommen
 failure-foreign-form-text = Es kam nicht von einer Seite dieses Panels oder gehört zu einer älteren Sitzung. Es wurde nichts geändert. Öffnen Sie die Seite neu und wiederholen Sie Ihre Eingabe.
 failure-bad-form = Dieses Formular ist nicht lesbar
-failure-bad-form-text = Es ist zu groß oder unvollständig. Es wurde nichts geändert.
+failure-bad-form-text = Es ist unvollständig oder kam zu langsam an. Es wurde nichts geändert.
+failure-too-large = Dieses Formular ist zu groß
+failure-too-large-text = So viel wird nicht auf einmal angenommen, oder Ihre Sitzung ist beendet und so viel kann bis zur Anmeldung nicht aufgehoben werden. Es wurde nichts geändert. Senden Sie es in Teilen.
 failure-needs-tls = Bitte kommen Sie über eine sichere Verbindung
 failure-needs-tls-text = Ein Passwort wird nur über eine sichere Verbindung (https) angenommen.
 failure-session-ended = Ihre Sitzung ist zu Ende
@@ -115,6 +120,7 @@ failure-refused = Das war nicht möglich
 form-save = Speichern
 form-cancel = Abbrechen
 form-see-below = Etwas stimmt noch nicht: siehe die markierten Felder.
+form-away = Ein Teil der Plattform antwortet nicht, deshalb weiß niemand, ob es gespeichert ist. Warten Sie kurz und speichern Sie noch einmal.
 form-changed = Jemand hat das geändert, während Sie getippt haben. Es wurde nichts gespeichert: Vergleichen Sie mit dem jetzigen Stand und speichern Sie noch einmal, wenn Ihre Fassung gelten soll.
 form-of-line = „{ $line }“: { $why }
 form-now = Jetzt steht da:

@@ -48,6 +48,9 @@ carry-title = Continue where you were
 carry-lead = You are signed in again. This is what you typed; send it now?
 carry-send = Send it now
 carry-drop = Throw it away
+carry-away-lead = A part of the platform does not answer, so nobody can say whether this was done. What you typed is kept here: wait a moment and send it again.
+carry-busy-lead = Too many requests at once. What you typed is kept here: wait a moment and send it again.
+carry-secrets = Passwords and codes are not kept: you are asked for them again.
 
 ## Language and time zone
 
@@ -100,11 +103,13 @@ failure-changed-text = This was changed meanwhile. Go back, load the page again 
 failure-busy = Too much at once
 failure-busy-text = Too many requests at once. Please wait a moment and try again.
 failure-away = This does not work right now
-failure-away-text = A part of the platform does not answer. Nothing was changed; please try again shortly.
+failure-away-text = A part of the platform does not answer. Please try again shortly. If you have just changed something, look whether it was saved.
 failure-foreign-form = This form was not taken
 failure-foreign-form-text = It was not sent by a page of this panel, or is of an older session. Nothing was changed. Open the page again and repeat what you did.
 failure-bad-form = This form cannot be read
-failure-bad-form-text = It is too large, or not complete. Nothing was changed.
+failure-bad-form-text = It is not complete, or took too long. Nothing was changed.
+failure-too-large = This form is too large
+failure-too-large-text = So much is not taken at once, or your session has ended and so much cannot be kept until you are signed in again. Nothing was changed. Send it in parts.
 failure-needs-tls = Please come by a secure connection
 failure-needs-tls-text = A password is taken over a secure connection (https) only.
 failure-session-ended = Your session has ended
@@ -115,6 +120,7 @@ failure-refused = That was not possible
 form-save = Save
 form-cancel = Cancel
 form-see-below = Something is not right yet: see the marked fields.
+form-away = A part of the platform does not answer, so nobody can say whether this was saved. Wait a moment and save again.
 form-changed = Somebody changed this while you were typing. Nothing was saved: compare with what is there now, and save again if yours is right.
 form-of-line = “{ $line }”: { $why }
 form-now = There is now:
