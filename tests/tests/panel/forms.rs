@@ -146,3 +146,29 @@ async fn what_was_typed_waits_until_a_part_is_there_again() -> anyhow::Result<()
     assert!(house.is_taken("waited@homepage.test", true).await);
     browser.close().await
 }
+
+/// A new box at the address of a removed one may be somebody else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn old_mail_comes_into_a_new_box_only_when_somebody_has_said_so() -> anyhow::Result<()> {
+    const BOX: &str = "anna@homepage.test";
+    const RESTORE: &str = "/controlpanel/homepage.test/pop-accounts/restore";
+    let house = House::start().await?;
+    house.admin.mailbox(BOX).await?;
+    assert!(house.send(BOX, "of the one before").await?.starts_with("250 "));
+    house.admin.remove_mailbox(BOX).await?;
+    house.admin.mailbox(BOX).await?;
+    let mut web = Web::new(house.platform.panel());
+    web.sign_in("homepage", PASSWORD).await?;
+    let asked = web.submit(RESTORE, &[("address", BOX), ("mailbox-id", "0")]).await?;
+    assert_eq!(asked.status, 409, "{}", asked.body);
+    assert!(asked.body.contains("whoever has the new box now can read it"), "{}", asked.body);
+    let [from, into] = ["mailbox-id", "into"].map(|field| asked.hidden(field).unwrap_or_default());
+    // Said of another box than the one that is there now, it is asked again.
+    let fields = [("address", BOX), ("mailbox-id", from.as_str()), ("into", from.as_str())];
+    assert_eq!(web.submit(RESTORE, &fields).await?.status, 409);
+    assert!(read_all(house.platform.pop3(0), BOX, PASSWORD).await?.is_empty(), "nothing was moved");
+    let fields = [("address", BOX), ("mailbox-id", from.as_str()), ("into", into.as_str())];
+    assert_eq!(web.submit(RESTORE, &fields).await?.status, 303);
+    assert!(house.has_mail(BOX, PASSWORD, "of the one before").await);
+    Ok(())
+}

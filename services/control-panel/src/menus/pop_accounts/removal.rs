@@ -1,9 +1,10 @@
 //! Removing a box, with what still points at it, and bringing it back.
 
 use axum::response::Response;
+use http::StatusCode;
 use maud::html;
 use postern_proto::{
-    account::v1::{DeleteMailboxRequest, Reference, ReferenceKind, RestoreMailboxRequest},
+    account::v1::{DeleteMailboxRequest, Mailbox, Reference, ReferenceKind, RestoreMailboxRequest},
     delivery::v1::MoveMessagesRequest,
 };
 
@@ -73,7 +74,8 @@ fn named(place: &Place, reference: &Reference) -> String {
     place.visit.name(key, &reference.name)
 }
 
-/// Brings a removed box back; where its address has a new box, its mail is added to that one.
+/// Brings a removed box back. Where its address has a new box, nothing is done before somebody has said that whoever has the new
+/// one may read the old mail: it cannot be taken out again.
 pub(super) async fn restore(place: Place) -> Result<Response, Failure> {
     let form = &place.visit.form;
     let address = form.get("address").to_owned();
@@ -84,14 +86,48 @@ pub(super) async fn restore(place: Place) -> Result<Response, Failure> {
     let mailbox_id = form.get("mailbox-id").parse().unwrap_or(0);
     let request = RestoreMailboxRequest { address: address.clone(), mailbox_id };
     let answer = place.calls().mailboxes().restore_mailbox(request).await?.into_inner();
-    let said = match answer.merge_from_mailbox_id {
-        0 => Said::new("pop-restored").with("name", &address),
-        from_mailbox_id => {
-            let to_mailbox_id = answer.mailbox.map_or(0, |mailbox| mailbox.mailbox_id);
-            let request = MoveMessagesRequest { from_mailbox_id, to_mailbox_id };
-            place.calls().boxes().move_messages(request).await?;
-            Said::new("pop-merged").with("name", &address)
+    let from_mailbox_id = answer.merge_from_mailbox_id;
+    if from_mailbox_id == 0 {
+        let said = Said::new("pop-restored").with("name", &address);
+        return Ok(place.visit.done(&box_path(&place, &address), &said));
+    }
+    let new = answer.mailbox.ok_or(Failure::Away)?;
+    // Meant was the box that the question named, not one that came after it.
+    if form.get("into") != new.mailbox_id.to_string() {
+        return Ok(ask_to_merge(&place, &new, from_mailbox_id));
+    }
+    let request = MoveMessagesRequest { from_mailbox_id, to_mailbox_id: new.mailbox_id };
+    place.calls().boxes().move_messages(request).await?;
+    Ok(place.visit.done(&box_path(&place, &address), &Said::new("pop-merged").with("name", &address)))
+}
+
+fn ask_to_merge(place: &Place, new: &Mailbox, from_mailbox_id: i64) -> Response {
+    let visit = &place.visit;
+    let (from, into) = (from_mailbox_id.to_string(), new.mailbox_id.to_string());
+    let body = html! {
+        div.card.danger {
+            p { (visit.name("pop-merge-ask", &new.address)) }
+            dl.facts {
+                dt { (place.say("pop-merge-new-since")) }
+                dd { (visit.reader.moment_or(new.create_time.as_ref(), "–")) }
+                dt { (place.say("pop-column-name")) } dd { (new.display_name) }
+                dt { (place.say("pop-column-use")) }
+                dd { (layout::meter(visit, new.used_bytes, new.effective_quota_bytes)) }
+            }
+            p { (place.say("pop-merge-hint")) }
+            form method="post" action=(place.path(&MENU, &["restore"])) {
+                (layout::form_token(visit))
+                input type="hidden" name="address" value=(new.address);
+                input type="hidden" name="mailbox-id" value=(from);
+                input type="hidden" name="into" value=(into);
+                div.actions {
+                    button.danger type="submit" { (place.say("pop-merge-this")) }
+                    a.button href=(place.path(&MENU, &[])) { (place.say("form-cancel")) }
+                }
+            }
         }
     };
-    Ok(place.visit.done(&box_path(&place, &address), &said))
+    let mut page = place.page_below(&MENU, Vec::new(), place.say("pop-merge"), body);
+    *page.status_mut() = StatusCode::CONFLICT;
+    page
 }
