@@ -52,9 +52,6 @@ use form::intake::LONG_FORMS_MAX;
 use listener::{Listener, Patience};
 pub use settings::{PublicPorts, Settings};
 
-/// Files of mail that come in at once: each has a thread and about half a megabyte.
-const IMPORTS_MAX: usize = 16;
-
 /// The services behind the panel.
 #[derive(Clone, Debug)]
 pub struct Upstreams {
@@ -75,8 +72,8 @@ pub(crate) struct Panel {
     held_back: HeldBack,
     /// TLS can be had at the doors.
     tls: bool,
-    /// Files of mail that may come in at once.
-    imports: Arc<Semaphore>,
+    /// Files of mail that come in now.
+    imports: menus::Imports,
     /// Turns of forms in which much is typed.
     long_forms: Arc<Semaphore>,
 }
@@ -100,7 +97,7 @@ pub async fn open(
         mesh: mesh.clone(),
         held_back: HeldBack::new(shutdown),
         tls: identity.is_some(),
-        imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
+        imports: menus::Imports::default(),
         long_forms: Arc::new(Semaphore::new(LONG_FORMS_MAX)),
     });
     let (proxies, admission) = (Arc::new(settings.proxy.clone()), Admission::new(settings.admission()));

@@ -25,6 +25,7 @@ use maud::{Markup, html};
 use postern_mesh::identity::Role;
 use postern_proto::account::v1::{Domain, DomainState};
 
+pub(crate) use self::pop_accounts::Imports;
 use crate::{
     Panel,
     layout::{self, Frame, Page, icon},

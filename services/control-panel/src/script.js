@@ -72,7 +72,7 @@
         const page = new DOMParser().parseFromString(sending.responseText, "text/html");
         document.querySelector("main").replaceWith(page.querySelector("main"));
       });
-      sending.addEventListener("error", () => location.reload());
+      sending.addEventListener("error", () => location.assign(form.dataset.broken));
       sending.open("POST", form.action);
       sending.send(new FormData(form));
     });

@@ -38,7 +38,7 @@ fn panel_at(ports: &str) -> Arc<Panel> {
         mesh: MeshSettings::with_key(MeshKey::random()),
         held_back: HeldBack::new(&Shutdown::new()),
         tls: true,
-        imports: Arc::new(Semaphore::new(1)),
+        imports: crate::menus::Imports::default(),
         long_forms: Arc::new(Semaphore::new(1)),
     })
 }

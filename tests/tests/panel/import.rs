@@ -147,6 +147,37 @@ async fn what_is_no_mail_breaks_off_or_does_not_fit_is_told() -> anyhow::Result<
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_imports_two_files_waits_with_the_third_and_keeps_nobody_else_out() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    let mut web = owner(&house).await?;
+    let file = letter(1, &"x".repeat(5000));
+    let mut under_way = Vec::new();
+    for name in ["one.mbox", "two.mbox"] {
+        let mut sending = web.send_file(IMPORT, name, file.len()).await?;
+        sending.piece(&file.as_bytes()[..100]).await?;
+        let runs = eventually(WAIT, async || {
+            web.clone().get(IMPORT).await.is_ok_and(|page| page.body.contains(name))
+        });
+        assert!(runs.await, "{name}");
+        under_way.push(sending);
+    }
+    // However large it is: the answer comes when it was read.
+    let large = letter(3, &"y".repeat(3_000_000));
+    let answer = send(&mut web, "three.mbox", &large).await?;
+    assert_eq!(answer.status, 429, "{}", answer.body);
+    assert!(answer.body.contains("You are importing two files already"), "{}", answer.body);
+    let mut user = Web::new(house.platform.panel());
+    user.sign_in(BOX, PASSWORD).await?;
+    assert_eq!(send(&mut user, "other.mbox", &large).await?.status, 303, "somebody else imports");
+    // When one has ended there is room again.
+    let mut one = under_way.remove(0);
+    one.piece(&file.as_bytes()[100..]).await?;
+    assert_eq!(one.finish().await?.status, 303);
+    assert_eq!(send(&mut web, "three.mbox", &large).await?.status, 303);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_imports_into_what_is_not_theirs() -> anyhow::Result<()> {
     let house = House::start().await?;
     let file = letter(1, "not yours");

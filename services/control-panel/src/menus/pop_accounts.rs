@@ -24,6 +24,7 @@ use postern_proto::account::v1::{
 };
 
 pub(super) use self::account::mailbox;
+pub(crate) use self::import::places::Places as Imports;
 use super::Menu;
 use crate::{Panel, call::Failure, layout, mail_program, place::Place};
 

@@ -3,10 +3,10 @@
 
 mod course;
 mod pipe;
-
-use std::sync::Arc;
+pub(crate) mod places;
 
 use axum::response::{IntoResponse as _, Redirect, Response};
+use http::StatusCode;
 use maud::{Markup, html};
 use postern_mesh::{
     identity::Role,
@@ -18,6 +18,7 @@ use postern_proto::{
 };
 use uuid::Uuid;
 
+use self::places::Busy;
 use super::{MENU, account, box_path};
 use crate::{
     call::Failure,
@@ -28,21 +29,38 @@ use crate::{
 
 pub(super) use course::page as course;
 
+/// In the query: the file did not come to its end.
+const BROKEN: &str = "broken";
+
 /// Reads and sees, but imports nothing.
 pub(super) fn may(place: &Place) -> bool {
     place.person.caller.role != Role::Support
 }
 
+/// The page. The script comes back to it with `broken` when the line broke before there was an answer.
 pub(super) async fn page(place: Place) -> Result<Response, Failure> {
     let mailbox = account::mailbox(&place).await?;
-    show(&place, &mailbox, None).await
+    let problem = place.visit.query.has(BROKEN).then_some("import-broken");
+    show(&place, &mailbox, problem).await
 }
 
 /// Takes a file. The answer comes when all of it was looked at; meanwhile the page of its course tells how far it is.
 pub(super) async fn take(place: Place, mut upload: Upload) -> Result<Response, Failure> {
     let mailbox = account::mailbox(&place).await?;
-    let turns = Arc::clone(&place.visit.panel.imports);
-    let turn = turns.try_acquire_owned().map_err(|_| Failure::TooBusy)?;
+    let turn = match place.visit.panel.imports.take(&place.person.caller) {
+        Ok(turn) => turn,
+        Err(busy) => {
+            let problem = match busy {
+                Busy::All => "import-busy",
+                Busy::Customer => "import-busy-customer",
+                Busy::Person => "import-busy-person",
+            };
+            upload.drain().await;
+            let mut page = show(&place, &mailbox, Some(problem)).await?;
+            *page.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+            return Ok(page);
+        }
+    };
     let begin = upload.begin(BEGIN_BYTES, |begin| Kind::of(begin).is_some()).await.unwrap_or_default();
     let Some(kind) = Kind::of(&begin) else {
         let problem = if begin.is_empty() { "import-no-file" } else { "import-no-mbox" };
@@ -78,7 +96,8 @@ async fn show(place: &Place, mailbox: &Mailbox, problem: Option<&str>) -> Result
     let body = html! {
         p.lead { (visit.name("import-lead", &mailbox.login)) }
         section.card {
-            form.upload method="post" enctype="multipart/form-data" action={ (box_path(place, &mailbox.login)) "/import" } {
+            form.upload method="post" enctype="multipart/form-data" action={ (box_path(place, &mailbox.login)) "/import" }
+                data-broken={ (box_path(place, &mailbox.login)) "/import?" (BROKEN) "=yes" } {
                 (layout::form_token(visit))
                 div.field {
                     label for=(FILE_FIELD) { (place.say("import-file")) }

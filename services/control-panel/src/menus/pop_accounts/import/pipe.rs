@@ -9,10 +9,11 @@ use postern_mesh::{
     mail_file::{Kind, MailFrames},
 };
 use postern_proto::delivery::v1::{ImportMessagesRequest, box_service_client::BoxServiceClient};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use uuid::Uuid;
 
+use super::places::Turn;
 use crate::{
     call::Failure,
     upload::{BrokenOff, Upload},
@@ -41,11 +42,7 @@ pub(super) struct Piped {
 }
 
 /// Imports all of it, and gives the turn back. Runs on when the browser goes away, until delivery knows that.
-pub(super) async fn through(
-    mut boxes: BoxServiceClient<MeshChannel>,
-    mail: Mail,
-    turn: OwnedSemaphorePermit,
-) -> Piped {
+pub(super) async fn through(mut boxes: BoxServiceClient<MeshChannel>, mail: Mail, turn: Turn) -> Piped {
     let (pieces, given_pieces) = mpsc::channel(PIECES_AHEAD);
     let (frames, given_frames) = mpsc::channel(FRAMES_AHEAD);
     let Mail { mailbox_id, import_id, kind, begin, upload } = mail;
