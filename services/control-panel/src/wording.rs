@@ -7,7 +7,7 @@ use crate::texts::Texts;
 
 /// What services say, `*` for what differs, and the key of our text, in which `{ $a }` to `{ $d }` are what stood for the
 /// stars.
-const KNOWN: [(&str, &str); 45] = [
+const KNOWN: [(&str, &str); 72] = [
     ("is missing", "wording-missing"),
     ("an address has the form name@domain*", "wording-no-address"),
     ("a character that is not allowed in an address*", "wording-bad-character"),
@@ -37,6 +37,37 @@ const KNOWN: [(&str, &str); 45] = [
     ("QUARANTINE needs the address of a mailbox", "wording-spam-box-needed"),
     ("customer * has no mailbox *", "wording-no-such-box"),
     ("customer * may have * * and has *: remove some, or ask the operator for more", "wording-limit"),
+    // Of things that cannot be as they are wanted, or cannot come back.
+    ("a customer login has 1 to 8 characters of a-z and 0-9", "wording-customer-login"),
+    ("this login is reserved for the platform", "wording-login-reserved"),
+    ("login * belongs to a customer, or did once; a login is never given again", "wording-login-given"),
+    ("* has * app passwords: remove one that is not used any more", "wording-app-passwords"),
+    ("1 to * characters that say what it is for", "wording-app-name"),
+    ("leads to more than * addresses", "wording-many-addresses"),
+    ("a mailing list has at most * octets before the @", "wording-list-long"),
+    ("a mailing list has only ASCII characters before the @, and no quotes", "wording-list-ascii"),
+    ("a mailing list has no + before the @: what stands after it is a tag", "wording-list-plus"),
+    ("a brace that stands for nothing: *", "wording-brace"),
+    ("0 for 7 days, or * to * seconds", "wording-interval"),
+    ("* to * seconds, or absent", "wording-grant"),
+    ("a mailbox of * may hold at most * octets: ask the operator for more", "wording-box-bound"),
+    ("too many codes were wrong: wait * minutes", "wording-codes"),
+    (
+        "* has the form of a rewritten sender (SRS): mail to it is led back to who sent it",
+        "wording-rewritten",
+    ),
+    ("* is *, but belongs to a mailing list *: remove it first", "wording-list-would-own"),
+    ("* is a second name of *: everything in it is set under *", "wording-second-name"),
+    ("domain * has second names, remove them first: *", "wording-second-names"),
+    ("audit entry * tells of no removal of a forward, mailing list or autoresponder", "wording-no-removal"),
+    ("the * days for restoring * * are over", "wording-days-over"),
+    ("mailbox * was removed more than * days ago: its mail is gone", "wording-mail-gone"),
+    ("the mailing list * is gone for good", "wording-list-gone"),
+    ("domain * belongs to another customer now", "wording-domain-others"),
+    ("domain * is not hosted here any more for the owner of *: add the domain first", "wording-domain-gone"),
+    ("* was the default box of *, which has another one now", "wording-default-box-was"),
+    ("* is the default box of *: it goes with its domain", "wording-default-box-stays"),
+    ("* is the default box of *: its password is that of the customer", "wording-default-box-password"),
     // Of records in DNS.
     ("DNS did not answer: try again in a few minutes; nothing was changed", "wording-dns-no-answer"),
     (
@@ -138,6 +169,16 @@ mod tests {
         let record = "the SPF record of x.test does not let this platform send: add a:mail.y.test to it";
         let told = "Der SPF-Eintrag von x.test erlaubt dieser Plattform nicht zu senden: Fügen Sie a:mail.y.test hinzu.";
         assert_eq!(german(record), told);
+        let gone = "the 30 days for restoring forward info@x.test are over";
+        assert_eq!(
+            german(gone),
+            "info@x.test wurde vor mehr als 30 Tagen entfernt und kann nicht mehr zurückkommen."
+        );
+        let brace =
+            "a brace that stands for nothing: {sender}, {subject} and {date} are known, {{ and }} are braces";
+        assert!(german(brace).contains("{sender}"), "{}", german(brace));
+        let full = "anna@x.test has 20 app passwords: remove one that is not used any more";
+        assert!(german(full).starts_with("anna@x.test hat 20 App-Passwörter"), "{}", german(full));
         assert_eq!(german("something new"), "Something new");
         assert_eq!(german("a@x.test leads nowhere"), "a@x.test leads nowhere");
         assert_eq!(stars("a * b * c", "a 1 b 2 c"), Some(vec!["1", "2"]));
