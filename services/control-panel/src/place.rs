@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 use http::{StatusCode, request::Parts};
-use maud::Markup;
+use maud::{Markup, html};
 use postern_mail::EmailAddress;
 use postern_mesh::identity::Role;
 use postern_proto::account::v1::{Domain, GetDomainRequest, ListDomainsRequest};
@@ -114,6 +114,26 @@ pub(crate) async fn customer_domains(person: &Person) -> Result<Vec<Domain>, Fai
 impl Place {
     pub(crate) fn calls(&self) -> &Calls {
         &self.person.calls
+    }
+
+    /// As [`Person::may`].
+    pub(crate) fn may(&self, call: &str) -> bool {
+        self.person.may(call)
+    }
+
+    /// For pages that are a form and nothing else.
+    ///
+    /// # Errors
+    /// When this person may not make the call that the form leads to.
+    pub(crate) fn must(&self, call: &str) -> Result<(), Failure> {
+        if self.may(call) { Ok(()) } else { Err(Failure::NotPermitted) }
+    }
+
+    /// What changes something, for whoever may make this call; to others a word that they only look.
+    pub(crate) fn only_with(&self, call: &str, what: &Markup) -> Markup {
+        html! {
+            @if self.may(call) { (what) } @else { p.hint { (self.say("layout-looks-only")) } }
+        }
     }
 
     /// Name of the domain.

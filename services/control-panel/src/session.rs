@@ -4,6 +4,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use postern_mail::Reason;
 use postern_mesh::{
+    access,
     client::MeshChannel,
     failure,
     identity::{Caller, Role},
@@ -127,6 +128,12 @@ impl Person {
     /// True for staff, who see every customer's things.
     pub(crate) fn is_staff(&self) -> bool {
         matches!(self.caller.role, Role::Operator | Role::Support)
+    }
+
+    /// Whether this person may make a call of a service, as `account.v1.ForwardService/CreateForward`: by role, and by scopes
+    /// where a token is bound to some. The service decides anew; a page offers nothing that is refused.
+    pub(crate) fn may(&self, call: &str) -> bool {
+        access::method(&format!("/postern.{call}")).is_some_and(|method| method.admits(&self.caller))
     }
 
     /// True for the user of one mailbox.

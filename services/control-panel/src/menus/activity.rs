@@ -135,11 +135,14 @@ fn undo_button(place: &Place, entry: &AuditEntry) -> Markup {
     let text = place.say("layout-undo");
     let id = entry.audit_id.to_string();
     match entry.kind.as_str() {
-        "forward" | "list" | "autoresponder" => {
+        "forward" | "list" | "autoresponder" if place.may("account.v1.AuditService/RestoreAuditEntry") => {
             let fields = [("audit-id", id.as_str()), ("name", entry.name.as_str())];
             button(&place.visit, &place.path(&MENU, &["undo"]), &text, "", &fields)
         }
-        "mailbox" if entry.name.ends_with(&format!("@{}", place.name())) => {
+        "mailbox"
+            if entry.name.ends_with(&format!("@{}", place.name()))
+                && place.may("account.v1.MailboxService/RestoreMailbox") =>
+        {
             let fields = [("address", entry.name.as_str()), ("mailbox-id", "0")];
             button(&place.visit, &place.path(&pop_accounts::MENU, &["restore"]), &text, "", &fields)
         }

@@ -44,12 +44,13 @@ async fn list(place: Place) -> Result<Response, Failure> {
     let page = place.calls().autoresponders().list_autoresponders(request).await?.into_inner();
     let (new, new_text) = (place.path(&MENU, &["new"]), place.say("answer-new"));
     let empty_text = place.visit.name("answer-empty-text", place.name());
+    let may_make = place.may("account.v1.AutoresponderService/UpdateAutoresponder");
     let body = html! {
         p.lead { (place.say("answer-lead")) }
         @if page.autoresponders.is_empty() {
-            (layout::empty(&place.say("answer-empty"), &empty_text, Some((&new, &new_text))))
+            (layout::empty(&place.say("answer-empty"), &empty_text, may_make.then_some((&*new, &*new_text))))
         } @else {
-            div.actions { a.button.primary href=(new) { (new_text) } }
+            @if may_make { div.actions { a.button.primary href=(new) { (new_text) } } }
             (table(&place, &page.autoresponders))
         }
         (layout::paging(&place.visit, &place.path(&MENU, &[]), &page.next_page_token))

@@ -100,7 +100,9 @@ fn show(place: &Place, form: &Form, problems: &Problems) -> Response {
             (Field::new("action", place.say("default-field-action")).value(form.get("action")).radio(&choices))
             (Field::new("target", place.say("default-field-target")).hint(place.say("default-field-target-hint"))
                 .value(form.get("target")).problem(problems).text())
-            div.actions { button.primary type="submit" { (place.say("form-save")) } }
+            (place.only_with("account.v1.DefaultAddressService/UpdateDefaultAddress", &html! {
+                div.actions { button.primary type="submit" { (place.say("form-save")) } }
+            }))
         }
         @if !login.is_empty() {
             section.card {

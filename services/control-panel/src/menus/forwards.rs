@@ -45,14 +45,15 @@ async fn list(place: Place) -> Result<Response, Failure> {
     };
     let page = place.calls().forwards().list_forwards(request).await?.into_inner();
     let new = place.path(&MENU, &["new"]);
+    let may_make = place.may("account.v1.ForwardService/CreateForward");
     let new_text = place.say("forward-new");
     let empty_text = place.visit.name("forward-empty-text", place.name());
     let body = html! {
         p.lead { (place.say("forward-lead")) }
         @if page.forwards.is_empty() {
-            (layout::empty(&place.say("forward-empty"), &empty_text, Some((&new, &new_text))))
+            (layout::empty(&place.say("forward-empty"), &empty_text, may_make.then_some((&*new, &*new_text))))
         } @else {
-            div.actions { a.button.primary href=(new) { (new_text) } }
+            @if may_make { div.actions { a.button.primary href=(new) { (new_text) } } }
             (table(&place, &page.forwards))
         }
         (layout::paging(&place.visit, &place.path(&MENU, &[]), &page.next_page_token))

@@ -49,12 +49,13 @@ async fn list(place: Place) -> Result<Response, Failure> {
     let page = place.calls().lists().list_mailing_lists(request).await?.into_inner();
     let (new, new_text) = (place.path(&MENU, &["new"]), place.say("list-new"));
     let empty_text = place.visit.name("list-empty-text", place.name());
+    let may_make = place.may("account.v1.MailingListService/CreateMailingList");
     let body = html! {
         p.lead { (place.say("list-lead")) }
         @if page.lists.is_empty() {
-            (layout::empty(&place.say("list-empty"), &empty_text, Some((&new, &new_text))))
+            (layout::empty(&place.say("list-empty"), &empty_text, may_make.then_some((&*new, &*new_text))))
         } @else {
-            div.actions { a.button.primary href=(new) { (new_text) } }
+            @if may_make { div.actions { a.button.primary href=(new) { (new_text) } } }
             (table(&place, &page.lists))
         }
         (layout::paging(&place.visit, &place.path(&MENU, &[]), &page.next_page_token))

@@ -90,7 +90,9 @@ async fn list(place: Place) -> Result<Response, Failure> {
     let new = place.path(&MENU, &["new"]);
     let body = html! {
         p.lead { (place.visit.name("pop-lead", place.name())) }
-        div.actions { a.button.primary href=(new) { (place.say("pop-new")) } }
+        @if place.may("account.v1.MailboxService/CreateMailbox") {
+            div.actions { a.button.primary href=(new) { (place.say("pop-new")) } }
+        }
         (table(&place, &page.mailboxes))
         @if own == 0 && first_page {
             (layout::empty(&place.say("pop-empty"), &place.visit.name("pop-empty-text", place.name()), None))
@@ -146,6 +148,7 @@ fn state(place: &Place, mailbox: &Mailbox) -> Markup {
 
 fn removed_table(place: &Place, removed: &[RemovedMailbox]) -> Markup {
     let reader = &place.visit.reader;
+    let may_restore = place.may("account.v1.MailboxService/RestoreMailbox");
     html! {
         @if !removed.is_empty() {
             section {
@@ -172,10 +175,12 @@ fn removed_table(place: &Place, removed: &[RemovedMailbox]) -> Markup {
                                     (reader.moment_or(mailbox.restorable_until_time.as_ref(), "–"))
                                 }
                                 td data-label=(place.say("layout-action")) {
-                                    (layout::button(
-                                        &place.visit, &place.path(&MENU, &["restore"]), &place.say("pop-restore"), "",
-                                        &[("address", &mailbox.address), ("mailbox-id", &id)],
-                                    ))
+                                    @if may_restore {
+                                        (layout::button(
+                                            &place.visit, &place.path(&MENU, &["restore"]), &place.say("pop-restore"), "",
+                                            &[("address", &mailbox.address), ("mailbox-id", &id)],
+                                        ))
+                                    }
                                 }
                             }
                         }

@@ -63,6 +63,32 @@ fn menus_have_names_of_their_own_and_are_hidden_where_they_have_nothing() {
 }
 
 #[test]
+fn every_call_that_a_page_asks_about_is_there() {
+    fn calls(folder: &Path, found: &mut HashSet<String>) {
+        for entry in fs::read_dir(folder).expect("a folder").flatten() {
+            if entry.path().is_dir() {
+                calls(&entry.path(), found);
+            } else {
+                let text = fs::read_to_string(entry.path()).expect("a source");
+                let quoted =
+                    text.split('"').filter(|text| text.contains(".v1.") && text.contains("Service/"));
+                found.extend(quoted.map(str::to_owned));
+            }
+        }
+    }
+    let mut found = HashSet::new();
+    calls(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/menus"), &mut found);
+    assert!(found.len() > 10, "{found:?}");
+    let owner = place("homepage.test", Language::English).person;
+    for call in found {
+        assert!(owner.may(&call), "{call}: no such call, or nothing that an owner may");
+    }
+    let support = Person { caller: Caller::new("support", Role::Support), ..owner };
+    assert!(support.may("account.v1.ForwardService/GetForward"));
+    assert!(!support.may("account.v1.ForwardService/CreateForward"));
+}
+
+#[test]
 fn no_file_of_a_menu_is_longer_than_one_can_read() {
     fn check(folder: &Path) {
         for entry in fs::read_dir(folder).expect("a folder").flatten() {

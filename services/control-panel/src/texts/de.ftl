@@ -13,6 +13,7 @@ layout-all-domains = Alle Domains
 layout-zone = Zeiten gelten für { $zone }.
 layout-zone-change = Ändern
 layout-about = Postern, die Mailplattform
+layout-looks-only = Hier sehen Sie nur zu: Das ändert, wem die Domain gehört.
 layout-undo = Rückgängig
 layout-paging = Seiten
 layout-first-page = Erste Seite

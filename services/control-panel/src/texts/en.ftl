@@ -13,6 +13,7 @@ layout-all-domains = All domains
 layout-zone = Times are in { $zone }.
 layout-zone-change = Change
 layout-about = Postern, the mail platform
+layout-looks-only = You only look here: this is changed by the owner of the domain.
 layout-undo = Undo
 layout-paging = Pages
 layout-first-page = First page

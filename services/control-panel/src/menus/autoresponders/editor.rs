@@ -41,6 +41,7 @@ const USUAL_INTERVAL: &str = "604800";
 const MOMENT_FORM: &str = "%Y-%m-%dT%H:%M";
 
 pub(super) async fn new_page(place: Place) -> Result<Response, Failure> {
+    place.must("account.v1.AutoresponderService/UpdateAutoresponder")?;
     Ok(show(&place, None, &Form::default(), &Problems::none()))
 }
 
@@ -222,14 +223,14 @@ fn show(place: &Place, stored: Option<&Autoresponder>, form: &Form, problems: &P
                     .suffix(format!("@{}", place.name())).problem(problems).required().text()),
             }
             (fields(place, form, problems))
-            div.actions {
+            (place.only_with("account.v1.AutoresponderService/UpdateAutoresponder", &html! { div.actions {
                 button.primary type="submit" {
                     @if stored.is_some() { (place.say("form-save")) } @else { (place.say("answer-create")) }
                 }
                 @if !own { a.button href=(place.path(&MENU, &[])) { (place.say("form-cancel")) } }
-            }
+            } }))
         }
-        @if let Some(answer) = stored {
+        @if let Some(answer) = stored.filter(|_| place.may("account.v1.AutoresponderService/DeleteAutoresponder")) {
             section.card {
                 h2 { (place.say("answer-remove")) }
                 p { (place.say("answer-remove-hint")) }

@@ -76,7 +76,9 @@ pub(super) fn card(place: &Place, domain: &Domain, typed: Option<&Form>, problem
                     .problem(problems).text())
                 (Field::new("dmarc", place.say("domain-field-dmarc"))
                     .hint(place.say("domain-field-dmarc-hint")).tick(form.has("dmarc")))
+                (place.only_with("account.v1.DomainService/UpdateDomain", &html! {
                 div.actions { button.primary type="submit" { (place.say("form-save")) } }
+            }))
             }
         }
     }

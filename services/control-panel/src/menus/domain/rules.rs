@@ -107,7 +107,9 @@ pub(super) fn card(place: &Place, domain: &Domain, typed: Option<&Form>, problem
                     (Field::new("plaintext", place.say("domain-field-plaintext"))
                         .hint(place.say("domain-field-plaintext-hint")).tick(form.has("plaintext")))
                 }
+                (place.only_with("account.v1.DomainService/UpdateDomain", &html! {
                 div.actions { button.primary type="submit" { (place.say("form-save")) } }
+            }))
             }
         }
     }

@@ -23,6 +23,7 @@ const NAMES: [(&str, &str); 3] =
     [("forward.address", "local"), ("forward.targets", "targets"), ("forward.keep_copy", "keep-copy")];
 
 pub(super) async fn new_page(place: Place) -> Result<Response, Failure> {
+    place.must("account.v1.ForwardService/CreateForward")?;
     Ok(show(&place, None, &Form::default(), &Problems::none()))
 }
 
@@ -156,14 +157,14 @@ fn show(place: &Place, stored: Option<&Forward>, form: &Form, problems: &Problem
                 .value(form.get("targets")).problem(problems).required().area(5))
             (Field::new("keep-copy", place.say("forward-field-copy")).hint(place.say("forward-field-copy-hint"))
                 .problem(problems).tick(form.has("keep-copy")))
-            div.actions {
+            (place.only_with("account.v1.ForwardService/UpdateForward", &html! { div.actions {
                 button.primary type="submit" {
                     @if stored.is_some() { (place.say("form-save")) } @else { (place.say("forward-create")) }
                 }
                 @if !own { a.button href=(list_path(place)) { (place.say("form-cancel")) } }
-            }
+            } }))
         }
-        @if let Some(forward) = stored {
+        @if let Some(forward) = stored.filter(|_| place.may("account.v1.ForwardService/DeleteForward")) {
             section.card {
                 h2 { (place.say("forward-remove")) }
                 p { (place.say("forward-remove-hint")) }

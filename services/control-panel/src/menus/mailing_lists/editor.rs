@@ -35,6 +35,7 @@ const PATHS: [&str; 7] =
 const KILOBYTE: i64 = 1000;
 
 pub(super) async fn new_page(place: Place) -> Result<Response, Failure> {
+    place.must("account.v1.MailingListService/CreateMailingList")?;
     let form = Form::of(vec![("posting".to_owned(), "members".to_owned())]);
     Ok(show(&place, None, &form, &Problems::none()))
 }
@@ -110,6 +111,7 @@ pub(super) async fn change(place: Place) -> Result<Response, Failure> {
 }
 
 pub(super) async fn remove_page(place: Place) -> Result<Response, Failure> {
+    place.must("account.v1.MailingListService/DeleteMailingList")?;
     let list = stored(&place).await?;
     let body = html! {
         div.card.danger {
@@ -236,12 +238,12 @@ fn show(place: &Place, stored: Option<&MailingList>, form: &Form, problems: &Pro
                 (Field::new("addresses", place.say("list-members")).hint(place.say("list-field-members-new-hint"))
                     .value(form.get("addresses")).problem(problems).area(4))
             }
-            div.actions {
+            (place.only_with("account.v1.MailingListService/UpdateMailingList", &html! { div.actions {
                 button.primary type="submit" {
                     @if stored.is_some() { (place.say("form-save")) } @else { (place.say("list-create")) }
                 }
                 a.button href=(back) { (place.say("form-cancel")) }
-            }
+            } }))
         }
     };
     match stored {

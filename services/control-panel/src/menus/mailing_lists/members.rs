@@ -15,6 +15,8 @@ use crate::{
     place::Place,
 };
 
+/// What adds members, and forgives them what came back.
+const ADD: &str = "account.v1.MailingListService/AddListMembers";
 /// Members on one page.
 const PAGE_SIZE: i32 = 100;
 /// Members whose removal can be undone by the button of the next page: their addresses travel in a cookie.
@@ -73,21 +75,25 @@ pub(super) async fn show(
     let body = html! {
         (facts(place, list))
         (report)
-        section.card {
-            h2 { (place.say("list-add-members")) }
-            (problems.summary(&place.say("form-see-below")))
-            form method="post" action={ (path) "/members" } {
-                (layout::form_token(&place.visit))
-                (Field::new("addresses", place.say("list-field-members")).hint(place.say("list-field-members-hint"))
-                    .value(typed).problem(problems).required().area(4))
-                div.actions { button.primary type="submit" { (place.say("list-add-members")) } }
+        @if place.may(ADD) {
+            section.card {
+                h2 { (place.say("list-add-members")) }
+                (problems.summary(&place.say("form-see-below")))
+                form method="post" action={ (path) "/members" } {
+                    (layout::form_token(&place.visit))
+                    (Field::new("addresses", place.say("list-field-members")).hint(place.say("list-field-members-hint"))
+                        .value(typed).problem(problems).required().area(4))
+                    div.actions { button.primary type="submit" { (place.say("list-add-members")) } }
+                }
             }
         }
         (member_table(place, list, &members))
-        section.card {
-            h2 { (place.say("list-remove")) }
-            p { (place.say("list-remove-hint")) }
-            div.actions { a.button.danger href={ (path) "/remove" } { (place.say("list-remove-this")) } }
+        @if place.may("account.v1.MailingListService/DeleteMailingList") {
+            section.card {
+                h2 { (place.say("list-remove")) }
+                p { (place.say("list-remove-hint")) }
+                div.actions { a.button.danger href={ (path) "/remove" } { (place.say("list-remove-this")) } }
+            }
         }
     };
     Ok(place.page(&MENU, list.address.clone(), body))
@@ -137,7 +143,9 @@ fn member_table(place: &Place, list: &MailingList, members: &ListListMembersResp
                         }
                         tbody { @for member in &members.members { (member_row(place, &path, member)) } }
                     }
-                    div.actions { button.danger type="submit" { (place.say("list-remove-ticked")) } }
+                    @if place.may("account.v1.MailingListService/RemoveListMembers") {
+                        div.actions { button.danger type="submit" { (place.say("list-remove-ticked")) } }
+                    }
                 }
             }
             (layout::paging(&place.visit, &path, &members.next_page_token))
@@ -176,9 +184,11 @@ fn posts(place: &Place, path: &str, member: &ListMember) -> Markup {
                 div.stack {
                     span.badge.bad { (place.say("list-posts-suspended")) }
                     small { (place.say("list-posts-why")) " " (place.visit.reader.moment(since)) }
-                    div {
-                        button type="submit" formaction={ (path) "/members/resume" } name="resumed" value=(member.address) {
-                            (place.say("list-posts-resume"))
+                    @if place.may(ADD) {
+                        div {
+                            button type="submit" formaction={ (path) "/members/resume" } name="resumed" value=(member.address) {
+                                (place.say("list-posts-resume"))
+                            }
                         }
                     }
                 }

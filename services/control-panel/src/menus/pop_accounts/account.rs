@@ -110,7 +110,7 @@ fn show(place: &Place, known: &Known, typed: Option<&Form>, problems: &Problems)
                 }
             }
             (clearing::card(place, known))
-            @if !mailbox.default_box && !place.person.is_mailbox_user() {
+            @if !mailbox.default_box && place.may("account.v1.MailboxService/DeleteMailbox") {
                 section.card {
                     h2 { (place.say("pop-remove")) }
                     p { (place.say("pop-remove-hint")) }

@@ -91,7 +91,7 @@ async fn show(
         } @else {
             (table(place, mailbox, &all, &uses))
         }
-        (form(place, mailbox, typed, problems))
+        (place.only_with("account.v1.AppPasswordService/CreateAppPassword", &form(place, mailbox, typed, problems)))
     };
     let crumbs = vec![(mailbox.login.clone(), box_path(place, &mailbox.login))];
     Ok(place.page_below(&MENU, crumbs, place.say("app-title"), body))
@@ -145,7 +145,9 @@ fn row(
                 }
             }
             td data-label=(place.say(columns[4])) {
-                (button(&place.visit, &path(place, mailbox, "/remove"), &place.say("app-remove"), "", &fields))
+                @if place.may("account.v1.AppPasswordService/DeleteAppPassword") {
+                    (button(&place.visit, &path(place, mailbox, "/remove"), &place.say("app-remove"), "", &fields))
+                }
             }
         }
     }

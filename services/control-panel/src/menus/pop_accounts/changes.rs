@@ -127,7 +127,7 @@ pub(super) fn forms(place: &Place, mailbox: &Mailbox, typed: Option<&Form>, prob
     let (name, kind) = (text("display-name", &mailbox.display_name), text("quota-kind", kind));
     let megabytes = text("quota", &megabytes);
     html! {
-        @if !place.person.is_mailbox_user() {
+        @if place.may("account.v1.MailboxService/UpdateMailbox") {
             section.card {
                 h2 { (place.say("pop-settings")) }
                 form method="post" action={ (box_path(place, &mailbox.login)) "/settings" } {
@@ -140,7 +140,7 @@ pub(super) fn forms(place: &Place, mailbox: &Mailbox, typed: Option<&Form>, prob
                 }
             }
         }
-        @if !mailbox.default_box {
+        @if !mailbox.default_box && place.may("account.v1.MailboxService/SetMailboxPassword") {
             section.card {
                 h2 { (place.say("pop-password")) }
                 form method="post" action={ (box_path(place, &mailbox.login)) "/password" } {

@@ -23,6 +23,7 @@ const NAMES: [(&str, &str); 4] = [
 ];
 
 pub(super) async fn page(place: Place) -> Result<Response, Failure> {
+    place.must("account.v1.MailboxService/CreateMailbox")?;
     Ok(show(&place, &Form::default(), &Problems::none()))
 }
 

@@ -83,8 +83,10 @@ fn protocol(place: &Place, protocol: Protocol) -> String {
 fn factor(place: &Place, login: &str) -> Markup {
     html! {
         p { span.badge.good { (place.say("factor-on")) } " " (place.say("factor-of-user")) }
-        div.actions {
-            (button(&place.visit, &format!("{}/second-factor", box_path(place, login)), &place.say("factor-reset"), "", &[]))
+        @if place.may("account.v1.SecondFactorService/DeleteSecondFactor") {
+            div.actions {
+                (button(&place.visit, &format!("{}/second-factor", box_path(place, login)), &place.say("factor-reset"), "", &[]))
+            }
         }
     }
 }

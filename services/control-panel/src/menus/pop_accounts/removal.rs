@@ -19,6 +19,7 @@ use crate::{
 const NAMED_MAX: usize = 6;
 
 pub(super) async fn page(place: Place) -> Result<Response, Failure> {
+    place.must("account.v1.MailboxService/DeleteMailbox")?;
     let mailbox = account::mailbox(&place).await?;
     let visit = &place.visit;
     let body = html! {

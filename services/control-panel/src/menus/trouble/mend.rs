@@ -94,6 +94,9 @@ fn new_password(place: &Place, question: &Question, mailbox: &Mailbox, problems:
             html! { p { (place.say("trouble-mend-default-box")) } }
         };
     }
+    if !place.may("account.v1.MailboxService/SetMailboxPassword") {
+        return html! { p { (place.say("layout-looks-only")) } };
+    }
     html! {
         form method="post" action=(place.path(&MENU, &["mend", "password"])) {
             (layout::form_token(&place.visit))
@@ -106,7 +109,8 @@ fn new_password(place: &Place, question: &Question, mailbox: &Mailbox, problems:
 
 /// The box that somebody thought there was.
 fn new_box(place: &Place, login: &str, problems: &Problems) -> Markup {
-    let local = login.strip_suffix(&format!("@{}", place.name())).filter(|_| !place.person.is_mailbox_user());
+    let may_make = place.may("account.v1.MailboxService/CreateMailbox");
+    let local = login.strip_suffix(&format!("@{}", place.name())).filter(|_| may_make);
     let Some(local) = local else {
         return html! { p { (place.say("trouble-mend-login")) } };
     };
