@@ -10,6 +10,7 @@ mod import;
 mod mail;
 mod menus;
 mod operator;
+mod reach;
 mod safety;
 mod security;
 mod setup;

@@ -7,7 +7,7 @@ use postern_tests::{admin::PASSWORD, platform::Blueprint, smtp, web::Web};
 use crate::house::House;
 
 /// Every page and form that names a thing: path with `{d}` for the domain, `{b}` for the box, and so on; the fields of the form.
-const OBJECTS: [(&str, &[(&str, &str)]); 26] = [
+pub const OBJECTS: [(&str, &[(&str, &str)]); 31] = [
     ("pop-accounts/box/{b}", &[]),
     ("pop-accounts/box/{b}/settings", &[("display-name", "mine now"), ("quota-kind", "plan")]),
     ("pop-accounts/box/{b}/password", &[("password", "taken over it"), ("password-again", "taken over it")]),
@@ -19,6 +19,7 @@ const OBJECTS: [(&str, &[(&str, &str)]); 26] = [
     ("pop-accounts/box/{b}/app-passwords", &[("name", "a phone"), ("protocol", "pop3")]),
     ("pop-accounts/box/{b}/app-passwords/remove", &[("id", "1")]),
     ("pop-accounts/box/{b}/second-factor", &[]),
+    ("pop-accounts/box/{b}/import", &[]),
     ("pop-accounts/restore", &[("address", "{removed}"), ("mailbox-id", "0")]),
     ("forwards/of/{f}", &[("targets", "thief@outside.test")]),
     ("forwards/of/{f}/remove", &[]),
@@ -34,32 +35,55 @@ const OBJECTS: [(&str, &[(&str, &str)]); 26] = [
     ("default-address", &[("action", "discard")]),
     ("domain/rules", &[("policy", "anyone")]),
     ("domain/incoming", &[("spam", "off")]),
+    ("domain/remove", &[("confirm", "{d}")]),
+    ("trouble/mend/release", &[("heading", "lock"), ("mailbox", "{b}")]),
+    (
+        "trouble/mend/password",
+        &[
+            ("heading", "login"),
+            ("mailbox", "{b}"),
+            ("password", "taken over it"),
+            ("password-again", "taken over it"),
+        ],
+    ),
+    ("trouble/mend/resume", &[("heading", "login"), ("mailbox", "{b}")]),
 ];
 
 async fn rivals_things(house: &House) -> anyhow::Result<()> {
-    let admin = &house.admin;
-    admin.forward("info@rival.test", &["user@rival.test"], false).await?;
-    let list = MailingList { address: "news@rival.test".to_owned(), ..Default::default() };
-    admin.mailing_list(list, &["user@rival.test".to_owned()]).await?;
-    admin.autoresponder("away@rival.test", "Away", "Back on Monday").await?;
-    admin.mailbox("removed@rival.test").await?;
-    admin.remove_mailbox("removed@rival.test").await?;
-    admin.default_address("rival.test", DefaultAction::Reject, "").await
+    things_of(house, "rival.test").await
 }
 
-fn named(text: &str, domain: &str) -> String {
-    text.replace("{b}", &format!("user@{domain}"))
+/// One of everything that [`OBJECTS`] names.
+pub async fn things_of(house: &House, domain: &str) -> anyhow::Result<()> {
+    let admin = &house.admin;
+    let at = |local: &str| format!("{local}@{domain}");
+    admin.forward(&at("info"), &[&at("user")], false).await?;
+    let list = MailingList { address: at("news"), ..Default::default() };
+    admin.mailing_list(list, &[at("user")]).await?;
+    admin.autoresponder(&at("away"), "Away", "Back on Monday").await?;
+    admin.mailbox(&at("removed")).await?;
+    admin.remove_mailbox(&at("removed")).await?;
+    admin.default_address(domain, DefaultAction::Reject, "").await
+}
+
+pub fn named(text: &str, domain: &str) -> String {
+    text.replace("{d}", domain)
+        .replace("{b}", &format!("user@{domain}"))
         .replace("{f}", &format!("info@{domain}"))
         .replace("{l}", &format!("news@{domain}"))
         .replace("{a}", &format!("away@{domain}"))
         .replace("{removed}", &format!("removed@{domain}"))
 }
 
-/// Everything of the rival, as an operator reads it.
 async fn state_of_rival(house: &House) -> anyhow::Result<String> {
-    let (code, text, errors) = house.platform.postern(&["export", "rival.test"], "").await?;
+    state_of(house, "rival.test").await
+}
+
+/// Everything of a domain, as an operator reads it.
+pub async fn state_of(house: &House, domain: &str) -> anyhow::Result<String> {
+    let (code, text, errors) = house.platform.postern(&["export", domain], "").await?;
     anyhow::ensure!(code == 0, "{errors}");
-    let mailbox = house.admin.get_mailbox("user@rival.test").await?;
+    let mailbox = house.admin.get_mailbox(&format!("user@{domain}")).await?;
     Ok(format!("{text}\n{} {}", mailbox.etag, mailbox.credential_version))
 }
 
@@ -94,7 +118,8 @@ async fn no_tenant_reaches_anothers_things_by_any_way() -> anyhow::Result<()> {
         for domain in ["rival.test", "homepage.test"] {
             for (path, fields) in OBJECTS {
                 let path = format!("/controlpanel/{domain}/{}", named(path, "rival.test"));
-                let is_rule = ["default-address", "rules", "incoming"].iter().any(|end| path.ends_with(end));
+                let rules = ["default-address", "rules", "incoming", "domain/remove"];
+                let is_rule = rules.iter().any(|end| path.ends_with(end));
                 let own_rule = domain == "homepage.test" && is_rule;
                 if own_rule {
                     continue;
@@ -114,12 +139,6 @@ async fn no_tenant_reaches_anothers_things_by_any_way() -> anyhow::Result<()> {
                 );
             }
         }
-    }
-    // An undo by number of somebody else's entry.
-    for id in 1..60 {
-        let id = id.to_string();
-        let answer = owner.submit("/controlpanel/homepage.test/activity/undo", &[("audit-id", &id)]).await?;
-        assert!(matches!(answer.status, 404 | 422), "{id}: {} {}", answer.status, answer.body);
     }
     assert_eq!(state_of_rival(&house).await?, before, "nothing of the rival's was changed");
     Ok(())
