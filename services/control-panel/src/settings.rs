@@ -49,6 +49,10 @@ pub struct Settings {
     #[arg(long, env = "POSTERN_GRANT_SECONDS", value_name = "SECONDS", default_value_t = limits::GRANT_TTL_SECONDS)]
     pub grant_seconds: u32,
 
+    /// Health doors that the operator view asks, each replica behind a name: `pop3-gateway=10.0.0.5:9104,smtp-gateway=smtp:9105`
+    #[arg(long, env = "POSTERN_HEALTH_DOORS", value_name = "NAME=HOST:PORT,...", value_delimiter = ',')]
+    pub health_doors: Vec<HealthDoor>,
+
     /// Connections of browsers at once to one panel (0 = no limit)
     #[arg(long, env = "POSTERN_LIMIT_PANEL_CONNECTIONS", value_name = "COUNT", default_value_t = 1000)]
     pub limit_panel_connections: usize,
@@ -116,6 +120,34 @@ impl Settings {
     }
 }
 
+/// Where the replicas of a service say how they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthDoor {
+    /// Of the service, as people know it.
+    pub service: String,
+    /// A name or an address; all addresses of a name are asked.
+    pub host: String,
+    /// Of the health door.
+    pub port: u16,
+}
+
+impl FromStr for HealthDoor {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || format!("{text:?} is not name=host:port");
+        let (service, door) = text.trim().split_once('=').ok_or_else(wrong)?;
+        let (host, port) = door.rsplit_once(':').ok_or_else(wrong)?;
+        // An IPv6 address stands in brackets.
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
+        if service.is_empty() || host.is_empty() {
+            return Err(wrong());
+        }
+        Ok(Self { service: service.to_owned(), host: host.to_owned(), port })
+    }
+}
+
 /// Ports of the mail doors, and of the panel's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublicPorts {
@@ -161,6 +193,16 @@ impl FromStr for PublicPorts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn health_doors_are_read_and_mistakes_told() {
+        let door = |host: &str| HealthDoor { service: "a".to_owned(), host: host.to_owned(), port: 9104 };
+        assert_eq!("a=pop3:9104".parse(), Ok(door("pop3")));
+        assert_eq!(" a=[::1]:9104".parse(), Ok(door("::1")));
+        for bad in ["pop3:9104", "a=pop3", "a=pop3:0", "=pop3:9104", "a=:9104", "a=pop3:x", ""] {
+            assert!(bad.parse::<HealthDoor>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn public_ports_are_read_and_mistakes_told() {

@@ -112,6 +112,13 @@ impl Platform {
             let ports = ports.map(|(name, address)| format!("{name}={}", address.port()));
             self.environment.insert("POSTERN_PUBLIC_PORTS".to_owned(), ports.join(","));
         }
+        // And what its operator view asks.
+        let asked = plan.iter().filter(|(service, _)| *service != Service::Panel);
+        let health = asked.flat_map(|(service, replicas)| {
+            let name = service.binary().trim_start_matches("postern-");
+            replicas.iter().filter_map(move |ports| Some(format!("{name}={}", ports.last()?)))
+        });
+        self.environment.insert("POSTERN_HEALTH_DOORS".to_owned(), health.collect::<Vec<_>>().join(","));
         for (service, replicas) in plan {
             for (number, ports) in replicas.into_iter().enumerate() {
                 let replica = self.describe(service, number, &ports, blueprint.machine(number))?;

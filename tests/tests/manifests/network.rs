@@ -40,6 +40,21 @@ fn ports(ports: &Option<Vec<NetworkPolicyPort>>) -> Vec<i64> {
     ports.iter().flatten().filter_map(number).collect()
 }
 
+/// Services that the panel asks how they are, with their ports.
+fn health_doors(overlay: &Overlay) -> Vec<(String, i64)> {
+    let told = told(overlay, "POSTERN_HEALTH_DOORS");
+    let doors: Vec<_> = told
+        .iter()
+        .map(|(service, door)| {
+            let (host, port) = door.split_once(':').expect("host:port");
+            assert_eq!(service, host, "the Service of that name");
+            (service.clone(), port.parse().expect("a port"))
+        })
+        .collect();
+    assert_eq!(doors.len(), SERVICES.len() - 1, "all but the panel itself");
+    doors
+}
+
 /// Pairs in a setting of the panel.
 fn told(overlay: &Overlay, setting: &str) -> BTreeMap<String, String> {
     let pods = overlay.pods();
@@ -105,6 +120,11 @@ fn arrows_are_those_of_the_settings() {
         for (from, to) in operator {
             let health = port(&overlay, &to, "health");
             wanted.insert((from, to, health));
+        }
+        // The operator view: each replica at the health door that it is told.
+        for (to, health) in health_doors(&overlay) {
+            assert_eq!(health, port(&overlay, &to, "health"), "{to}");
+            wanted.insert(("control-panel".to_owned(), to, health));
         }
         for (gateway, doors) in [
             ("pop3-gateway", vec!["pop3", "pop3s"]),

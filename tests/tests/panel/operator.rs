@@ -10,7 +10,7 @@ use postern_proto::{
 use postern_tests::{
     admin::PASSWORD,
     eventually,
-    platform::{Blueprint, Platform},
+    platform::{Blueprint, Platform, Service},
     pop3::Pop3,
     smtp::{Smtp, message},
     web::{Answer, Web},
@@ -165,7 +165,7 @@ async fn an_operator_adds_a_customer_limits_and_suspends_it() -> anyhow::Result<
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_sees_who_is_there_and_ends_it() -> anyhow::Result<()> {
-    let house = House::start().await?;
+    let mut house = House::start().await?;
     let mut web = operator(&house.platform).await?;
     assert!(read(&mut web, "/locks").await?.body.contains("No box is open"));
     let _holder = Pop3::login(house.platform.pop3(0), "user@homepage.test", PASSWORD).await?;
@@ -191,6 +191,14 @@ async fn an_operator_sees_who_is_there_and_ends_it() -> anyhow::Result<()> {
     for service in ["account", "auth", "delivery"] {
         assert!(page.contains(&format!(">{service}</th>")), "{service}");
     }
+    // Each replica, those of the gateways too.
+    let gateways = [(Service::Pop3, "pop3-gateway"), (Service::Smtp, "smtp-gateway")];
+    let gateways =
+        gateways.map(|(service, name)| format!(">{name} {}</th>", house.platform.replica(service, 0).health));
+    assert!(gateways.iter().all(|row| page.contains(row)), "{page}");
+    house.platform.replica(Service::Smtp, 0).process.kill()?;
+    let page = read(&mut web, "/health").await?.body;
+    assert!(page.contains("Not all services are well") && page.contains(&gateways[1]), "{page}");
     Ok(())
 }
 

@@ -960,7 +960,7 @@ operator-health-guide = Solange einer von ihnen fehlt, arbeiten die anderen weit
 operator-health-account = Kunden, Domains, Postfächer und wohin Mail führt.
 operator-health-auth = Anmeldungen, und wer senden darf.
 operator-health-delivery = Die Postfächer und die Warteschlange.
-operator-health-gateways = Die Zugänge für Mailprogramme. Sie werden hier nicht gefragt; jeder meldet sich an seinem eigenen Gesundheitsport.
+operator-health-gateways = Die Zugänge für Mailprogramme. Sie und jede einzelne Instanz der anderen werden gefragt, wenn das Panel ihre Gesundheitsports kennt (POSTERN_HEALTH_DOORS).
 
 ## Gesendet & empfangen
 mail-title = Gesendet & empfangen

@@ -960,7 +960,7 @@ operator-health-guide = While one of these is away, others go on: mail is then a
 operator-health-account = Customers, domains, mailboxes and where mail leads.
 operator-health-auth = Logins, and who may send.
 operator-health-delivery = The boxes and the queue.
-operator-health-gateways = The doors for mail programs. They are not asked here; each tells at its own health port.
+operator-health-gateways = The doors for mail programs. They, and each replica of the others, are asked where the panel was told their health doors (POSTERN_HEALTH_DOORS).
 
 ## Sent & received
 mail-title = Sent & received
