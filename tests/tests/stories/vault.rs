@@ -113,7 +113,10 @@ async fn a_removed_box_comes_back_as_it_was_or_into_its_successor() -> anyhow::R
     admin.remove_mailbox(USER).await?;
     admin.mailbox(USER).await?;
     send(&platform, &message("three", 900)).await?;
-    let merged = postern(&platform, &["mailbox", "restore", USER]).await?;
+    let (code, _, asked) = platform.postern(&["mailbox", "restore", USER], "").await?;
+    assert!(code == 1 && asked.contains("--merge"), "{code} {asked}");
+    assert_eq!(uidl(&platform).await?.len(), 1, "nothing was moved");
+    let merged = postern(&platform, &["mailbox", "restore", USER, "--merge"]).await?;
     assert!(merged.contains("2 messages"), "{merged}");
     let after = uidl(&platform).await?;
     assert_eq!(after.len(), 3);

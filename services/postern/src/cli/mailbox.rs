@@ -77,8 +77,11 @@ pub struct RestoreArgs {
     /// What this clearing took from the box; 0: what all clearings took
     #[arg(long, value_name = "N", conflicts_with = "id")]
     clearing: Option<i64>,
+    /// Where the address has a new box: move the mail of the removed one into it; whoever has the new box can read it
+    #[arg(long, conflicts_with = "clearing")]
+    merge: bool,
     /// Only list what can be brought back
-    #[arg(long, conflicts_with_all = ["id", "clearing"])]
+    #[arg(long, conflicts_with_all = ["id", "clearing", "merge"])]
     list: bool,
 }
 
@@ -107,7 +110,9 @@ impl MailboxCommand {
             Self::Restore(RestoreArgs { address, clearing: Some(clearing_id), .. }) => {
                 restore_cleared(operator, address, clearing_id).await
             }
-            Self::Restore(RestoreArgs { address, id, .. }) => restore_removed(operator, address, id).await,
+            Self::Restore(RestoreArgs { address, id, merge, .. }) => {
+                restore_removed(operator, address, id, merge).await
+            }
         }
     }
 }
@@ -159,13 +164,25 @@ async fn restore_cleared(operator: &Operator, address: String, clearing_id: i64)
     operator.done(&restored, said)
 }
 
-async fn restore_removed(operator: &Operator, address: String, mailbox_id: i64) -> Result<(), Failure> {
+async fn restore_removed(
+    operator: &Operator,
+    address: String,
+    mailbox_id: i64,
+    merge: bool,
+) -> Result<(), Failure> {
     let request = RestoreMailboxRequest { address: address.clone(), mailbox_id };
     let restored =
         MailboxServiceClient::new(operator.account.clone()).restore_mailbox(request).await?.into_inner();
     let mailbox = restored.mailbox.clone().unwrap_or_default();
     if restored.merge_from_mailbox_id == 0 {
         return operator.show(&restored, |restored| back(&address, restored));
+    }
+    if !merge {
+        return Err(Failure::Refused(format!(
+            "{address} is another mailbox now ({}), whose user would read the mail of the removed one: \
+             `postern mailbox restore {address} --id {} --merge` moves it there",
+            mailbox.mailbox_id, restored.merge_from_mailbox_id
+        )));
     }
     let request = MoveMessagesRequest {
         from_mailbox_id: restored.merge_from_mailbox_id,
