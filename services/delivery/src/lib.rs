@@ -167,7 +167,8 @@ impl House<'_> {
         let rows = QueueStore::new(stores.store.pool().clone(), replica, settings.queue.lifetime())
             .telling_delays(settings.queue.delay_notice());
         let contents = self.contents();
-        let departures = Departures::new(&self.account, self.directory.clone(), &settings.unsubscribe_url);
+        let departures = Departures::new(&self.account, self.directory.clone(), &settings.unsubscribe_url)
+            .map_err(StartError::Thread)?;
         let answers = Answers {
             store: rows.clone(),
             directory: self.directory.clone(),
@@ -187,6 +188,7 @@ impl House<'_> {
                 checks: self.checks.clone(),
                 departures: departures.clone(),
                 unsubscribe_url: settings.unsubscribe_url.as_str().into(),
+                copies_per_second: settings.queue.limit_list_copies_per_second,
                 inline_max_bytes: settings.inline_max_bytes,
                 shutdown: self.shutdown.clone(),
             },

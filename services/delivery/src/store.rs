@@ -185,6 +185,37 @@ pub(crate) async fn begin_unhurried(pool: &PgPool) -> Result<Transaction<'static
     pool.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await
 }
 
+/// The same for a task that writes one statement after the other: a connection of its own, whose commits wait for no disk. A pool
+/// would ask the server three times more for each of them: begin, commit, and whether the connection is still good.
+#[derive(Debug)]
+pub(crate) struct Unhurried {
+    options: PgConnectOptions,
+    /// One whose last statement came to its end.
+    idle: Option<PgConnection>,
+}
+
+impl Unhurried {
+    /// To the database of this pool; connects when it is needed.
+    pub(crate) fn beside(pool: &PgPool) -> Self {
+        let options = (*pool.connect_options()).clone().options([("synchronous_commit", "off")]);
+        Self { options, idle: None }
+    }
+
+    /// One statement, committed by itself. One that fails, or is given up half way, takes its connection along.
+    ///
+    /// # Errors
+    /// What the statement met, or that the server is away.
+    pub(crate) async fn execute(&mut self, statement: PgQuery<'_>) -> Result<(), sqlx::Error> {
+        let mut connection = match self.idle.take() {
+            Some(connection) => connection,
+            None => self.options.connect().await?,
+        };
+        statement.execute(&mut connection).await?;
+        self.idle = Some(connection);
+        Ok(())
+    }
+}
+
 /// For what tasks do that nobody waits for. A machine that was cut off hears nothing of the end of its connections: what was under
 /// way would be waited for until the process ends.
 ///

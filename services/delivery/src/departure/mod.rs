@@ -5,12 +5,13 @@
 //! ARC set, a member's copy of a list its own sender (VERP) and List-Unsubscribe, and mail of our customers a DKIM-Signature.
 //! While account is away what is known of a domain is used; what is not known has to wait: unsigned, others may refuse it.
 
+mod aside;
 mod digest;
 mod keys;
 mod seal;
 mod signature;
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use moka::sync::Cache;
@@ -24,6 +25,7 @@ use crate::{
     lists::{FoundList, ListDirectory, copy_sender, probe_of, probe_sender, unsubscribe_fields},
     queue::{ContentSource, LeasedRow, QueuedMessage},
 };
+use aside::Aside;
 use digest::{Digested, Digests};
 use keys::{DomainKey, MailKeys};
 
@@ -60,13 +62,17 @@ pub struct Departures {
     signatures: Cache<(MessageId, DomainName, &'static str), Bytes>,
     known_lists: Cache<i64, Option<Arc<FoundList>>>,
     unsubscribe_url: Arc<str>,
+    /// Where copies of lists are signed, each by itself.
+    aside: Aside,
 }
 
 impl Departures {
     /// `unsubscribe_url`: where tokens of List-Unsubscribe are taken, `{domain}` in it stands for the list's domain.
-    #[must_use]
-    pub fn new(account: &MeshChannel, directory: Directory, unsubscribe_url: &str) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// There is no thread to be had for the signatures of copies.
+    pub fn new(account: &MeshChannel, directory: Directory, unsubscribe_url: &str) -> io::Result<Self> {
+        Ok(Self {
             keys: MailKeys::new(account.clone(), directory.clone()),
             directory,
             lists: ListDirectory::new(account.clone()),
@@ -74,7 +80,8 @@ impl Departures {
             signatures: Cache::builder().max_capacity(KEPT_MAX).time_to_live(KEPT_FOR).build(),
             known_lists: Cache::builder().max_capacity(KEPT_MAX).time_to_live(KEPT_FOR).build(),
             unsubscribe_url: unsubscribe_url.into(),
-        }
+            aside: Aside::start()?,
+        })
     }
 
     /// Everything in front of the content, and the sender.
@@ -165,7 +172,7 @@ impl Departures {
         if let Some(customer) = &message.customer
             && let Some(key) = self.signer(message, customer, &digested.header).await?
         {
-            fields.extend_from_slice(&self.signed(message, &key, own, &digested));
+            fields.extend_from_slice(&self.signed(message, key, own, Arc::clone(&digested)).await?);
         }
         if let Some((via, results)) = sealed
             && let Some(key) = self.keys.of_house(via.domain()).await.map_err(no_key)?
@@ -179,12 +186,23 @@ impl Departures {
         Ok(fields)
     }
 
-    fn signed(&self, message: &QueuedMessage, key: &DomainKey, own: &str, digested: &Digested) -> Bytes {
-        let sign =
-            || Bytes::from(signature::dkim(&Header::read(own.as_bytes()).0, digested, key, unix_seconds()));
+    /// One signature is good for all recipients of a message, but for members of a list, whose copies have fields of their own.
+    async fn signed(
+        &self,
+        message: &QueuedMessage,
+        key: Arc<DomainKey>,
+        own: &str,
+        digested: Arc<Digested>,
+    ) -> Result<Bytes, String> {
+        let kept = (message.id, key.domain.clone(), "dkim");
+        let own_text = own.to_owned();
+        let sign = move || {
+            let own = Header::read(own_text.as_bytes()).0;
+            Bytes::from(signature::dkim(&own, &digested, &key, unix_seconds()))
+        };
         match own {
-            "" => self.signatures.get_with((message.id, key.domain.clone(), "dkim"), sign),
-            _ => sign(),
+            "" => Ok(self.signatures.get_with(kept, sign)),
+            _ => self.aside.run(sign).await.ok_or_else(|| "its signature could not be made".to_owned()),
         }
     }
 

@@ -38,6 +38,9 @@ const BATCH_MEMBERS_SMALL: i32 = 20;
 /// large the list and however fast the machine.
 const REST: u32 = 19;
 const REST_MAX: Duration = Duration::from_secs(5);
+/// Copies are written so many times as fast as one process lets them leave: more would only stand in the queue. As many processes
+/// as that send at once.
+const AHEAD: f64 = 4.0;
 
 /// Why a step did not come to its end.
 enum Obstacle {
@@ -132,8 +135,9 @@ impl Lists {
                 Some(next) => cursor = next,
                 None => break,
             }
+            let rest = rest_after(begin.elapsed(), written.queue, self.copies_per_second);
             tokio::select! {
-                () = tokio::time::sleep((begin.elapsed() * REST).min(REST_MAX)) => {}
+                () = tokio::time::sleep(rest) => {}
                 () = stopped.cancelled() => {}
                 () = self.shutdown.triggered() => {}
             }
@@ -335,6 +339,16 @@ impl Lists {
     }
 }
 
+/// How long a post rests after a batch that took so long and brought so many copies into the queue. `per_second`: how many leave
+/// there; 0 = as many as can.
+fn rest_after(took: Duration, copies: usize, per_second: u32) -> Duration {
+    let leaving = match per_second {
+        0 => Duration::ZERO,
+        _ => Duration::from_secs_f64(copies as f64 / (f64::from(per_second) * AHEAD)),
+    };
+    (took * REST).max(leaving).min(REST_MAX)
+}
+
 /// Whose copies bounced for too long gets none.
 fn gets_posts(member: &&ListMember) -> bool {
     member.suspend_time.is_none()
@@ -362,5 +376,21 @@ fn not_kept(error: IngestError) -> Obstacle {
         // Its header was within bounds when it came, and grew over them.
         IngestError::Message(_) => Obstacle::Over("the copy is no message that can be kept"),
         error => Obstacle::Later(format!("the copy cannot be kept: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_post_rests_for_its_batch_and_for_the_queue() {
+        let rest = |took, copies, rate| rest_after(Duration::from_millis(took), copies, rate).as_millis();
+        assert_eq!(rest(10, 0, 10), 190, "boxes here wait for nobody");
+        assert_eq!(rest(10, 24, 10), 600, "24 copies leave in 2.4 s");
+        assert_eq!(rest(10, 24, 100), 190);
+        assert_eq!(rest(10, 24, 0), 190);
+        assert_eq!(rest(10, 25, 1), 5000);
+        assert_eq!(rest(1000, 25, 10), 5000);
     }
 }

@@ -98,6 +98,8 @@ pub(crate) struct Lists {
     pub(crate) departures: Departures,
     /// Where tokens of List-Unsubscribe are taken.
     pub(crate) unsubscribe_url: Arc<str>,
+    /// How fast they leave the queue here; 0 = as fast as can be.
+    pub(crate) copies_per_second: u32,
     /// Larger copies go to the blob store, octets.
     pub(crate) inline_max_bytes: usize,
     pub(crate) shutdown: Shutdown,

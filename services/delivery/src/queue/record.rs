@@ -64,6 +64,7 @@ pub(super) fn start(store: QueueStore, leases: Arc<Leases>) -> Recorder {
 
 async fn write_all(store: QueueStore, leases: Arc<Leases>, mut noted: mpsc::Receiver<Note>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
+    let mut unhurried = store.unhurried();
     while noted.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let mut finished = Vec::new();
         let mut deferred = Vec::new();
@@ -76,13 +77,14 @@ async fn write_all(store: QueueStore, leases: Arc<Leases>, mut noted: mpsc::Rece
             }
         }
         let (copies, mail): (Vec<Ended>, Vec<Ended>) = finished.into_iter().partition(|ended| ended.is_copy);
-        for finished in [&mail, &copies] {
-            while let Err(error) = in_time(store.finish(finished)).await {
-                pause("finished", &error).await;
-            }
+        while let Err(error) = in_time(store.finish(&mail)).await {
+            pause("finished", &error).await;
+        }
+        while let Err(error) = in_time(store.finish_copies(&mut unhurried, &copies)).await {
+            pause("finished", &error).await;
         }
         while !deferred.is_empty() {
-            match in_time(store.defer(&deferred)).await {
+            match in_time(store.defer(&mut unhurried, &deferred)).await {
                 Ok(()) => break,
                 Err(error) => pause("deferred", &error).await,
             }

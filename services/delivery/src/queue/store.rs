@@ -9,13 +9,13 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use postern_mail::{EmailAddress, MessageId};
 use postern_smtp::dsn::{MessageDsn, Notify, RecipientDsn, ReturnContent};
-use sqlx::{PgExecutor, PgPool, Row as _, postgres::PgRow};
+use sqlx::{PgPool, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
 use super::{LeasedRow, QueuedMessage, turns::Cursors};
 use crate::{
     accept::{MessageFlags, QueueClass, StoredContent, return_code},
-    store::begin_unhurried,
+    store::{PgQuery, Unhurried},
     trace::TraceState,
 };
 
@@ -244,13 +244,25 @@ impl QueueStore {
         if ended.is_empty() {
             return Ok(());
         }
-        if ended.iter().any(|ended| !ended.is_copy) {
-            return finish(&self.pool, ended).await;
+        finishing(ended).execute(&self.pool).await.map(drop)
+    }
+
+    /// The same for copies of lists: ten thousand of them, each beside others' mail at the disk. A crash of the database may send
+    /// a member the last copy twice.
+    pub(super) async fn finish_copies(
+        &self,
+        unhurried: &mut Unhurried,
+        ended: &[Ended],
+    ) -> Result<(), sqlx::Error> {
+        if ended.is_empty() {
+            return Ok(());
         }
-        // Ten thousand of them, each beside others' mail at the disk. A crash of the database may send a member the last copy twice.
-        let mut transaction = begin_unhurried(&self.pool).await?;
-        finish(&mut *transaction, ended).await?;
-        transaction.commit().await
+        unhurried.execute(finishing(ended)).await
+    }
+
+    /// A connection for what waits for no disk.
+    pub(super) fn unhurried(&self) -> Unhurried {
+        Unhurried::beside(&self.pool)
     }
 
     /// Those of these rows whose sender was not told yet that it takes long; from now on it was.
@@ -264,15 +276,17 @@ impl QueueStore {
         .await
     }
 
-    /// Writes down attempts that failed for now.
-    pub(super) async fn defer(&self, deferrals: &[Deferral]) -> Result<(), sqlx::Error> {
+    /// Writes down attempts that failed for now. One that is forgotten is made again when its lease ends.
+    pub(super) async fn defer(
+        &self,
+        unhurried: &mut Unhurried,
+        deferrals: &[Deferral],
+    ) -> Result<(), sqlx::Error> {
         let ids: Vec<i64> = deferrals.iter().map(|d| d.id).collect();
         let pauses: Vec<f64> = deferrals.iter().map(|d| d.pause.as_secs_f64()).collect();
         let outcomes: Vec<&str> = deferrals.iter().map(|d| d.outcome.as_str()).collect();
-        // An attempt that is forgotten is made again when its lease ends.
-        let mut transaction = begin_unhurried(&self.pool).await?;
         // An operator may have held it meanwhile: then only the outcome is noted.
-        sqlx::query(
+        let statement = sqlx::query(
             "WITH deferred AS (
                 UPDATE queue q SET attempts = q.attempts + 1, last_outcome = d.outcome,
                     next_attempt_time = now() + make_interval(secs => d.pause),
@@ -287,10 +301,8 @@ impl QueueStore {
         .bind(self.replica)
         .bind(ids)
         .bind(pauses)
-        .bind(outcomes)
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await
+        .bind(outcomes);
+        unhurried.execute(statement).await
     }
 
     /// Reads a message that is to leave; `None` when it is not there.
@@ -307,7 +319,7 @@ impl QueueStore {
     }
 }
 
-async fn finish(executor: impl PgExecutor<'_>, ended: &[Ended]) -> Result<(), sqlx::Error> {
+fn finishing(ended: &[Ended]) -> PgQuery<'static> {
     let ids: Vec<i64> = ended.iter().map(|ended| ended.id).collect();
     let states: Vec<Option<i16>> = ended.iter().map(|ended| ended.state.map(TraceState::code)).collect();
     let outcomes: Vec<&str> = ended.iter().map(|ended| ended.outcome.as_str()).collect();
@@ -333,9 +345,6 @@ async fn finish(executor: impl PgExecutor<'_>, ended: &[Ended]) -> Result<(), sq
     .bind(ids)
     .bind(states)
     .bind(outcomes)
-    .execute(executor)
-    .await
-    .map(drop)
 }
 
 pub(super) fn leased_row(row: &PgRow) -> Option<LeasedRow> {

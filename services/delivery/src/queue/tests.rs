@@ -134,7 +134,7 @@ async fn a_row_is_leased_once_and_again_when_its_worker_died() {
     assert!(one.renew(&mine).await.expect("renew").is_empty());
     assert_eq!(two.renew(&mine).await.expect("renew").len(), mine.len());
     let late = Deferral { id: mine[0], pause: Duration::from_secs(5), outcome: "too late".to_owned() };
-    one.defer(&[late]).await.expect("defer");
+    one.defer(&mut one.unhurried(), &[late]).await.expect("defer");
     let outcome: String = sqlx::query_scalar("SELECT last_outcome FROM queue WHERE id = $1")
         .bind(mine[0])
         .fetch_one(store.pool())
@@ -155,7 +155,10 @@ async fn rows_wait_as_long_as_they_were_told_and_end_with_their_message() {
     assert_eq!(rows.len(), 1, "busy domains are left alone");
     let id = rows[0].id;
     queue
-        .defer(&[Deferral { id, pause: Duration::from_secs(300), outcome: "451 later".to_owned() }])
+        .defer(
+            &mut queue.unhurried(),
+            &[Deferral { id, pause: Duration::from_secs(300), outcome: "451 later".to_owned() }],
+        )
         .await
         .expect("defer");
     let row = sqlx::query(

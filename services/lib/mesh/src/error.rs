@@ -54,6 +54,9 @@ pub enum StartError {
         #[source]
         source: Cause,
     },
+    /// The machine has no thread for us.
+    #[error("no thread can be started: {0}")]
+    Thread(#[source] std::io::Error),
     /// Traces cannot be sent.
     #[error("telemetry: {source}")]
     Telemetry {

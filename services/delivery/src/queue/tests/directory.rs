@@ -31,7 +31,7 @@ pub(super) fn fake_departures(shutdown: &Shutdown) -> Departures {
     let settings = MeshSettings::with_key(MeshKey::random());
     let account = MeshChannel::local(routes, "postern-delivery", &settings);
     let directory = Directory::new(account.clone(), shutdown);
-    Departures::new(&account, directory, "https://mail.{domain}/unsubscribe/")
+    Departures::new(&account, directory, "https://mail.{domain}/unsubscribe/").expect("a thread")
 }
 
 #[tonic::async_trait]
