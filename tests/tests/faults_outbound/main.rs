@@ -1,41 +1,109 @@
 //! What leaves, and what the house sends by itself, while its parts are killed: mail to the outside, copies of a list,
-//! bounces and answers. Each comes once; twice only where a 250 was lost on its way (I1, I2, I6, I9).
+//! bounces and answers. Each comes once; twice only for an event that made the fate of that very copy uncertain, and nothing leaves
+//! that no login, list or answer of ours accounts for (I1, I2, I6, I9).
+
+mod ledger;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
+use ledger::{Copy, Cut, Ledger, Taken};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use postern::sink::{Answer, Moment, Sink, SinkSettings};
+use postern::sink::{Answer, Moment, Received, Sink, SinkSettings};
 use postern_proto::account::v1::{ListPosting, MailingList};
 use postern_tests::{
     admin::PASSWORD,
     eventually,
     platform::{Blueprint, Platform, Service},
     pop3::{Pop3, read_all},
-    smtp,
+    smtp::{Smtp, stuffed},
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use sqlx::PgPool;
 
-const LIMIT: Duration = Duration::from_secs(120);
+/// A killed worker's lease, and the longest pause of this house, twice (I9).
+const LIMIT: Duration = Duration::from_secs(2 * (60 + 2));
 const MEMBERS_OUTSIDE: usize = 20;
+const USER: &str = "user@homepage.test";
+const LIST: &str = "staff@homepage.test";
+/// Nobody who may relay.
+const STRANGER: &str = "127.0.0.66";
+/// Content that is not kept in the row of its message.
+const LARGE_BYTES: usize = 300_000;
 
-/// Refuses `gone@`, now and then says "later", and takes the rest.
-async fn outside() -> anyhow::Result<Sink> {
-    let script = |moment: &Moment<'_>| match moment {
+/// Who writes, to whom, and how the message is called in a round.
+const KINDS: [(&str, &str, &str); 4] = [
+    ("out", USER, "friend{}@outside.test"),
+    ("post", USER, LIST),
+    ("bounce", USER, "gone{}@outside.test"),
+    ("answer", "asker{}@outside.test", "away@homepage.test"),
+];
+
+type Shared = Arc<Mutex<Ledger>>;
+
+fn open(ledger: &Shared) -> MutexGuard<'_, Ledger> {
+    ledger.lock().expect("nobody panicked with it")
+}
+
+/// Refuses `gone@`, now and then says "later" or hangs up, also after its 250, and takes the rest.
+async fn outside(ledger: &Shared) -> anyhow::Result<Sink> {
+    let ledger = Arc::clone(ledger);
+    let script = move |moment: &Moment<'_>| match moment {
         Moment::Recipient { recipient, .. } if recipient.starts_with("gone") => {
             Answer::Reply("550 5.1.1 nobody".to_owned())
         }
         Moment::Sender(_) if rand::random_ratio(1, 10) => Answer::Reply("451 4.3.0 later".to_owned()),
         Moment::Sender(_) if rand::random_ratio(1, 20) => Answer::HangUp,
+        Moment::Content(received) => {
+            let unanswered = rand::random_ratio(1, 20);
+            open(&ledger).taken.extend(taken(received, unanswered));
+            if unanswered { Answer::AcceptThenHangUp } else { Answer::Accept }
+        }
         _ => Answer::Accept,
     };
     Ok(Sink::start(SinkSettings { script: Some(Arc::new(script)), ..SinkSettings::default() }).await?)
+}
+
+fn taken(received: &Received, unanswered: bool) -> Vec<Taken> {
+    let text = String::from_utf8_lossy(&received.content).into_owned();
+    let one = |recipient: &String| Taken {
+        at: Instant::now(),
+        copy: copy_of(&text, recipient),
+        reason: reason_to_leave(&received.sender, recipient, &text),
+        unanswered,
+    };
+    received.recipients.iter().map(one).collect()
+}
+
+/// What goes to an address of its own is known by that, all else by its subject: content may be large, and then not at hand.
+fn copy_of(text: &str, recipient: &str) -> Copy {
+    let by_address = [("friend", "out"), ("asker", "answer")].into_iter().find_map(|(name, kind)| {
+        let (round, _) = recipient.strip_prefix(name)?.split_once('@')?;
+        Some(format!("{kind}-{round}"))
+    });
+    let subject =
+        || text.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap_or_default().to_owned();
+    (by_address.unwrap_or_else(subject), recipient.to_owned())
+}
+
+/// I6: what accounts for a mail that leaves. The one login that checks its mail here, from where it writes; the list, whose copies
+/// come back to it; or the autoresponder.
+fn reason_to_leave(sender: &str, recipient: &str, text: &str) -> Option<&'static str> {
+    let header = text.split("\r\n\r\n").next().unwrap_or_default();
+    let bounces = format!("staff-bounces+{}@homepage.test", recipient.replace('@', "="));
+    match () {
+        () if sender == USER && header.contains("([127.0.0.1])") => {
+            header.contains(&format!("(checked mail: {USER})")).then_some("a login")
+        }
+        () if sender == bounces => header.contains("List-Id: <staff.homepage.test>").then_some("the list"),
+        () if sender.is_empty() => header.contains("Auto-Submitted: auto-replied").then_some("an answer"),
+        () => None,
+    }
 }
 
 async fn house(sink: &Sink) -> anyhow::Result<Platform> {
@@ -53,7 +121,7 @@ async fn house(sink: &Sink) -> anyhow::Result<Platform> {
     }
     admin.autoresponder("away@homepage.test", "Away", "Back soon").await?;
     let list = MailingList {
-        address: "staff@homepage.test".to_owned(),
+        address: LIST.to_owned(),
         posting: ListPosting::Anyone.into(),
         owner: "owner@outside.test".to_owned(),
         ..MailingList::default()
@@ -64,49 +132,130 @@ async fn house(sink: &Sink) -> anyhow::Result<Platform> {
     Ok(platform)
 }
 
+/// A message of this kind; mail outside is large.
 fn letter(tag: &str, from: &str, to: &str) -> Vec<u8> {
-    format!("From: {from}\r\nTo: {to}\r\nSubject: {tag}\r\nMessage-ID: <{tag}@far>\r\n\r\nbody\r\n")
-        .into_bytes()
+    let lines = if tag.starts_with("out") { LARGE_BYTES / 16 } else { 1 };
+    format!(
+        "From: {from}\r\nTo: {to}\r\nSubject: {tag}\r\nMessage-ID: <{tag}@far>\r\n\r\n{}",
+        "line after line\r\n".repeat(lines)
+    )
+    .into_bytes()
 }
 
-/// Sends until it is taken; true when every attempt before the good one ended with a clear answer.
-async fn send(platform: &Platform, tag: &str, from: &str, to: &str) -> anyhow::Result<bool> {
+/// What a sender knows of its attempt.
+enum Sent {
+    Taken,
+    /// Nothing was stored: the final dot was never sent.
+    Refused,
+    /// It may be stored (window W1).
+    Unclear,
+}
+
+async fn attempt(platform: &Platform, from: &str, to: &str, content: &[u8]) -> Sent {
+    let prepared = async {
+        let mut client = Smtp::hello(platform.smtp(0)).await?;
+        client.expect(&format!("MAIL FROM:<{from}>"), 250).await?;
+        client.expect(&format!("RCPT TO:<{to}>"), 250).await?;
+        client.expect("DATA", 354).await?;
+        anyhow::Ok(client)
+    };
+    let Ok(mut client) = prepared.await else { return Sent::Refused };
+    if client.send(&stuffed(content)).await.is_err() {
+        return Sent::Unclear;
+    }
+    match client.reply().await {
+        Ok(reply) if reply.starts_with("250 ") => Sent::Taken,
+        Ok(_) | Err(_) => Sent::Unclear,
+    }
+}
+
+/// Checks mail, so that this client may send.
+async fn check_mail(platform: &Platform) -> anyhow::Result<()> {
+    Pop3::login(platform.pop3(0), USER, PASSWORD).await?.quit().await.map(drop)
+}
+
+/// Sends until it is taken.
+async fn send(platform: &Platform, ledger: &Shared, tag: &str, from: &str, to: &str) -> anyhow::Result<()> {
     let begin = Instant::now();
-    let mut clear = true;
+    let content = letter(tag, from, to);
     loop {
-        match smtp::send(platform.smtp(0), from, &[to], &letter(tag, from, to)).await {
-            Ok(reply) if reply.starts_with("250 ") => return Ok(clear),
-            // A 4xx after the dot may be that of a commit in doubt.
-            Ok(_) | Err(_) => clear = false,
+        match attempt(platform, from, to, &content).await {
+            Sent::Taken => return Ok(()),
+            Sent::Unclear => *open(ledger).unclear.entry(tag.to_owned()).or_default() += 1,
+            Sent::Refused => {}
         }
         anyhow::ensure!(begin.elapsed() < LIMIT, "{tag} is never taken");
         tokio::time::sleep(Duration::from_millis(50)).await;
-        if from.ends_with("@homepage.test") {
-            // Redis may have forgotten who checked the mail.
-            let login = Pop3::login(platform.pop3(0), from, PASSWORD).await;
-            if let Ok(session) = login {
-                let _ = session.quit().await;
-            }
+        // The grant may have run out meanwhile.
+        let _ = check_mail(platform).await;
+    }
+}
+
+/// Somebody who never checked mail here, in the user's name: refused, whatever is away.
+async fn try_to_relay(platform: &Platform) -> anyhow::Result<()> {
+    let asked = async {
+        let mut client = Smtp::connect_from(platform.smtp(0), STRANGER).await?;
+        client.command("EHLO far.outside.test").await?;
+        client.command(&format!("MAIL FROM:<{USER}>")).await?;
+        client.command("RCPT TO:<victim@outside.test>").await
+    };
+    // No answer is no relay either.
+    let reply = asked.await.unwrap_or_default();
+    anyhow::ensure!(!reply.starts_with("250"), "I6: a stranger may relay: {reply}");
+    Ok(())
+}
+
+/// What is still to leave, as far as the database knows.
+async fn unfinished(platform: &Platform) -> anyhow::Result<Vec<Copy>> {
+    let pool = PgPool::connect(&platform.stores.database_url()).await?;
+    let rows: Vec<(Option<Vec<u8>>, String)> = sqlx::query_as(
+        "select m.content, q.recipient from mail.queue q join mail.messages m on m.id = q.message_id
+        where q.class <= 2",
+    )
+    .fetch_all(&pool)
+    .await?;
+    let copy = |(content, recipient): &(Option<Vec<u8>>, String)| {
+        copy_of(&String::from_utf8_lossy(content.as_deref().unwrap_or_default()), recipient)
+    };
+    Ok(rows.iter().map(copy).collect())
+}
+
+/// Kills it and has it back; what that left uncertain is in the ledger.
+async fn kill_something(
+    platform: &mut Platform,
+    ledger: &Shared,
+    victim: &str,
+    pause: Duration,
+) -> anyhow::Result<()> {
+    let unfinished = match victim {
+        "postgres" => {
+            kill(Pid::from_raw(i32::try_from(platform.stores.postgres_pid())?), Signal::SIGKILL)?;
+            tokio::time::sleep(pause).await;
+            try_to_relay(platform).await?;
+            platform.stores.restart_postgres().await?;
+            unfinished(platform).await?
         }
+        "delivery" => {
+            platform.replica(Service::Delivery, 0).process.kill()?;
+            let unfinished = unfinished(platform).await?;
+            tokio::time::sleep(pause).await;
+            try_to_relay(platform).await?;
+            unfinished
+        }
+        _ => {
+            platform.replica(Service::Account, 0).process.kill()?;
+            tokio::time::sleep(pause).await;
+            try_to_relay(platform).await?;
+            platform.replica(Service::Account, 0).process.spawn()?;
+            return platform.wait_ready(Service::Account).await;
+        }
+    };
+    open(ledger).cuts.push(Cut { back: Instant::now(), unfinished });
+    if victim == "delivery" {
+        platform.replica(Service::Delivery, 0).process.spawn()?;
+        platform.wait_ready(Service::Delivery).await?;
     }
-}
-
-async fn kill_something(platform: &mut Platform, victim: &str, pause: Duration) -> anyhow::Result<()> {
-    if victim == "postgres" {
-        kill(Pid::from_raw(i32::try_from(platform.stores.postgres_pid())?), Signal::SIGKILL)?;
-        tokio::time::sleep(pause).await;
-        return platform.stores.restart_postgres().await.map_err(Into::into);
-    }
-    let service = if victim == "account" { Service::Account } else { Service::Delivery };
-    platform.replica(service, 0).process.kill()?;
-    tokio::time::sleep(pause).await;
-    platform.replica(service, 0).process.spawn()?;
-    platform.wait_ready(service).await
-}
-
-fn subject(text: &str) -> String {
-    let line = text.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap_or_default();
-    line.trim_start_matches("Re: ").to_owned()
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,95 +264,94 @@ async fn i_02_what_the_house_sends_survives_kill_9() -> anyhow::Result<()> {
     let seed: u64 =
         std::env::var("POSTERN_SEED").ok().and_then(|v| v.parse().ok()).unwrap_or_else(rand::random);
     println!("{rounds} rounds, seed {seed} (POSTERN_SEED)");
-    let sink = outside().await?;
+    let ledger = Shared::default();
+    let sink = outside(&ledger).await?;
     let mut platform = house(&sink).await?;
-    Pop3::login(platform.pop3(0), "user@homepage.test", PASSWORD).await?.quit().await?;
+    check_mail(&platform).await?;
     let mut random = StdRng::seed_from_u64(seed);
-    let mut in_doubt = BTreeSet::new();
     for round in 0..rounds {
-        for (kind, from, to) in [
-            ("out", "user@homepage.test", "friend@outside.test".to_owned()),
-            ("post", "user@homepage.test", "staff@homepage.test".to_owned()),
-            ("bounce", "user@homepage.test", format!("gone{round}@outside.test")),
-            ("answer", &*format!("asker{round}@outside.test"), "away@homepage.test".to_owned()),
-        ] {
-            let tag = format!("{kind}-{round}");
-            if !send(&platform, &tag, from, &to).await? {
-                in_doubt.insert(tag);
-            }
+        for (kind, from, to) in KINDS {
+            let (tag, number) = (format!("{kind}-{round}"), round.to_string());
+            let (from, to) = (from.replace("{}", &number), to.replace("{}", &number));
+            send(&platform, &ledger, &tag, &from, &to).await?;
+            open(&ledger).expected.extend(ends_of(&tag, &from, &to));
         }
         tokio::time::sleep(Duration::from_millis(random.random_range(0..400))).await;
         let victim = ["delivery", "postgres", "delivery", "account"][(round + random.random_range(0..2)) % 4];
-        kill_something(&mut platform, victim, Duration::from_millis(random.random_range(50..800))).await?;
+        let pause = Duration::from_millis(random.random_range(50..800));
+        kill_something(&mut platform, &ledger, victim, pause).await?;
         println!("round {round}: {victim} killed and back");
     }
-    drained(&platform).await?;
-    verify(&platform, &sink, rounds, &in_doubt).await
-}
-
-/// I9: the queue comes to rest by itself.
-async fn drained(platform: &Platform) -> anyhow::Result<()> {
-    let pool = sqlx::PgPool::connect(&platform.stores.database_url()).await?;
-    let empty = eventually(LIMIT, async || {
-        let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM mail.queue").fetch_one(&pool).await;
-        count.is_ok_and(|count| count == 0)
-    });
-    anyhow::ensure!(empty.await, "I9: the queue is not empty");
+    at_rest(&platform).await?;
+    read_boxes(&platform, &ledger).await?;
+    let ledger = open(&ledger);
+    println!(
+        "{} copies left, {} answers unclear",
+        ledger.taken.len(),
+        ledger.unclear.values().sum::<usize>()
+    );
+    let wrong = ledger.wrong();
+    assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}");
     Ok(())
 }
 
-async fn verify(
-    platform: &Platform,
-    sink: &Sink,
-    rounds: usize,
-    in_doubt: &BTreeSet<String>,
-) -> anyhow::Result<()> {
-    // Copies by (subject, recipient).
-    let mut copies: BTreeMap<(String, String), usize> = BTreeMap::new();
-    for received in sink.messages() {
-        let subject = subject(&String::from_utf8_lossy(&received.content));
-        for recipient in &received.recipients {
-            *copies.entry((subject.clone(), recipient.clone())).or_default() += 1;
-        }
+/// Where a message must come to in the end.
+fn ends_of(tag: &str, from: &str, to: &str) -> Vec<Copy> {
+    let places: Vec<String> = match to {
+        LIST => (0..MEMBERS_OUTSIDE)
+            .map(|n| format!("m{n}@outside.test"))
+            .chain(["anna", "bert"].map(|name| format!("{name}@homepage.test")))
+            .collect(),
+        // The letter, and its answer.
+        "away@homepage.test" => vec![to.to_owned(), from.to_owned()],
+        // Nobody is there: it comes back.
+        gone if gone.starts_with("gone") => vec![from.to_owned()],
+        _ => vec![to.to_owned()],
+    };
+    places.into_iter().map(|place| (tag.to_owned(), place)).collect()
+}
+
+/// I9: the queue comes to rest by itself, no lease outlives its time for longer than a poll takes, and nothing is left behind.
+async fn at_rest(platform: &Platform) -> anyhow::Result<()> {
+    let pool = PgPool::connect(&platform.stores.database_url()).await?;
+    let count = async |question: &'static str| sqlx::query_scalar::<_, i64>(question).fetch_one(&pool).await;
+    let stuck = "select count(*) from mail.queue where state = 2 and lease_until < now() - interval '15 s'";
+    let mut longest = 0;
+    let empty = eventually(LIMIT, async || {
+        longest = count(stuck).await.unwrap_or(0).max(longest);
+        count("select count(*) from mail.queue").await.is_ok_and(|count| count == 0)
+    });
+    anyhow::ensure!(empty.await, "I9: the queue is not empty");
+    anyhow::ensure!(longest == 0, "I9: {longest} rows stayed with the dead");
+    for (left, question) in [
+        (
+            "messages that nobody holds, or that are counted wrong",
+            "select count(*) from mail.messages m where m.references_count <>
+                (select count(*) from mail.entries e where e.message_id = m.id)",
+        ),
+        ("memories of posts", "select count(*) from mail.post_recipients"),
+        ("stories without an end", "select count(*) from mail.trace where state = 1"),
+    ] {
+        let found = count(question).await?;
+        anyhow::ensure!(found == 0, "I9: {found} {left}");
     }
-    for name in ["anna", "bert", "away"] {
+    Ok(())
+}
+
+/// What came to boxes of the house.
+async fn read_boxes(platform: &Platform, ledger: &Shared) -> anyhow::Result<()> {
+    for name in ["anna", "bert", "away", "user"] {
         let address = format!("{name}@homepage.test");
         for octets in read_all(platform.pop3(0), &address, PASSWORD).await? {
-            *copies.entry((subject(&String::from_utf8_lossy(&octets)), address.clone())).or_default() += 1;
+            let text = String::from_utf8_lossy(&octets).into_owned();
+            let copy = match text.split_once("Final-Recipient: rfc822; gone") {
+                Some((_, rest)) => {
+                    (format!("bounce-{}", rest.split('@').next().unwrap_or_default()), address.clone())
+                }
+                None => copy_of(&text, &address),
+            };
+            *open(ledger).delivered.entry(copy).or_default() += 1;
         }
     }
-    let own = read_all(platform.pop3(0), "user@homepage.test", PASSWORD).await?;
-    let bounces: Vec<String> =
-        own.iter().map(|octets| String::from_utf8_lossy(octets).into_owned()).collect();
-    let mut wrong = Vec::new();
-    let mut check = |tag: &str, place: &str, count: usize| {
-        // A remote copy may come twice when the process died between the host's 250 and the note of it; so may all of a
-        // message that was sent again because its first answer was lost.
-        let most = if place.ends_with("@outside.test") || in_doubt.contains(tag) { usize::MAX } else { 1 };
-        if count == 0 || count > most {
-            wrong.push(format!("{tag} to {place}: {count} copies"));
-        }
-    };
-    for round in 0..rounds {
-        let of =
-            |tag: &str, place: &str| copies.get(&(tag.to_owned(), place.to_owned())).copied().unwrap_or(0);
-        let (out, post) = (format!("out-{round}"), format!("post-{round}"));
-        check(&out, "friend@outside.test", of(&out, "friend@outside.test"));
-        for member in (0..MEMBERS_OUTSIDE).map(|n| format!("m{n}@outside.test")) {
-            check(&post, &member, of(&post, &member));
-        }
-        for member in ["anna@homepage.test", "bert@homepage.test"] {
-            check(&post, member, of(&post, member));
-        }
-        let answer = format!("answer-{round}");
-        check(&answer, "away@homepage.test", of(&answer, "away@homepage.test"));
-        let asker = format!("asker{round}@outside.test");
-        let answers: usize = copies.iter().filter(|((_, to), _)| *to == asker).map(|(_, count)| count).sum();
-        check(&answer, &asker, answers);
-        let bounce = format!("bounce-{round}");
-        let gone = format!("gone{round}@outside.test");
-        check(&bounce, "user@homepage.test", bounces.iter().filter(|text| text.contains(&gone)).count());
-    }
-    anyhow::ensure!(wrong.is_empty(), "I1, I2: {wrong:#?}");
     Ok(())
 }
