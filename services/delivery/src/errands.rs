@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     accept::QueueClass,
     autoreply::Autoreply,
-    content::open_header,
+    content::whole_header,
     lists::Lists,
     queue::{ContentSource, ErrandOutcome, ErrandRunner, LeasedRow, QueueHandle, QueuedMessage},
 };
@@ -22,8 +22,8 @@ pub(crate) struct Errands {
 
 impl Errands {
     async fn answer(&self, row: &LeasedRow, message: &QueuedMessage, queue: &QueueHandle) -> ErrandOutcome {
-        let header = match open_header(&*self.contents, message).await {
-            Ok(opened) => opened.header,
+        let header = match whole_header(&*self.contents, message).await {
+            Ok(header) => header,
             Err(error) => return ErrandOutcome::Deferred(format!("the message cannot be read: {error}")),
         };
         match row.class {

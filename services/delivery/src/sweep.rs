@@ -1,5 +1,6 @@
-//! Takes away what nobody refers to: blobs of submissions that never were committed, and messages without entry,
-//! vault row and queue row.
+//! Takes away what nobody refers to: blobs of submissions that never were committed, messages without entry,
+//! vault row and queue row, and who got posts of lists that nobody gives on any more,
+//! and policies of other domains that are over.
 //!
 //! Both are rare: deletes remove their messages and blobs at once. Nothing is removed that is younger than an hour, and
 //! nothing on the word of references_count alone: a query proves that neither an entry nor a vault or queue row is left.
@@ -38,6 +39,8 @@ pub struct Swept {
     pub blobs: u64,
     /// Messages that nobody holds.
     pub messages: u64,
+    /// Notes of who got a post that ended in the middle: its list was removed, or an operator took it out of the queue.
+    pub post_notes: u64,
 }
 
 /// Sweeps in rounds until the shutdown.
@@ -49,8 +52,8 @@ pub async fn run(store: Store, blobs: Blobs, every: Duration, shutdown: Shutdown
         }
         tokio::select! {
             swept = sweep(&store, &blobs, AGE_MIN) => match swept {
-                Ok(Swept { blobs: 0, messages: 0 }) => {}
-                Ok(Swept { blobs, messages }) => tracing::info!(blobs, messages, "swept"),
+                Ok(swept) if swept == Swept::default() => {}
+                Ok(Swept { blobs, messages, post_notes }) => tracing::info!(blobs, messages, post_notes, "swept"),
                 Err(error) => tracing::warn!(%error, cause = ?std::error::Error::source(&error), "the sweep stopped early"),
             },
             () = shutdown.triggered() => return,
@@ -64,8 +67,22 @@ pub async fn run(store: Store, blobs: Blobs, every: Duration, shutdown: Shutdown
 /// When a store is away; what was removed before stays removed.
 pub async fn sweep(store: &Store, blobs: &Blobs, age: Duration) -> Result<Swept, SweepError> {
     let messages = sweep_messages(store, age).await?;
+    let post_notes = sweep_post_notes(store).await?;
+    sqlx::query("DELETE FROM mta_sts_policies WHERE end_time < now()").execute(store.pool()).await?;
     let blobs = sweep_blobs(store, blobs, age).await?;
-    Ok(Swept { blobs, messages })
+    Ok(Swept { blobs, messages, post_notes })
+}
+
+/// Whoever begins a post writes its queue row and the first note together, so no post that goes on is met here.
+async fn sweep_post_notes(store: &Store) -> Result<u64, sqlx::Error> {
+    let removed = sqlx::query(
+        "DELETE FROM post_recipients WHERE parent IN (
+            SELECT p.parent FROM (SELECT DISTINCT parent FROM post_recipients) p
+            WHERE NOT EXISTS (SELECT FROM queue q WHERE q.parent = p.parent))",
+    )
+    .execute(store.pool())
+    .await?;
+    Ok(removed.rows_affected())
 }
 
 /// Walks all messages by id, a step at a time, and removes those that are proven to be nobody's.

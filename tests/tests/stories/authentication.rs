@@ -1,6 +1,7 @@
 //! Mail that others believe, and mail that is not believed here: signatures, checks, rewritten senders, seals, and what lists
 //! need of them. What we make is judged by other implementations (dkimpy and pyspf), over a real DNS server on loopback.
 
+mod backscatter;
 mod forwards;
 mod lists;
 

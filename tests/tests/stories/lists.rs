@@ -1,13 +1,17 @@
 //! Mailing lists and autoresponders from door to door: in by SMTP, out by POP3 and to the outside, each copy counted.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use postern_proto::account::v1::{ListListMembersRequest, ListPosting, ListReplies, MailingList};
 use postern_tests::{
     admin::{Admin, PASSWORD},
     eventually,
     platform::{Blueprint, Platform, Service},
-    pop3::read_all,
+    pop3::{Pop3, read_all},
     smtp,
 };
 
@@ -241,6 +245,58 @@ async fn l_07_a_killed_worker_gives_each_member_one_copy() -> anyhow::Result<()>
     assert!(copies <= 1000 + 100, "{copies} copies");
     for name in ["anna", "bert"] {
         until(&platform, &format!("{name}@homepage.test"), 1).await?;
+    }
+    Ok(())
+}
+
+/// What a program that leaves its mail here knows of a box: the number of each message, and what it was.
+async fn known(platform: &Platform, login: &str) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
+    let mut session = Pop3::login(platform.pop3(0), login, PASSWORD).await?;
+    let mut known = BTreeMap::new();
+    for (number, uidl) in (1..).zip(session.uidl().await?) {
+        known.insert(uidl, session.retr(number).await?);
+    }
+    session.quit().await?;
+    Ok(known)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i_07_no_crash_of_the_database_gives_the_number_of_a_copy_to_another_message() -> anyhow::Result<()> {
+    let (mut platform, admin) = house(Blueprint::new()).await?;
+    let members = ["anna@homepage.test", "bert@homepage.test"];
+    admin.mailing_list(list("staff@homepage.test", ListPosting::Anyone), &members.map(str::to_owned)).await?;
+    let pool = sqlx::PgPool::connect(&platform.stores.database_url()).await?;
+    // Postgres writes down 32 numbers ahead: the second of this post is the first that it has to write down.
+    while sqlx::query_scalar::<_, i64>("select log_cnt from mail.entry_uid").fetch_one(&pool).await? != 1 {
+        sqlx::query("select nextval('mail.entry_uid')").execute(&pool).await?;
+    }
+    let reply =
+        send(&platform, "friend@outside.test", "staff@homepage.test", &letter("staff", "post", "")).await?;
+    assert!(reply.starts_with("250 "), "{reply}");
+    let count = "select count(*) from mail.entries";
+    while sqlx::query_scalar::<_, i64>(count).fetch_one(&pool).await? < 2 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let seen = known(&platform, "bert@homepage.test").await?;
+    kill(Pid::from_raw(i32::try_from(platform.stores.postgres_pid())?), Signal::SIGKILL)?;
+    assert_eq!(seen.len(), 1);
+    platform.stores.restart_postgres().await?;
+    let direct = letter("bert@homepage.test", "direct", "");
+    let taken = eventually(LIMIT, async || {
+        send(&platform, "friend@outside.test", "bert@homepage.test", &direct)
+            .await
+            .is_ok_and(|reply| reply.starts_with("250 "))
+    });
+    assert!(taken.await, "mail is taken again");
+    // What was refused at first may be there as well.
+    let there = eventually(LIMIT, async || {
+        let texts = texts(&platform, "bert@homepage.test").await.unwrap_or_default();
+        ["[staff] post", "direct"].iter().all(|what| texts.iter().any(|text| field(text, "Subject") == *what))
+    });
+    assert!(there.await, "both are there");
+    let now = known(&platform, "bert@homepage.test").await?;
+    for (uidl, octets) in seen {
+        assert_eq!(now.get(&uidl).map(|now| *now == octets), Some(true), "{uidl} is what it was");
     }
     Ok(())
 }

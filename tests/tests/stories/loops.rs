@@ -1,5 +1,5 @@
 //! Whatever answers by itself is set against what answers by itself, and the mail is counted when the dust has settled
-//! (A-03, L-03, F-03, B-02).
+//! (A-03, L-03, F-02, F-03, B-02).
 
 use std::time::Duration;
 
@@ -88,6 +88,74 @@ async fn b_02_a_bounce_meets_a_responder_and_a_list_meets_both() -> anyhow::Resu
     assert!(reply.starts_with("250 "), "{reply}");
     quiet(&platform).await?;
     assert_eq!((count(&platform, "anna").await?, count(&platform, "bert").await?), (1, 2));
+    Ok(())
+}
+
+/// Leads a forward somewhere past account, which refuses to close a ring.
+async fn lead(platform: &Platform, forward: &str, target: &str) -> anyhow::Result<()> {
+    let pool = sqlx::PgPool::connect(&platform.stores.database_url()).await?;
+    let led = sqlx::query(
+        "update account.forwards set targets = array[$2], target_keys = array[$2] where address = $1",
+    )
+    .bind(forward)
+    .bind(target)
+    .execute(&pool)
+    .await?;
+    anyhow::ensure!(led.rows_affected() == 1, "no forward {forward}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f_02_two_forwards_that_lead_to_each_other_are_refused_and_end_when_met() -> anyhow::Result<()> {
+    let (platform, admin) = house().await?;
+    let (one, two) = ("one@homepage.test", "two@homepage.test");
+    admin.forward(two, &[one], false).await?;
+    assert!(admin.forward(one, &[two], false).await.is_err(), "a ring is not written");
+    admin.forward(one, &["friend@outside.test"], false).await?;
+    lead(&platform, one, two).await?;
+    for start in [one, two] {
+        let reply = send(&platform, "friend@outside.test", start).await?;
+        assert!(reply.starts_with("554 5.4.6 "), "{reply}");
+    }
+
+    // With copies that are kept: each has one, and it ends there.
+    admin.forward("anna@homepage.test", &["bert@homepage.test"], true).await?;
+    admin.forward("bert@homepage.test", &["friend@outside.test"], true).await?;
+    lead(&platform, "bert@homepage.test", "anna@homepage.test").await?;
+    let reply = send(&platform, "", "anna@homepage.test").await?;
+    assert!(reply.starts_with("250 "), "{reply}");
+    quiet(&platform).await?;
+    assert_eq!((count(&platform, "anna").await?, count(&platform, "bert").await?), (1, 1));
+    assert!(platform.sink.messages().is_empty(), "no bounce, no copy");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l_03_two_lists_that_lead_to_each_other_give_each_member_one_copy() -> anyhow::Result<()> {
+    let (platform, admin) = house().await?;
+    let list = |name: &str| MailingList {
+        address: format!("{name}@homepage.test"),
+        posting: ListPosting::Anyone.into(),
+        owner: "owner@outside.test".to_owned(),
+        ..MailingList::default()
+    };
+    admin.forward("bridge@homepage.test", &["friend@outside.test"], false).await?;
+    let members = ["anna@homepage.test", "bridge@homepage.test"].map(str::to_owned);
+    admin.mailing_list(list("east"), &members).await?;
+    let members = ["bert@homepage.test", "east@homepage.test"].map(str::to_owned);
+    admin.mailing_list(list("west"), &members).await?;
+    lead(&platform, "bridge@homepage.test", "west@homepage.test").await?;
+    for (posts, start) in [(1, "east@homepage.test"), (2, "west@homepage.test")] {
+        let reply = send(&platform, "friend@outside.test", start).await?;
+        assert!(reply.starts_with("250 "), "{reply}");
+        quiet(&platform).await?;
+        assert_eq!(
+            (count(&platform, "anna").await?, count(&platform, "bert").await?),
+            (posts, posts),
+            "{start}"
+        );
+    }
+    assert!(platform.sink.messages().is_empty(), "nobody outside hears of it");
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Spam: what Debian's rspamd says becomes what each domain wants; and a scanner that is slow, away or lies harms no mail.
 
+mod answers;
 mod scripted;
 
 use std::{

@@ -74,13 +74,15 @@ impl Committer {
         };
         let Some(first) = first else { return Vec::new() };
         let mut ids: HashSet<_> = first.units.iter().map(|unit| unit.message.id).collect();
+        let mut ended: HashSet<i64> = rows_ended_by(&first).collect();
         let mut bytes = first.content_bytes();
         let mut batch = vec![first];
         while batch.len() < BATCH_JOBS_MAX {
             let Ok(job) = waiting.try_recv() else { break };
             bytes += job.content_bytes();
-            // The same id twice in one statement would be given two sets of entries.
-            let repeated = job.units.iter().any(|unit| !ids.insert(unit.message.id));
+            // The same id twice in one statement would be given two sets of entries, the same row two bounces.
+            let repeated = job.units.iter().any(|unit| !ids.insert(unit.message.id))
+                || rows_ended_by(&job).any(|id| !ended.insert(id));
             if repeated || bytes > BATCH_BYTES_MAX {
                 self.carried = Some(job);
                 break;
@@ -218,6 +220,10 @@ impl Committer {
             Err(_) => Attempt::Failed(Fault::Unknown, String::new()),
         }
     }
+}
+
+fn rows_ended_by(job: &Job) -> impl Iterator<Item = i64> {
+    job.units.iter().flat_map(|unit| unit.finished_queue_ids.iter().copied())
 }
 
 /// No commit starts after `answer_by`; checked last.

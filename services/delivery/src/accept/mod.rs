@@ -106,7 +106,7 @@ impl Acceptor {
     }
 
     /// Commits one message. No commit begins after `answer_by`. A message whose id was stored before is answered, not
-    /// stored again.
+    /// stored again, also when it has left meanwhile: its story tells.
     ///
     /// # Errors
     /// All temporary; only [`AcceptError::Unknown`] leaves open whether it was stored.

@@ -22,7 +22,8 @@ pub struct AcceptUnit {
     pub entries: Vec<PlannedEntry>,
     /// One for each recipient that it must leave for, and one for each errand.
     pub queue: Vec<NewQueueRow>,
-    /// Queue rows (of other messages) that are removed in the same transaction: those that a bounce answers.
+    /// Queue rows (of other messages) that are removed in the same transaction: those that a bounce answers. Unless all of them
+    /// are leased to us, nothing is stored.
     pub finished_queue_ids: Vec<i64>,
     /// What becomes of it, as far as it is known now, and why those rows ended.
     pub story: Story,
@@ -230,7 +231,7 @@ impl From<PlannedErrand> for NewQueueRow {
 pub struct Committed {
     /// Ids of the new queue rows, in the order of the unit's `queue`. Empty when it had been stored before.
     pub queue_ids: Vec<i64>,
-    /// This message had been stored before: nothing was done now.
+    /// Nothing was done now: this message had been stored before, or what it ends is not ours any more.
     pub repeated: bool,
 }
 

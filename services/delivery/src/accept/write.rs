@@ -14,16 +14,25 @@ use super::{AcceptUnit, BIRTH_LEASE, Committed, Job, StoredContent, delivery_pre
 use crate::content::plain_copy_bytes;
 
 /// A macro, because both statements begin alike and sqlx takes literals only.
+///
+/// Whether a message was stored before is told by its story: the message itself may have left or been read meanwhile. The question
+/// is put as "which is the next one?", because that is answered by the index whatever the table was when the statement was planned:
+/// a plan that reads a table of two pages would be kept while it grows by a thousand lines a second.
 macro_rules! insert_sql {
-    ($finish:literal) => {
+    ($begin:literal, $unless:literal, $finish:literal) => {
         concat!(
-            "WITH new_messages AS (
+            "WITH ",
+            $begin,
+            "new_messages AS (
                 INSERT INTO messages (id, sender, prefix, content, blob_key, content_bytes, checksum,
                     references_count, flags, customer, login, peer_ip, envelope_id, return_content, traceparent)
                 SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bytea[], $5::text[], $6::bigint[],
                     $7::int[], $8::int[], $9::smallint[], $10::text[], $11::text[], $12::text[], $27::text[],
                     $28::smallint[], $39::text[]) AS m (id)
-                ORDER BY id
+                WHERE (SELECT t.message_id FROM trace t WHERE t.message_id >= m.id
+                    ORDER BY t.message_id LIMIT 1) IS DISTINCT FROM m.id ",
+            $unless,
+            " ORDER BY id
                 ON CONFLICT (id) DO NOTHING
                 RETURNING id, sender, customer, login, peer_ip,
                     content_bytes + octet_length(prefix) AS size_bytes
@@ -73,12 +82,23 @@ macro_rules! insert_sql {
     };
 }
 
-const INSERT: &str = insert_sql!(" ");
+const INSERT: &str = insert_sql!("", "", " ");
 
-/// The same, and the queue rows that a bounce answers end with it.
+/// The same, and the queue rows that a bounce or an answer ends with it. Whose rows are not all leased to us any more is not stored:
+/// somebody else ended them, or will, and says so.
 const INSERT_AND_FINISH: &str = insert_sql!(
+    "owned AS MATERIALIZED (
+        SELECT id FROM queue WHERE id = ANY ($41) AND state = 2 AND lease_owner = $23 ORDER BY id FOR UPDATE
+    ), lost AS MATERIALIZED (
+        SELECT f.message_id FROM unnest($41::bigint[], $44::uuid[]) AS f (id, message_id)
+        LEFT JOIN owned o ON o.id = f.id WHERE o.id IS NULL
+    ), ",
+    "AND NOT EXISTS (SELECT FROM lost l WHERE l.message_id = m.id)",
     ", finished AS (
-        DELETE FROM queue WHERE id = ANY ($41) RETURNING id, message_id, recipient
+        DELETE FROM queue q USING unnest($41::bigint[], $44::uuid[]) AS f (id, message_id)
+        JOIN new_messages n ON n.id = f.message_id
+        WHERE q.id = f.id
+        RETURNING q.id, q.message_id, q.recipient
     ), ended AS (
         UPDATE trace t SET state = 4, outcome = e.outcome, outcome_time = now()
         FROM finished f JOIN unnest($42::bigint[], $43::text[]) AS e (id, outcome) ON e.id = f.id
@@ -119,7 +139,10 @@ pub(crate) async fn write_units(
     let messages = MessageColumns::of(units);
     let entries = EntryColumns::of(units);
     let queue = QueueColumns::of(units);
-    let finished: Vec<i64> = units.iter().flat_map(|unit| &unit.finished_queue_ids).copied().collect();
+    let (finished, finished_by): (Vec<i64>, Vec<Uuid>) = units
+        .iter()
+        .flat_map(|unit| unit.finished_queue_ids.iter().map(|id| (*id, unit.message.id.as_uuid())))
+        .unzip();
     let statement = if finished.is_empty() { INSERT } else { INSERT_AND_FINISH };
     let lines = StoryColumns::of(units);
     let mut query = sqlx::query(statement)
@@ -169,7 +192,7 @@ pub(crate) async fn write_units(
             .flat_map(|unit| &unit.story.endings)
             .map(|(id, outcome)| (*id, outcome.as_str()))
             .unzip();
-        query = query.bind(finished).bind(ids).bind(outcomes);
+        query = query.bind(finished).bind(ids).bind(outcomes).bind(finished_by);
     }
     let rows = query.fetch_all(connection).await?;
 
@@ -198,12 +221,14 @@ pub(super) async fn look_up(pool: &PgPool, jobs: &[Job]) -> Result<Vec<Option<Ve
     let firsts: Vec<Option<Uuid>> =
         jobs.iter().map(|job| job.units.first().map(|unit| unit.message.id.as_uuid())).collect();
     let ids: Vec<Uuid> = firsts.iter().flatten().copied().collect();
-    let found: HashSet<Uuid> = sqlx::query_scalar("SELECT id FROM messages WHERE id = ANY ($1)")
-        .bind(ids)
-        .fetch_all(pool)
-        .await?
-        .into_iter()
-        .collect();
+    // The message may have left or been read already; its story stays.
+    let found: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT id FROM messages WHERE id = ANY ($1) UNION SELECT message_id FROM trace WHERE message_id = ANY ($1)",
+    )
+    .bind(ids)
+    .fetch_all(pool)
+    .await?;
+    let found: HashSet<Uuid> = found.into_iter().collect();
     let stored = |job: &Job| {
         // The workers find its queue rows when their birth lease ends.
         job.units.iter().map(|_| Committed { queue_ids: Vec::new(), repeated: true }).collect()

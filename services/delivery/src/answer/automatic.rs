@@ -48,11 +48,18 @@ const LIST_FIELDS: [&str; 10] = [
 ];
 
 /// Gives the sender who may be answered, or why nobody may.
+///
+/// `unproven`: nothing shows that the sender sent it ([`MessageFlags`](crate::accept::MessageFlags)), so that the answer would most
+/// likely reach somebody else. `header` is the whole one, with the fields in which we say what the spam scanner found.
 pub(crate) fn answerable<'a>(
     sender: &'a ReversePath,
+    unproven: bool,
     header: &Header,
 ) -> Result<&'a EmailAddress, &'static str> {
     let ReversePath::Address(sender) = sender else { return Err("the null sender") };
+    if unproven {
+        return Err("nothing proves its sender");
+    }
     if is_machine(sender) {
         return Err("the sender is no person");
     }
@@ -96,7 +103,15 @@ mod tests {
 
     fn verdict(sender: &str, header: &str) -> bool {
         let sender: ReversePath = sender.parse().expect(sender);
-        answerable(&sender, &Header::read(header.as_bytes()).0).is_ok()
+        answerable(&sender, false, &Header::read(header.as_bytes()).0).is_ok()
+    }
+
+    #[test]
+    fn a_01_whoever_may_be_forged_is_not_answered() {
+        let sender: ReversePath = "anna@x.test".parse().expect("a sender");
+        let header = Header::read(b"Subject: hello\r\n").0;
+        assert!(answerable(&sender, false, &header).is_ok());
+        assert!(answerable(&sender, true, &header).is_err());
     }
 
     #[test]

@@ -56,6 +56,16 @@ pub(crate) struct Claim {
     pub(crate) interval: Duration,
 }
 
+/// What became of an answer.
+enum Outcome {
+    /// It is committed; ids of its queue rows.
+    Given(Vec<i64>),
+    /// The claim does not hold; nothing was written.
+    TooSoon,
+    /// The errand is in other hands by now; nothing was written.
+    NotOurs,
+}
+
 /// Gives answers.
 #[derive(Clone)]
 pub(crate) struct Answers {
@@ -93,13 +103,14 @@ impl Answers {
         };
         unit.story = trace::begin(&self.directory, routed).await;
         match self.commit(&unit, letter.to, claim).await {
-            Ok(Some(queue_ids)) => {
+            Ok(Outcome::Given(queue_ids)) => {
                 metrics::counter!("postern_answers_total").increment(1);
                 tracing::info!(queue_id = %row.message_id, answer = %unit.message.id, to = %letter.to, from = %letter.from, "answered");
                 queue.offer(born(&unit.message, &unit.queue, &queue_ids));
                 ErrandOutcome::Ended
             }
-            Ok(None) => ErrandOutcome::Finished("answered already, or answers too much"),
+            Ok(Outcome::TooSoon) => ErrandOutcome::Finished("answered already, or answers too much"),
+            Ok(Outcome::NotOurs) => ErrandOutcome::Stopped,
             // Whether it was committed or not: together with the end of the errand, or not at all.
             Err(error) => ErrandOutcome::Deferred(format!("the answer cannot be committed: {error}")),
         }
@@ -135,22 +146,24 @@ impl Answers {
         }
     }
 
-    /// `None`: the claim does not hold, nothing was written.
     async fn commit(
         &self,
         unit: &AcceptUnit,
         to: &EmailAddress,
         claim: Option<Claim>,
-    ) -> Result<Option<Vec<i64>>, sqlx::Error> {
+    ) -> Result<Outcome, sqlx::Error> {
         let mut transaction = self.store.pool().begin().await?;
         if let Some(claim) = claim
             && !take(&mut transaction, &claim, to).await?
         {
-            return Ok(None);
+            return Ok(Outcome::TooSoon);
         }
         let committed = write_units(&mut transaction, &[unit], self.store.replica()).await?;
+        let Some(committed) = committed.into_iter().next().filter(|committed| !committed.repeated) else {
+            return Ok(Outcome::NotOurs);
+        };
         transaction.commit().await?;
-        Ok(committed.into_iter().next().map(|committed| committed.queue_ids))
+        Ok(Outcome::Given(committed.queue_ids))
     }
 }
 

@@ -41,7 +41,7 @@ impl Autoreply {
         header: &Header,
         queue: &QueueHandle,
     ) -> ErrandOutcome {
-        let sender = match answerable(&message.sender, header) {
+        let sender = match answerable(&message.sender, message.flags.unproven, header) {
             Ok(sender) => sender,
             Err(why) => return ErrandOutcome::Finished(why),
         };

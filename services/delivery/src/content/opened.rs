@@ -38,3 +38,15 @@ pub(crate) async fn open_header(
     let (header, length) = Header::read(&octets);
     Ok(Opened { header, begun: Bytes::from(octets.split_off(length)), rest })
 }
+
+/// The header block as its readers see it: our own fields, which tell what we found out about it, before those that it came with.
+///
+/// # Errors
+/// As [`open_header`].
+pub(crate) async fn whole_header(
+    contents: &dyn ContentSource,
+    message: &QueuedMessage,
+) -> Result<Header, ContentError> {
+    let came_with = open_header(contents, message).await?.header;
+    Ok(Header::read(&[&message.prefix[..], came_with.octets()].concat()).0)
+}

@@ -29,7 +29,7 @@ pub(super) fn set(digested: &Digested, results: &str, key: &DomainKey, now: u64)
     let instance = u32::try_from(chain.len()).ok()? + 1;
     let state = match () {
         () if chain.is_empty() => "none",
-        () if results.contains("arc=pass") => "pass",
+        () if chain_passed(results) => "pass",
         () => "fail",
     };
     let first_tag = format!("i={instance}");
@@ -60,6 +60,14 @@ pub(super) fn set(digested: &Digested, results: &str, key: &DomainKey, now: u64)
     fold_base64(&mut value, &key.sign(&text)?);
     let own_seal = format!("ARC-Seal:{value}\r\n").into_bytes();
     Some([own_seal, own_signature, own_results].concat())
+}
+
+/// Each result has a line of its own, and no stranger's words can begin one: an address such as `arc=pass@far.test` stands inside of it.
+fn chain_passed(results: &str) -> bool {
+    results.split("\r\n\t").any(|line| {
+        line.strip_prefix("arc=pass")
+            .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
+    })
 }
 
 /// The sets that are there, each as results, signature and seal. `None`: some of them are not whole, or there are too many, or
@@ -118,6 +126,26 @@ mod tests {
         assert_eq!(length_of(&first.replace("ARC-Seal", "X")), None, "not whole");
         assert_eq!(length_of(&[set(2, "fail"), first].concat()), None, "it failed");
         assert_eq!(length_of(&(1..=50).map(|i| set(i, "pass")).collect::<String>()), None, "too long");
+    }
+
+    #[test]
+    fn only_our_own_word_says_that_a_chain_passed() {
+        let told = |lines: &[&str]| chain_passed(&format!("mail.x.test;\r\n\t{}", lines.join(";\r\n\t")));
+        assert!(told(&[
+            "spf=pass smtp.mailfrom=a@b.test",
+            "arc=pass smtp.remote-ip=192.0.2.1",
+            "dmarc=none"
+        ]));
+        assert!(told(&["arc=pass"]));
+        for forged in [
+            "spf=pass (mail.x.test: domain of arc=pass@b.test designates 192.0.2.1) smtp.mailfrom=arc=pass@b.test",
+            "spf=none smtp.mailfrom=\"x; arc=pass \"@b.test",
+            "dkim=pass header.i=\"arc=pass\"@b.test",
+            "arc=passed",
+            "arc=fail",
+        ] {
+            assert!(!told(&[forged, "dmarc=none"]), "{forged}");
+        }
     }
 
     #[test]

@@ -118,8 +118,11 @@ impl QueueDoor {
                 given_up_count += count;
                 continue;
             };
+            let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
             let failed = rows.into_iter().map(given_up).collect();
-            if !self.queue.bounces.end(&message, failed).await {
+            // A worker may have come first: then there is nothing left to end, or a row that was put off.
+            let is_ended = self.queue.bounces.end(&message, failed).await;
+            if !is_ended && !self.queue.store.existing(&ids, None).await.map_err(unavailable)?.is_empty() {
                 return Err(failure::status_with(
                     Reason::Unavailable,
                     format!("the bounce for {id} cannot be made now"),
@@ -257,7 +260,7 @@ fn removed(id: i64) -> Ended {
 fn given_up(row: LeasedRow) -> FatedRow {
     let text = "an administrator removed it from the queue".to_owned();
     let fate = Fate::here(row.recipient, &row.dsn, Action::Failed, (5, 7, 0), text);
-    FatedRow { id: row.id, class: row.class, dsn: row.dsn, fate }
+    FatedRow { id: row.id, class: row.class, is_forward: row.via.is_some(), dsn: row.dsn, fate }
 }
 
 fn shown(row: EntryRow) -> QueueEntry {

@@ -319,12 +319,13 @@ fn unit_of(
     (unit, content.held)
 }
 
-/// Behind a forward a failure told to a sender that is most likely somebody else would be backscatter (F-06).
+/// To a sender that is most likely somebody else a report would be backscatter (F-06). What failed of the envelope itself it hears
+/// all the same: nobody else would.
 fn may_be_told(submission: &Submission, fate: &Fate) -> bool {
-    let told = fate.action != Action::Failed || submission.recipients.contains(&fate.recipient);
+    let told = fate.action == Action::Failed && submission.recipients.contains(&fate.recipient);
     if !told {
         metrics::counter!("postern_bounces_without_sender_total", "why" => "unproven_sender").increment(1);
-        tracing::info!(queue_id = %submission.id, ?fate, "no bounce to a sender that nothing proves");
+        tracing::info!(queue_id = %submission.id, ?fate, "no report to a sender that nothing proves");
     }
     told
 }

@@ -49,7 +49,7 @@ impl Lists {
         header: &Header,
         queue: &QueueHandle,
     ) -> ErrandOutcome {
-        let sender = match answerable(&message.sender, header) {
+        let sender = match answerable(&message.sender, false, header) {
             Ok(sender) => sender,
             Err(why) => return ErrandOutcome::Finished(why),
         };
@@ -71,6 +71,11 @@ impl Lists {
             Ok(word) => word,
             Err(outcome) => return outcome,
         };
+        // Whoever asks to join or to leave is asked back, a few times a day at most, and a good token is proof of itself. All else would
+        // only come to whoever was named as its sender.
+        if message.flags.unproven && word.is_rare {
+            return ErrandOutcome::Finished("nothing proves its sender");
+        }
         let from = command_address(&found.address, "request");
         let letter = Letter {
             id: MessageId::new(),

@@ -122,10 +122,17 @@ pub(super) async fn begin(
     Ok(true)
 }
 
-/// Writes one batch. `None`: the row is not ours any more, or somebody is further; nothing was written. It is on
-/// the disk later: members and cursor are one, so that what a crash of the database forgets is written again.
+/// Writes one batch. `None`: the row is not ours any more, or somebody is further; nothing was written.
+///
+/// A batch that only fills the queue is on the disk later: members and cursor are one, so that what a crash of the database forgets is
+/// written again. What is put into boxes is on the disk before anybody can see it: a mail program may have read the number that it was
+/// given, and the sequence would give the same one to another message (I7).
 pub(super) async fn write(store: &QueueStore, batch: &Batch<'_>) -> Result<Option<Written>, sqlx::Error> {
-    let mut transaction = begin_unhurried(store.pool()).await?;
+    let fills_boxes = batch.targets.values().any(|target| matches!(target, Target::Box { .. }));
+    let mut transaction = match fills_boxes {
+        true => store.pool().begin().await?,
+        false => begin_unhurried(store.pool()).await?,
+    };
     let row = sqlx::query(
         "UPDATE queue SET note = coalesce($4, note)
         WHERE id = $1 AND state = 2 AND lease_owner = $2 AND note = $3 RETURNING parent",

@@ -72,6 +72,8 @@ pub(super) struct HostFinder {
     port: u16,
     own_name: String,
     allowed: Vec<IpNet>,
+    /// Time for all questions of one domain.
+    pub(super) patience: Duration,
 }
 
 impl HostFinder {
@@ -86,34 +88,46 @@ impl HostFinder {
         allowed: Vec<IpNet>,
     ) -> Result<Self, StartError> {
         let resolver = resolver(resolvers, SERVER_TIMEOUT)?;
-        Ok(Self { resolver, port, own_name: own_name.to_ascii_lowercase(), allowed })
+        Ok(Self {
+            resolver,
+            port,
+            own_name: own_name.to_ascii_lowercase(),
+            allowed,
+            patience: LOOKUP_TIMEOUT,
+        })
     }
 
-    /// The hosts that take mail for `domain`, best first.
+    /// The hosts that take mail for `domain`, best first. When time is over, those that are known by then: a name that does not answer
+    /// must not keep mail from the hosts before it.
     ///
     /// # Errors
     /// Why there is none.
     pub(super) async fn find(&self, domain: &DomainName) -> Result<Vec<Host>, NoRoute> {
-        tokio::time::timeout(LOOKUP_TIMEOUT, self.find_unbounded(domain))
-            .await
-            .unwrap_or_else(|_| Err(NoRoute::Temporary(format!("DNS gave no answer for {domain} in time"))))
+        let (mut hosts, mut obstacles) = (Vec::new(), Obstacles::default());
+        let looking = self.look(domain, &mut hosts, &mut obstacles);
+        match tokio::time::timeout(self.patience, looking).await {
+            Ok(looked) => looked?,
+            Err(_) => obstacles.unknown = Some("no answer in time".to_owned()),
+        }
+        hosts.truncate(ADDRESSES_MAX);
+        if hosts.is_empty() { Err(obstacles.verdict(domain)) } else { Ok(hosts) }
     }
 
-    async fn find_unbounded(&self, domain: &DomainName) -> Result<Vec<Host>, NoRoute> {
-        let names = self.exchangers(domain).await?;
-        let mut hosts = Vec::new();
-        let mut obstacles = Obstacles::default();
-        for (preference, name) in &names {
-            match self.addresses(name).await {
+    /// Finds one host after the other.
+    async fn look(
+        &self,
+        domain: &DomainName,
+        hosts: &mut Vec<Host>,
+        obstacles: &mut Obstacles,
+    ) -> Result<(), NoRoute> {
+        for (preference, name) in self.exchangers(domain).await? {
+            match self.addresses(&name).await {
                 Ok(addresses) => {
                     let (good, bad): (Vec<_>, Vec<_>) =
                         addresses.into_iter().partition(|ip| self.is_allowed(*ip));
                     obstacles.forbidden |= !bad.is_empty();
-                    let host = |ip| Host {
-                        name: name.clone(),
-                        address: SocketAddr::new(ip, self.port),
-                        preference: *preference,
-                    };
+                    let host =
+                        |ip| Host { name: name.clone(), address: SocketAddr::new(ip, self.port), preference };
                     hosts.extend(good.into_iter().map(host));
                 }
                 Err(Missing::NoSuchName | Missing::NoSuchRecord) => {}
@@ -123,8 +137,7 @@ impl HostFinder {
                 break;
             }
         }
-        hosts.truncate(ADDRESSES_MAX);
-        if hosts.is_empty() { Err(obstacles.verdict(domain)) } else { Ok(hosts) }
+        Ok(())
     }
 
     /// Preferences and names of the MX hosts, best first; equal ones shuffled, so that load spreads (RFC 5321 section 5.1).
@@ -280,7 +293,7 @@ impl Obstacles {
     fn verdict(self, domain: &DomainName) -> NoRoute {
         match self {
             Self { unknown: Some(why), .. } => NoRoute::Temporary(format!(
-                "DNS cannot tell the addresses of the mail hosts of {domain} now: {why}"
+                "DNS cannot tell the mail hosts of {domain} and their addresses now: {why}"
             )),
             Self { forbidden: true, .. } => {
                 let text = format!("the mail hosts of {domain} have no public address");

@@ -7,6 +7,7 @@ mod connection;
 mod demand;
 mod hosts;
 mod idle;
+mod kept_policies;
 mod round;
 mod smarthost;
 mod sts;
@@ -25,6 +26,7 @@ use postern_smtp::{
     client::{Ending, Settings as ClientSettings, Timeouts},
     dsn::{MessageDsn, RecipientDsn},
 };
+use sqlx::PgPool;
 
 pub use connection::ContentError;
 use connection::{Connection, Delivery, OpenError};
@@ -33,6 +35,7 @@ pub use demand::{TlsPolicies, TlsPolicy};
 pub(crate) use hosts::resolver;
 use hosts::{Host, HostFinder, NoRoute};
 use idle::IdleConnections;
+use kept_policies::KeptPolicies;
 pub(crate) use round::NEEDS_UTF8;
 use round::{Round, describe, refused_by};
 pub use smarthost::Smarthost;
@@ -197,6 +200,13 @@ impl Outbound {
         };
         let silent = Cache::builder().max_capacity(SILENT_HOSTS_MAX).time_to_live(SILENT_FOR).build();
         Ok(Self { settings, client, finder, tls, proving, sts, idle: Arc::default(), silent })
+    }
+
+    /// The same, where what domains say over MTA-STS is kept in this database for as long as they say.
+    #[must_use]
+    pub fn keeping_policies(self, pool: PgPool) -> Self {
+        let sts = self.sts.map(|sts| sts.keeping(KeptPolicies(pool)));
+        Self { sts, ..self }
     }
 
     /// Where mail for `domain` goes.

@@ -1,5 +1,5 @@
 //! MTA-STS (RFC 8461): a domain says over HTTPS which hosts take its mail and that they must be proven by TLS. What it said is kept
-//! for as long as it said, so that whoever spoils its DNS later cannot take it back.
+//! for as long as it said, in the database too, so that whoever spoils its DNS later cannot take it back.
 
 use std::{
     io,
@@ -18,7 +18,10 @@ use rustls_pki_types::ServerName;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
-use super::hosts::{HostFinder, TextRecord};
+use super::{
+    hosts::{HostFinder, TextRecord},
+    kept_policies::{KeptPolicies, KeptPolicy},
+};
 
 /// Time for the whole of a policy: DNS, connection and answer (RFC 8461 section 3.3).
 const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
@@ -56,7 +59,7 @@ pub(super) enum Mode {
 
 impl Policy {
     /// RFC 8461 section 3.2. `None`: it is no policy.
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (mut version, mut mode, mut max_age, mut patterns) = (false, None, None, Vec::new());
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (name, value) = line.split_once(':')?;
@@ -99,13 +102,32 @@ impl Policy {
 struct Remembered {
     policy: Option<Arc<Policy>>,
     id: String,
-    fetched: Instant,
+    /// Half of its life is over: it is read again, so that it does not end while the domain still means it.
+    renew: Instant,
+    end: Instant,
     look_again: Instant,
 }
 
 impl Remembered {
+    /// A policy of this age; `None`: there is none.
+    fn new(policy: Option<Policy>, id: String, age: Duration, look_again: Instant) -> Self {
+        let now = Instant::now();
+        let max_age = policy.as_ref().map(|policy| policy.max_age).unwrap_or_default();
+        Self {
+            policy: policy.map(Arc::new),
+            id,
+            renew: now + (max_age / 2).saturating_sub(age),
+            end: now + max_age.saturating_sub(age),
+            look_again,
+        }
+    }
+
+    fn nothing(look_again: Instant) -> Self {
+        Self::new(None, String::new(), Duration::ZERO, look_again)
+    }
+
     fn living(&self, now: Instant) -> Option<Arc<Policy>> {
-        self.policy.clone().filter(|policy| now.duration_since(self.fetched) < policy.max_age)
+        self.policy.clone().filter(|_| now < self.end)
     }
 }
 
@@ -115,19 +137,28 @@ pub(super) struct PolicyFinder {
     tls: Arc<rustls::ClientConfig>,
     port: u16,
     remembered: Cache<DomainName, Remembered>,
+    kept: Option<KeptPolicies>,
 }
 
 impl PolicyFinder {
     /// `tls` judges certificates; `port` is where policies are served.
     pub(super) fn new(finder: HostFinder, tls: Arc<rustls::ClientConfig>, port: u16) -> Self {
         let remembered = Cache::builder().max_capacity(DOMAINS_MAX).build();
-        Self { finder, tls, port, remembered }
+        Self { finder, tls, port, remembered, kept: None }
+    }
+
+    /// The same, with policies that outlive it.
+    pub(super) fn keeping(self, kept: KeptPolicies) -> Self {
+        Self { kept: Some(kept), ..self }
     }
 
     /// The policy of a domain that is in force now.
     pub(super) async fn find(&self, domain: &DomainName) -> Option<Arc<Policy>> {
         let now = Instant::now();
-        let known = self.remembered.get(domain).await;
+        let known = match self.remembered.get(domain).await {
+            Some(known) => Some(known),
+            None => self.kept_before(domain).await,
+        };
         if let Some(known) = &known
             && now < known.look_again
         {
@@ -146,11 +177,16 @@ impl PolicyFinder {
         policy
     }
 
+    /// What another process heard; it is asked for again at once.
+    async fn kept_before(&self, domain: &DomainName) -> Option<Remembered> {
+        let KeptPolicy { policy, id, age } = self.kept.as_ref()?.get(domain).await?;
+        Some(Remembered::new(Some(policy), id, age, Instant::now()))
+    }
+
     fn failed(&self, domain: &DomainName, before: Option<Remembered>, why: String) -> Remembered {
         tracing::info!(%domain, why, kept = before.is_some(), "no MTA-STS policy to be had now");
-        let now = Instant::now();
-        let nothing = Remembered { policy: None, id: String::new(), fetched: now, look_again: now };
-        Remembered { look_again: now + LOOK_AGAIN_FAILED, ..before.unwrap_or(nothing) }
+        let look_again = Instant::now() + LOOK_AGAIN_FAILED;
+        Remembered { look_again, ..before.unwrap_or_else(|| Remembered::nothing(look_again)) }
     }
 
     async fn look(&self, domain: &DomainName, before: Option<&Remembered>) -> Result<Remembered, String> {
@@ -164,20 +200,17 @@ impl PolicyFinder {
             TextRecord::Missing => return Ok(unchanged(before, look_again)),
             TextRecord::Unknown(why) => return Err(why),
         };
-        // Half of its life over: it is read again, so that it does not end while the domain still means it.
-        if let Some(known) = before
-            && known.id == id
-            && known
-                .policy
-                .as_ref()
-                .is_some_and(|policy| now.duration_since(known.fetched) < policy.max_age / 2)
-        {
+        if let Some(known) = before.filter(|known| known.id == id && now < known.renew) {
             return Ok(Remembered { look_again, ..known.clone() });
         }
         let text = self.fetch(domain).await.map_err(|error| error.to_string())?;
         let policy = Policy::parse(&text).ok_or_else(|| "what is served there is no policy".to_owned())?;
-        let policy = Some(policy).filter(|policy| policy.mode != Mode::None).map(Arc::new);
-        Ok(Remembered { policy, id, fetched: now, look_again })
+        let policy = Some(policy).filter(|policy| policy.mode != Mode::None);
+        if let Some(kept) = &self.kept {
+            let said = policy.as_ref().map(|policy| (text.as_str(), policy.max_age));
+            kept.put(domain, &id, said).await;
+        }
+        Ok(Remembered::new(policy, id, Duration::ZERO, look_again))
     }
 
     /// RFC 8461 section 3.3: HTTPS with a proven name, no redirects.
@@ -218,8 +251,10 @@ impl PolicyFinder {
 
 /// Nothing new was said.
 fn unchanged(before: Option<&Remembered>, look_again: Instant) -> Remembered {
-    let nothing = Remembered { policy: None, id: String::new(), fetched: Instant::now(), look_again };
-    before.map_or(nothing, |known| Remembered { look_again, ..known.clone() })
+    match before {
+        Some(known) => Remembered { look_again, ..known.clone() },
+        None => Remembered::nothing(look_again),
+    }
 }
 
 /// RFC 8461 section 3.1: exactly one record that begins so.

@@ -254,6 +254,28 @@ async fn s_96_hosts_are_tried_in_their_order() {
     assert_eq!((busy.seen().connections, good.seen().mails.len(), last.seen().connections), (1, 1, 0));
 }
 
+#[tokio::test]
+async fn s_96_a_name_that_dns_does_not_answer_keeps_no_mail_from_the_hosts_before_it() {
+    let host = ScriptedHost::start_at(loopback(15), 0, Script::default()).await;
+    let zone = || {
+        Zone::default()
+            .with("far.test", mx(10, "a.far.test"))
+            .with("far.test", mx(20, "slow.far.test"))
+            .with("a.far.test", a([127, 0, 0, 15]))
+            .with("late.test", mx(10, "slow.far.test"))
+            .silent("slow.far.test")
+    };
+    for (domain, expected) in [("far.test", "D"), ("late.test", "T")] {
+        let resolvers = vec![zone().start().await];
+        let settings = OutboundSettings { resolvers, port: host.address.port(), ..settings() };
+        let mut outbound = Outbound::new(settings).expect("outbound");
+        outbound.finder.patience = Duration::from_secs(1);
+        let destination = outbound.destination(&domain.parse().expect("domain"));
+        let attempts = send(&outbound, &destination, &[&format!("b@{domain}")], CONTENT).await;
+        assert_eq!(letters(&attempts), expected, "{domain} {attempts:?}");
+    }
+}
+
 /// RFC 5321 section 5.1: a connection that waits to the second host is no reason to pass the first one over.
 #[tokio::test]
 async fn s_96_the_first_host_is_asked_again_once_it_is_back() {

@@ -30,6 +30,8 @@ const REPEAT_PAUSE: Duration = Duration::from_secs(60);
 pub(crate) struct FatedRow {
     pub(crate) id: i64,
     pub(crate) class: QueueClass,
+    /// An address of ours sent it on.
+    pub(crate) is_forward: bool,
     pub(crate) dsn: RecipientDsn,
     pub(crate) fate: Fate,
 }
@@ -42,6 +44,11 @@ impl FatedRow {
             outcome: self.fate.text.clone(),
             is_copy: self.class == QueueClass::ListCopy,
         }
+    }
+
+    /// A report of any kind about what a forward of ours sent on would reach whoever was named as its sender (F-06).
+    fn is_backscatter(&self, message: &QueuedMessage) -> bool {
+        self.is_forward && message.flags.unproven
     }
 }
 
@@ -58,15 +65,19 @@ pub(crate) struct Bounces {
 
 impl Bounces {
     /// Ends failed rows of one message. Whatever goes wrong, they stay in the queue and are looked at again.
-    /// True when they are ended, or surely will be.
+    /// True when they are ended, or surely will be; false also when they are in other hands by now.
     pub(crate) async fn end(&self, message: &QueuedMessage, failed: Vec<FatedRow>) -> bool {
         for FatedRow { class, fate, .. } in &failed {
             tracing::info!(queue_id = %message.id, ?class, recipient = %fate.recipient, why = fate.text, "not delivered");
         }
+        let (forged, failed): (Vec<_>, Vec<_>) =
+            failed.into_iter().partition(|row| row.is_backscatter(message));
         let (told, untold): (Vec<_>, Vec<_>) =
             failed.into_iter().partition(|row| row.class.is_told() && row.dsn.wants_failure());
-        if !untold.is_empty() {
-            self.end_silently(message.id, &untold, "not_to_be_told").await;
+        for (rows, why) in [(forged, "unproven_sender"), (untold, "not_to_be_told")] {
+            if !rows.is_empty() {
+                self.end_silently(message.id, &rows, why).await;
+            }
         }
         if told.is_empty() {
             return true;
@@ -87,10 +98,12 @@ impl Bounces {
         unit.finished_queue_ids = failed.iter().map(|row| row.id).collect();
         unit.story.endings = failed.iter().map(|row| (row.id, row.fate.text.clone())).collect();
         match self.commit(message.id, unit).await {
-            Ok(()) => {
-                metrics::counter!("postern_bounces_total").increment(1);
+            Ok(is_new) => {
+                if is_new {
+                    metrics::counter!("postern_bounces_total").increment(1);
+                }
                 self.handle.leases.end(failed.iter().map(|row| row.id));
-                true
+                is_new
             }
             Err(error) => self.postpone(&failed, &error.to_string()).await,
         }
@@ -98,13 +111,14 @@ impl Bounces {
 
     /// Tells that rows were handed on, as the sender asked (RFC 3461 section 4.1). They are ended: what cannot be told now is not
     /// told, for sending them again would be worse.
-    pub(super) async fn tell_success(&self, message: &QueuedMessage, rows: Vec<FatedRow>) {
+    pub(super) async fn tell_success(&self, message: &QueuedMessage, mut rows: Vec<FatedRow>) {
+        rows.retain(|row| !row.is_backscatter(message));
         self.tell_once(message, &rows, "success").await;
     }
 
     /// Tells that rows wait for long, once in their life (B-04).
     pub(super) async fn tell_delay(&self, message: &QueuedMessage, mut rows: Vec<FatedRow>) {
-        rows.retain(|row| row.class.is_told() && row.dsn.wants_delay());
+        rows.retain(|row| row.class.is_told() && row.dsn.wants_delay() && !row.is_backscatter(message));
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
         match self.store.claim_delay_notices(&ids).await {
             Ok(claimed) => rows.retain(|row| claimed.contains(&row.id)),
@@ -123,9 +137,7 @@ impl Bounces {
         }
         let why = match self.compose(message, sender, rows).await {
             Ok(Some(unit)) => match self.commit(message.id, unit).await {
-                Ok(()) => {
-                    return metrics::counter!("postern_notices_total", "what" => what).increment(1);
-                }
+                Ok(_) => return metrics::counter!("postern_notices_total", "what" => what).increment(1),
                 Err(error) => error.to_string(),
             },
             Ok(None) => "the sender cannot be reached".to_owned(),
@@ -158,12 +170,17 @@ impl Bounces {
         bounce::compose(&self.directory, &self.mail_host, &notice).await
     }
 
-    async fn commit(&self, queue_id: MessageId, unit: AcceptUnit) -> Result<(), AcceptError> {
+    /// False: it was there already, or the rows that it ends are not ours any more.
+    async fn commit(&self, queue_id: MessageId, unit: AcceptUnit) -> Result<bool, AcceptError> {
         let (report, rows) = (unit.message.clone(), unit.queue.clone());
         let committed = self.acceptor.commit(unit, Instant::now() + COMMIT_TIME).await?;
+        if committed.repeated {
+            tracing::info!(%queue_id, "the sender is told by somebody else");
+            return Ok(false);
+        }
         tracing::info!(%queue_id, report = %report.id, "the sender was told");
         self.handle.offer(born(&report, &rows, &committed.queue_ids));
-        Ok(())
+        Ok(true)
     }
 
     async fn end_silently(&self, queue_id: MessageId, rows: &[FatedRow], why: &'static str) -> bool {

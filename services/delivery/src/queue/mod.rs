@@ -248,7 +248,8 @@ pub fn start(
     let leases = Arc::new(Leases::default());
     let handle = QueueHandle { offers, wake: Arc::clone(&wake), leases: Arc::clone(&leases) };
     let mail_host = outbound.mail_host.clone();
-    let outbound = Arc::new(Outbound::new(outbound)?);
+    let outbound = Outbound::new(outbound)?.keeping_policies(parts.store.pool().clone());
+    let outbound = Arc::new(outbound);
     let recorder = record::start(parts.store.clone(), Arc::clone(&leases));
     let bounces = Arc::new(Bounces {
         store: parts.store.clone(),
@@ -283,4 +284,4 @@ pub fn start(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

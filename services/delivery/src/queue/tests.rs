@@ -2,7 +2,7 @@
 
 mod backlog;
 mod directory;
-mod postgres;
+pub(crate) mod postgres;
 
 use std::time::Duration;
 

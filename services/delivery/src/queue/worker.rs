@@ -183,27 +183,12 @@ impl Worker {
         let mut failed = Vec::new();
         for row in rows {
             if row.expired && self.schedule.may_expire(row.attempts + 1) {
-                let is_forward = row.via.is_some();
-                let row = expired(LeasedRow { last_outcome: why.to_owned(), ..row });
-                failed.extend(self.told(&message, row, is_forward).await);
+                failed.push(expired(LeasedRow { last_outcome: why.to_owned(), ..row }));
             } else {
                 self.defer_by(&errand::schedule(), &row, why.to_owned()).await;
             }
         }
         JobReport { message: Some(message), failed, ..JobReport::default() }
-    }
-
-    /// What failed for good, unless nobody is to be told: a bounce for what a forward sent on would reach whoever was named as
-    /// its sender (F-06).
-    async fn told(&self, message: &QueuedMessage, failed: FatedRow, is_forward: bool) -> Option<FatedRow> {
-        if !message.flags.unproven || !is_forward {
-            return Some(failed);
-        }
-        let (queue_id, Fate { recipient, text, .. }) = (message.id, &failed.fate);
-        tracing::info!(%queue_id, %recipient, why = text, "a forward failed, and nothing proves its sender: dropped");
-        metrics::counter!("postern_bounces_without_sender_total", "why" => "unproven_sender").increment(1);
-        self.recorder.note(Note::Finished(failed.failed())).await;
-        None
     }
 
     async fn message(&self, job: &Job) -> Option<Arc<QueuedMessage>> {
@@ -263,9 +248,7 @@ impl Worker {
             Attempt::Deferred(why) => {
                 tracing::info!(%queue_id, recipient = %row.recipient, why, attempts = row.attempts + 1, "deferred");
                 if row.expired && self.schedule.may_expire(row.attempts + 1) {
-                    let is_forward = row.via.is_some();
-                    let failed = expired(LeasedRow { last_outcome: why, ..row });
-                    report.failed.extend(self.told(message, failed, is_forward).await);
+                    report.failed.push(expired(LeasedRow { last_outcome: why, ..row }));
                     return;
                 }
                 if row.delay_due {
@@ -281,8 +264,7 @@ impl Worker {
                 if refused.code != NEEDS_UTF8 || !row.recipient.is_ascii() {
                     self.fates.of_row(&row, false);
                 }
-                let failed = fated(&row, Fate::of_refusal(row.recipient.clone(), &row.dsn, refused));
-                report.failed.extend(self.told(message, failed, row.via.is_some()).await);
+                report.failed.push(fated(&row, Fate::of_refusal(row.recipient.clone(), &row.dsn, refused)));
             }
         }
     }
@@ -327,7 +309,7 @@ fn expired(row: LeasedRow) -> FatedRow {
 }
 
 fn fated(row: &LeasedRow, fate: Fate) -> FatedRow {
-    FatedRow { id: row.id, class: row.class, dsn: row.dsn.clone(), fate }
+    FatedRow { id: row.id, class: row.class, is_forward: row.via.is_some(), dsn: row.dsn.clone(), fate }
 }
 
 fn shortened(outcome: &str) -> String {

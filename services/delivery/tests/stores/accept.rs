@@ -122,6 +122,47 @@ async fn queue_rows_are_born_leased_and_end_with_their_bounce() {
 }
 
 #[tokio::test]
+async fn i_02_a_bounce_is_stored_only_while_all_that_it_ends_is_ours() {
+    let house = House::new().await;
+    let row = |name: &str| {
+        let address = format!("{name}@remote.test");
+        NewQueueRow::to(address.parse().expect("an address"), QueueClass::Mail)
+    };
+    let mut outgoing = unit(b"A: b\r\n", &[]);
+    outgoing.queue = ["a", "b", "c"].map(row).to_vec();
+    let ids = house.acceptor.commit(outgoing, soon()).await.expect("committed").queue_ids;
+    let bounce_of = |ended: &[i64]| {
+        let mut bounce = unit(b"A: bounce\r\n", &[new_box()]);
+        bounce.finished_queue_ids = ended.to_vec();
+        bounce
+    };
+
+    // Two who think that the row is theirs, at once and one after the other: the sender hears of it once.
+    let both = join_all((0..2).map(|_| house.acceptor.commit(bounce_of(&ids[..1]), soon()))).await;
+    assert_eq!(both.iter().filter(|outcome| !outcome.as_ref().expect("answered").repeated).count(), 1);
+    assert!(house.acceptor.commit(bounce_of(&ids[..1]), soon()).await.expect("answered").repeated);
+    // One row of two is gone: what is left is told by whoever tries it again.
+    assert!(house.acceptor.commit(bounce_of(&ids[..2]), soon()).await.expect("answered").repeated);
+    assert_eq!(house.number("SELECT count(*) FROM messages WHERE content = 'A: bounce\r\n'").await, 1);
+    assert_eq!(house.number("SELECT count(*) FROM entries").await, 1);
+
+    // An operator holds one, another replica has the other one by now.
+    for taken in [
+        "UPDATE queue SET state = 3, lease_owner = NULL",
+        "UPDATE queue SET state = 2, lease_owner = gen_random_uuid()",
+    ] {
+        house.run(taken).await;
+        assert!(house.acceptor.commit(bounce_of(&ids[1..]), soon()).await.expect("answered").repeated);
+    }
+    assert_eq!(house.number("SELECT count(*) FROM queue").await, 2, "they stay who they are");
+    assert_eq!(
+        house.number("SELECT references_count::bigint FROM messages WHERE content = 'A: b\r\n'").await,
+        2
+    );
+    assert_eq!(house.number("SELECT count(*) FROM entries").await, 1);
+}
+
+#[tokio::test]
 async fn an_outcome_is_known_even_when_the_connection_is_killed() {
     let house = House::new().await;
     let mailbox = new_box();

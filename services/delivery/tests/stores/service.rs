@@ -128,6 +128,32 @@ pub(crate) fn address(mailbox: i64) -> String {
 }
 
 #[tokio::test]
+async fn i_02_a_submission_is_known_again_when_the_message_is_gone() {
+    let service = Service::new().await;
+    let mailbox = new_box();
+    let to_a_box = envelope(&[address(mailbox)]);
+    let mut leaving = envelope(&["friend@remote.test".to_owned()]);
+    leaving.submitter = Some(Submitter::default());
+    let content = b"Subject: once\r\n\r\nbody\r\n";
+    for envelope in [&to_a_box, &leaving] {
+        service.submit(envelope.clone(), content).await.expect("accepted");
+    }
+    // Read and deleted; taken by its host.
+    assert_eq!(service.fetch(mailbox).await.len(), 1);
+    service.house.run("DELETE FROM queue").await;
+    service.house.run("DELETE FROM messages").await;
+    // Whoever heard no answer asks again, perhaps another replica.
+    for envelope in [&to_a_box, &leaving] {
+        let again = service.submit(envelope.clone(), content).await.expect("answered");
+        assert_eq!(again, service.submit(envelope.clone(), content).await.expect("answered"));
+    }
+    assert!(service.fetch(mailbox).await.is_empty(), "it does not come back");
+    assert_eq!(service.house.number("SELECT count(*) FROM messages").await, 0);
+    assert_eq!(service.house.number("SELECT count(*) FROM queue").await, 0, "it does not leave again");
+    assert_eq!(service.house.number("SELECT count(*) FROM trace").await, 2, "one story each");
+}
+
+#[tokio::test]
 async fn what_is_submitted_is_read_byte_for_byte() {
     let service = Service::new().await;
     let mailbox = new_box();

@@ -26,6 +26,7 @@ use tokio::net::{TcpListener, UdpSocket};
 pub(super) struct Zone {
     records: HashMap<String, Vec<RData>>,
     failing: HashSet<String>,
+    silent: HashSet<String>,
 }
 
 pub(super) fn a(octets: [u8; 4]) -> RData {
@@ -47,6 +48,12 @@ impl Zone {
     /// Every question about this name is answered SERVFAIL.
     pub(super) fn failing(mut self, name: &str) -> Self {
         self.failing.insert(name.to_owned());
+        self
+    }
+
+    /// No question about this name is answered.
+    pub(super) fn silent(mut self, name: &str) -> Self {
+        self.silent.insert(name.to_owned());
         self
     }
 
@@ -85,6 +92,9 @@ impl RequestHandler for Zone {
     ) -> ResponseInfo {
         let info = request.request_info().expect("one question");
         let name = info.query.name().to_string();
+        if self.silent.contains(name.trim_end_matches('.')) {
+            std::future::pending::<()>().await;
+        }
         let (code, found) = self.answer(name.trim_end_matches('.'), info.query.query_type());
         let owner = Name::from_ascii(&name).expect("name");
         let records: Vec<Record> =

@@ -15,6 +15,7 @@ use super::{
     host::{Host as ScriptedHost, Identity, Script},
     *,
 };
+use crate::queue::tests::postgres::Postgres;
 
 /// An authority of the test's own.
 struct Authority {
@@ -148,4 +149,36 @@ async fn the_operators_word_stands_above_that_of_the_domain() {
         let (letters, over_tls) = outcome(&authority, policy, "mx.far.test", script, &[word]).await;
         assert_eq!((letters.as_str(), over_tls), expected, "{told}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_domain_demands_outlives_the_process() {
+    let (_postgres, store) = Postgres::start().await;
+    let authority = Authority::new();
+    let sts_port = Some(serve_policy(&authority, ENFORCE).await);
+    let attempt = async |zone: Zone, script: Script| {
+        let host = ScriptedHost::start(script).await;
+        let settings = OutboundSettings {
+            resolvers: vec![zone.start().await],
+            port: host.address.port(),
+            authorities: Some(authority.file.path().to_owned()),
+            sts_port,
+            ..settings()
+        };
+        let outbound = Outbound::new(settings).expect("outbound").keeping_policies(store.pool().clone());
+        let destination = outbound.destination(&"far.test".parse().expect("domain"));
+        letters(&send(&outbound, &destination, &["b@far.test"], CONTENT).await)
+    };
+    let far =
+        || Zone::default().with("far.test", mx(10, "mx.far.test")).with("mx.far.test", a([127, 0, 0, 1]));
+    let told =
+        far().with("_mta-sts.far.test", text("v=STSv1; id=1;")).with("mta-sts.far.test", a([127, 0, 0, 1]));
+    let proven =
+        Script { start_tls: true, identity: Some(authority.identity("mx.far.test")), ..Script::default() };
+    assert_eq!(attempt(told, proven).await, "D");
+    // Another process, and DNS that hides the record: a host that proves nothing still gets nothing.
+    assert_eq!(attempt(far(), Script::default()).await, "T");
+    let over = "UPDATE mta_sts_policies SET end_time = now() - interval '1 second'";
+    sqlx::query(over).execute(store.pool()).await.expect(over);
+    assert_eq!(attempt(far(), Script::default()).await, "D", "what was said is over");
 }

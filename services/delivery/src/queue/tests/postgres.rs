@@ -11,13 +11,13 @@ use tempfile::TempDir;
 
 use crate::store::Store;
 
-pub(super) struct Postgres {
+pub(crate) struct Postgres {
     server: Child,
     folder: TempDir,
 }
 
 impl Postgres {
-    pub(super) async fn start() -> (Self, Store) {
+    pub(crate) async fn start() -> (Self, Store) {
         let folder = tempfile::Builder::new().prefix("pq").tempdir_in("/tmp").expect("folder");
         give_away(folder.path());
         let data = folder.path().join("data");
