@@ -58,7 +58,7 @@ impl LineReader {
             return Some(Line::BareLineFeed);
         }
         if skipped + end + 1 > max_bytes {
-            let begin = if skipped == 0 { first_of(input) } else { begin };
+            let begin = if skipped == 0 { first_of(input, max_bytes) } else { begin };
             input.advance(end + 1);
             let endless = skipped + end + 1 > ENDLESS_LINE_MAX_BYTES;
             return Some(if endless { Line::Endless } else { Line::TooLong(begin) });
@@ -79,7 +79,7 @@ impl LineReader {
             if input.len() <= max_bytes {
                 return None;
             }
-            self.begin = first_of(input);
+            self.begin = first_of(input, max_bytes);
         }
         if let Some(last) = input.last() {
             self.skipped_cr = *last == b'\r';
@@ -91,8 +91,10 @@ impl LineReader {
     }
 }
 
-fn first_of(line: &[u8]) -> Bytes {
-    Bytes::copy_from_slice(&line[..line.len().min(KEPT_OF_LONG_BYTES)])
+/// Of a line with more than `max_bytes`, so that its end is not among them however it was cut.
+fn first_of(input: &[u8], max_bytes: usize) -> Bytes {
+    let kept = KEPT_OF_LONG_BYTES.min(max_bytes.saturating_sub(2));
+    Bytes::copy_from_slice(&input[..input.len().min(kept)])
 }
 
 #[cfg(test)]
@@ -128,18 +130,15 @@ mod tests {
     fn s_05_a_line_at_the_limit_passes_and_the_tail_of_a_longer_one_is_no_command() {
         assert_eq!(lines(&[b"12345678\r\n"], 10), [whole("12345678")]);
         let too_long = |begin: &'static str| Line::TooLong(Bytes::from_static(begin.as_bytes()));
-        assert_eq!(
-            lines(&[b"123456789abcdefghijk\r\nNOOP\r\n"], 10),
-            [too_long("123456789abcdefg"), whole("NOOP")]
-        );
+        assert_eq!(lines(&[b"123456789abcdefghijk\r\nNOOP\r\n"], 10), [too_long("12345678"), whole("NOOP")]);
         assert_eq!(
             lines(&[b"123456789abcdefghijk", b"QUIT\r", b"\nNOOP\r\n"], 10),
-            [too_long("123456789abcdefg"), whole("NOOP")]
+            [too_long("12345678"), whole("NOOP")]
         );
         // The CR alone was thrown away with the piece before.
         assert_eq!(
             lines(&[b"123456789abcdefghijk\r", b"\nNOOP\r\n"], 10),
-            [too_long("123456789abcdefg"), whole("NOOP")]
+            [too_long("12345678"), whole("NOOP")]
         );
     }
 
