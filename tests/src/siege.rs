@@ -21,6 +21,7 @@ use crate::{
     eventually, metrics,
     platform::{Blueprint, Platform, Service},
     pop3::Pop3,
+    smtp::message,
     usage::memory_mib,
 };
 
@@ -31,6 +32,13 @@ const AT_ONCE: usize = 50;
 /// Boxes that are logged in to while the others wait.
 const BOXES: usize = 20;
 
+/// What one smtp-gateway may use (k8s/base/smtp-gateway.yaml), MiB.
+pub const SMTP_GATEWAY_LIMIT_MIB: f64 = 512.0;
+/// Connections that it lets in (POSTERN_LIMIT_CONNECTIONS).
+const SMTP_CONNECTIONS: f64 = 10_000.0;
+/// What content may hold there (POSTERN_SMTP_CONTENT_MEMORY_BYTES), octets.
+const SMTP_CONTENT_BYTES: usize = 128 << 20;
+
 /// How many there are.
 #[derive(Clone, Copy, Debug)]
 pub struct Siege {
@@ -40,6 +48,16 @@ pub struct Siege {
     pub dripping: usize,
     /// Logins of others meanwhile.
     pub logins: usize,
+    /// Content that those within DATA have sent before, octets.
+    pub begun_bytes: usize,
+    /// What content may hold in the gateway, octets.
+    pub content_memory_bytes: usize,
+}
+
+impl Default for Siege {
+    fn default() -> Self {
+        Self { idle: 0, dripping: 0, logins: 0, begun_bytes: 0, content_memory_bytes: SMTP_CONTENT_BYTES }
+    }
 }
 
 /// What came of it.
@@ -64,6 +82,17 @@ impl Findings {
         let of = |at: usize| self.memory[at].get(service).copied().unwrap_or(0.0);
         (of(1) - of(0)) * 1024.0 / connections.max(1) as f64
     }
+
+    /// What smtp-gateway would use with all its places taken like this and all that content may hold, MiB.
+    pub fn smtp_mib_at_most(&self, siege: Siege) -> f64 {
+        let mib = |bytes: usize| bytes as f64 / 1_048_576.0;
+        // Only what those within DATA have sent can be held as content, three quarters of the bound at most.
+        let sent = siege.begun_bytes * siege.dripping.div_ceil(2);
+        let content = mib(sent.min(siege.content_memory_bytes / 4 * 3));
+        let of = |at: usize| self.memory[at].get("smtp-gateway").copied().unwrap_or(0.0);
+        let sessions = (of(1) - of(0) - content).max(0.0);
+        of(0) + sessions * SMTP_CONNECTIONS / siege.dripping.max(1) as f64 + mib(SMTP_CONTENT_BYTES)
+    }
 }
 
 impl Siege {
@@ -74,6 +103,7 @@ impl Siege {
             .set("POSTERN_LOG", "warn")
             .set("POSTERN_LIMIT_CONNECTIONS", &places)
             .set("POSTERN_LIMITS_EXEMPT_NETWORKS", "127.0.0.1/32")
+            .set("POSTERN_SMTP_CONTENT_MEMORY_BYTES", &self.content_memory_bytes.to_string())
             .start()
             .await?;
         let admin = platform.admin()?;
@@ -91,6 +121,8 @@ impl Siege {
             read_until(stream, "+OK", 2).await?;
         }
         let mut drips = many(platform.smtp(0), self.dripping, 2).await?;
+        let begun = message("siege", self.begun_bytes);
+        let begun = &begun[..self.begun_bytes];
         for stream in drips.iter_mut().step_by(2) {
             stream.write_all(b"EHLO drip.test\r\n").await?;
             read_until(stream, "250 ", 1).await?;
@@ -99,6 +131,7 @@ impl Siege {
             read_until(stream, "250 ", 2).await?;
             stream.write_all(b"DATA\r\n").await?;
             read_until(stream, "354", 1).await?;
+            stream.write_all(begun).await?;
         }
         let dripping = tokio::spawn(drip(drips));
         let mut logins = Vec::with_capacity(self.logins);

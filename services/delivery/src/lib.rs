@@ -32,7 +32,8 @@ pub mod vault;
 use std::{sync::Arc, time::Duration};
 
 use postern_mesh::{
-    StartError, client::MeshChannel, directory::Directory, health::Readiness, shutdown::Shutdown,
+    StartError, client::MeshChannel, directory::Directory, health::Readiness, memory::MemoryBudget,
+    shutdown::Shutdown,
 };
 use postern_proto::{
     account::v1::autoresponder_service_client::AutoresponderServiceClient,
@@ -52,7 +53,7 @@ use accept::Acceptor;
 use answer::Answers;
 use authenticity::Checks;
 use autoreply::Autoreply;
-use content::{Blobs, Budget, IngestLimits};
+use content::{Blobs, IngestLimits};
 use departure::Departures;
 use errands::Errands;
 use lists::{CopyFate, CopyFates, ListDirectory, Lists, Probes};
@@ -132,7 +133,7 @@ struct Stores {
     store: Store,
     locks: Locks,
     blobs: Blobs,
-    budget: Budget,
+    budget: MemoryBudget,
 }
 
 impl Stores {
@@ -140,7 +141,9 @@ impl Stores {
         let blobs = Blobs::open(&settings.blob_url)?;
         let store = Store::open(&settings.database_url()?, settings.database_connections).await?;
         let locks = Locks::open(&settings.redis_url()?).await?;
-        Ok(Self { store, locks, blobs, budget: Budget::new(settings.content_memory_bytes) })
+        let least_bytes = 2 * (settings.inline_max_bytes + blobs.upload_memory_bytes());
+        let budget = MemoryBudget::new(settings.content_memory_bytes, least_bytes);
+        Ok(Self { store, locks, blobs, budget })
     }
 }
 

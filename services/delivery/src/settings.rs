@@ -63,7 +63,8 @@ pub struct Settings {
     )]
     pub message_max_bytes: u64,
 
-    /// Content of all messages being received or read at once, held in memory, octets
+    /// Content of all messages being received at once, held in memory, octets; a quarter of it is kept for customers, one stranger may
+    /// hold a sixteenth
     #[arg(
         long = "limit-content-memory-bytes",
         env = "POSTERN_LIMIT_CONTENT_MEMORY_BYTES",

@@ -258,11 +258,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     async fn flush(&mut self) -> Result<(), Outcome> {
+        let holds_box = self.session.holds_box();
         while self.out.has_remaining() {
             let written = tokio::select! {
                 biased;
                 written = timeout(self.gateway.times.write, self.wire.write_buf(&mut self.out)) => written,
                 () = self.ended.cancelled() => return Err(self.why_ended()),
+                // P-10: whoever takes a little now and then has no longer than others.
+                () = sleep_until(self.login_deadline), if !holds_box => return Err(Outcome::Timeout),
             };
             match written {
                 Ok(Ok(1..)) => {}
@@ -273,10 +276,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if !self.wire.is_tls() {
             return Ok(());
         }
-        match timeout(self.gateway.times.write, self.wire.flush()).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Outcome::Disconnected),
-            Err(_) => Err(Outcome::Stalled),
+        tokio::select! {
+            biased;
+            flushed = timeout(self.gateway.times.write, self.wire.flush()) => match flushed {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) => Err(Outcome::Disconnected),
+                Err(_) => Err(Outcome::Stalled),
+            },
+            () = sleep_until(self.login_deadline), if !holds_box => Err(Outcome::Timeout),
         }
     }
 
@@ -394,9 +401,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
     }
 
-    /// As `flush`, also when this session must end.
+    /// As `flush`, also when this session must end and long after its login.
     async fn say_last_words(&mut self) -> Result<(), Outcome> {
         self.ended = CancellationToken::new();
+        self.login_deadline = Instant::now() + self.gateway.times.write;
         self.flush().await
     }
 

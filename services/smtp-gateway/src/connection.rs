@@ -6,19 +6,27 @@
 mod chunks;
 mod content;
 
-use std::{future, io, time::Duration};
+use std::{
+    future::{self, poll_fn},
+    io,
+    mem::MaybeUninit,
+    pin::Pin,
+    task::{Poll, ready},
+    time::Duration,
+};
 
 use bytes::BytesMut;
 use futures_util::FutureExt as _;
 use postern_mail::{MessageId, PeerIp};
-use postern_mesh::{admission::Place, shutdown::Shutdown, trace_context};
+use postern_mesh::{admission::Place, memory::MemoryBudget, shutdown::Shutdown, trace_context};
 use postern_smtp::data::DataLimits;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     sync::broadcast::{self, error::RecvError},
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, field};
 
 use chunks::Chunks;
@@ -30,7 +38,7 @@ use crate::{
     upstream::{Asker, Upstream},
 };
 
-/// Octets asked for at once while commands are read.
+/// Octets read at once while commands are read.
 const COMMAND_READ_BYTES: usize = 4 * 1024;
 /// Replies that wait for the end of a group of commands, octets.
 const OUTPUT_MAX_BYTES: usize = 16 * 1024;
@@ -54,7 +62,7 @@ pub(crate) struct Gateway {
     pub(crate) upstream: Upstream,
     /// Certificates, if there are any.
     pub(crate) tls: Option<TlsAcceptor>,
-    /// Silence after which a session ends.
+    /// Silence after which a session ends, and what a command line may take.
     pub(crate) idle: Duration,
     /// The slowest that content may come.
     pub(crate) slowest: Slowest,
@@ -62,8 +70,12 @@ pub(crate) struct Gateway {
     pub(crate) greet_delay: Duration,
     /// Bounds of content.
     pub(crate) data_limits: DataLimits,
+    /// What content of all sessions holds before it goes to delivery.
+    pub(crate) content_memory: MemoryBudget,
     /// The end of the process.
     pub(crate) shutdown: Shutdown,
+    /// After that: content that still comes in is given up.
+    pub(crate) content_end: CancellationToken,
 }
 
 /// A connection and its session.
@@ -199,6 +211,8 @@ impl Connection {
 
     /// The next thing that happens: a command that was read already, else whatever comes first.
     async fn next_event(&mut self) -> Result<Event, Gone> {
+        let mut deadline = Instant::now() + self.gateway.idle;
+        let mut is_begun = false;
         loop {
             if self.output.len() >= OUTPUT_MAX_BYTES {
                 self.flush().await?;
@@ -207,17 +221,20 @@ impl Connection {
             if let Some(event) = self.reader.next_event(&mut self.input, self.expect, offers) {
                 return Ok(event);
             }
+            if !is_begun && self.reader.is_within_line(&self.input) {
+                // From its first octet on: an octet now and then does not hold a place for ever.
+                is_begun = true;
+                deadline = Instant::now() + self.gateway.idle;
+            }
             // All replies of a group leave in one write (RFC 2920 section 3.2).
             self.flush().await?;
-            if self.input.is_empty() && self.input.capacity() > 2 * COMMAND_READ_BYTES {
-                self.input = BytesMut::new();
-            }
-            self.input.reserve(COMMAND_READ_BYTES);
+            self.free_input();
+            let read = read::<COMMAND_READ_BYTES>(&mut *self.stream, &mut self.input);
             tokio::select! {
                 biased;
                 () = self.gateway.shutdown.triggered() => return Ok(Event::ShuttingDown),
                 revocation = hear(&mut self.revocations, &self.session) => return Ok(Event::Revoked(revocation)),
-                read = timeout(self.gateway.idle, self.stream.read_buf(&mut self.input)) => match read {
+                read = timeout_at(deadline, read) => match read {
                     Err(_) => {
                         count_cut("idle");
                         return Ok(Event::Idle);
@@ -229,6 +246,13 @@ impl Connection {
                     }
                 },
             }
+        }
+    }
+
+    /// A session that waits owns no buffer.
+    fn free_input(&mut self) {
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
         }
     }
 
@@ -260,8 +284,7 @@ impl Connection {
 
     /// True when the client sent something although it is not its turn.
     async fn spoke_early(&mut self, wait: Duration) -> bool {
-        self.input.reserve(COMMAND_READ_BYTES);
-        let read = self.stream.read_buf(&mut self.input);
+        let read = read::<COMMAND_READ_BYTES>(&mut *self.stream, &mut self.input);
         if wait.is_zero() {
             return matches!(read.now_or_never(), Some(Ok(1..)));
         }
@@ -303,8 +326,7 @@ impl Connection {
             let mut read = 0;
             while read < LINGER_BYTES {
                 self.input.clear();
-                self.input.reserve(COMMAND_READ_BYTES);
-                match self.stream.read_buf(&mut self.input).await {
+                match self::read::<COMMAND_READ_BYTES>(&mut *self.stream, &mut self.input).await {
                     Ok(0) | Err(_) => return,
                     Ok(count) => read += count,
                 }
@@ -313,6 +335,20 @@ impl Connection {
         let _ = timeout(LINGER, linger).await;
         Ok(())
     }
+}
+
+/// Reads what is there, to the end of the input; how many octets. Until they come they have no place but on the stack.
+fn read<const MAX_BYTES: usize>(
+    stream: &mut dyn Duplex,
+    input: &mut BytesMut,
+) -> impl Future<Output = io::Result<usize>> {
+    poll_fn(move |cx| {
+        let mut octets = [MaybeUninit::uninit(); MAX_BYTES];
+        let mut buffer = ReadBuf::uninit(&mut octets);
+        ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
+        input.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    })
 }
 
 /// Sessions that we end because nothing or too little comes.

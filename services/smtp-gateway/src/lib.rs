@@ -18,6 +18,7 @@ use postern_mesh::{
 };
 use postern_smtp::data::DataLimits;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use connection::Gateway;
 use listener::{Reception, Rules};
@@ -36,11 +37,20 @@ pub struct Upstreams {
     pub delivery: MeshChannel,
 }
 
-/// Opens the doors and serves them on `shutdown`.
+/// So long before the end content that still comes in is given up: the word about it must reach its client, and the answer for what
+/// is complete must come from delivery.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Opens the doors and serves them on `shutdown`; `drain` is how long after that sessions may go on before they are cut.
 ///
 /// # Errors
 /// When a setting is wrong or a port cannot be opened.
-pub async fn open(settings: &Settings, upstreams: Upstreams, shutdown: &Shutdown) -> Result<(), StartError> {
+pub async fn open(
+    settings: &Settings,
+    upstreams: Upstreams,
+    drain: Duration,
+    shutdown: &Shutdown,
+) -> Result<(), StartError> {
     settings.check()?;
     // SMTP has no registered ALPN name, so none is asked for.
     let tls = settings.tls.load()?.map(|identity| identity.acceptor(&[]));
@@ -72,7 +82,9 @@ pub async fn open(settings: &Settings, upstreams: Upstreams, shutdown: &Shutdown
             message_max_bytes: settings.message_max_bytes(),
             line_max_bytes: CONTENT_LINE_MAX_BYTES,
         },
+        content_memory: settings.content_memory(),
         shutdown: shutdown.clone(),
+        content_end: end_of_content(drain, shutdown),
     };
     let reception = reception(settings, gateway, sightings);
     serve(smtp, Door::Mx, &reception);
@@ -81,6 +93,19 @@ pub async fn open(settings: &Settings, upstreams: Upstreams, shutdown: &Shutdown
         serve(smtps, Door::Smtps, &reception);
     }
     Ok(())
+}
+
+/// Cancelled when content that still comes in must be given up.
+fn end_of_content(drain: Duration, shutdown: &Shutdown) -> CancellationToken {
+    let (end, shutdown) = (CancellationToken::new(), shutdown.clone());
+    let cancelled = end.clone();
+    // Not tracked: when all sessions have ended before, nobody waits for it.
+    tokio::spawn(async move {
+        shutdown.triggered().await;
+        tokio::time::sleep(drain.saturating_sub(LAST_WORDS).max(drain / 2)).await;
+        cancelled.cancel();
+    });
+    end
 }
 
 fn reception(settings: &Settings, gateway: Gateway, sightings: Sightings) -> Reception {

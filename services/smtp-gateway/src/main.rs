@@ -53,9 +53,10 @@ async fn main() -> anyhow::Result<ExitCode> {
         auth: MeshChannel::connect(&arguments.auth_url, SERVICE, mesh)?,
         delivery: MeshChannel::connect(&arguments.delivery_url, SERVICE, mesh)?,
     };
-    postern_smtp_gateway::open(&arguments.gateway, upstreams, &shutdown).await?;
+    let drain = Duration::from_secs(mesh.drain_seconds);
+    postern_smtp_gateway::open(&arguments.gateway, upstreams, drain, &shutdown).await?;
     health::serve(mesh.health_listen, Readiness::new(), &shutdown).await?;
     shutdown.triggered().await;
-    shutdown.finish(Duration::from_secs(mesh.drain_seconds)).await;
+    shutdown.finish(drain).await;
     Ok(ExitCode::SUCCESS)
 }

@@ -176,18 +176,16 @@ impl Session {
                 }
                 Effects { replies: Vec::new(), next: Next::Stay }
             }
-            Event::LineTooLong => match std::mem::replace(&mut self.phase, Phase::Ready) {
-                Phase::Exchange(_) => self.refuse(Reason::SaslLineTooLong),
-                phase => {
-                    self.phase = phase;
-                    self.refuse(Reason::LineTooLong)
-                }
-            },
-            Event::Refused(refused) => self.refuse(refused),
-            Event::Command { command, followed } => self.command(command, followed),
+            // What stands behind the end of a group (RFC 2920 section 3.1) was smuggled in (S-41, S-71).
+            Event::Command { hasty: true, .. } | Event::Refused { hasty: true, .. } => {
+                self.close(Reason::Unsynchronized)
+            }
+            Event::Refused { refused, hasty: false } => self.refuse(refused),
+            Event::Command { command, hasty: false } => self.command(command),
             Event::Mail(mail, stamp) => self.mail(mail, stamp),
             Event::Recipients(recipients) => self.recipients(recipients),
             Event::SaslLine(line) => self.sasl_line(&line),
+            Event::SaslLineTooLong => self.sasl_line_too_long(),
             Event::LoginAnswered(answer) => self.login_answered(answer),
             Event::SenderAnswered(answer) => self.sender_answered(answer),
             Event::RecipientsAnswered(answers) => self.recipients_answered(answers),
@@ -196,15 +194,7 @@ impl Session {
         }
     }
 
-    fn command(&mut self, command: Command, followed: bool) -> Effects {
-        let alone = matches!(
-            command,
-            Command::Helo(_) | Command::Ehlo(_) | Command::Data | Command::Auth(..) | Command::StartTls
-        );
-        if alone && followed {
-            // These end a group (RFC 2920 section 3.1); what stands behind them was smuggled in (S-41, S-71).
-            return self.close(Reason::Unsynchronized);
-        }
+    fn command(&mut self, command: Command) -> Effects {
         match command {
             Command::Helo(name) => self.helo(Hello { name, extended: false }),
             Command::Ehlo(name) => self.helo(Hello { name, extended: true }),

@@ -5,11 +5,14 @@ use std::{net::SocketAddr, time::Duration};
 use clap::Args;
 use postern_mail::{EmailAddress, limits};
 use postern_mesh::{
-    StartError, admission::AdmissionSettings, proxy::ProxySettings, settings::PlaintextLogin,
-    tls::TlsSettings,
+    StartError, admission::AdmissionSettings, memory::MemoryBudget, proxy::ProxySettings,
+    settings::PlaintextLogin, tls::TlsSettings,
 };
 
 use crate::connection::Slowest;
+
+/// What content of one client may hold in any case, octets: a few messages.
+const CLIENT_LEAST_BYTES: usize = 512 * 1024;
 
 /// Where the gateway listens, what it calls itself, and what it lets one client do.
 #[derive(Args, Clone, Debug)]
@@ -57,6 +60,11 @@ pub struct Settings {
     /// Content that comes slower than this ends the session, octets a second (0 = no limit)
     #[arg(long, env = "POSTERN_SMTP_SLOWEST_BYTES_PER_SECOND", value_name = "BYTES", default_value_t = 500)]
     pub smtp_slowest_bytes_per_second: u64,
+
+    /// Content of all messages being received at once that has not gone to delivery yet, held in memory, octets, 4 MiB or more; a
+    /// quarter of it is kept for clients that are known, one stranger may hold a sixteenth
+    #[arg(long, env = "POSTERN_SMTP_CONTENT_MEMORY_BYTES", value_name = "BYTES", default_value_t = 128 * 1024 * 1024, value_parser = clap::value_parser!(u64).range(4 * 1024 * 1024..))]
+    pub smtp_content_memory_bytes: u64,
 
     /// Time over which the speed of content is averaged, seconds
     #[arg(long, env = "POSTERN_SMTP_SLOWEST_WINDOW_SECONDS", value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
@@ -130,6 +138,13 @@ impl Settings {
             bytes_per_second: self.smtp_slowest_bytes_per_second,
             window: Duration::from_secs(self.smtp_slowest_window_seconds),
         }
+    }
+
+    /// What content holds before it goes to delivery.
+    #[must_use]
+    pub(crate) fn content_memory(&self) -> MemoryBudget {
+        let bytes = usize::try_from(self.smtp_content_memory_bytes).unwrap_or(usize::MAX);
+        MemoryBudget::new(bytes, CLIENT_LEAST_BYTES)
     }
 
     /// `None`: no limit.

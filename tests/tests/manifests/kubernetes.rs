@@ -18,6 +18,7 @@ use crate::{
 };
 
 const OVERLAYS: [&str; 2] = ["dev", "production"];
+const DRAIN: &str = "POSTERN_DRAIN_SECONDS";
 
 /// cert-manager's, as far as we use them.
 #[derive(Deserialize, Serialize)]
@@ -402,6 +403,28 @@ fn every_pod_of_ours_is_shut_in() {
                     assert!(spec.topology_spread_constraints.as_ref().is_some_and(|t| t.len() == 2), "{of}");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn nobody_is_killed_who_still_drains() {
+    for overlay in Overlay::all() {
+        let site = overlay.of_kind("ConfigMap").find(|object| name(object) == "postern-site").expect("site");
+        let of_all = site["data"][DRAIN].as_str().expect("a time for all");
+        let pods = overlay.pods();
+        for service in SERVICES {
+            let spec = pods[service].spec.as_ref().expect("a pod");
+            let container = &spec.containers[0];
+            let own = container.env.iter().flatten().find(|variable| variable.name == DRAIN);
+            let drain = own.and_then(|variable| variable.value.as_deref()).unwrap_or(of_all);
+            let drain: i64 = drain.parse().expect("seconds");
+            let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref());
+            let before = hook.and_then(|hook| hook.sleep.as_ref()).map_or(0, |sleep| sleep.seconds);
+            let grace = spec.termination_grace_period_seconds.unwrap_or(30);
+            assert!(before + drain < grace, "{service}: {before} s and {drain} s of {grace} s");
+            // The answer to a message may take so long (S-28).
+            assert!(service != "smtp-gateway" || drain >= 45, "{service}: {drain} s");
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use postern_tests::{
     admin::PASSWORD,
     eventually, metrics,
     platform::{Blueprint, Platform, Service},
     pop3::Pop3,
-    siege::Siege,
+    siege::{SMTP_GATEWAY_LIMIT_MIB, Siege},
     smtp::{self, Smtp, message},
 };
 
@@ -169,6 +170,94 @@ async fn s_28_content_that_drips_ends_the_session_and_nothing_of_it_is_kept() ->
     Ok(())
 }
 
+/// Octets that delivery holds of a large message which does not end: an upload.
+const HELD_OF_ONE: f64 = ((512 + 2 * 128) * 1024) as f64;
+
+/// A message of which so much is there that it goes to the blob store, and more is to come.
+async fn begin_large(platform: &Platform, client: &str) -> anyhow::Result<Smtp> {
+    let mut smtp = Smtp::through_proxy(platform.smtp(0), PROXY, client).await?;
+    smtp.expect("MAIL FROM:<a@outside.test>", 250).await?;
+    smtp.expect(&format!("RCPT TO:<{BOX}>"), 250).await?;
+    let begin = message("large", 300_000);
+    smtp.send(format!("BDAT {}\r\n", begin.len()).as_bytes()).await?;
+    smtp.send(&begin).await?;
+    let reply = smtp.reply().await?;
+    anyhow::ensure!(reply.starts_with("250"), "{reply}");
+    Ok(smtp)
+}
+
+/// The word about a large message of a client.
+async fn large_from(platform: &Platform, client: &str) -> anyhow::Result<String> {
+    begin_large(platform, client).await?.command("BDAT 0 LAST").await
+}
+
+async fn delivery_holds(platform: &mut Platform, messages: f64) -> bool {
+    let health = platform.replica(Service::Delivery, 0).health;
+    eventually(Duration::from_secs(30), async || {
+        let held = metrics::sum(health, "postern_content_memory_bytes", &[]).await;
+        held.is_ok_and(|held| held >= messages * HELD_OF_ONE)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_mail_that_never_ends_is_held_in_the_share_of_whoever_sends_it() -> anyhow::Result<()> {
+    let limits = [
+        ("POSTERN_LIMIT_CONTENT_MEMORY_BYTES", "16777216"),
+        // No frame is so small that it waits for the next one.
+        ("POSTERN_INLINE_MAX_BYTES", "1024"),
+        ("POSTERN_MAIL_CHECK_MILLIS", "0"),
+    ];
+    let mut platform = house(&limits).await?;
+    // One who may send by a grant alone.
+    check_and_send(&platform, CUSTOMER).await?;
+
+    // One client may hold two such messages.
+    let mut held = vec![begin_large(&platform, FLOOD).await?, begin_large(&platform, FLOOD).await?];
+    assert!(delivery_holds(&mut platform, 2.0).await);
+    let refused = large_from(&platform, FLOOD).await?;
+    assert!(refused.starts_with("452 4.3.1 "), "{refused}");
+    let reply = large_from(&platform, "203.0.113.99").await?;
+    assert!(reply.starts_with("250 "), "{reply}");
+
+    // Of 16 MiB strangers have 12, sixteen such messages.
+    for number in 100..107 {
+        for _ in 0..2 {
+            held.push(begin_large(&platform, &format!("203.0.113.{number}")).await?);
+        }
+    }
+    assert!(delivery_holds(&mut platform, 16.0).await);
+    let refused = large_from(&platform, "203.0.113.99").await?;
+    assert!(refused.starts_with("452 4.3.1 "), "{refused}");
+    check_and_send(&platform, CUSTOMER).await?;
+    let mut customer = Smtp::through_proxy(platform.submission(0), PROXY, CUSTOMER).await?;
+    let reply = customer.transaction(BOX, &["you@outside.test"], &message("bill", 300_000)).await?;
+    assert!(reply.starts_with("250 "), "{reply}");
+
+    drop(held);
+    let again = eventually(Duration::from_secs(30), async || {
+        large_from(&platform, "203.0.113.99").await.is_ok_and(|reply| reply.starts_with("250 "))
+    });
+    assert!(again.await, "what was held is not given back");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_28_a_gateway_that_goes_down_tells_those_who_are_in_the_middle_of_a_message() -> anyhow::Result<()>
+{
+    let mut platform = house(&[("POSTERN_DRAIN_SECONDS", "4")]).await?;
+    let mut client = Smtp::through_proxy(platform.smtp(0), PROXY, FLOOD).await?;
+    client.expect("MAIL FROM:<a@outside.test>", 250).await?;
+    client.expect(&format!("RCPT TO:<{BOX}>"), 250).await?;
+    client.expect("DATA", 354).await?;
+    client.send(b"Subject: half a message\r\n").await?;
+    platform.replica(Service::Smtp, 0).process.signal(Signal::SIGTERM)?;
+    let reply = client.reply().await?;
+    assert!(reply.starts_with("421 4.3.2 "), "{reply}");
+    assert!(client.is_closed_within(Duration::from_secs(5)).await);
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_takes_nothing_loses_its_session_and_frees_its_box() -> anyhow::Result<()> {
     let mut platform = house(&[("POSTERN_POP3_WRITE_SECONDS", "1")]).await?;
@@ -189,9 +278,26 @@ async fn a_reader_that_takes_nothing_loses_its_session_and_frees_its_box() -> an
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hundreds_that_wait_or_drip_slow_nobody_and_leave_nothing_behind() -> anyhow::Result<()> {
-    let findings = Siege { idle: 400, dripping: 200, logins: 100 }.lay().await?;
+    let siege = Siege { idle: 400, dripping: 200, logins: 100, ..Siege::default() };
+    let findings = siege.lay().await?;
     assert!(findings.login_p99() < Duration::from_secs(1), "{:?}", findings.login_p99());
     let each = findings.kib_each("pop3-gateway", 400);
     assert!(each < 64.0, "{each} KiB a session");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_full_of_messages_that_never_end_has_enough_memory() -> anyhow::Result<()> {
+    // Just too little to be sent ahead.
+    let siege = Siege {
+        dripping: 400,
+        logins: 20,
+        begun_bytes: 63 * 1024,
+        content_memory_bytes: 4 << 20,
+        ..Siege::default()
+    };
+    let findings = siege.lay().await?;
+    let most = findings.smtp_mib_at_most(siege);
+    assert!(most < SMTP_GATEWAY_LIMIT_MIB, "{most} MiB with all places taken: {:?}", findings.memory);
     Ok(())
 }

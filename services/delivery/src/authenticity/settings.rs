@@ -18,7 +18,8 @@ pub struct AuthenticitySettings {
     )]
     pub mail_check_millis: u64,
 
-    /// Networks whose mail is not checked, for spam neither, separated by commas, or `none`
+    /// Networks whose mail is not checked, for spam neither, and who may hold the memory of many clients, separated by commas, or
+    /// `none`
     #[arg(
         long,
         env = "POSTERN_MAIL_CHECK_EXEMPT_NETWORKS",

@@ -1,13 +1,11 @@
 //! One message streaming in: small content is kept, larger content goes to the blob store while it comes.
 //!
-//! Memory is bounded for each message and, by [`Budget`], for all of them together.
-
-use std::sync::Arc;
+//! Memory is bounded for each message and, by [`MemoryBudget`](postern_mesh::memory::MemoryBudget), for all of them together.
 
 use bytes::Bytes;
 use postern_mail::{MessageId, Reason};
+use postern_mesh::memory::{MemoryShare, NoMemory};
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     blobs::{BlobError, BlobWriter, Blobs, joined},
@@ -16,36 +14,15 @@ use super::{
 };
 use crate::accept::StoredContent;
 
-/// Unit of the budget, octets.
-const BUDGET_UNIT_BYTES: usize = 1024;
-
-/// Octets of content that all messages may hold in memory together.
-#[derive(Clone, Debug)]
-pub struct Budget(Arc<Semaphore>);
-
-impl Budget {
-    /// A budget of so many octets.
-    #[must_use]
-    pub fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes / BUDGET_UNIT_BYTES)))
-    }
-
-    /// A share, given back when dropped.
-    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, IngestError> {
-        let units = u32::try_from(bytes.div_ceil(BUDGET_UNIT_BYTES)).unwrap_or(u32::MAX);
-        Arc::clone(&self.0).try_acquire_many_owned(units).map_err(|_| IngestError::NoMemory)
-    }
-}
-
 /// Why content was not taken.
 #[derive(Debug, Error)]
 pub enum IngestError {
     /// The message itself is not acceptable.
     #[error("the message is refused: {0}")]
     Message(Reason),
-    /// All messages together hold too much.
-    #[error("too many messages at once")]
-    NoMemory,
+    /// All messages together hold too much, or those of this client do.
+    #[error(transparent)]
+    NoMemory(#[from] NoMemory),
     /// The blob store failed.
     #[error("the content could not be kept")]
     Blob(#[from] BlobError),
@@ -57,7 +34,7 @@ impl IngestError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Message(reason) => *reason,
-            Self::NoMemory => Reason::InsufficientStorage,
+            Self::NoMemory(_) => Reason::InsufficientStorage,
             Self::Blob(BlobError::File(error)) if error.kind() == std::io::ErrorKind::StorageFull => {
                 Reason::InsufficientStorage
             }
@@ -92,8 +69,8 @@ pub struct Ingested {
     pub plain_growth: Option<i64>,
     /// Its first octets, for a bounce; all of it when it is small.
     pub beginning: Bytes,
-    /// Its share of the budget while it is in memory.
-    pub held: Vec<OwnedSemaphorePermit>,
+    /// What it holds while it is in memory.
+    pub held: MemoryShare,
 }
 
 /// Where octets go.
@@ -106,7 +83,6 @@ enum Sink {
 pub struct Ingest {
     id: MessageId,
     blobs: Blobs,
-    budget: Budget,
     limits: IngestLimits,
     /// `None`: it is kept as it is.
     scan: Option<HeaderScan>,
@@ -116,7 +92,10 @@ pub struct Ingest {
     /// What is in memory: all of it, or the beginning of what went to the blob store.
     gathered: Vec<Bytes>,
     gathered_bytes: usize,
-    held: Vec<OwnedSemaphorePermit>,
+    /// What it holds: what is gathered, an upload, and the header until its plain form is known.
+    held: MemoryShare,
+    /// The last of these, octets.
+    header_bytes: usize,
     content_bytes: u64,
     checksum: u32,
     eight_bit: bool,
@@ -124,20 +103,20 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// Begins a message.
+    /// Begins a message that holds its memory by `held`.
     #[must_use]
-    pub fn begin(id: MessageId, blobs: &Blobs, budget: &Budget, limits: IngestLimits) -> Self {
+    pub fn begin(id: MessageId, blobs: &Blobs, held: MemoryShare, limits: IngestLimits) -> Self {
         Self {
             id,
             blobs: blobs.clone(),
-            budget: budget.clone(),
             limits,
             scan: Some(HeaderScan::default()),
             plain: None,
             sink: Sink::Memory,
             gathered: Vec::new(),
             gathered_bytes: 0,
-            held: Vec::new(),
+            held,
+            header_bytes: 0,
             content_bytes: 0,
             checksum: 0,
             eight_bit: false,
@@ -174,8 +153,8 @@ impl Ingest {
 
     /// Begins a message that was received elsewhere, or long ago: its header is not looked at, nothing is taken out.
     #[must_use]
-    pub fn verbatim(id: MessageId, blobs: &Blobs, budget: &Budget, limits: IngestLimits) -> Self {
-        Self { scan: None, ..Self::begin(id, blobs, budget, limits) }
+    pub fn verbatim(id: MessageId, blobs: &Blobs, held: MemoryShare, limits: IngestLimits) -> Self {
+        Self { scan: None, ..Self::begin(id, blobs, held, limits) }
     }
 
     /// Takes the next octets.
@@ -215,6 +194,8 @@ impl Ingest {
             Sink::Memory => StoredContent::Inline(beginning.clone()),
             Sink::Blob(writer) => StoredContent::Blob { key: writer.finish().await? },
         };
+        // From here on only its beginning is in memory.
+        self.held.hold(self.gathered_bytes)?;
         let Self { content_bytes, checksum, eight_bit, held, .. } = self;
         Ok(Ingested { content, content_bytes, checksum, eight_bit, found, plain_growth, beginning, held })
     }
@@ -224,7 +205,7 @@ impl Ingest {
             self.measure(&piece)?;
             if let Sink::Memory = self.sink {
                 if self.gathered_bytes + piece.len() <= self.limits.inline_max_bytes {
-                    self.held.push(self.budget.take(piece.len())?);
+                    self.hold_more(piece.len())?;
                     self.gathered_bytes += piece.len();
                     self.gathered.push(piece);
                     continue;
@@ -246,8 +227,13 @@ impl Ingest {
         self.checksum = crc32c::crc32c_append(self.checksum, piece);
         self.eight_bit |= !piece.is_ascii();
         if let Some(plain) = self.plain.as_mut().filter(|plain| !plain.is_settled()) {
-            self.held.push(self.budget.take(piece.len())?);
+            self.held.hold(self.held.bytes() + piece.len())?;
+            self.header_bytes += piece.len();
             plain.push(piece.clone());
+            if plain.is_settled() {
+                let header_bytes = std::mem::take(&mut self.header_bytes);
+                self.held.hold(self.held.bytes() - header_bytes)?;
+            }
         }
         match &piece[..] {
             [] => {}
@@ -257,9 +243,13 @@ impl Ingest {
         Ok(())
     }
 
+    fn hold_more(&mut self, bytes: usize) -> Result<(), NoMemory> {
+        self.held.hold(self.held.bytes() + bytes)
+    }
+
     /// It is too large for the row: what was gathered goes first. The beginning stays in memory too, for a bounce.
     async fn spill(&mut self) -> Result<(), IngestError> {
-        self.held.push(self.budget.take(self.blobs.upload_memory_bytes())?);
+        self.hold_more(self.blobs.upload_memory_bytes())?;
         let mut writer = self.blobs.begin(self.id).await?;
         for piece in &self.gathered {
             writer.write(piece.clone()).await?;
@@ -272,6 +262,7 @@ impl Ingest {
 #[cfg(test)]
 mod tests {
     use futures_util::TryStreamExt as _;
+    use postern_mesh::memory::{Holder, MemoryBudget};
 
     use super::*;
 
@@ -279,15 +270,19 @@ mod tests {
 
     async fn ingest(
         blobs: &Blobs,
-        budget: &Budget,
+        budget: &MemoryBudget,
         text: &[u8],
         piece: usize,
     ) -> Result<Ingested, IngestError> {
-        let mut ingest = Ingest::begin(MessageId::new(), blobs, budget, LIMITS);
+        let mut ingest = begun(blobs, budget);
         for piece in text.chunks(piece) {
             ingest.push(Bytes::copy_from_slice(piece)).await?;
         }
         ingest.finish().await
+    }
+
+    fn begun(blobs: &Blobs, budget: &MemoryBudget) -> Ingest {
+        Ingest::begin(MessageId::new(), blobs, budget.share(Holder::default()), LIMITS)
     }
 
     fn store() -> (tempfile::TempDir, Blobs) {
@@ -299,7 +294,7 @@ mod tests {
     #[tokio::test]
     async fn small_content_stays_in_the_row_large_content_does_not() {
         let (_folder, blobs) = store();
-        let budget = Budget::new(4 << 20);
+        let budget = MemoryBudget::new(4 << 20, 0);
         for (size, is_inline) in [(0, true), (10, true), (990, true), (1001, false), (1_500_000, false)] {
             for piece in [100, 64 * 1024, 10_000_000] {
                 let mut text = vec![b'x'; size];
@@ -327,13 +322,13 @@ mod tests {
                 assert!(stored == text, "{size} in pieces of {piece}");
             }
         }
-        assert_eq!(budget.0.available_permits(), 4096, "every share came back");
+        assert_eq!(budget.held_bytes(), 0, "every share came back");
     }
 
     #[tokio::test]
     async fn s_51_over_the_limit_is_refused() {
         let (_folder, blobs) = store();
-        let budget = Budget::new(4 << 20);
+        let budget = MemoryBudget::new(4 << 20, 0);
         let error =
             ingest(&blobs, &budget, &vec![b'\n'; 2_000_001], 128 * 1024).await.expect_err("too large");
         assert_eq!(error.reason(), Reason::MessageTooLarge);
@@ -342,11 +337,29 @@ mod tests {
     #[tokio::test]
     async fn memory_is_bounded_over_all_messages() {
         let (_folder, blobs) = store();
-        let budget = Budget::new(1024);
+        let budget = MemoryBudget::new(10, 0);
         let one = ingest(&blobs, &budget, b"A: b\r\n", 100).await.expect("the first");
         let error = ingest(&blobs, &budget, b"A: b\r\n", 100).await.expect_err("no room for a second");
         assert_eq!(error.reason(), Reason::InsufficientStorage);
         drop(one);
         ingest(&blobs, &budget, b"A: b\r\n", 100).await.expect("room again");
+    }
+
+    #[tokio::test]
+    async fn what_a_header_held_is_given_back_when_it_ends() {
+        let (_folder, blobs) = store();
+        let budget = MemoryBudget::new(4 << 20, 0);
+        let mut ingest = begun(&blobs, &budget).of_smtp_utf8();
+        let field = Bytes::from("Subject: \u{fc}\r\n".repeat(10_000));
+        let upload_bytes = blobs.upload_memory_bytes();
+        ingest.push(field.clone()).await.expect("a header");
+        assert_eq!(budget.held_bytes(), field.len() + upload_bytes, "the header is held for its plain form");
+        ingest.push(Bytes::from_static(b"\r\nbody")).await.expect("its end");
+        assert_eq!(budget.held_bytes(), upload_bytes);
+        ingest.push(Bytes::from(vec![b'x'; 500_000])).await.expect("a body");
+        assert_eq!(budget.held_bytes(), upload_bytes, "a body is not held");
+        let ingested = ingest.finish().await.expect("ingested");
+        assert!(ingested.plain_growth.is_some_and(|growth| growth > 0));
+        assert_eq!(budget.held_bytes(), ingested.beginning.len());
     }
 }

@@ -12,7 +12,7 @@ mod words;
 
 pub use blobs::{BlobError, BlobWriter, Blobs, OpenBlob, message_of_key};
 pub(crate) use header::{Field, Header};
-pub use ingest::{Budget, Ingest, IngestError, IngestLimits, Ingested};
+pub use ingest::{Ingest, IngestError, IngestLimits, Ingested};
 pub(crate) use opened::{open_header, whole_header};
 pub(crate) use plain::{
     PlainForm, growth_of, plain_bytes_of, plain_copy_bytes, plain_fields, plain_message_bytes,

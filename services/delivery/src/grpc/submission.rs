@@ -12,8 +12,13 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
-use postern_mail::{EmailAddress, MessageId, Reason, ReversePath};
-use postern_mesh::{directory::Directory, failure, trace_context};
+use postern_mail::{EmailAddress, MessageId, PeerIp, Reason, ReversePath};
+use postern_mesh::{
+    directory::Directory,
+    failure,
+    memory::{Holder, MemoryBudget, MemoryShare},
+    trace_context,
+};
 use postern_proto::delivery::v1::{
     SubmitMessageRequest, SubmitMessageResponse, submission_service_server::SubmissionService,
 };
@@ -28,7 +33,7 @@ use crate::{
     },
     authenticity::Checks,
     bounce::{self, Action, Fate, Notice},
-    content::{Blobs, Budget, Ingest, IngestError, IngestLimits, Ingested, plain_message_bytes},
+    content::{Blobs, Ingest, IngestError, IngestLimits, Ingested, plain_message_bytes},
     lists::{self, CopyFates, ListDirectory},
     queue::{self, ContentSource, QueueHandle},
     route::{self, ListBounce, Plan},
@@ -50,7 +55,7 @@ pub(crate) struct SubmissionDoor {
     pub(crate) directory: Directory,
     pub(crate) lists: ListDirectory,
     pub(crate) blobs: Blobs,
-    pub(crate) budget: Budget,
+    pub(crate) budget: MemoryBudget,
     pub(crate) limits: IngestLimits,
     pub(crate) queue: QueueHandle,
     pub(crate) mail_host: Arc<str>,
@@ -93,8 +98,9 @@ impl SubmissionDoor {
         {
             return Err(failure::status(Reason::MessageTooLarge));
         }
-        let mut ingest = Ingest::begin(submission.id, &self.blobs, &self.budget, self.limits)
-            .without_results_of(&self.mail_host);
+        let held = self.budget.share(self.holder(&submission));
+        let mut ingest =
+            Ingest::begin(submission.id, &self.blobs, held, self.limits).without_results_of(&self.mail_host);
         if submission.envelope.submitter.is_some() {
             ingest = ingest.of_submission();
         }
@@ -123,6 +129,15 @@ impl SubmissionDoor {
             if frame.envelope.is_some() {
                 return Err(invalid("envelope: only in the first frame"));
             }
+        }
+    }
+
+    /// Whose memory it is held in. Mail servers whose mail is not looked at pass it on for many: they are not one client.
+    fn holder(&self, submission: &Submission) -> Holder {
+        let client = submission.peer.filter(|peer| !self.checks.exempts(*peer));
+        Holder {
+            stranger: submission.peer.is_some() && submission.envelope.submitter.is_none(),
+            client: client.map(PeerIp::client_key),
         }
     }
 
@@ -280,7 +295,7 @@ fn unit_of(
     prefix: String,
     entries: Vec<route::PlannedEntry>,
     queue: Vec<NewQueueRow>,
-) -> (AcceptUnit, Vec<tokio::sync::OwnedSemaphorePermit>) {
+) -> (AcceptUnit, MemoryShare) {
     let submitter = submission.envelope.submitter.as_ref();
     let named = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let plain_bytes = submission

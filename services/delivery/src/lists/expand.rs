@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use postern_mail::{EmailAddress, MessageId, Reason, ReversePath};
-use postern_mesh::{directory::refusal_of_post, failure, trace_context};
+use postern_mesh::{directory::refusal_of_post, failure, memory::Holder, trace_context};
 use postern_proto::account::v1::{ListListMembersRequest, ListMember};
 use postern_smtp::dsn::MessageDsn;
 use tokio::time::Instant;
@@ -211,7 +211,8 @@ impl Lists {
             return Err(Obstacle::Over(why));
         }
         let limits = IngestLimits { inline_max_bytes: self.inline_max_bytes, message_max_bytes: None };
-        let mut ingest = Ingest::begin(id, &self.blobs, &self.budget, limits);
+        let held = self.budget.share(Holder::default());
+        let mut ingest = Ingest::begin(id, &self.blobs, held, limits);
         if original.flags.smtp_utf8 {
             ingest = ingest.of_smtp_utf8();
         }

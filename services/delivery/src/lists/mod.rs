@@ -20,7 +20,7 @@ mod store;
 use std::sync::Arc;
 
 use postern_mail::EmailAddress;
-use postern_mesh::{client::MeshChannel, shutdown::Shutdown};
+use postern_mesh::{client::MeshChannel, memory::MemoryBudget, shutdown::Shutdown};
 use postern_proto::account::v1::{
     LookupMailingListRequest, LookupMailingListResponse, MailingList,
     mailing_list_service_client::MailingListServiceClient,
@@ -28,11 +28,7 @@ use postern_proto::account::v1::{
 use tonic::Status;
 
 use crate::{
-    answer::Answers,
-    authenticity::Checks,
-    content::{Blobs, Budget},
-    departure::Departures,
-    queue::ContentSource,
+    answer::Answers, authenticity::Checks, content::Blobs, departure::Departures, queue::ContentSource,
 };
 
 pub(crate) use admission::admit;
@@ -93,7 +89,7 @@ pub(crate) struct Lists {
     pub(crate) answers: Answers,
     pub(crate) contents: Arc<dyn ContentSource>,
     pub(crate) blobs: Blobs,
-    pub(crate) budget: Budget,
+    pub(crate) budget: MemoryBudget,
     pub(crate) checks: Checks,
     pub(crate) departures: Departures,
     /// Where tokens of List-Unsubscribe are taken.

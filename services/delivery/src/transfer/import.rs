@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use postern_mail::{MessageId, Reason};
+use postern_mesh::memory::{Holder, MemoryBudget, MemoryShare};
 use thiserror::Error;
-use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     accept::StoredContent,
-    content::{Blobs, Budget, Ingest, IngestError, IngestLimits},
+    content::{Blobs, Ingest, IngestError, IngestLimits},
     references::remove_blobs,
     store::Store,
 };
@@ -77,7 +77,7 @@ impl ImportError {
 pub struct Importer {
     store: Store,
     blobs: Blobs,
-    budget: Budget,
+    budget: MemoryBudget,
     limits: IngestLimits,
 }
 
@@ -93,8 +93,8 @@ pub struct Import {
     open: Option<Incoming>,
     batch: Vec<Whole>,
     batch_bytes: usize,
-    /// Shares of the memory budget of the batch.
-    held: Vec<OwnedSemaphorePermit>,
+    /// What the messages of the batch hold in memory.
+    held: Vec<MemoryShare>,
     begun: i64,
     report: Report,
 }
@@ -112,7 +112,7 @@ struct Incoming {
 impl Importer {
     /// Into these stores, within these bounds.
     #[must_use]
-    pub fn new(store: Store, blobs: Blobs, budget: Budget, limits: IngestLimits) -> Self {
+    pub fn new(store: Store, blobs: Blobs, budget: MemoryBudget, limits: IngestLimits) -> Self {
         Self { store, blobs, budget, limits }
     }
 
@@ -159,7 +159,8 @@ impl Import {
     /// A message begins. `name`: what people know it by, may be empty.
     pub fn begin_message(&mut self, arrival: Arrival, name: String) {
         let Importer { blobs, budget, limits, .. } = &self.importer;
-        let ingest = Ingest::verbatim(MessageId::new(), blobs, budget, *limits);
+        let held = budget.share(Holder::default());
+        let ingest = Ingest::verbatim(MessageId::new(), blobs, held, *limits);
         let taken = Some((WireForm::new(self.mailbox_id), Box::new(ingest)));
         self.open = Some(Incoming { index: self.begun, name, arrival, taken });
         self.begun += 1;
@@ -220,7 +221,7 @@ impl Import {
         };
         if let StoredContent::Inline(content) = &ingested.content {
             self.batch_bytes += content.len();
-            self.held.extend(ingested.held);
+            self.held.push(ingested.held);
         }
         self.batch.push(Whole {
             id,

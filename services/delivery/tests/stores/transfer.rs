@@ -2,17 +2,18 @@
 
 use bytes::Bytes;
 use postern_delivery::{
-    content::{Budget, IngestLimits},
+    content::IngestLimits,
     transfer::{Arrival, ImportError, Importer, Refusal, Report},
 };
 use postern_mail::Reason;
+use postern_mesh::memory::MemoryBudget;
 
 use crate::house::{House, files, new_box};
 
 const LIMITS: IngestLimits = IngestLimits { inline_max_bytes: 1000, message_max_bytes: Some(50_000) };
 
 fn importer(house: &House) -> Importer {
-    Importer::new(house.store.clone(), house.blobs.clone(), Budget::new(16 << 20), LIMITS)
+    Importer::new(house.store.clone(), house.blobs.clone(), MemoryBudget::new(16 << 20, 0), LIMITS)
 }
 
 async fn import(

@@ -14,6 +14,8 @@ use clap::Args;
 use ipnet::IpNet;
 use postern_mail::{ClientKey, PeerIp};
 
+use crate::memory::Holder;
+
 /// New connections are counted in steps of this time.
 const MINUTE: Duration = Duration::from_secs(60);
 /// Clients whose new connections are counted; more are let in uncounted until the minute is over.
@@ -109,6 +111,7 @@ pub struct Place {
     inner: Arc<Inner>,
     client: ClientKey,
     stranger: bool,
+    exempt: bool,
 }
 
 impl Admission {
@@ -151,7 +154,7 @@ impl Admission {
         counts.all += 1;
         counts.strangers += usize::from(!known);
         counts.by_client.insert(client, of_client + 1);
-        Ok(Place { inner: Arc::clone(&self.inner), client, stranger: !known })
+        Ok(Place { inner: Arc::clone(&self.inner), client, stranger: !known, exempt })
     }
 
     /// Connections now.
@@ -173,6 +176,14 @@ impl Place {
             self.stranger = false;
             self.inner.counts().strangers -= 1;
         }
+    }
+}
+
+impl Place {
+    /// Whose memory its messages are held in.
+    #[must_use]
+    pub fn holder(&self) -> Holder {
+        Holder { stranger: self.stranger, client: (!self.exempt).then_some(self.client) }
     }
 }
 

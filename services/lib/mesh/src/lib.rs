@@ -28,6 +28,7 @@ pub mod health;
 pub mod held_back;
 pub mod identity;
 pub mod mail_file;
+pub mod memory;
 pub mod mesh_tls;
 pub mod probe;
 pub mod proxy;

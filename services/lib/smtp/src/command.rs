@@ -141,11 +141,42 @@ impl Refused {
 /// # Errors
 /// A permanent reason of the group "Commands" or "Login".
 pub fn parse(line: &[u8], offers: Offers) -> Result<Command, Refused> {
+    match text_of(line).and_then(|text| command(text, offers)) {
+        Err(_) if is_bdat(line) => Ok(Command::Bdat(None)),
+        parsed => parsed,
+    }
+}
+
+/// True for a line that says BDAT, whatever stands behind that and however much: what follows it is content, and must never be
+/// taken for commands (RFC 3030 section 2). Its first 16 octets are enough.
+#[must_use]
+pub fn is_bdat(line: &[u8]) -> bool {
+    verb_of(line).eq_ignore_ascii_case(b"BDAT")
+}
+
+/// True for a line that says what must be the last of a group of commands (RFC 2920 section 3.1, RFC 3207 section 4.2, RFC 4954
+/// section 4), well-formed or not: what a client sends behind it before it has heard the reply was smuggled in. Its first 16
+/// octets are enough.
+#[must_use]
+pub fn ends_group(line: &[u8]) -> bool {
+    let verb = verb_of(line);
+    [&b"HELO"[..], b"EHLO", b"DATA", b"AUTH", b"STARTTLS"].iter().any(|one| verb.eq_ignore_ascii_case(one))
+}
+
+fn verb_of(line: &[u8]) -> &[u8] {
+    let end = line.iter().position(|octet| !octet.is_ascii_alphanumeric());
+    &line[..end.unwrap_or(line.len())]
+}
+
+fn text_of(line: &[u8]) -> Result<&str, Refused> {
     // NUL, bare CR and other controls stand in no command (RFC 5321 section 4.1.1); TAB is no separator either.
     if line.iter().any(u8::is_ascii_control) {
         return Err(Reason::BadCharacter.into());
     }
-    let text = std::str::from_utf8(line).map_err(|_| Refused::because(Reason::BadArguments, "not UTF-8"))?;
+    std::str::from_utf8(line).map_err(|_| Refused::because(Reason::BadArguments, "not UTF-8"))
+}
+
+fn command(text: &str, offers: Offers) -> Result<Command, Refused> {
     let text = text.trim_end_matches(' ');
     let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
     if verb.len() > 8 {

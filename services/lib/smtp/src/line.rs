@@ -12,8 +12,9 @@ use postern_mail::limits::ENDLESS_LINE_MAX_BYTES;
 pub enum Line {
     /// A whole line, without its CRLF.
     Whole(Bytes),
-    /// The line was longer than allowed and has ended now; its octets are gone (RFC 5321 section 4.5.3.1.4).
-    TooLong,
+    /// The line was longer than allowed and has ended now; its octets are gone (RFC 5321 section 4.5.3.1.4), but for the first
+    /// [`KEPT_OF_LONG_BYTES`].
+    TooLong(Bytes),
     /// No end after [`ENDLESS_LINE_MAX_BYTES`]: the session must end.
     Endless,
     /// A line that ends with LF alone: the session must end, what follows may be a smuggled command
@@ -21,13 +22,18 @@ pub enum Line {
     BareLineFeed,
 }
 
-/// Finds line ends. Keeps no octets itself, only how far it looked.
+/// Octets of a line that is too long which are kept: enough to know its verb.
+pub const KEPT_OF_LONG_BYTES: usize = 16;
+
+/// Finds line ends. Keeps no octets of a line but the first of one that is too long.
 #[derive(Debug, Default)]
 pub struct LineReader {
     /// Octets at the front of the input that hold no LF.
     searched: usize,
     /// Octets of an overlong line that were thrown away.
     skipped: usize,
+    /// The first of them.
+    begin: Bytes,
     /// The last octet thrown away was CR.
     skipped_cr: bool,
 }
@@ -45,15 +51,17 @@ impl LineReader {
         let end = self.searched + found;
         self.searched = 0;
         let skipped = std::mem::take(&mut self.skipped);
+        let begin = std::mem::take(&mut self.begin);
         let cr = if end == 0 { skipped > 0 && self.skipped_cr } else { input[end - 1] == b'\r' };
         if !cr {
             input.advance(end + 1);
             return Some(Line::BareLineFeed);
         }
         if skipped + end + 1 > max_bytes {
+            let begin = if skipped == 0 { first_of(input, max_bytes) } else { begin };
             input.advance(end + 1);
             let endless = skipped + end + 1 > ENDLESS_LINE_MAX_BYTES;
-            return Some(if endless { Line::Endless } else { Line::TooLong });
+            return Some(if endless { Line::Endless } else { Line::TooLong(begin) });
         }
         let mut line = input.split_to(end + 1);
         line.truncate(end - 1);
@@ -67,8 +75,11 @@ impl LineReader {
     }
 
     fn without_end(&mut self, input: &mut BytesMut, max_bytes: usize) -> Option<Line> {
-        if self.skipped == 0 && input.len() <= max_bytes {
-            return None;
+        if self.skipped == 0 {
+            if input.len() <= max_bytes {
+                return None;
+            }
+            self.begin = first_of(input, max_bytes);
         }
         if let Some(last) = input.last() {
             self.skipped_cr = *last == b'\r';
@@ -78,6 +89,12 @@ impl LineReader {
         input.clear();
         (self.skipped > ENDLESS_LINE_MAX_BYTES).then_some(Line::Endless)
     }
+}
+
+/// Of a line with more than `max_bytes`, so that its end is not among them however it was cut.
+fn first_of(input: &[u8], max_bytes: usize) -> Bytes {
+    let kept = KEPT_OF_LONG_BYTES.min(max_bytes.saturating_sub(2));
+    Bytes::copy_from_slice(&input[..input.len().min(kept)])
 }
 
 #[cfg(test)]
@@ -112,13 +129,17 @@ mod tests {
     #[test]
     fn s_05_a_line_at_the_limit_passes_and_the_tail_of_a_longer_one_is_no_command() {
         assert_eq!(lines(&[b"12345678\r\n"], 10), [whole("12345678")]);
-        assert_eq!(lines(&[b"123456789\r\nNOOP\r\n"], 10), [Line::TooLong, whole("NOOP")]);
+        let too_long = |begin: &'static str| Line::TooLong(Bytes::from_static(begin.as_bytes()));
+        assert_eq!(lines(&[b"123456789abcdefghijk\r\nNOOP\r\n"], 10), [too_long("12345678"), whole("NOOP")]);
         assert_eq!(
-            lines(&[b"123456789abcdef", b"QUIT\r", b"\nNOOP\r\n"], 10),
-            [Line::TooLong, whole("NOOP")]
+            lines(&[b"123456789abcdefghijk", b"QUIT\r", b"\nNOOP\r\n"], 10),
+            [too_long("12345678"), whole("NOOP")]
         );
         // The CR alone was thrown away with the piece before.
-        assert_eq!(lines(&[b"123456789abcdef\r", b"\nNOOP\r\n"], 10), [Line::TooLong, whole("NOOP")]);
+        assert_eq!(
+            lines(&[b"123456789abcdefghijk\r", b"\nNOOP\r\n"], 10),
+            [too_long("12345678"), whole("NOOP")]
+        );
     }
 
     #[test]

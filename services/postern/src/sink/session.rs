@@ -66,7 +66,7 @@ impl Session<'_> {
         let Some(line) = self.next_line().await? else { return Ok(Next::Close) };
         let command = match line {
             Line::Whole(line) => command::parse(&line, self.offers()),
-            Line::TooLong => Err(Reason::LineTooLong.into()),
+            Line::TooLong(_) => Err(Reason::LineTooLong.into()),
             Line::Endless | Line::BareLineFeed => {
                 Reply::failure(Reason::BadCharacter, None).write_to(&mut self.output);
                 return Ok(Next::Close);

@@ -122,7 +122,7 @@ impl House {
             auth: to_auth("smtp-gateway"),
             delivery: to_delivery("smtp-gateway"),
         };
-        postern_smtp_gateway::open(&settings.smtp, smtp, front).await.context("smtp-gateway")?;
+        postern_smtp_gateway::open(&settings.smtp, smtp, FRONT_GRACE, front).await.context("smtp-gateway")?;
         let panel = postern_control_panel::Upstreams {
             account: to_account("control-panel"),
             auth: to_auth("control-panel"),

@@ -22,7 +22,7 @@ impl Connection {
     pub(super) async fn chunk(&mut self, chunk: Chunk, first: Option<Box<Envelope>>) -> Result<Event, Gone> {
         let begun = match first {
             Some(envelope) => Some(Chunks {
-                way: Way::new(self.gateway.upstream.submission(self.wire_envelope(&envelope))),
+                way: self.way(&envelope),
                 envelope: *envelope,
                 reader: ChunkReader::new(self.gateway.data_limits),
                 pace: Pace::default(),

@@ -4,23 +4,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf as _, BytesMut};
 use postern_mail::Reason;
+use postern_mesh::memory::MemoryShare;
 use postern_proto::{delivery::v1 as wire, google::Timestamp};
 use postern_smtp::{
     data::DataReader,
     dsn::{RecipientDsn, ReturnContent},
 };
-use tokio::{
-    io::AsyncReadExt as _,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
-use super::{Connection, Gone, count_cut, hear};
+use super::{Connection, Gone, count_cut, hear, read};
 use crate::{
     session::{Envelope, Event},
     upstream::{FRAME_BYTES, Submission},
 };
 
-/// Octets asked for at once.
+/// Octets read at once.
 const CONTENT_READ_BYTES: usize = 64 * 1024;
 
 /// Whoever sends less than this holds a session for nothing.
@@ -37,7 +35,7 @@ impl Connection {
     pub(super) async fn content(&mut self, envelope: Envelope) -> Result<Event, Gone> {
         self.flush().await?;
         let mut reader = DataReader::new(self.gateway.data_limits);
-        let mut way = Way::new(self.gateway.upstream.submission(self.wire_envelope(&envelope)));
+        let mut way = self.way(&envelope);
         let mut pace = Pace::default();
         loop {
             let progress = reader.feed(&self.input, |content| way.push(content));
@@ -60,12 +58,14 @@ impl Connection {
 
     /// Reads on within content; an event when that ends the session.
     pub(super) async fn more_content(&mut self, pace: &mut Pace) -> Result<Option<Event>, Gone> {
-        self.input.reserve(CONTENT_READ_BYTES);
+        self.free_input();
+        let read = read::<CONTENT_READ_BYTES>(&mut *self.stream, &mut self.input);
         let before = Instant::now();
         tokio::select! {
             biased;
             revocation = hear(&mut self.revocations, &self.session) => Ok(Some(Event::Revoked(revocation))),
-            read = timeout(self.gateway.idle, self.stream.read_buf(&mut self.input)) => {
+            () = self.gateway.content_end.cancelled() => Ok(Some(Event::ShuttingDown)),
+            read = timeout(self.gateway.idle, read) => {
                 let Ok(read) = read else {
                     count_cut("idle");
                     return Ok(Some(Event::Idle));
@@ -105,7 +105,16 @@ impl Connection {
         );
     }
 
-    pub(super) fn wire_envelope(&self, envelope: &Envelope) -> wire::Envelope {
+    /// Opens the way for a message.
+    pub(super) fn way(&self, envelope: &Envelope) -> Way {
+        Way {
+            submission: Ok(self.gateway.upstream.submission(self.wire_envelope(envelope))),
+            frame: BytesMut::new(),
+            held: self.gateway.content_memory.share(self.place.holder()),
+        }
+    }
+
+    fn wire_envelope(&self, envelope: &Envelope) -> wire::Envelope {
         wire::Envelope {
             message_id: envelope.stamp.message_id.as_bytes().to_vec().into(),
             sender: envelope.mail.sender.to_string(),
@@ -154,39 +163,52 @@ pub(super) struct Way {
     submission: Result<Submission, Reason>,
     /// Content that was not sent yet: less than a frame and one read.
     frame: BytesMut,
+    /// The memory of the frame.
+    held: MemoryShare,
 }
 
 impl Way {
-    pub(super) fn new(submission: Submission) -> Self {
-        Self { submission: Ok(submission), frame: BytesMut::new() }
-    }
-
     /// Nothing of this message is to be kept. The first reason stays.
     pub(super) fn give_up(&mut self, reason: Reason) {
         if self.submission.is_ok() {
             self.submission = Err(reason);
         }
         self.frame = BytesMut::new();
+        self.hold();
     }
 
     pub(super) async fn send_ahead(&mut self) {
         if self.frame.len() < FRAME_BYTES {
             return;
         }
-        let content = self.frame.split().freeze();
+        let content = std::mem::take(&mut self.frame).freeze();
         if let Ok(submission) = &mut self.submission
             && let Err(reason) = submission.send(content).await
         {
             self.give_up(reason);
         }
+        self.hold();
     }
 
     pub(super) async fn finish(self, session_id: &str) -> Result<(), Reason> {
-        self.submission?.finish(self.frame.freeze(), session_id).await
+        let Self { submission, frame, held: _until_answered } = self;
+        submission?.finish(frame.freeze(), session_id).await
     }
 
+    /// Takes content, until the message is given up: by others, or here when all messages together hold too much.
     pub(super) fn push(&mut self, content: &[u8]) {
+        if self.submission.is_err() {
+            return;
+        }
         self.frame.extend_from_slice(content);
+        if !self.hold() {
+            self.give_up(Reason::InsufficientStorage);
+        }
+    }
+
+    /// False when there is no memory for the frame. To give back never fails.
+    fn hold(&mut self) -> bool {
+        self.held.hold(self.frame.capacity()).is_ok()
     }
 }
 

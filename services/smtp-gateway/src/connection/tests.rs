@@ -1,13 +1,14 @@
 //! Whole conversations over an in-memory connection, with the services of a small world behind it.
 
 mod content;
+mod ends;
 mod house;
+mod twin;
 
 use std::{sync::atomic::Ordering, time::Duration};
 
 use postern_mail::Reason;
 use postern_proto::auth::v1 as auth;
-use proptest::prelude::*;
 
 use crate::session::Door;
 use house::TestHouse;
@@ -238,6 +239,8 @@ async fn s_41_s_71_s_30_smuggled_commands_close_the_session() {
         "C: EHLO a.test\nC: MAIL FROM:<>\nS: 554 5.5.0\nE:",
         "C: MAIL FROM:<>\nC: RCPT TO:<user@homepage.test>\nC: DATA\nC: x\nC: .\nS: 250\nS: 250\nS: 554 5.5.0\nE:",
         "C: STARTTLS\nC: NOOP\nS: 554 5.5.0\nE:",
+        "C: DATA now\nC: NOOP\nS: 554 5.5.0\nE:",
+        "C: AUTH CRAM-MD5\nC: MAIL FROM:<>\nS: 554 5.5.0\nE:",
         "C: MAIL FROM:<a@b.test>\\nRCPT TO:<c@d.test>\nS: 500 5.5.2\nE:",
         "C: BDAT ten LAST\nC: NOOP\nS: 501\nE:",
     ] {
@@ -316,105 +319,10 @@ async fn s_80_auth_on_the_submission_door_lets_mail_out() {
 }
 
 #[tokio::test]
-async fn a_revoked_right_cuts_the_session_at_once() {
-    let house = TestHouse::new();
-    house.world.granted.store(true, Ordering::SeqCst);
-    // The watch of the gateway must stand before anything is told.
-    while house.revoke.receiver_count() == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let text = script("C: MAIL FROM:<u@homepage.test>\nS: 250\nC: RCPT TO:<x@far.test>\nS: 250");
-    let mut idle = house.transcript(Door::Mx, &text).await;
-    let mut in_data = house.transcript(Door::Mx, &format!("{text}\nC: DATA\nS: 354")).await;
-    in_data.write(b"half a message").await;
-    let mut stranger = house.transcript(Door::Mx, START).await;
-    house.revoke.send(auth::Revocation { client: String::new(), mailbox_id: 8 }).expect("heard");
-    house.revoke.send(auth::Revocation { client: "203.0.113.9".into(), mailbox_id: 7 }).expect("heard");
-    for client in [&mut idle, &mut in_data] {
-        assert_eq!(client.line().await, "421 4.7.0 disconnected by administrator");
-        assert_eq!(client.rest().await, "");
-    }
-    stranger.write(b"NOOP\r\n").await;
-    assert!(stranger.line().await.starts_with("250"));
-    assert!(house.world.taken.lock().expect("lock").is_empty());
-}
-
-#[tokio::test]
-async fn s_28_shutdown_lets_a_message_finish() {
-    let house = TestHouse::new();
-    let mut idle = house.transcript(Door::Mx, START).await;
-    let mut busy = house.transcript(Door::Mx, START).await;
-    busy.write(b"MAIL FROM:<>\r\nRCPT TO:<user@homepage.test>\r\nDATA\r\n").await;
-    for _ in 0..3 {
-        busy.line().await;
-    }
-    house.gateway.shutdown.trigger();
-    assert!(idle.line().await.starts_with("421 4.3.2"));
-    assert_eq!(idle.rest().await, "");
-    busy.write(b"x\r\n.\r\n").await;
-    assert!(busy.line().await.starts_with("250 2.0.0 queued"));
-    assert!(busy.line().await.starts_with("421 4.3.2"));
-}
-
-#[tokio::test]
-async fn s_28_silence_ends_a_session() {
-    let mut house = TestHouse::new();
-    house.gateway.idle = Duration::from_millis(50);
-    let mut client = house.transcript(Door::Mx, START).await;
-    assert!(client.line().await.starts_with("421 4.4.2"));
-    let mut client = house.transcript(Door::Mx, START).await;
-    client.write(b"MAIL FROM:<>\r\nRCPT TO:<user@homepage.test>\r\nDATA\r\n").await;
-    for _ in 0..3 {
-        client.line().await;
-    }
-    client.write(b"half a message").await;
-    assert!(client.line().await.starts_with("421 4.4.2"));
-}
-
-#[tokio::test]
 async fn s_01_a_client_that_speaks_first_is_sent_away() {
     let mut house = TestHouse::new();
     house.gateway.greet_delay = Duration::from_secs(5);
     let mut client = house.connect(Door::Mx);
     client.write(b"EHLO early.test\r\n").await;
     assert_eq!(client.rest().await, "554 5.5.0 protocol synchronization error\r\n");
-}
-
-#[test]
-fn any_octets_in_any_splits_end_or_wait() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
-    let house = runtime.block_on(async {
-        let mut house = TestHouse::new();
-        house.gateway.idle = Duration::from_millis(20);
-        house
-    });
-    let word = prop_oneof![
-        Just(&b"EHLO a.test\r\n"[..]),
-        Just(&b"MAIL FROM:<>\r\n"[..]),
-        Just(&b"RCPT TO:<user@homepage.test>\r\n"[..]),
-        Just(&b"DATA\r\n"[..]),
-        Just(&b"\r\n.\r\n"[..]),
-        Just(&b"AUTH PLAIN\r\n"[..]),
-        Just(&b"\r"[..]),
-        Just(&b"\n"[..]),
-        Just(&b"\0"[..]),
-        Just(&b"<"[..]),
-        Just(&b"\xff\xfe"[..]),
-    ];
-    proptest!(ProptestConfig::with_cases(64), |(pieces in proptest::collection::vec(word, 0..40))| {
-        runtime.block_on(async {
-            let mut client = house.connect(Door::Submission);
-            for piece in pieces {
-                // The server may have closed already; then there is nothing to write to.
-                if tokio::io::AsyncWriteExt::write_all(&mut client.stream, piece).await.is_err() {
-                    break;
-                }
-                tokio::task::yield_now().await;
-            }
-            let text = client.rest().await;
-            for line in text.lines() {
-                assert!(line.len() >= 4 && line.as_bytes()[..3].iter().all(u8::is_ascii_digit), "{line:?}");
-            }
-        });
-    });
 }

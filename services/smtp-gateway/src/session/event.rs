@@ -21,21 +21,26 @@ pub(crate) enum Event {
     Command {
         /// The command.
         command: Command,
-        /// More octets stood behind it before its reply was made.
-        followed: bool,
+        /// It ends a group of commands, and more octets stood behind it before its reply was made.
+        hasty: bool,
     },
     /// MAIL, with what only the outside knows.
     Mail(MailCommand, Stamp),
     /// RCPT commands that stood one behind the other, in their order; at least one.
     Recipients(Vec<Result<RcptCommand, Refused>>),
     /// A line that is no command.
-    Refused(Refused),
-    /// A line over the limit; it has ended.
-    LineTooLong,
+    Refused {
+        /// Why.
+        refused: Refused,
+        /// As of a command, by its verb.
+        hasty: bool,
+    },
     /// A line that must end the session.
     BrokenLine(Reason),
     /// An answer of the client within AUTH.
     SaslLine(Vec<u8>),
+    /// One over the limit; it has ended.
+    SaslLineTooLong,
     /// What auth said.
     LoginAnswered(Result<Login, Reason>),
     /// Whether this client may send at all.

@@ -45,6 +45,13 @@ impl Session {
         }
     }
 
+    pub(super) fn sasl_line_too_long(&mut self) -> Effects {
+        if let Phase::Exchange(_) = self.phase {
+            self.phase = Phase::Ready;
+        }
+        self.refuse(Reason::SaslLineTooLong)
+    }
+
     fn challenge(&mut self, exchange: Exchange) -> Effects {
         let challenge = Reply::challenge(exchange.challenge());
         self.phase = Phase::Exchange(exchange);

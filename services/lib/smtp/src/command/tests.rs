@@ -172,6 +172,39 @@ fn control_octets_stand_in_no_command() {
 }
 
 #[test]
+fn s_62_a_line_that_says_bdat_is_never_refused_for_content_follows_it() {
+    let lines: [&[u8]; 8] = [
+        b"BDAT 30\t",
+        b"bdat\t30",
+        b"BDAT 30 LAST\0",
+        b"BDAT 30\xff",
+        b"BDAT-30",
+        b"BDAT:3000000000000",
+        b"BDAT",
+        b"BDAT  5",
+    ];
+    for line in lines {
+        assert_eq!(parse(line, PLAIN), Ok(Command::Bdat(None)), "{}", line.escape_ascii());
+        assert!(is_bdat(line), "{}", line.escape_ascii());
+    }
+    let chunk = Chunk { size_bytes: 5, last: true };
+    assert_eq!(parse(b"bdat 5 last ", PLAIN), Ok(Command::Bdat(Some(chunk))));
+    for line in [&b"BDATA 5\t"[..], b" BDAT 5\t", b"BDA"] {
+        assert!(!is_bdat(line) && parse(line, PLAIN).is_err(), "{}", line.escape_ascii());
+    }
+}
+
+#[test]
+fn s_41_what_ends_a_group_is_known_by_its_verb() {
+    for line in ["EHLO", "helo\t", "DATA x", "AUTH CRAM-MD5", "STARTTLS\0", "EHLO a b c d e f"] {
+        assert!(ends_group(line.as_bytes()), "{line:?}");
+    }
+    for line in ["", " EHLO", "NOOP", "MAIL FROM:<a@b.test>", "BDAT 5", "QUIT", "DATABASE", "STARTTL"] {
+        assert!(!ends_group(line.as_bytes()), "{line:?}");
+    }
+}
+
+#[test]
 fn s_14_parameters() {
     for (line, expected) in [
         ("MAIL FROM:<a@b.test> SIZE=10", None),

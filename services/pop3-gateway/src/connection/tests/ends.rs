@@ -38,6 +38,30 @@ async fn p_10_a_login_must_come_in_time() {
 }
 
 #[tokio::test]
+async fn p_10_nor_does_one_wait_who_takes_no_replies() {
+    let times = Times { login: Duration::from_millis(300), idle: LONG, write: LONG };
+    let house = House::with_times(Vec::new(), times);
+    let mut client = house.connect();
+    // More than fits between us.
+    client.send(&"CAPA\r\n".repeat(2000)).await;
+    let ended = tokio::time::timeout(Duration::from_secs(20), client.session);
+    ended.await.expect("it waits for ever").expect("no panic");
+}
+
+#[tokio::test]
+async fn p_80_the_last_word_is_said_however_long_the_session_was() {
+    let times = Times { login: Duration::from_millis(300), idle: LONG, write: LONG };
+    let house = House::with_times(vec![letter("one")], times);
+    let mut client = house.log_in().await;
+    let begin = Instant::now();
+    while begin.elapsed() <= times.login {
+        client.transcript("C: NOOP\nS: +OK*").await;
+    }
+    client.transcript("C: DELE 1\nS: +OK*\nC: QUIT\nS: +OK*").await;
+    client.closes().await;
+}
+
+#[tokio::test]
 async fn a_client_that_takes_nothing_is_cut_and_its_box_freed() {
     let times = Times { login: LONG, idle: LONG, write: Duration::from_millis(200) };
     let house = House::with_times(vec![letter(&"x".repeat(1_000_000))], times);

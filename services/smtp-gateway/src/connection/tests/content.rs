@@ -1,5 +1,8 @@
 //! What happens to content on its way to delivery.
 
+use postern_mesh::memory::Holder;
+use proptest::prelude::*;
+
 use super::*;
 
 #[tokio::test]
@@ -151,6 +154,74 @@ async fn s_62_a_chunk_cut_short_and_rset_leave_nothing() {
     assert!(client.line().await.starts_with("250"));
     let taken = house.world.taken.lock().expect("lock").clone();
     assert_eq!(taken.iter().map(|mail| mail.content.as_slice()).collect::<Vec<_>>(), [b"b\r\n"]);
+}
+
+#[tokio::test]
+async fn s_62_what_follows_a_bdat_that_cannot_be_read_is_never_executed() {
+    let house = TestHouse::new();
+    let long = [b"BDAT ".as_slice(), &b"1".repeat(3000), b"\r\n"].concat();
+    for line in [&b"BDAT 5\t\r\n"[..], b"bdat\t5 LAST\r\n", b"BDAT 5\xff\r\n", &long] {
+        let mut client = house.transcript(Door::Mx, START).await;
+        client.write(b"MAIL FROM:<a@far.test>\r\nRCPT TO:<user@homepage.test>\r\n").await;
+        client.write(&[line, b"RSET\r\nNOOP\r\n"].concat()).await;
+        for expected in ["250", "250", "501 5.5.4"] {
+            let reply = client.line().await;
+            assert!(reply.starts_with(expected), "{}: {reply}", line.escape_ascii());
+        }
+        assert_eq!(client.rest().await, "");
+    }
+}
+
+#[tokio::test]
+async fn content_that_finds_no_memory_is_put_off_and_customers_find_some() {
+    let house = TestHouse::new();
+    let mut others = house.gateway.content_memory.share(Holder { stranger: true, client: None });
+    others.hold(3 << 20).expect("all that strangers may hold");
+    for size in [100, 2_000_000] {
+        assert!(send(&house, &body(size)).await.starts_with("452 4.3.1"), "{size}");
+    }
+    assert!(house.world.taken.lock().expect("lock").is_empty());
+    house.world.granted.store(true, Ordering::SeqCst);
+    let text =
+        script("C: MAIL FROM:<u@homepage.test>\nS: 250\nC: RCPT TO:<x@far.test>\nS: 250\nC: DATA\nS: 354");
+    let mut customer = house.transcript(Door::Submission, &text).await;
+    customer.write(&[&body(2_000_000)[..], b".\r\n"].concat()).await;
+    assert!(customer.line().await.starts_with("250 2.0.0"));
+    drop(others);
+    assert!(send(&house, &body(2_000_000)).await.starts_with("250 2.0.0"));
+    assert_eq!(house.gateway.content_memory.held_bytes(), 0);
+}
+
+#[tokio::test]
+async fn what_unfinished_content_holds_is_counted_and_given_back() {
+    let house = TestHouse::new();
+    let memory = &house.gateway.content_memory;
+    let begin = b"MAIL FROM:<a@far.test>\r\nRCPT TO:<user@homepage.test>\r\n";
+    for (command, replies) in [(&b"DATA\r\n"[..], 3), (b"BDAT 100000\r\n", 2)] {
+        let mut client = house.transcript(Door::Mx, START).await;
+        client.write(&[&begin[..], command].concat()).await;
+        for _ in 0..replies {
+            client.line().await;
+        }
+        client.write(&body(60_000)).await;
+        until(|| memory.held_bytes() >= 59_000).await;
+        // What would be a frame is sent, and held no more.
+        client.write(&body(10_000)).await;
+        until(|| memory.held_bytes() == 0).await;
+        client.write(&body(1000)).await;
+        until(|| memory.held_bytes() > 0).await;
+        drop(client);
+        until(|| memory.held_bytes() == 0).await;
+    }
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("in time");
 }
 
 #[tokio::test]

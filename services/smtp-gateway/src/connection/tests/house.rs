@@ -17,6 +17,7 @@ use postern_mesh::{
     client::MeshChannel,
     failure,
     identity::MeshKey,
+    memory::MemoryBudget,
     settings::{MeshSettings, from_env},
     shutdown::Shutdown,
 };
@@ -26,6 +27,7 @@ use tokio::{
     sync::broadcast,
 };
 use tokio_stream::{Stream, StreamExt as _};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming, service::Routes};
 
 use super::super::{Connection, Gateway, Slowest};
@@ -106,7 +108,9 @@ impl TestHouse {
             slowest: Slowest { bytes_per_second: 500, window: Duration::from_secs(60) },
             greet_delay: Duration::ZERO,
             data_limits: postern_smtp::data::DataLimits::default(),
+            content_memory: MemoryBudget::new(4 << 20, 4 << 20),
             shutdown,
+            content_end: CancellationToken::new(),
         };
         Self { world, gateway, revoke }
     }

@@ -136,7 +136,7 @@ fn s_81_auth_that_goes_wrong() {
     assert!(matches!(talk.next, Next::Ask(Question::Login { .. })));
     let mut talk = Talk::greeted(Door::Submission);
     talk.says("AUTH PLAIN");
-    assert_eq!(talk.event(Event::LineTooLong)[0][..9], *"500 5.5.6");
+    assert_eq!(talk.event(Event::SaslLineTooLong)[0][..9], *"500 5.5.6");
     assert_eq!(talk.code("AUTH CRAM-MD5"), "504");
     assert_eq!(talk.code("AUTH PLAIN AHUAYXdheQ=="), "454");
     let mut talk = Talk::at(Door::Submission);

@@ -82,12 +82,14 @@ impl Talk {
     }
 
     pub(super) fn line(&mut self, line: &str, followed: bool) -> Vec<String> {
+        let hasty = followed && command::ends_group(line.as_bytes());
         let event = match command::parse(line.as_bytes(), self.session.offers()) {
+            _ if matches!(self.next, Next::SaslLine) => Event::SaslLine(line.as_bytes().to_vec()),
             Ok(Command::Mail(mail)) => Event::Mail(mail, stamp()),
             Ok(Command::Rcpt(path)) => Event::Recipients(vec![Ok(path)]),
             Err(refused) if line.starts_with("RCPT") => Event::Recipients(vec![Err(refused)]),
-            Ok(command) => Event::Command { command, followed },
-            Err(refused) => Event::Refused(refused),
+            Ok(command) => Event::Command { command, hasty },
+            Err(refused) => Event::Refused { refused, hasty },
         };
         let mut replies = self.event(event);
         if let Next::Ask(question) = &self.next {
