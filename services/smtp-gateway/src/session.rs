@@ -57,7 +57,7 @@ enum Phase {
     Exchange(Exchange),
     /// Within AUTH, auth is to answer.
     CheckingLogin,
-    /// After MAIL, auth is to say whether the client may send.
+    /// After MAIL, auth is to say whether the client may send, and in this name.
     CheckingSender(Transaction),
     /// After MAIL.
     Open(Transaction),

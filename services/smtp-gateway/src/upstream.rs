@@ -95,7 +95,9 @@ impl Upstream {
             Question::Login { credentials, clear_text } => {
                 Event::LoginAnswered(self.authenticate(credentials, clear_text, asker).await)
             }
-            Question::Sender(sender) => Event::SenderAnswered(self.sender(&sender, asker).await),
+            Question::Sender { sender, login } => {
+                Event::SenderAnswered(self.sender(&sender, login.as_ref(), asker).await)
+            }
             Question::Recipients { sender, login, paths } => {
                 Event::RecipientsAnswered(self.recipients(&sender, login.as_ref(), paths, asker).await)
             }
@@ -150,9 +152,14 @@ impl Upstream {
         }
     }
 
-    /// May this client send at all, without AUTH: asked at MAIL on the doors of mail programs.
-    async fn sender(&self, sender: &ReversePath, asker: Asker<'_>) -> Result<RelayRight, Refused> {
-        match self.check_relay(sender, None, 0, asker).await {
+    /// May this client send at all, and in this name: asked at MAIL on the doors of mail programs.
+    async fn sender(
+        &self,
+        sender: &ReversePath,
+        login: Option<&Login>,
+        asker: Asker<'_>,
+    ) -> Result<RelayRight, Refused> {
+        match self.check_relay(sender, login, 0, asker).await {
             Ok(right) => Ok(right),
             Err(Reason::RelayProhibited) => {
                 Err(self.check_mail_first(Reason::AuthenticationRequired, sender).await)

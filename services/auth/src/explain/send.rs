@@ -1,7 +1,7 @@
 //! Why mail from somebody to somebody is taken or not: where the recipient is, whether this client may relay, and whether it
 //! was seen at all.
 
-use postern_mail::{EmailAddress, PeerIp, Reason, ReversePath};
+use postern_mail::{EmailAddress, PeerIp, Reason, ReversePath, Verdict as MailVerdict};
 use postern_mesh::{
     clock::unix_millis,
     directory::{Place, refusal_of_post},
@@ -93,8 +93,8 @@ impl Explainer {
             None if asked.authenticated.is_none() => Ok(Decision::prohibited()),
             _ => self.desk.decide(&asked, sees).await,
         };
-        self.relaying(way, sight, question, &asked, place, decided).await;
-        if let Some(list_id) = list_of_post(&resolution) {
+        let goes_on = self.relaying(way, sight, question, &asked, place, decided).await;
+        if let Some(list_id) = list_of_post(&resolution).filter(|_| goes_on) {
             self.posting(way, question, list_id).await;
         }
     }
@@ -140,6 +140,7 @@ impl Explainer {
         }
     }
 
+    /// What MAIL and RCPT hear; true when DATA may follow.
     async fn relaying(
         &self,
         way: &mut Way,
@@ -148,7 +149,7 @@ impl Explainer {
         asked: &RelayQuestion,
         place: Place,
         decided: Result<Decision, RelayError>,
-    ) {
+    ) -> bool {
         let (outcome, judged) = match decided {
             Ok(decision) => (decision.outcome, decision.judged),
             Err(error) => (Err(error), Vec::new()),
@@ -160,37 +161,47 @@ impl Explainer {
                     if by_login { "the login lets it out" } else { "checked its mail from this client" };
                 way.passed("may-relay", format!("{}: {how}", permission.login));
                 way.passed("sender-permitted", format!("it may use the sender {}", shown(&question.sender)));
-                if !by_login {
-                    way.smtp("MAIL (submission)", &Reply::sender_ok());
-                }
+                way.smtp("MAIL (submission)", &Reply::sender_ok());
                 match self.desk.has_room(asked, &permission.mailbox).await {
                     _ if !place.needs_relay() => way.smtp("RCPT", &Reply::recipient_ok()),
                     Ok(()) => {
                         way.passed("budget-left", "the hour's sending limit is not reached");
                         way.smtp("RCPT", &Reply::recipient_ok());
                     }
-                    Err(error) => refused_budget(way, &error),
+                    Err(error) => {
+                        refused_budget(way, &error);
+                        return false;
+                    }
                 }
+                true
             }
             Err(error) => {
                 let reason = error.reason();
-                if !by_login {
+                // A login in whose place nobody can say now gets past MAIL all the same, for mail to boxes here.
+                let passes_mail = by_login && reason.verdict() == MailVerdict::Temporary;
+                if passes_mail {
+                    way.smtp("MAIL (submission)", &Reply::sender_ok());
+                } else {
                     self.answer(way, "MAIL (submission)", question, at_submission(reason)).await;
                 }
-                if !place.needs_relay() {
+                let ends_at_mail = by_login && !passes_mail;
+                if !place.needs_relay() && !ends_at_mail {
                     way.passed(
                         "may-relay",
                         "not needed on port 25, which takes mail for boxes here from anybody",
                     );
                     way.smtp("RCPT", &Reply::recipient_ok());
-                    return;
+                    return true;
                 }
-                self.answer(way, "RCPT", question, place.refused_relay(reason)).await;
+                if !ends_at_mail {
+                    self.answer(way, "RCPT", question, place.refused_relay(reason)).await;
+                }
                 match error {
                     RelayError::Prohibited => self.prohibited(way, sight, question, by_login).await,
                     RelayError::SenderNotPermitted => foreign_sender(way, question, judged.first()),
                     _ => way.away("may-relay", "the directory or Redis"),
                 }
+                false
             }
         }
     }

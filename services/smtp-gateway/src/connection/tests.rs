@@ -119,6 +119,28 @@ async fn s_18_relay_is_refused_with_the_phrase_and_granted_after_the_login() {
 }
 
 #[tokio::test]
+async fn s_73_auth_is_asked_at_mail_in_whose_name_a_login_may_send() {
+    let house = TestHouse::new();
+    house
+        .transcript(
+            Door::Submission,
+            &script(
+                "C: AUTH PLAIN AHVzZXJAaG9tZXBhZ2UudGVzdAByaWdodA==
+                 S: 235
+                 C: MAIL FROM:<other@customer.test>
+                 S: 550 5.7.1 this sender address belongs to another customer
+                 C: RCPT TO:<user@homepage.test>
+                 S: 503
+                 C: MAIL FROM:<user@homepage.test>
+                 S: 250",
+            ),
+        )
+        .await;
+    let asked = house.world.relay_questions.load(Ordering::SeqCst);
+    assert_eq!(asked, 2, "one for each MAIL");
+}
+
+#[tokio::test]
 async fn s_17_a_part_that_is_away_is_never_a_permanent_answer() {
     let house = TestHouse::new();
     house.world.auth_away.store(true, Ordering::SeqCst);

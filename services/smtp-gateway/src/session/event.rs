@@ -38,7 +38,7 @@ pub(crate) enum Event {
     SaslLine(Vec<u8>),
     /// What auth said.
     LoginAnswered(Result<Login, Reason>),
-    /// Whether this client may send at all.
+    /// Whether this client may send at all, and in this name.
     SenderAnswered(Result<RelayRight, Refused>),
     /// One answer for each recipient that was asked for, in their order.
     RecipientsAnswered(Vec<Result<Accepted, Refused>>),
@@ -180,8 +180,13 @@ pub(crate) enum Question {
         /// Others can read the password on its way, and the domain of the login decides.
         clear_text: bool,
     },
-    /// To auth: may this client send.
-    Sender(ReversePath),
+    /// To auth: may this client send, and in this name.
+    Sender {
+        /// Envelope sender.
+        sender: ReversePath,
+        /// Who authenticated.
+        login: Option<Login>,
+    },
     /// To account and auth: where do these lead, and may mail go there.
     Recipients {
         /// Envelope sender.
