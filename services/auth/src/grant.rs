@@ -146,7 +146,9 @@ mod tests {
         assert_eq!(policy.life_for(&plain, Protocol::Smtp, own), None);
         assert_eq!(policy.life_for(&plain, Protocol::Panel, own), None);
         assert_eq!(policy.life_for(&plain, Protocol::Pop3, "10.1.1.1".parse().unwrap()), None);
-        assert_eq!(policy.life_for(&plain, Protocol::Pop3, "::ffff:10.1.1.1".parse().unwrap()), None);
+        for written in ["::ffff:10.1.1.1", "64:ff9b::10.1.1.1"] {
+            assert_eq!(policy.life_for(&plain, Protocol::Pop3, written.parse().unwrap()), None, "{written}");
+        }
         let only_auth = LoginIdentity { auth_only: true, ..plain.clone() };
         assert_eq!(policy.life_for(&only_auth, Protocol::Pop3, own), None);
         for (set, life) in [(300, 300), (3600, 3600), (90_000, 3600), (0, 1), (-5, 1800)] {
