@@ -4,6 +4,9 @@
 //! | key | holds | life |
 //! | --- | --- | --- |
 //! | `grant:{client}` | hash: mailbox -> grant | that of its longest grant |
+//! | `boxes_at:{client}`, `customers_at:{client}` | sorted set: who checked mail from there -> when | 2 hours |
+//! | `boxes:{hour}` | boxes that checked mail from anywhere (HyperLogLog) | 2 hours |
+//! | `crowds` | sorted set: client address of many customers -> until when | 2 hours after the last login that speaks for it |
 //! | `clients:{mailbox}` | sorted set: client -> last good login | 30 days after the last one |
 //! | `failed_account:{login}`, `failed_client:{client}`, `failed_pair:{login}:{client}` | failures | 10 minutes |
 //! | `seen:{client}` | hash: door -> second it was last seen there | a day |
@@ -17,6 +20,7 @@
 //! All of it may be lost: then clients check their mail again.
 
 mod budgets;
+mod crowds;
 mod grants;
 mod logins;
 mod panel_sessions;
@@ -28,7 +32,7 @@ use thiserror::Error;
 pub(crate) use self::{
     budgets::{Budget, UsedUp},
     grants::REVOCATIONS_CHANNEL,
-    logins::Noted,
+    logins::{Noted, WantedGrant},
 };
 use crate::redis_connection::RedisConnection;
 

@@ -42,11 +42,13 @@ pub(crate) struct Permission {
     pub(crate) authenticated: bool,
 }
 
-/// Why it may not. The first three are verdicts.
+/// Why it may not. The first four are verdicts.
 #[derive(Debug, Error)]
 pub(crate) enum RelayError {
     #[error("neither a live grant nor a live login")]
     Prohibited,
+    #[error("the client's address stands for many customers")]
+    Crowd,
     #[error("the sender's domain belongs to another customer")]
     SenderNotPermitted,
     #[error("recipients of this hour: {}", .0.budget.name())]
@@ -70,7 +72,7 @@ impl RelayError {
     /// The row of the failure table.
     pub(crate) fn reason(&self) -> Reason {
         match self {
-            Self::Prohibited => Reason::RelayProhibited,
+            Self::Prohibited | Self::Crowd => Reason::RelayProhibited,
             Self::SenderNotPermitted => Reason::SenderNotPermitted,
             Self::BudgetExhausted(_) => Reason::BudgetExhausted,
             Self::Directory(status) => temporary_reason(status),
@@ -244,6 +246,9 @@ impl RelayDesk {
             return Ok(Decision::without_grants(Err(RelayError::Prohibited)));
         }
         let found = self.store.grants_at(&question.peer.client_key().to_string()).await?;
+        if found.is_crowd && self.policy.watches_crowd(question.peer) {
+            return Ok(Decision::without_grants(Err(RelayError::Crowd)));
+        }
         let now = unix_millis();
         let (mut live, dead): (Vec<_>, Vec<_>) =
             found.entries.into_iter().partition(|entry| entry.holds(now, found.redis_now));

@@ -97,6 +97,11 @@ pub struct Settings {
     #[arg(long, env = "POSTERN_LIMIT_GRANTS_PER_CLIENT", value_name = "COUNT", default_value_t = 1000)]
     pub limit_grants_per_client: u32,
 
+    /// Mailboxes of three customers or more that make a client address nobody's own, when nearly all who check mail do from
+    /// there: a load balancer that hides its clients wins no grants for all of them; 0 = off
+    #[arg(long, env = "POSTERN_LIMIT_MAILBOXES_BEHIND_CLIENT", value_name = "COUNT", default_value_t = 20)]
+    pub limit_mailboxes_behind_client: u32,
+
     /// Passwords that are checked at once (19 MiB of memory each); 0 = one for each core
     #[arg(long, env = "POSTERN_ARGON2_WORKERS", value_name = "COUNT", default_value_t = 0)]
     pub argon2_workers: usize,
@@ -116,6 +121,7 @@ impl Settings {
             default_life: self.grant_seconds,
             refused_networks: self.refused_networks(),
             per_client_max: self.limit_grants_per_client,
+            crowd_boxes: self.limit_mailboxes_behind_client,
         }
     }
 

@@ -19,10 +19,14 @@ use postern_smtp::reply::Reply;
 use super::{Explainer, TypedLogin, sight::Sight, way::Way};
 use crate::{
     authenticate::temporary_reason,
+    grant::GrantEntry,
     relay::{Decision, Judgement, RelayError, RelayQuestion, Submitter},
     sightings::{self, Seen},
 };
 
+const SUMMARY: &str = "this client may not send to the outside now";
+const USE_AUTH: &str =
+    "Switch on authentication for the outgoing server, with the same login and password as for POP3.";
 const BLOCKED_PORT: &str = "Most likely your provider blocks port 25: set the port of the outgoing server to 587 (with \
                             STARTTLS) or 465 (with TLS).";
 
@@ -196,13 +200,31 @@ impl Explainer {
                 if !ends_at_mail {
                     self.answer(way, "RCPT", question, place.refused_relay(reason)).await;
                 }
-                match error {
-                    RelayError::Prohibited => self.prohibited(way, sight, question, by_login).await,
-                    RelayError::SenderNotPermitted => foreign_sender(way, question, judged.first()),
-                    _ => way.away("may-relay", "the directory or Redis"),
-                }
+                self.why_not(way, sight, question, by_login, &error, judged.first()).await;
                 false
             }
+        }
+    }
+
+    /// The rule that keeps this client from sending.
+    async fn why_not(
+        &self,
+        way: &mut Way,
+        sight: &Sight,
+        question: &SendQuestion,
+        by_login: bool,
+        error: &RelayError,
+        tried: Option<&(GrantEntry, Judgement)>,
+    ) {
+        match error {
+            RelayError::Prohibited => self.prohibited(way, sight, question, by_login).await,
+            RelayError::Crowd => shared_address(
+                way,
+                question.peer,
+                "stands for nearly everybody who checks mail here, so the platform does not see whose it is",
+            ),
+            RelayError::SenderNotPermitted => foreign_sender(way, question, tried),
+            _ => way.away("may-relay", "the directory or Redis"),
         }
     }
 
@@ -223,20 +245,13 @@ impl Explainer {
     }
 
     async fn prohibited(&self, way: &mut Way, sight: &Sight, question: &SendQuestion, by_login: bool) {
-        const SUMMARY: &str = "this client may not send to the outside now";
         if by_login {
             let found = "the login's mailbox or domain is not in service any more";
             way.stopped("may-relay", found, Verdict::Refused, SUMMARY, "Log in again.");
             return;
         }
         if let Some(peer) = question.peer.filter(|peer| !self.desk.policy.may_hold_grant(*peer)) {
-            way.stopped(
-                "own-address",
-                format!("{peer} is an address that many share: checking mail from there lets nobody send"),
-                Verdict::Refused,
-                SUMMARY,
-                "Switch on authentication for the outgoing server, with the same login and password as for POP3.",
-            );
+            shared_address(way, Some(peer), "is an address that many share");
             return;
         }
         if let Some(login) = self.auth_only_sender(sight, question).await {
@@ -245,7 +260,7 @@ impl Explainer {
                 format!("the domain of {login} is set to SMTP AUTH only: checking mail lets nobody send"),
                 Verdict::Refused,
                 SUMMARY,
-                "Switch on authentication for the outgoing server, with the same login and password as for POP3.",
+                USE_AUTH,
             );
             return;
         }
@@ -351,6 +366,13 @@ fn at_submission(reason: Reason) -> Reason {
     if reason == Reason::RelayProhibited { Reason::AuthenticationRequired } else { reason }
 }
 
+/// No grant for an address that cannot be the client's own.
+fn shared_address(way: &mut Way, peer: Option<PeerIp>, why: &str) {
+    let peer = peer.unwrap_or(PeerIp::NOBODY);
+    let found = format!("{peer} {why}: checking mail from there lets nobody send");
+    way.stopped("own-address", found, Verdict::Refused, SUMMARY, USE_AUTH);
+}
+
 fn refused_recipient(way: &mut Way, question: &SendQuestion, reason: Reason) {
     let recipient = &question.recipient;
     let (found, verdict, summary, next) = match reason {
@@ -392,11 +414,7 @@ fn refused_budget(way: &mut Way, error: &RelayError) {
     }
 }
 
-fn foreign_sender(
-    way: &mut Way,
-    question: &SendQuestion,
-    tried: Option<&(crate::grant::GrantEntry, Judgement)>,
-) {
+fn foreign_sender(way: &mut Way, question: &SendQuestion, tried: Option<&(GrantEntry, Judgement)>) {
     let who = tried.map_or("the login", |(grant, _)| grant.login.as_str());
     let domain = question.sender.address().map(|address| address.domain().to_string()).unwrap_or_default();
     way.stopped(
