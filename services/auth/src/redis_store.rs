@@ -11,6 +11,7 @@
 //! | `failed_account:{login}`, `failed_client:{client}`, `failed_pair:{login}:{client}` | failures | 10 minutes |
 //! | `seen:{client}` | hash: door -> second it was last seen there | a day |
 //! | `sent_mailbox:{mailbox}:{hour}`, `sent_client:{client}:{hour}`, `sent_customer:{customer}:{hour}` | remote recipients | 2 hours |
+//! | `inbound:{recipient}:{hour}` | messages of strangers | 2 hours |
 //! | `budget_notice:{budget}:{mailbox}:{hour}` | the owner was told that this budget is used up | 2 hours |
 //! | `panel:{hash of the token}` | a panel session | 30 minutes after its last use |
 //! | `panel_code:{hash of the token}` | a panel session that waits for the code of a second factor | 5 minutes |
@@ -22,6 +23,7 @@
 mod budgets;
 mod crowds;
 mod grants;
+mod inbound;
 mod logins;
 mod panel_sessions;
 mod sightings;

@@ -93,6 +93,10 @@ pub struct Settings {
     )]
     pub limit_recipients_per_hour_client: u32,
 
+    /// Messages of strangers that one mailbox gets in an hour, as the SMTP gateways have it; 0 = off
+    #[arg(long, env = "POSTERN_LIMIT_INBOUND_PER_HOUR_MAILBOX", value_name = "COUNT", default_value_t = postern_mail::limits::INBOUND_PER_HOUR_MAX)]
+    pub limit_inbound_per_hour_mailbox: u32,
+
     /// Mailboxes that may hold a grant of one client network at once, the oldest gives way; 0 = off
     #[arg(long, env = "POSTERN_LIMIT_GRANTS_PER_CLIENT", value_name = "COUNT", default_value_t = 1000)]
     pub limit_grants_per_client: u32,
@@ -139,6 +143,7 @@ impl Settings {
         BudgetLimits {
             mailbox: self.limit_recipients_per_hour_mailbox,
             client: self.limit_recipients_per_hour_client,
+            inbound: self.limit_inbound_per_hour_mailbox,
         }
     }
 

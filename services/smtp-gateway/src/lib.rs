@@ -60,6 +60,7 @@ pub async fn open(settings: &Settings, upstreams: Upstreams, shutdown: &Shutdown
         upstreams.delivery,
         &settings.mail_host,
         settings.postmasters(),
+        settings.limit_inbound_per_hour_mailbox,
         shutdown,
     );
     let gateway = Gateway {

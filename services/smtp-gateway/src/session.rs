@@ -44,6 +44,8 @@ pub(crate) struct Profile {
     pub(crate) recipients_max: usize,
     /// Refused recipients after which the session ends; `None`: no limit.
     pub(crate) refused_recipients_max: Option<u32>,
+    /// Its mail counts against what a recipient here gets in an hour.
+    pub(crate) inbound_limited: bool,
 }
 
 /// Where a session stands. What belongs to a state lives in it.

@@ -4,7 +4,7 @@
 use postern_mail::{EmailAddress, PeerIp, Reason, ReversePath, Verdict as MailVerdict};
 use postern_mesh::{
     clock::unix_millis,
-    directory::{Place, refusal_of_post},
+    directory::{Place, inbound_recipient, refusal_of_post},
 };
 use postern_proto::{
     account::v1::{
@@ -86,6 +86,19 @@ impl Explainer {
             return;
         }
         way.passed("recipient-place", place_in_words(place, &question.recipient));
+        let is_stranger =
+            submitter.is_none() && !question.peer.is_some_and(|peer| self.desk.is_this_machine(peer));
+        if is_stranger && self.is_flooded(&question.recipient, &resolution).await {
+            way.smtp("RCPT", &Reason::InboundLimit.into());
+            way.stopped(
+                "recipient-may-get-more",
+                format!("{} got as much mail of strangers as it may in an hour", question.recipient),
+                Verdict::Later,
+                "the recipient gets too much mail now",
+                "The sender's server tries again by itself; with SMTP AUTH it is taken at once.",
+            );
+            return;
+        }
         let asked = RelayQuestion {
             peer: question.peer.unwrap_or(PeerIp::NOBODY),
             sender: question.sender.clone(),
@@ -100,6 +113,14 @@ impl Explainer {
         let goes_on = self.relaying(way, sight, question, &asked, place, decided).await;
         if let Some(list_id) = list_of_post(&resolution).filter(|_| goes_on) {
             self.posting(way, question, list_id).await;
+        }
+    }
+
+    /// Whether this recipient gets no more mail of strangers in this hour. When nobody can say, gateways take it.
+    pub(super) async fn is_flooded(&self, recipient: &EmailAddress, resolution: &Resolution) -> bool {
+        match inbound_recipient(recipient, resolution) {
+            Some(counted) => self.desk.is_flooded(&counted).await.unwrap_or(false),
+            None => false,
         }
     }
 

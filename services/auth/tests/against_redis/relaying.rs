@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use postern_mail::Reason;
+use postern_mesh::failure;
 use postern_proto::{
     account::v1::{ActivityState, DomainState, SenderPolicy},
-    auth::v1::{AuthenticatedSubmitter, Protocol},
+    auth::v1::{AuthenticatedSubmitter, CountInboundRequest, InboundCount, Protocol},
 };
 
 use crate::{
@@ -190,6 +191,42 @@ async fn budgets_of_mailbox_and_client() {
     assert_eq!(send(FREE, -1).await.unwrap_err(), Reason::InvalidArgument);
 }
 
+async fn inbound(auth: &Replica, counts: &[(&str, i32)]) -> Result<Vec<i32>, Reason> {
+    let counts = counts
+        .iter()
+        .map(|(recipient, messages)| InboundCount { recipient: (*recipient).to_owned(), messages: *messages })
+        .collect();
+    let answer = auth.relay().count_inbound(CountInboundRequest { counts }).await;
+    answer.map(|answer| answer.into_inner().over).map_err(|status| failure::reason_of(&status))
+}
+
+#[tokio::test]
+async fn a_recipient_gets_the_limit_and_no_more_until_the_next_hour() {
+    let (redis, directory) = (PrivateRedis::start(), directory());
+    let limit = ["--limit-inbound-per-hour-mailbox", "3"];
+    let auth = Replica::open(&redis, &directory, &limit).await;
+    let another = Replica::open(&redis, &directory, &limit).await;
+    assert_eq!(inbound(&auth, &[("box:1", 2), ("box:2", 1)]).await, Ok(vec![]));
+    assert_eq!(inbound(&another, &[("box:1", 1)]).await, Ok(vec![]));
+    assert_eq!(inbound(&auth, &[("box:2", 1), ("box:1", 1)]).await, Ok(vec![1]));
+    // What is over is not counted: a smaller question fits.
+    assert_eq!(inbound(&auth, &[("box:2", 2)]).await, Ok(vec![0]));
+    assert_eq!(inbound(&auth, &[("box:2", 1)]).await, Ok(vec![]));
+    // An hour later.
+    let keys: Vec<String> = redis.ask(&["KEYS", "inbound:box:1:*"]).await;
+    let (name, hour) = keys[0].rsplit_once(':').unwrap();
+    let before = format!("{name}:{}", hour.parse::<i64>().unwrap() - 1);
+    redis.ask::<()>(&["RENAME", &keys[0], &before]).await;
+    let life: i64 = redis.ask(&["TTL", &before]).await;
+    assert!((1..=7200).contains(&life), "{life}");
+    assert_eq!(inbound(&auth, &[("box:1", 3)]).await, Ok(vec![]));
+    for bad in [&[][..], &[("", 1)], &[("box:1", 0)], &[("box:1", -1)]] {
+        assert_eq!(inbound(&auth, bad).await, Err(Reason::InvalidArgument), "{bad:?}");
+    }
+    let off = Replica::open(&redis, &directory, &["--limit-inbound-per-hour-mailbox", "0"]).await;
+    assert_eq!(inbound(&off, &[("box:1", 1000)]).await, Ok(vec![]));
+}
+
 /// Longer than a change may take to be known.
 async fn settle() {
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -229,7 +266,11 @@ async fn an_address_that_nearly_all_customers_come_from_is_nobodys_own() {
     assert_eq!(poll(&auth, 3, 5..9, HOME).await, [false; 4]);
     assert_eq!(auth.check(HOME, FREE).await.unwrap_err(), Reason::RelayProhibited);
     // Who gives a password may send from there.
-    let login = AuthenticatedSubmitter { mailbox_id: 100, login: "box0@customer0.test".into(), credential_version: 1 };
+    let login = AuthenticatedSubmitter {
+        mailbox_id: 100,
+        login: "box0@customer0.test".into(),
+        credential_version: 1,
+    };
     auth.check_counting(HOME, FREE, Some(login), 1).await.unwrap();
     // Somewhere else nothing changes, and with many elsewhere the verdict falls.
     assert!(auth.pop3("user@homepage.test", "sesame-1", CAFE).await.unwrap().granted);

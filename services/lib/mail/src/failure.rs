@@ -125,6 +125,8 @@ failure_table! {
     DomainNotLive, "DOMAIN_NOT_LIVE", 450, (3, 2), None, "mail for this domain is not in service yet, please try again later";
     /// The box is full.
     OverQuota, "OVER_QUOTA", 452, (2, 2), None, "mailbox is full: its owner can delete mail or raise the quota in the control panel";
+    /// The recipient gets more mail than it may in an hour.
+    InboundLimit, "INBOUND_LIMIT", 450, (2, 1), None, "this recipient gets too much mail now, please try again later";
     /// The list takes no post from this sender (RFC 3463: X.7.2).
     PostingNotPermitted, "POSTING_NOT_PERMITTED", 550, (7, 2), None, "you may not post to this mailing list";
     /// More recipients than one transaction may have (RFC 5321 section 4.5.3.1.10).

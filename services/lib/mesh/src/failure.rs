@@ -117,6 +117,7 @@ fn code_of(reason: Reason) -> Code {
         | Reason::InsufficientStorage
         | Reason::Overloaded
         | Reason::OverQuota
+        | Reason::InboundLimit
         | Reason::LimitReached
         | Reason::TooManyRecipients
         | Reason::TooManyUnknownRecipients

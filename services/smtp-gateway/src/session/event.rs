@@ -195,6 +195,8 @@ pub(crate) enum Question {
         login: Option<Login>,
         /// In order.
         paths: Vec<RcptPath>,
+        /// A stranger's: counted against what a recipient here gets in an hour.
+        counted: bool,
     },
 }
 

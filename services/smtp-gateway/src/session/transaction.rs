@@ -127,7 +127,9 @@ impl Session {
         if paths.is_empty() {
             return self.recipients_answered(Vec::new());
         }
-        let question = Question::Recipients { sender, login: self.login.clone(), paths };
+        let login = self.login.clone();
+        let counted = self.profile.inbound_limited && login.is_none();
+        let question = Question::Recipients { sender, login, paths, counted };
         Effects { replies: Vec::new(), next: Next::Ask(question) }
     }
 

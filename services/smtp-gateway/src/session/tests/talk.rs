@@ -19,6 +19,7 @@ pub(super) fn profile(door: Door) -> Profile {
         message_max_bytes: Some(1000),
         recipients_max: 3,
         refused_recipients_max: Some(4),
+        inbound_limited: true,
     }
 }
 
