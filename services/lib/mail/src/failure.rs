@@ -167,6 +167,9 @@ failure_table! {
     // Maildrop
     /// Right password, box held by another session. The text is completed with since and from.
     MailboxInUse, "MAILBOX_IN_USE", 450, (2, 1), InUse, "can't lock account";
+    /// Right password, and the box was opened too short a time ago (RFC 2449 section 6.5). The text is completed with when it may be
+    /// opened again.
+    LoginTooSoon, "LOGIN_TOO_SOON", 450, (2, 1), LoginDelay, "this mailbox was checked a moment ago";
     /// The lock was lost: it ran out, or its owner freed the box.
     LockLost, "LOCK_LOST", 450, (2, 1), SysTemp, "some deleted messages not removed: this session lost its lock";
     /// The box was removed while the session was open.
@@ -353,6 +356,12 @@ impl Reason {
 
     /// The detail of [`Self::BudgetExhausted`]: budgets are by the hour, so each frees with the next one (shown in UTC).
     #[must_use]
+    /// The detail of [`Self::LoginTooSoon`]: how long to wait.
+    #[must_use]
+    pub fn login_again_in(seconds: u64) -> String {
+        format!("log in again in {seconds} s")
+    }
+
     pub fn budget_frees(now_seconds: i64) -> String {
         let next_hour = (now_seconds.rem_euclid(86_400) / 3600 + 1) % 24;
         format!("it frees at {next_hour:02}:00 UTC")

@@ -114,6 +114,7 @@ fn code_of(reason: Reason) -> Code {
         | Reason::EncryptionRequired => Code::PermissionDenied,
         Reason::LoginThrottled
         | Reason::BudgetExhausted
+        | Reason::LoginTooSoon
         | Reason::InsufficientStorage
         | Reason::Overloaded
         | Reason::OverQuota

@@ -116,7 +116,7 @@ fn p_27_p_29_what_is_not_offered() {
 
 #[test]
 fn p_30_without_tls_no_password_is_asked_for() {
-    let mut table = Table::with(Policy { plaintext_login: false, stls: true });
+    let mut table = Table::with(Policy { plaintext_login: false, ..OPEN_POLICY });
     let capabilities = table.line("CAPA");
     assert!(
         !capabilities.contains("USER")
@@ -239,7 +239,7 @@ fn p_91_p_93_stls() {
     table.said();
     assert!(table.line("STLS").starts_with("-ERR "), "not twice");
     assert!(!table.line("CAPA").contains("STLS"));
-    let mut none = Table::with(Policy { plaintext_login: true, stls: false });
+    let mut none = Table::with(Policy { stls: false, ..OPEN_POLICY });
     assert_eq!(none.line("STLS"), "-ERR command not implemented\r\n");
 }
 
