@@ -188,6 +188,8 @@ failure_table! {
     BadContent, "BAD_CONTENT", 550, (6, 0), None, "message has a bare CR, a bare LF or a NUL";
     /// The author's domain asks to refuse what it did not send (RFC 7489 section 10.3, RFC 7372: X.7.26).
     FailsAuthentication, "FAILS_AUTHENTICATION", 550, (7, 26), None, "message fails the policy of its author's domain (DMARC)";
+    /// The sender's domain has the null MX: nothing can be told to the sender (RFC 7505 section 4.2, RFC 7372: X.7.27).
+    SenderTakesNoMail, "SENDER_TAKES_NO_MAIL", 550, (7, 27), None, "sender address cannot receive mail (null MX)";
     /// The spam scanner rejects it, and a recipient's domain follows it (RFC 3463: X.7.1).
     LooksLikeSpam, "LOOKS_LIKE_SPAM", 550, (7, 1), None, "message looks like spam";
     /// The spam scanner wants to see it again later, or gave no answer and the operator has such mail put off.
@@ -354,14 +356,14 @@ impl Reason {
         format!("in use{since}{peer}; it frees itself within 60 s of that session ending")
     }
 
-    /// The detail of [`Self::BudgetExhausted`]: budgets are by the hour, so each frees with the next one (shown in UTC).
-    #[must_use]
     /// The detail of [`Self::LoginTooSoon`]: how long to wait.
     #[must_use]
     pub fn login_again_in(seconds: u64) -> String {
         format!("log in again in {seconds} s")
     }
 
+    /// The detail of [`Self::BudgetExhausted`]: budgets are by the hour, so each frees with the next one (shown in UTC).
+    #[must_use]
     pub fn budget_frees(now_seconds: i64) -> String {
         let next_hour = (now_seconds.rem_euclid(86_400) / 3600 + 1) % 24;
         format!("it frees at {next_hour:02}:00 UTC")

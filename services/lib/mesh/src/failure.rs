@@ -110,11 +110,12 @@ fn code_of(reason: Reason) -> Code {
         | Reason::AccountSuspended
         | Reason::PostingNotPermitted
         | Reason::FailsAuthentication
+        | Reason::SenderTakesNoMail
         | Reason::LooksLikeSpam
         | Reason::EncryptionRequired => Code::PermissionDenied,
         Reason::LoginThrottled
-        | Reason::BudgetExhausted
         | Reason::LoginTooSoon
+        | Reason::BudgetExhausted
         | Reason::InsufficientStorage
         | Reason::Overloaded
         | Reason::OverQuota
