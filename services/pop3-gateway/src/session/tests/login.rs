@@ -42,6 +42,17 @@ fn p_23_p_24_wrong_passwords() {
     assert!(said.starts_with("-ERR [AUTH] "), "{said}");
 }
 
+/// Only auth knows, and says so only to the right password: the client is not asked for it again and again (decision 99).
+#[test]
+fn p_23_p_43_a_suspended_box_is_told_to_who_has_its_password() {
+    let mut table = Table::new();
+    for _ in 0..5 {
+        let (effect, said) = table.attempt(Reason::AccountSuspended);
+        assert_eq!(effect, Effect::Continue, "no failure of the client's");
+        assert!(said.starts_with("-ERR [SYS/PERM] disconnected by administrator"), "{said}");
+    }
+}
+
 #[test]
 fn p_24_the_count_survives_tls() {
     let mut table = Table::new();
