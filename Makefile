@@ -13,15 +13,16 @@ TARGET_FOLDER := $(or $(CARGO_TARGET_DIR),target)
 BUILT := $(TARGET_FOLDER)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
 STORES := postgresql redis-server
-MAIL_PROGRAMS := curl swaks msmtp mpop fetchmail getmail6 mutt s-nail python3 python3-venv perl libio-socket-ssl-perl ruby thunderbird xvfb
+MAIL_PROGRAMS := curl swaks msmtp mpop fetchmail getmail6 mutt s-nail python3 python3-venv perl libio-socket-ssl-perl ruby thunderbird xvfb nmap
 RIVALS := postfix dovecot-pop3d
 SCANNER := rspamd
 AUTHORITY := pebble
 MAIL_SERVERS := postfix exim4-daemon-light
 NETWORK := iproute2 nftables
 BROWSER := chromium chromium-driver
+PROBES := testssl.sh
 
-.PHONY: help up test bench faults partition scale queue-scale conformance fuzz differential siege screenshots accessibility containers contract check fmt clean stores mail-programs rivals scanner authority mail-servers network browser
+.PHONY: help up test bench faults partition scale queue-scale conformance fuzz differential siege probes screenshots accessibility containers contract check fmt clean stores mail-programs rivals scanner authority mail-servers network browser probe-programs
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -79,6 +80,10 @@ siege: stores ## 10,000 waiting and 5,000 dripping sessions: memory of each, and
 	$(CARGO) build --release --workspace --bins
 	$(CARGO) run --release -p postern-tests --bin siege -- $(ARGS)
 
+probes: stores probe-programs ## What testssl.sh finds at the doors (what nmap finds is among the tests)
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace --test stories -- probes --include-ignored --nocapture
+
 containers: ## The compose file on a real Docker engine, seen from outside (as root; STAND_INS=no where images can be pulled)
 	@scripts/install-packages docker.io docker-compose debootstrap iproute2 python3 openssl
 	$(CARGO) build --release --workspace --bins
@@ -120,3 +125,6 @@ network:
 
 browser:
 	@scripts/install-packages $(BROWSER)
+
+probe-programs:
+	@scripts/install-packages $(PROBES)

@@ -77,7 +77,7 @@ fn answer(effect: Effect, session: &Session, dice: &mut Dice<'_>, out: &mut Outp
 
 /// What the session said to each line, and whether octets behind STLS ended it, which depends on how they came.
 fn talk(pieces: &[&[u8]], mut dice: Dice<'_>) -> (Vec<String>, bool) {
-    let policy = Policy { plaintext_login: dice.coin(), stls: dice.coin() };
+    let policy = Policy { plaintext_login: dice.coin(), stls: dice.coin(), login_delay_seconds: 0 };
     let mut out = Output::default();
     let mut session = Session::begin(policy, false, &mut out);
     let mut reader = LineReader::default();

@@ -164,7 +164,7 @@ impl Authenticator {
             return Ok(());
         }
         let counted = Attempt::new(&identity.login, counted_as(identity), peer.client_key());
-        let grant = (identity, None, self.policy.per_client_max);
+        let grant = self.policy.wanted(identity, None, peer);
         self.store.good_login(&counted, self.limits, unix_millis(), false, grant).await?;
         self.history.good(identity.mailbox_id, Protocol::Panel, peer, 0);
         Ok(())

@@ -4,7 +4,7 @@
 use postern_mail::PeerIp;
 use postern_proto::{account::v1::LoginIdentity, auth::v1::Protocol};
 
-use crate::settings::Networks;
+use crate::{redis_store::WantedGrant, settings::Networks};
 
 /// How far a grant may come from the future: clocks of two replicas differ a little, a set-back clock by more.
 const CLOCK_SKEW_MILLIS: i64 = 120_000;
@@ -72,6 +72,8 @@ pub(crate) struct GrantPolicy {
     pub(crate) refused_networks: Networks,
     /// Mailboxes with a grant at one client; 0 = off.
     pub(crate) per_client_max: u32,
+    /// Mailboxes of several customers that, being nearly all that check mail, make one client address nobody's own; 0 = off.
+    pub(crate) crowd_boxes: u32,
 }
 
 impl GrantPolicy {
@@ -88,6 +90,23 @@ impl GrantPolicy {
     /// that grew must hold at once.
     pub(crate) fn may_hold_grant(&self, peer: PeerIp) -> bool {
         !self.refused_networks.hold(peer)
+    }
+
+    /// Whether it is looked at how many come from this client. Loopback wins grants only where the site said so: the local
+    /// profile, where it is everybody.
+    pub(crate) fn watches_crowd(&self, peer: PeerIp) -> bool {
+        self.crowd_boxes > 0 && !peer.is_loopback()
+    }
+
+    /// What a good login asks of the store.
+    pub(crate) fn wanted<'a>(
+        &self,
+        identity: &'a LoginIdentity,
+        life: Option<u32>,
+        peer: PeerIp,
+    ) -> WantedGrant<'a> {
+        let crowd_boxes = if self.watches_crowd(peer) { self.crowd_boxes } else { 0 };
+        WantedGrant { identity, life, per_client_max: self.per_client_max, crowd_boxes }
     }
 
     /// A grant of this life that is younger is not written again, seconds. A short life is renewed each time.
@@ -139,6 +158,7 @@ mod tests {
             default_life: 1800,
             refused_networks: "10.0.0.0/8".parse().unwrap(),
             per_client_max: 0,
+            crowd_boxes: 0,
         };
         let own: PeerIp = "203.0.113.9".parse().unwrap();
         let plain = LoginIdentity::default();
@@ -146,7 +166,9 @@ mod tests {
         assert_eq!(policy.life_for(&plain, Protocol::Smtp, own), None);
         assert_eq!(policy.life_for(&plain, Protocol::Panel, own), None);
         assert_eq!(policy.life_for(&plain, Protocol::Pop3, "10.1.1.1".parse().unwrap()), None);
-        assert_eq!(policy.life_for(&plain, Protocol::Pop3, "::ffff:10.1.1.1".parse().unwrap()), None);
+        for written in ["::ffff:10.1.1.1", "64:ff9b::10.1.1.1"] {
+            assert_eq!(policy.life_for(&plain, Protocol::Pop3, written.parse().unwrap()), None, "{written}");
+        }
         let only_auth = LoginIdentity { auth_only: true, ..plain.clone() };
         assert_eq!(policy.life_for(&only_auth, Protocol::Pop3, own), None);
         for (set, life) in [(300, 300), (3600, 3600), (90_000, 3600), (0, 1), (-5, 1800)] {

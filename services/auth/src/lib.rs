@@ -181,16 +181,34 @@ fn routes(parts: Parts) -> Routes {
         .add_service(ExplainServiceServer::new(ExplainFace { explainer }))
 }
 
-/// Whether auth can work, for `/readyz`: Redis answers.
+/// Whether auth can work, for `/readyz`: Redis answers. What hinders grants is told there, too.
 ///
 /// # Errors
 /// When the URL of Redis is none.
 pub fn readiness(settings: &Settings) -> Result<Readiness, StartError> {
     let connection = RedisConnection::new(&settings.redis_url()?)?;
-    Ok(Readiness::new().check("redis", move || {
+    let store = RedisStore::new(connection.clone());
+    let watches = settings.limit_mailboxes_behind_client > 0;
+    let ready = Readiness::new().check("redis", move || {
         let connection = connection.clone();
         async move { connection.ping().await }
+    });
+    Ok(ready.notice("grants", move || {
+        let store = store.clone();
+        async move { if watches { crowds(&store).await } else { Ok(()) } }
     }))
+}
+
+/// What the operator is to be told of client addresses that win no grants.
+async fn crowds(store: &RedisStore) -> Result<(), String> {
+    match store.crowds().await {
+        Ok(crowds) if !crowds.is_empty() => Err(format!(
+            "nearly all customers come from {}: that is nobody's own address, and wins no grants",
+            crowds.join(", ")
+        )),
+        // That Redis is away is told by its own check.
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 fn rest_now_and_then(logins: &Arc<Authenticator>, shutdown: &Shutdown) {

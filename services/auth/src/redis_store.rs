@@ -4,10 +4,14 @@
 //! | key | holds | life |
 //! | --- | --- | --- |
 //! | `grant:{client}` | hash: mailbox -> grant | that of its longest grant |
+//! | `boxes_at:{client}`, `customers_at:{client}` | sorted set: who checked mail from there -> when | 2 hours |
+//! | `boxes:{hour}` | boxes that checked mail from anywhere (HyperLogLog) | 2 hours |
+//! | `crowds` | sorted set: client address of many customers -> until when | 2 hours after the last login that speaks for it |
 //! | `clients:{mailbox}` | sorted set: client -> last good login | 30 days after the last one |
 //! | `failed_account:{login}`, `failed_client:{client}`, `failed_pair:{login}:{client}` | failures | 10 minutes |
 //! | `seen:{client}` | hash: door -> second it was last seen there | a day |
 //! | `sent_mailbox:{mailbox}:{hour}`, `sent_client:{client}:{hour}`, `sent_customer:{customer}:{hour}` | remote recipients | 2 hours |
+//! | `inbound:{recipient}:{hour}` | messages of strangers | 2 hours |
 //! | `budget_notice:{budget}:{mailbox}:{hour}` | the owner was told that this budget is used up | 2 hours |
 //! | `panel:{hash of the token}` | a panel session | 30 minutes after its last use |
 //! | `panel_code:{hash of the token}` | a panel session that waits for the code of a second factor | 5 minutes |
@@ -17,7 +21,9 @@
 //! All of it may be lost: then clients check their mail again.
 
 mod budgets;
+mod crowds;
 mod grants;
+mod inbound;
 mod logins;
 mod panel_sessions;
 mod sightings;
@@ -28,7 +34,7 @@ use thiserror::Error;
 pub(crate) use self::{
     budgets::{Budget, UsedUp},
     grants::REVOCATIONS_CHANNEL,
-    logins::Noted,
+    logins::{Noted, WantedGrant},
 };
 use crate::redis_connection::RedisConnection;
 

@@ -42,11 +42,13 @@ pub(crate) struct Permission {
     pub(crate) authenticated: bool,
 }
 
-/// Why it may not. The first three are verdicts.
+/// Why it may not. The first four are verdicts.
 #[derive(Debug, Error)]
 pub(crate) enum RelayError {
     #[error("neither a live grant nor a live login")]
     Prohibited,
+    #[error("the client's address stands for many customers")]
+    Crowd,
     #[error("the sender's domain belongs to another customer")]
     SenderNotPermitted,
     #[error("recipients of this hour: {}", .0.budget.name())]
@@ -70,7 +72,7 @@ impl RelayError {
     /// The row of the failure table.
     pub(crate) fn reason(&self) -> Reason {
         match self {
-            Self::Prohibited => Reason::RelayProhibited,
+            Self::Prohibited | Self::Crowd => Reason::RelayProhibited,
             Self::SenderNotPermitted => Reason::SenderNotPermitted,
             Self::BudgetExhausted(_) => Reason::BudgetExhausted,
             Self::Directory(status) => temporary_reason(status),
@@ -79,11 +81,15 @@ impl RelayError {
     }
 }
 
-/// Remote recipients an hour; 0 = off.
+/// What may be sent and received in an hour; 0 = off.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BudgetLimits {
+    /// Remote recipients of a mailbox.
     pub(crate) mailbox: u32,
+    /// Remote recipients of a client.
     pub(crate) client: u32,
+    /// Messages of strangers for a recipient here.
+    pub(crate) inbound: u32,
 }
 
 /// What one grant, or one login, is good for.
@@ -218,6 +224,27 @@ impl RelayDesk {
         self.count(question, mailbox, true).await
     }
 
+    /// Counts messages of strangers for recipients here; the places of those that get no more in this hour.
+    pub(crate) async fn count_inbound(&self, counts: &[(String, u32)]) -> Result<Vec<i32>, StoreError> {
+        match self.budgets.inbound {
+            0 => Ok(Vec::new()),
+            limit => self.store.count_inbound(counts, limit, unix_millis()).await,
+        }
+    }
+
+    /// True when this recipient gets no more mail of strangers in this hour.
+    pub(crate) async fn is_flooded(&self, recipient: &str) -> Result<bool, StoreError> {
+        match self.budgets.inbound {
+            0 => Ok(false),
+            limit => Ok(self.store.inbound_of(recipient, unix_millis()).await? >= limit),
+        }
+    }
+
+    /// Loopback wins grants only where the site said so: the local profile, where it is everybody and no limit holds for it.
+    pub(crate) fn is_this_machine(&self, peer: PeerIp) -> bool {
+        peer.is_loopback() && self.policy.may_hold_grant(peer)
+    }
+
     async fn by_login(
         &self,
         submitter: &Submitter,
@@ -244,6 +271,9 @@ impl RelayDesk {
             return Ok(Decision::without_grants(Err(RelayError::Prohibited)));
         }
         let found = self.store.grants_at(&question.peer.client_key().to_string()).await?;
+        if found.is_crowd && self.policy.watches_crowd(question.peer) {
+            return Ok(Decision::without_grants(Err(RelayError::Crowd)));
+        }
         let now = unix_millis();
         let (mut live, dead): (Vec<_>, Vec<_>) =
             found.entries.into_iter().partition(|entry| entry.holds(now, found.redis_now));
@@ -311,8 +341,7 @@ impl RelayDesk {
         mailbox: &MailboxIdentity,
         dry: bool,
     ) -> Result<(), RelayError> {
-        // Loopback wins grants only where the site said so: the local profile, where it is everybody.
-        let is_exempt = question.peer.is_loopback() && self.policy.may_hold_grant(question.peer);
+        let is_exempt = self.is_this_machine(question.peer);
         let budget = Budget {
             mailbox_id: mailbox.mailbox_id,
             client: &question.peer.client_key().to_string(),

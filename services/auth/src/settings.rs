@@ -12,9 +12,10 @@ use crate::{grant::GrantPolicy, relay::BudgetLimits, throttle::ThrottleLimits};
 
 /// Networks that cannot be a client's own address: behind one of them stand many, so that one login would open the
 /// relay for all (PROMISES.md, "The grant"). This network, private use (RFC 1918), carrier NAT (RFC 6598), loopback,
-/// link-local (RFC 3927, RFC 4291), multicast and reserved, unique local (RFC 4193), unspecified.
+/// link-local (RFC 3927, RFC 4291), multicast and reserved, unique local (RFC 4193), unspecified; and IPv6 /64s that hold
+/// the IPv4 world: a NAT64's own prefix (RFC 8215; that of RFC 6052 is read as IPv4) and Teredo (RFC 4380).
 const REFUSED_NETWORKS: &str = "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,127.0.0.0/8,169.254.0.0/16,172.16.0.0/12,\
-    192.168.0.0/16,224.0.0.0/3,::/127,fc00::/7,fe80::/10,ff00::/8";
+    192.168.0.0/16,224.0.0.0/3,::/127,64:ff9b:1::/48,2001::/32,fc00::/7,fe80::/10,ff00::/8";
 /// Shorter tokens can be guessed.
 const OPERATOR_TOKEN_MIN_BYTES: usize = 16;
 
@@ -92,9 +93,18 @@ pub struct Settings {
     )]
     pub limit_recipients_per_hour_client: u32,
 
+    /// Messages of strangers that one mailbox gets in an hour, as the SMTP gateways have it; 0 = off
+    #[arg(long, env = "POSTERN_LIMIT_INBOUND_PER_HOUR_MAILBOX", value_name = "COUNT", default_value_t = postern_mail::limits::INBOUND_PER_HOUR_MAX)]
+    pub limit_inbound_per_hour_mailbox: u32,
+
     /// Mailboxes that may hold a grant of one client network at once, the oldest gives way; 0 = off
     #[arg(long, env = "POSTERN_LIMIT_GRANTS_PER_CLIENT", value_name = "COUNT", default_value_t = 1000)]
     pub limit_grants_per_client: u32,
+
+    /// Mailboxes of three customers or more that make a client address nobody's own, when nearly all who check mail do from
+    /// there: a load balancer that hides its clients wins no grants for all of them; 0 = off
+    #[arg(long, env = "POSTERN_LIMIT_MAILBOXES_BEHIND_CLIENT", value_name = "COUNT", default_value_t = 20)]
+    pub limit_mailboxes_behind_client: u32,
 
     /// Passwords that are checked at once (19 MiB of memory each); 0 = one for each core
     #[arg(long, env = "POSTERN_ARGON2_WORKERS", value_name = "COUNT", default_value_t = 0)]
@@ -115,6 +125,7 @@ impl Settings {
             default_life: self.grant_seconds,
             refused_networks: self.refused_networks(),
             per_client_max: self.limit_grants_per_client,
+            crowd_boxes: self.limit_mailboxes_behind_client,
         }
     }
 
@@ -132,6 +143,7 @@ impl Settings {
         BudgetLimits {
             mailbox: self.limit_recipients_per_hour_mailbox,
             client: self.limit_recipients_per_hour_client,
+            inbound: self.limit_inbound_per_hour_mailbox,
         }
     }
 
@@ -258,6 +270,9 @@ mod tests {
             "fd00::1",
             "fe80::1",
             "ff02::1",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b:1::203.0.113.9",
+            "2001:0:4136:e378:8000:63bf:3fff:fdd2",
         ] {
             assert!(refused.hold(peer(shared)), "{shared}");
         }
@@ -270,6 +285,7 @@ mod tests {
             "223.255.255.255",
             "2001:db8::1",
             "::ffff:203.0.113.9",
+            "64:ff9b::203.0.113.9",
         ] {
             assert!(!refused.hold(peer(own)), "{own}");
         }

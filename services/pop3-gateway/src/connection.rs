@@ -148,6 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let policy = Policy {
             plaintext_login: gateway.settings.plaintext_login.is_offered_to(peer),
             stls: tls.is_some(),
+            login_delay_seconds: gateway.settings.pop3_login_delay_seconds,
         };
         let mut out = Output::default();
         let session = Session::begin(policy, wire.is_tls(), &mut out);

@@ -57,7 +57,12 @@ fn serve(settings: &Settings, upstreams: Upstreams, listeners: Vec<Listener>, sh
     let gateway = Arc::new(Gateway {
         settings: settings.clone(),
         times: Times::of(settings),
-        upstream: Upstream::new(upstreams, settings.pop3_gateway_name.clone(), shutdown),
+        upstream: Upstream::new(
+            upstreams,
+            settings.pop3_gateway_name.clone(),
+            settings.pop3_login_delay_seconds,
+            shutdown,
+        ),
         locks: Arc::default(),
         shutdown: shutdown.clone(),
         ended: CancellationToken::new(),

@@ -56,6 +56,8 @@ pub(crate) struct Policy {
     pub(crate) plaintext_login: bool,
     /// STLS can be had.
     pub(crate) stls: bool,
+    /// How long a box is left alone after a login, seconds; 0: it is not.
+    pub(crate) login_delay_seconds: u32,
 }
 
 /// How a session ended, for its log line.
@@ -297,6 +299,9 @@ impl Session {
         out.ok("capability list follows");
         for capability in CAPABILITIES {
             out.line(capability);
+        }
+        if self.policy.login_delay_seconds > 0 {
+            out.line(format_args!("LOGIN-DELAY {}", self.policy.login_delay_seconds));
         }
         if self.may_log_in() {
             out.line("USER");

@@ -38,6 +38,10 @@ pub struct Settings {
     #[arg(long, env = "POSTERN_POP3_DRAIN_SECONDS", value_name = "SECONDS", default_value_t = 5)]
     pub pop3_drain_seconds: u64,
 
+    /// How long a box is left alone after a login, seconds: who comes sooner hears [LOGIN-DELAY], and CAPA says how long; 0 = not
+    #[arg(long, env = "POSTERN_POP3_LOGIN_DELAY_SECONDS", value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    pub pop3_login_delay_seconds: u32,
+
     /// Name of this replica, shown to owners as the holder of a lock
     #[arg(long, env = "POSTERN_POP3_GATEWAY_NAME", value_name = "NAME", default_value_t = default_name())]
     pub pop3_gateway_name: String,

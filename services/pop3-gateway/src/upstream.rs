@@ -55,17 +55,24 @@ pub(crate) struct Upstream {
     login: LoginServiceClient<MeshChannel>,
     maildrop: MaildropServiceClient<MeshChannel>,
     gateway: String,
+    login_delay_seconds: i32,
     held_back: HeldBack,
 }
 
 impl Upstream {
-    /// Over these channels, in the name of this replica.
+    /// Over these channels, in the name of this replica. A box is left alone for so many seconds after it was opened; 0: it is not.
     #[must_use]
-    pub(crate) fn new(upstreams: Upstreams, gateway: String, shutdown: &Shutdown) -> Self {
+    pub(crate) fn new(
+        upstreams: Upstreams,
+        gateway: String,
+        login_delay_seconds: u32,
+        shutdown: &Shutdown,
+    ) -> Self {
         Self {
             login: LoginServiceClient::new(upstreams.auth),
             maildrop: MaildropServiceClient::new(upstreams.delivery),
             gateway,
+            login_delay_seconds: login_delay_seconds.cast_signed(),
             held_back: HeldBack::new(shutdown),
         }
     }
@@ -104,7 +111,7 @@ impl Upstream {
     /// Asked once more when the replica that was asked is away: it may have locked the box before.
     ///
     /// # Errors
-    /// [`Reason::MailboxInUse`] with its detail, [`Reason::MailboxRemoved`], or temporary.
+    /// [`Reason::MailboxInUse`] and [`Reason::LoginTooSoon`] with their details, [`Reason::MailboxRemoved`], or temporary.
     pub(crate) async fn open(
         &self,
         mailbox_id: i64,
@@ -119,6 +126,7 @@ impl Upstream {
             session_id: session_id.to_owned(),
             utf8,
             again: false,
+            login_delay_seconds: self.login_delay_seconds,
         };
         let mut token = None;
         let mut opened = self.open_once(request.clone(), &mut token).await;
@@ -272,7 +280,15 @@ fn failed(call: &'static str, session_id: &str, status: &Status) -> Reason {
 
 fn denial(session_id: &str, status: &Status) -> Denial {
     let reason = failed("open", session_id, status);
-    let detail = (reason == Reason::MailboxInUse).then(|| in_use(&failure::metadata_of(status)));
+    let metadata = failure::metadata_of(status);
+    let detail = match reason {
+        Reason::MailboxInUse => Some(in_use(&metadata)),
+        Reason::LoginTooSoon => {
+            let seconds = metadata.get("seconds").and_then(|text| text.parse().ok());
+            seconds.map(Reason::login_again_in)
+        }
+        _ => None,
+    };
     Denial { reason, detail }
 }
 

@@ -70,6 +70,7 @@ pub async fn open(
         upstreams.delivery,
         &settings.mail_host,
         settings.postmasters(),
+        settings.limit_inbound_per_hour_mailbox,
         shutdown,
     );
     let gateway = Gateway {

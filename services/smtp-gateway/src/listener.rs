@@ -126,6 +126,7 @@ impl Reception {
             message_max_bytes: self.rules.message_max_bytes,
             recipients_max: self.rules.recipients_max,
             refused_recipients_max: self.rules.refused_recipients_max.filter(|_| !exempt),
+            inbound_limited: !exempt,
         }
     }
 }

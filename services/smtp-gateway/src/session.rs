@@ -44,6 +44,8 @@ pub(crate) struct Profile {
     pub(crate) recipients_max: usize,
     /// Refused recipients after which the session ends; `None`: no limit.
     pub(crate) refused_recipients_max: Option<u32>,
+    /// Its mail counts against what a recipient here gets in an hour.
+    pub(crate) inbound_limited: bool,
 }
 
 /// Where a session stands. What belongs to a state lives in it.
@@ -57,7 +59,7 @@ enum Phase {
     Exchange(Exchange),
     /// Within AUTH, auth is to answer.
     CheckingLogin,
-    /// After MAIL, auth is to say whether the client may send.
+    /// After MAIL, auth is to say whether the client may send, and in this name.
     CheckingSender(Transaction),
     /// After MAIL.
     Open(Transaction),

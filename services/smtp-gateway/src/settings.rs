@@ -53,6 +53,10 @@ pub struct Settings {
     #[arg(long, env = "POSTERN_LIMIT_UNKNOWN_RECIPIENTS", value_name = "COUNT", default_value_t = 20)]
     pub limit_unknown_recipients: u32,
 
+    /// Messages of strangers that one mailbox gets in an hour, over all gateways; then RCPT is answered 450 (0 = no limit)
+    #[arg(long, env = "POSTERN_LIMIT_INBOUND_PER_HOUR_MAILBOX", value_name = "COUNT", default_value_t = limits::INBOUND_PER_HOUR_MAX)]
+    pub limit_inbound_per_hour_mailbox: u32,
+
     /// Silence after which a session ends, seconds
     #[arg(long, env = "POSTERN_SMTP_IDLE_SECONDS", value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
     pub smtp_idle_seconds: u64,

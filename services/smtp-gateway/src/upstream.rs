@@ -2,6 +2,7 @@
 //!
 //! Last step of the walk. Rule R0 is kept here: what a service did not type as its own "no" is temporary.
 
+mod inbound;
 mod recipients;
 mod revocations;
 mod submission;
@@ -30,6 +31,7 @@ use postern_smtp::command::Refused;
 use tonic::{Request, Status};
 
 use crate::session::{Event, Login, Question, RelayRight};
+use inbound::InboundCounts;
 pub(crate) use revocations::Revocations;
 pub(crate) use submission::{FRAME_BYTES, Submission};
 
@@ -53,6 +55,7 @@ pub(crate) struct Upstream {
     relay: RelayServiceClient<MeshChannel>,
     submission: SubmissionServiceClient<MeshChannel>,
     held_back: HeldBack,
+    inbound: InboundCounts,
     /// Which rights die.
     pub(crate) revocations: Revocations,
     names: Arc<Names>,
@@ -66,7 +69,8 @@ struct Names {
 }
 
 impl Upstream {
-    /// Begins to watch the directory and the revocations, as tasks of `shutdown`.
+    /// Begins to watch the directory and the revocations, as tasks of `shutdown`. A recipient here gets `inbound_limit` messages of
+    /// strangers an hour; 0 = off.
     #[must_use]
     pub(crate) fn new(
         account: MeshChannel,
@@ -74,6 +78,7 @@ impl Upstream {
         delivery: MeshChannel,
         mail_host: &str,
         postmasters: Vec<EmailAddress>,
+        inbound_limit: u32,
         shutdown: &Shutdown,
     ) -> Self {
         let directory = Directory::new(account, shutdown);
@@ -85,6 +90,7 @@ impl Upstream {
             relay,
             submission: SubmissionServiceClient::new(delivery),
             held_back: HeldBack::new(shutdown),
+            inbound: InboundCounts::new(inbound_limit),
             names: Arc::new(Names { mail_host: mail_host.to_owned(), postmasters }),
         }
     }
@@ -95,9 +101,12 @@ impl Upstream {
             Question::Login { credentials, clear_text } => {
                 Event::LoginAnswered(self.authenticate(credentials, clear_text, asker).await)
             }
-            Question::Sender(sender) => Event::SenderAnswered(self.sender(&sender, asker).await),
-            Question::Recipients { sender, login, paths } => {
-                Event::RecipientsAnswered(self.recipients(&sender, login.as_ref(), paths, asker).await)
+            Question::Sender { sender, login } => {
+                Event::SenderAnswered(self.sender(&sender, login.as_ref(), asker).await)
+            }
+            Question::Recipients { sender, login, paths, counted } => {
+                let answers = self.recipients(&sender, login.as_ref(), paths, counted, asker).await;
+                Event::RecipientsAnswered(answers)
             }
         }
     }
@@ -150,9 +159,14 @@ impl Upstream {
         }
     }
 
-    /// May this client send at all, without AUTH: asked at MAIL on the doors of mail programs.
-    async fn sender(&self, sender: &ReversePath, asker: Asker<'_>) -> Result<RelayRight, Refused> {
-        match self.check_relay(sender, None, 0, asker).await {
+    /// May this client send at all, and in this name: asked at MAIL on the doors of mail programs.
+    async fn sender(
+        &self,
+        sender: &ReversePath,
+        login: Option<&Login>,
+        asker: Asker<'_>,
+    ) -> Result<RelayRight, Refused> {
+        match self.check_relay(sender, login, 0, asker).await {
             Ok(right) => Ok(right),
             Err(Reason::RelayProhibited) => {
                 Err(self.check_mail_first(Reason::AuthenticationRequired, sender).await)

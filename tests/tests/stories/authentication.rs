@@ -15,7 +15,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use postern::sink::{Answer, Moment, Received, Sink, SinkSettings};
 use postern_tests::{
     admin::{Admin, PASSWORD},
-    dns::{World, txt},
+    dns::{World, mx, txt},
     eventually,
     platform::{Blueprint, Platform, run},
     pop3::read_all,
@@ -273,6 +273,34 @@ async fn forged_mail_is_noted_or_refused_as_the_domain_says() -> anyhow::Result<
     let changed = String::from_utf8_lossy(&left.content).replace(".dot", ".dox");
     let reply = smtp::send(platform.smtp(0), "x@shop.test", &[BOX], changed.as_bytes()).await?;
     assert!(reply.starts_with("550 5.7.26 "), "{reply}");
+    Ok(())
+}
+
+/// Nobody could be told what becomes of it, and nobody who answers for a domain that takes no mail sends any (RFC 7505).
+#[tokio::test(flavor = "multi_thread")]
+async fn s_93_a_sender_whose_domain_takes_no_mail_is_refused_and_dns_that_fails_refuses_nobody()
+-> anyhow::Result<()> {
+    let world = World::start().await;
+    world.add("nowhere.test", mx(""));
+    world.add("somewhere.test", mx("mx.somewhere.test"));
+    world.fail("broken.test", true);
+    let (platform, _) = house(&world, Blueprint::new()).await?;
+    let send = async |sender: &str| {
+        let content = letter("a@somewhere.test", BOX, "hello", "");
+        smtp::send(platform.smtp(0), sender, &[BOX], &content).await
+    };
+    assert_eq!(send("a@nowhere.test").await?, "550 5.7.27 sender address cannot receive mail (null MX)");
+    // With an MX, without any record, without an answer, and without a sender it is taken.
+    for sender in ["a@somewhere.test", "a@unknown.test", "a@broken.test", ""] {
+        let reply = send(sender).await?;
+        assert!(reply.starts_with("250 "), "<{sender}>: {reply}");
+    }
+    // Our own clients write what they like: what comes back is their affair.
+    let mut client = smtp::Smtp::hello(platform.submission(0)).await?;
+    let response = STANDARD.encode(format!("\0{BOX}\0{PASSWORD}"));
+    client.expect(&format!("AUTH PLAIN {response}"), 235).await?;
+    let own = client.transaction("a@nowhere.test", &[BOX], &smtp::message("own", 300)).await?;
+    assert!(own.starts_with("250 "), "{own}");
     Ok(())
 }
 

@@ -4,8 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use hickory_server::proto::rr::{Name, RData, rdata::PTR};
 use postern_tests::{
+    admin::PASSWORD,
     dns::{World, address},
     platform::{Blueprint, Platform, Service},
+    pop3::Pop3,
+    smtp::Smtp,
 };
 
 const HOST: &str = "mail.postern.test";
@@ -68,6 +71,54 @@ async fn a_good_house_is_good_and_what_is_wrong_is_named() -> anyhow::Result<()>
     assert!(found["account wrong"].1.contains("is it started"), "{found:#?}");
     let away = format!("health at http://{} unknown", platform.replica(Service::Account, 0).health);
     assert!(found.contains_key(&away), "{found:#?}");
+    Ok(())
+}
+
+/// A load balancer that nobody declared hides all clients behind an address of its own, public as any other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_balancer_that_hides_its_clients_opens_no_relay_and_is_told() -> anyhow::Result<()> {
+    const PROXY: &str = "127.0.0.7";
+    const BALANCER: &str = "203.0.113.7";
+    let world = World::start().await;
+    world.add(HOST, address("203.0.113.25"));
+    // That it is public is told to the gateways by a proxy of the tests, as the client's address.
+    let mut platform = Blueprint::new().set("POSTERN_PROXY_NETWORKS", PROXY).start().await?;
+    let admin = platform.admin()?;
+    let mut boxes = Vec::new();
+    for customer in ["one", "two", "three", "four"] {
+        admin.domain(customer, &format!("{customer}.test")).await?;
+        for number in 0..5 {
+            boxes.push(format!("box{number}@{customer}.test"));
+            admin.mailbox(boxes.last().map_or("", String::as_str)).await?;
+        }
+    }
+    let may_send = async |platform: &Platform| {
+        let mut client = Smtp::through_proxy(platform.smtp(0), PROXY, BALANCER).await?;
+        client.expect("MAIL FROM:<box0@one.test>", 250).await?;
+        client.command("RCPT TO:<you@outside.test>").await
+    };
+    for (number, login) in boxes.iter().enumerate() {
+        let mut client = Pop3::through_proxy(platform.pop3(0), PROXY, BALANCER).await?;
+        client.ok(&format!("USER {login}")).await?;
+        client.ok(&format!("PASS {PASSWORD}")).await?;
+        client.quit().await?;
+        if number == 0 {
+            assert!(may_send(&platform).await?.starts_with("250"), "one customer alone is a customer");
+        }
+    }
+    let heard = may_send(&platform).await?;
+    assert!(heard.starts_with("550 5.7.1 relaying prohibited"), "{heard}");
+    let (code, found) = look(&mut platform, &world).await?;
+    assert_eq!(code, 1, "{found:#?}");
+    let told = &found["grants wrong"].1;
+    assert!(told.contains(BALANCER) && told.contains("POSTERN_PROXY_NETWORKS"), "{told}");
+    // auth works on: it is no reason to take it out of service.
+    let ready = found.keys().filter(|key| key.starts_with("health at ") && key.ends_with(" good"));
+    assert_eq!(ready.count(), Service::ALL.len(), "{found:#?}");
+    // And the person is told what to do.
+    let words = ["explain", "send", "--from", "box0@one.test", "--to", "you@outside.test", "--ip", BALANCER];
+    let (_, out, error) = platform.postern(&words, "").await?;
+    assert!(out.contains("nearly everybody") && out.contains("Switch on authentication"), "{out}{error}");
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use nix::sys::signal::Signal;
 use postern_tests::{
     admin::PASSWORD,
@@ -299,5 +300,58 @@ async fn a_gateway_full_of_messages_that_never_end_has_enough_memory() -> anyhow
     let findings = siege.lay().await?;
     let most = findings.smtp_mib_at_most(siege);
     assert!(most < SMTP_GATEWAY_LIMIT_MIB, "{most} MiB with all places taken: {:?}", findings.memory);
+    Ok(())
+}
+
+/// Mail bombs: so many messages of strangers an hour for one box, whichever gateway they come to. Others notice nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_gets_so_much_of_strangers_in_an_hour_over_all_gateways() -> anyhow::Result<()> {
+    const LIMIT: usize = 5;
+    let platform = Blueprint::new()
+        .replicas(Service::Smtp, 2)
+        .set("POSTERN_PROXY_NETWORKS", PROXY)
+        .set("POSTERN_LIMITS_EXEMPT_NETWORKS", "192.0.2.0/24")
+        .set("POSTERN_LIMIT_INBOUND_PER_HOUR_MAILBOX", &LIMIT.to_string())
+        // Nobody's DNS is of interest here.
+        .set("POSTERN_MAIL_CHECK_MILLIS", "0")
+        .start()
+        .await?;
+    let admin = platform.admin()?;
+    admin.domain("homepage", "homepage.test").await?;
+    let bombed = admin.mailbox(BOX).await?.mailbox_id;
+    admin.mailbox("other@homepage.test").await?;
+    let bomb = async |gateway: usize, to: &str| {
+        let mut client = Smtp::through_proxy(platform.smtp(gateway), PROXY, FLOOD).await?;
+        client.transaction("a@outside.test", &[to], &message("bomb", 300)).await
+    };
+    let mut heard = Vec::new();
+    // An hour may end meanwhile: so many more are taken then.
+    for number in 0..=2 * LIMIT {
+        heard.push(bomb(number % 2, BOX).await?);
+    }
+    let taken = heard.iter().filter(|reply| reply.starts_with("250")).count();
+    assert!(taken == LIMIT || taken == 2 * LIMIT, "{heard:#?}");
+    let refusal = "450 4.2.1 this recipient gets too much mail now, please try again later";
+    assert_eq!(heard.last().map(String::as_str), Some(refusal), "{heard:#?}");
+    let id = bombed;
+    let count = i64::try_from(taken)?;
+    assert!(
+        eventually(Duration::from_secs(5), async || admin.message_count(id).await.is_ok_and(|c| c == count))
+            .await
+    );
+
+    // The box of somebody else, a customer who logged in, and an exempt network are not held back.
+    assert!(bomb(0, "other@homepage.test").await?.starts_with("250"));
+    let mut exempt = Smtp::through_proxy(platform.smtp(0), PROXY, "192.0.2.9").await?;
+    assert!(exempt.transaction("a@outside.test", &[BOX], &message("exempt", 300)).await?.starts_with("250"));
+    let mut customer = Smtp::through_proxy(platform.submission(1), PROXY, CUSTOMER).await?;
+    let response = STANDARD.encode(format!("\0other@homepage.test\0{PASSWORD}"));
+    customer.expect(&format!("AUTH PLAIN {response}"), 235).await?;
+    let own = customer.transaction("other@homepage.test", &[BOX], &message("own", 300)).await?;
+    assert!(own.starts_with("250"), "{own}");
+
+    // The explanation says what RCPT says.
+    let (_, out, error) = platform.postern(&["explain", "recipient", BOX], "").await?;
+    assert!(out.contains(refusal), "{out}{error}");
     Ok(())
 }

@@ -23,6 +23,7 @@ mod lock;
 mod loops;
 mod neighbours;
 mod notifications;
+mod probes;
 mod programs;
 mod replicas;
 mod rights;

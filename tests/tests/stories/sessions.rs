@@ -9,7 +9,12 @@ use std::{
 };
 
 use postern_mesh::tls;
-use postern_tests::{admin::PASSWORD, eventually, platform::Platform, pop3::Pop3};
+use postern_tests::{
+    admin::PASSWORD,
+    eventually,
+    platform::{Blueprint, Platform},
+    pop3::Pop3,
+};
 use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -141,6 +146,38 @@ async fn p_52_what_is_offered_works_and_nothing_else() -> anyhow::Result<()> {
 }
 
 /// Everything that a door says until it closes.
+/// Two logins one behind the other: the second is told to wait, with the password that is right, and a wrong one is wrong as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn p_41_who_comes_back_too_soon_is_told_to_wait_and_capa_said_so() -> anyhow::Result<()> {
+    let platform = Blueprint::new().set("POSTERN_POP3_LOGIN_DELAY_SECONDS", "600").start().await?;
+    let admin = platform.admin()?;
+    admin.domain("homepage", "homepage.test").await?;
+    let id = admin.mailbox(BOX).await?.mailbox_id;
+    let mut first = Pop3::login(platform.pop3(0), BOX, PASSWORD).await?;
+    let offered = String::from_utf8(first.list("CAPA").await?)?;
+    assert!(offered.contains("LOGIN-DELAY 600\r\n"), "{offered}");
+    let pass = async |password: &str| {
+        let mut session = Pop3::connect(platform.pop3(0)).await?;
+        session.ok(&format!("USER {BOX}")).await?;
+        session.command(&format!("PASS {password}")).await
+    };
+    assert!(pass(PASSWORD).await?.starts_with("-ERR [IN-USE] "), "held, not delayed");
+    first.quit().await?;
+    let heard = pass(PASSWORD).await?;
+    let said = "-ERR [LOGIN-DELAY] this mailbox was checked a moment ago: log in again in ";
+    assert!(heard.starts_with(said), "{heard}");
+    assert!(pass("wrong password").await?.starts_with("-ERR [AUTH] "));
+    // Nobody waits ten minutes: the rest of them passes in a second.
+    let mut redis =
+        redis::Client::open(platform.stores.redis_url())?.get_multiplexed_async_connection().await?;
+    redis::cmd("EXPIRE").arg(format!("opened:{id}")).arg(1).query_async::<()>(&mut redis).await?;
+    let free = eventually(Duration::from_secs(20), async || {
+        pass(PASSWORD).await.is_ok_and(|reply| reply.starts_with("+OK"))
+    });
+    assert!(free.await, "and then it is open again");
+    Ok(())
+}
+
 async fn rest(mut stream: TcpStream) -> anyhow::Result<Vec<u8>> {
     let mut said = Vec::new();
     let read = stream.read_to_end(&mut said);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use postern_tests::{
     admin::PASSWORD,
     eventually,
@@ -185,6 +186,53 @@ async fn another_customers_domain_needs_its_owners_leave() -> anyhow::Result<()>
             smtp::send(platform.smtp(0), sender, &["you@outside.test"], &message("leave", 500)).await?;
         assert!(reply.starts_with(code), "<{sender}>: {reply}");
     }
+    Ok(())
+}
+
+/// A login is no way around that, not even between boxes of the house, where nobody checks SPF of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn s_73_a_login_does_not_write_to_boxes_here_in_another_customers_name() -> anyhow::Result<()> {
+    let platform = Blueprint::new().start().await?;
+    let admin = platform.admin()?;
+    admin.domain("homepage", "homepage.test").await?;
+    admin.domain("rival", "rival.test").await?;
+    admin.mailbox("user@homepage.test").await?;
+    let clerk = admin.mailbox("clerk@rival.test").await?.mailbox_id;
+    let response = STANDARD.encode(format!("\0user@homepage.test\0{PASSWORD}"));
+    let mut client = Smtp::hello(platform.submission(0)).await?;
+    client.expect(&format!("AUTH PLAIN {response}"), 235).await?;
+    let heard = client.command("MAIL FROM:<boss@rival.test>").await?;
+    assert_eq!(heard, "550 5.7.1 this sender address belongs to another customer");
+    // What the explanation says is what was heard, and nothing behind it.
+    let words = ["explain", "send", "--from", "boss@rival.test", "--to", "clerk@rival.test"];
+    let words = [&words[..], &["--ip", "127.0.0.1", "--login", "user@homepage.test"]].concat();
+    let (_, out, error) = platform.postern(&words, "").await?;
+    assert!(
+        out.starts_with("It does not work: the sender address belongs to another customer"),
+        "{out}{error}"
+    );
+    assert!(out.contains(&format!("SMTP MAIL (submission): {heard}")) && !out.contains("SMTP RCPT"), "{out}");
+    let taken = client.transaction("user@homepage.test", &["clerk@rival.test"], &message("own", 500)).await?;
+    assert!(taken.starts_with("250"), "{taken}");
+
+    // With its owner's leave.
+    let leave = ["domain", "set", "rival.test", "--senders", "named", "--allow", "homepage"];
+    let (code, out, error) = platform.postern(&leave, "").await?;
+    assert_eq!(code, 0, "{out}{error}");
+    let permitted = eventually(Duration::from_secs(5), async || {
+        let _ = client.command("RSET").await;
+        client.command("MAIL FROM:<boss@rival.test>").await.is_ok_and(|reply| reply.starts_with("250"))
+    });
+    assert!(permitted.await, "the owner's leave is heard of");
+    client.expect("RCPT TO:<clerk@rival.test>", 250).await?;
+    client.expect("DATA", 354).await?;
+    client.send(&smtp::stuffed(&message("leave", 500))).await?;
+    let taken = client.reply().await?;
+    assert!(taken.starts_with("250"), "{taken}");
+    let delivered = eventually(Duration::from_secs(5), async || {
+        admin.message_count(clerk).await.is_ok_and(|count| count == 2)
+    });
+    assert!(delivered.await);
     Ok(())
 }
 

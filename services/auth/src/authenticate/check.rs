@@ -127,11 +127,17 @@ impl Authenticator {
             return Ok(GoodLogin { identity: Arc::clone(identity), granted: false, app_password_id });
         }
         let life = self.policy.life_for(identity, attempt.protocol, attempt.peer);
-        let grant = (identity.as_ref(), life, self.policy.per_client_max);
+        let grant = self.policy.wanted(identity, life, attempt.peer);
         match self.store.good_login(counted, self.limits, unix_millis(), ask_throttle, grant).await? {
             // Also with the right password: else the remembered ones could be guessed without an end.
             Noted::Throttled => Err(LoginError::Throttled),
-            Noted::In { granted } => {
+            Noted::In { granted, new_crowd } => {
+                if new_crowd {
+                    tracing::warn!(
+                        client = %attempt.peer.client_key(),
+                        "nearly all customers come from this address: it is nobody's own, and wins no grants"
+                    );
+                }
                 Ok(GoodLogin { identity: Arc::clone(identity), granted, app_password_id })
             }
         }

@@ -40,7 +40,7 @@ impl Explainer {
                 }
             };
             if next == *address {
-                self.first(&mut way, address, &resolution);
+                self.first(&mut way, address, &resolution).await;
             }
             for end in ends_of(&resolution) {
                 path.push(format!("{next} -> {end}"));
@@ -66,10 +66,12 @@ impl Explainer {
     }
 
     /// What RCPT says to a stranger, and the rule that took the address.
-    fn first(&self, way: &mut Way, address: &EmailAddress, resolution: &Resolution) {
+    async fn first(&self, way: &mut Way, address: &EmailAddress, resolution: &Resolution) {
         let place = Place::of(resolution);
         let domain = address.domain();
+        let flooded = place == Place::Here && self.is_flooded(address, resolution).await;
         let reason = match place {
+            _ if flooded => Some(Reason::InboundLimit),
             _ if !place.needs_relay() => place.refusal(),
             _ => Some(place.refused_relay(Reason::RelayProhibited)),
         };
@@ -83,6 +85,13 @@ impl Explainer {
         };
         way.smtp("RCPT", &reply);
         let (found, verdict, summary, next) = match place {
+            Place::Here if flooded => (
+                "it got as much mail of strangers as it may in an hour".to_owned(),
+                Verdict::Later,
+                "it gets too much mail now: more of it waits at the senders until the next hour",
+                "Ask the operator what comes; POSTERN_LIMIT_INBOUND_PER_HOUR_MAILBOX is the limit."
+                    .to_owned(),
+            ),
             Place::Here => return way.passed("address-known", taken_by(resolution)),
             Place::Full => (
                 "its box holds as much as it may".to_owned(),

@@ -1,10 +1,10 @@
 //! Why mail from somebody to somebody is taken or not: where the recipient is, whether this client may relay, and whether it
 //! was seen at all.
 
-use postern_mail::{EmailAddress, PeerIp, Reason, ReversePath};
+use postern_mail::{EmailAddress, PeerIp, Reason, ReversePath, Verdict as MailVerdict};
 use postern_mesh::{
     clock::unix_millis,
-    directory::{Place, refusal_of_post},
+    directory::{Place, inbound_recipient, refusal_of_post},
 };
 use postern_proto::{
     account::v1::{
@@ -19,10 +19,14 @@ use postern_smtp::reply::Reply;
 use super::{Explainer, TypedLogin, sight::Sight, way::Way};
 use crate::{
     authenticate::temporary_reason,
+    grant::GrantEntry,
     relay::{Decision, Judgement, RelayError, RelayQuestion, Submitter},
     sightings::{self, Seen},
 };
 
+const SUMMARY: &str = "this client may not send to the outside now";
+const USE_AUTH: &str =
+    "Switch on authentication for the outgoing server, with the same login and password as for POP3.";
 const BLOCKED_PORT: &str = "Most likely your provider blocks port 25: set the port of the outgoing server to 587 (with \
                             STARTTLS) or 465 (with TLS).";
 
@@ -82,6 +86,19 @@ impl Explainer {
             return;
         }
         way.passed("recipient-place", place_in_words(place, &question.recipient));
+        let is_stranger =
+            submitter.is_none() && !question.peer.is_some_and(|peer| self.desk.is_this_machine(peer));
+        if is_stranger && self.is_flooded(&question.recipient, &resolution).await {
+            way.smtp("RCPT", &Reason::InboundLimit.into());
+            way.stopped(
+                "recipient-may-get-more",
+                format!("{} got as much mail of strangers as it may in an hour", question.recipient),
+                Verdict::Later,
+                "the recipient gets too much mail now",
+                "The sender's server tries again by itself; with SMTP AUTH it is taken at once.",
+            );
+            return;
+        }
         let asked = RelayQuestion {
             peer: question.peer.unwrap_or(PeerIp::NOBODY),
             sender: question.sender.clone(),
@@ -93,9 +110,17 @@ impl Explainer {
             None if asked.authenticated.is_none() => Ok(Decision::prohibited()),
             _ => self.desk.decide(&asked, sees).await,
         };
-        self.relaying(way, sight, question, &asked, place, decided).await;
-        if let Some(list_id) = list_of_post(&resolution) {
+        let goes_on = self.relaying(way, sight, question, &asked, place, decided).await;
+        if let Some(list_id) = list_of_post(&resolution).filter(|_| goes_on) {
             self.posting(way, question, list_id).await;
+        }
+    }
+
+    /// Whether this recipient gets no more mail of strangers in this hour. When nobody can say, gateways take it.
+    pub(super) async fn is_flooded(&self, recipient: &EmailAddress, resolution: &Resolution) -> bool {
+        match inbound_recipient(recipient, resolution) {
+            Some(counted) => self.desk.is_flooded(&counted).await.unwrap_or(false),
+            None => false,
         }
     }
 
@@ -140,6 +165,7 @@ impl Explainer {
         }
     }
 
+    /// What MAIL and RCPT hear; true when DATA may follow.
     async fn relaying(
         &self,
         way: &mut Way,
@@ -148,7 +174,7 @@ impl Explainer {
         asked: &RelayQuestion,
         place: Place,
         decided: Result<Decision, RelayError>,
-    ) {
+    ) -> bool {
         let (outcome, judged) = match decided {
             Ok(decision) => (decision.outcome, decision.judged),
             Err(error) => (Err(error), Vec::new()),
@@ -160,38 +186,66 @@ impl Explainer {
                     if by_login { "the login lets it out" } else { "checked its mail from this client" };
                 way.passed("may-relay", format!("{}: {how}", permission.login));
                 way.passed("sender-permitted", format!("it may use the sender {}", shown(&question.sender)));
-                if !by_login {
-                    way.smtp("MAIL (submission)", &Reply::sender_ok());
-                }
+                way.smtp("MAIL (submission)", &Reply::sender_ok());
                 match self.desk.has_room(asked, &permission.mailbox).await {
                     _ if !place.needs_relay() => way.smtp("RCPT", &Reply::recipient_ok()),
                     Ok(()) => {
                         way.passed("budget-left", "the hour's sending limit is not reached");
                         way.smtp("RCPT", &Reply::recipient_ok());
                     }
-                    Err(error) => refused_budget(way, &error),
+                    Err(error) => {
+                        refused_budget(way, &error);
+                        return false;
+                    }
                 }
+                true
             }
             Err(error) => {
                 let reason = error.reason();
-                if !by_login {
+                // A login in whose place nobody can say now gets past MAIL all the same, for mail to boxes here.
+                let passes_mail = by_login && reason.verdict() == MailVerdict::Temporary;
+                if passes_mail {
+                    way.smtp("MAIL (submission)", &Reply::sender_ok());
+                } else {
                     self.answer(way, "MAIL (submission)", question, at_submission(reason)).await;
                 }
-                if !place.needs_relay() {
+                let ends_at_mail = by_login && !passes_mail;
+                if !place.needs_relay() && !ends_at_mail {
                     way.passed(
                         "may-relay",
                         "not needed on port 25, which takes mail for boxes here from anybody",
                     );
                     way.smtp("RCPT", &Reply::recipient_ok());
-                    return;
+                    return true;
                 }
-                self.answer(way, "RCPT", question, place.refused_relay(reason)).await;
-                match error {
-                    RelayError::Prohibited => self.prohibited(way, sight, question, by_login).await,
-                    RelayError::SenderNotPermitted => foreign_sender(way, question, judged.first()),
-                    _ => way.away("may-relay", "the directory or Redis"),
+                if !ends_at_mail {
+                    self.answer(way, "RCPT", question, place.refused_relay(reason)).await;
                 }
+                self.why_not(way, sight, question, by_login, &error, judged.first()).await;
+                false
             }
+        }
+    }
+
+    /// The rule that keeps this client from sending.
+    async fn why_not(
+        &self,
+        way: &mut Way,
+        sight: &Sight,
+        question: &SendQuestion,
+        by_login: bool,
+        error: &RelayError,
+        tried: Option<&(GrantEntry, Judgement)>,
+    ) {
+        match error {
+            RelayError::Prohibited => self.prohibited(way, sight, question, by_login).await,
+            RelayError::Crowd => shared_address(
+                way,
+                question.peer,
+                "stands for nearly everybody who checks mail here, so the platform does not see whose it is",
+            ),
+            RelayError::SenderNotPermitted => foreign_sender(way, question, tried),
+            _ => way.away("may-relay", "the directory or Redis"),
         }
     }
 
@@ -212,20 +266,13 @@ impl Explainer {
     }
 
     async fn prohibited(&self, way: &mut Way, sight: &Sight, question: &SendQuestion, by_login: bool) {
-        const SUMMARY: &str = "this client may not send to the outside now";
         if by_login {
             let found = "the login's mailbox or domain is not in service any more";
             way.stopped("may-relay", found, Verdict::Refused, SUMMARY, "Log in again.");
             return;
         }
         if let Some(peer) = question.peer.filter(|peer| !self.desk.policy.may_hold_grant(*peer)) {
-            way.stopped(
-                "own-address",
-                format!("{peer} is an address that many share: checking mail from there lets nobody send"),
-                Verdict::Refused,
-                SUMMARY,
-                "Switch on authentication for the outgoing server, with the same login and password as for POP3.",
-            );
+            shared_address(way, Some(peer), "is an address that many share");
             return;
         }
         if let Some(login) = self.auth_only_sender(sight, question).await {
@@ -234,7 +281,7 @@ impl Explainer {
                 format!("the domain of {login} is set to SMTP AUTH only: checking mail lets nobody send"),
                 Verdict::Refused,
                 SUMMARY,
-                "Switch on authentication for the outgoing server, with the same login and password as for POP3.",
+                USE_AUTH,
             );
             return;
         }
@@ -340,6 +387,13 @@ fn at_submission(reason: Reason) -> Reason {
     if reason == Reason::RelayProhibited { Reason::AuthenticationRequired } else { reason }
 }
 
+/// No grant for an address that cannot be the client's own.
+fn shared_address(way: &mut Way, peer: Option<PeerIp>, why: &str) {
+    let peer = peer.unwrap_or(PeerIp::NOBODY);
+    let found = format!("{peer} {why}: checking mail from there lets nobody send");
+    way.stopped("own-address", found, Verdict::Refused, SUMMARY, USE_AUTH);
+}
+
 fn refused_recipient(way: &mut Way, question: &SendQuestion, reason: Reason) {
     let recipient = &question.recipient;
     let (found, verdict, summary, next) = match reason {
@@ -381,11 +435,7 @@ fn refused_budget(way: &mut Way, error: &RelayError) {
     }
 }
 
-fn foreign_sender(
-    way: &mut Way,
-    question: &SendQuestion,
-    tried: Option<&(crate::grant::GrantEntry, Judgement)>,
-) {
+fn foreign_sender(way: &mut Way, question: &SendQuestion, tried: Option<&(GrantEntry, Judgement)>) {
     let who = tried.map_or("the login", |(grant, _)| grant.login.as_str());
     let domain = question.sender.address().map(|address| address.domain().to_string()).unwrap_or_default();
     way.stopped(

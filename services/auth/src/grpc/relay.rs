@@ -14,8 +14,9 @@ use postern_mesh::{
 };
 use postern_proto::account::v1::AuditEntry;
 use postern_proto::auth::v1::{
-    CheckRelayRequest, CheckRelayResponse, ListGrantsRequest, ListGrantsResponse, Revocation, RevocationBeat,
-    RevokeGrantRequest, RevokeGrantResponse, WatchRevocationsRequest, WatchRevocationsResponse,
+    CheckRelayRequest, CheckRelayResponse, CountInboundRequest, CountInboundResponse, InboundCount,
+    ListGrantsRequest, ListGrantsResponse, Revocation, RevocationBeat, RevokeGrantRequest,
+    RevokeGrantResponse, WatchRevocationsRequest, WatchRevocationsResponse,
     relay_service_server::RelayService, watch_revocations_response::Event,
 };
 use tokio::{
@@ -35,6 +36,12 @@ use crate::{
 
 /// Recipients of one question at most: those of one transaction.
 const RECIPIENTS_MAX: u32 = 1000;
+/// Recipients of one question about received mail.
+const INBOUND_COUNTS_MAX: usize = 1000;
+/// Octets of such a recipient: those of an address, and what stands in front of it.
+const INBOUND_RECIPIENT_MAX_BYTES: usize = 400;
+/// Messages that are told at once.
+const INBOUND_MESSAGES_MAX: u32 = 1_000_000;
 /// The stream of revocations beats so often; the contract says every second at least.
 const BEAT_EVERY: Duration = Duration::from_millis(500);
 /// Events that a watcher may leave unread.
@@ -117,6 +124,20 @@ impl RelayService for RelayFace {
                     self.tell_owner(&question, exhausted).await;
                 }
                 Err(failure::status(error.reason()))
+            }
+        }
+    }
+
+    async fn count_inbound(
+        &self,
+        request: Request<CountInboundRequest>,
+    ) -> Result<Response<CountInboundResponse>, Status> {
+        let counts = inbound_counts(request.into_inner())?;
+        match self.desk.count_inbound(&counts).await {
+            Ok(over) => Ok(Response::new(CountInboundResponse { over })),
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "received mail is not counted");
+                Err(failure::status(Reason::Unavailable))
             }
         }
     }
@@ -216,6 +237,20 @@ fn question(request: CheckRelayRequest) -> Result<RelayQuestion, Status> {
         }),
         recipients,
     })
+}
+
+fn inbound_counts(request: CountInboundRequest) -> Result<Vec<(String, u32)>, Status> {
+    if request.counts.is_empty() || request.counts.len() > INBOUND_COUNTS_MAX {
+        return Err(invalid("counts", "1 to 1000"));
+    }
+    let one = |count: InboundCount| {
+        let is_named = (1..=INBOUND_RECIPIENT_MAX_BYTES).contains(&count.recipient.len());
+        match u32::try_from(count.messages) {
+            Ok(messages @ 1..=INBOUND_MESSAGES_MAX) if is_named => Ok((count.recipient, messages)),
+            Ok(_) | Err(_) => Err(invalid("counts", "a recipient of 1 to 400 octets, 1 to 1000000 messages")),
+        }
+    };
+    request.counts.into_iter().map(one).collect()
 }
 
 fn count_result(question: &RelayQuestion, result: &Result<(), &RelayError>) {

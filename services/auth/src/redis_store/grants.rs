@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use redis::{AsyncCommands as _, RedisError, RedisResult, Script};
 
-use super::{Doing as _, RedisStore, StoreError};
+use super::{Doing as _, RedisStore, StoreError, crowds::verdict_of};
 use crate::{grant::GrantEntry, throttle::clients_key};
 
 /// Channel that tells every replica what was revoked.
@@ -18,17 +18,24 @@ static FORGET_GRANTS: LazyLock<Script> =
 pub(crate) struct GrantsAtClient {
     /// Milliseconds since 1970.
     pub(crate) redis_now: i64,
+    /// Many customers' mail programs come from there: it is nobody's own.
+    pub(crate) is_crowd: bool,
     pub(crate) entries: Vec<GrantEntry>,
 }
+
+/// Names and values of a hash.
+type Fields = Vec<(String, String)>;
 
 impl RedisStore {
     /// All grants of a client, in no order, also those that do not hold any more.
     pub(crate) async fn grants_at(&self, client: &str) -> Result<GrantsAtClient, StoreError> {
         let mut pipe = redis::pipe();
-        pipe.cmd("TIME").hgetall(grant_key(client));
-        let (time, fields): ((i64, i64), Vec<(String, String)>) =
+        pipe.cmd("TIME").hgetall(grant_key(client)).add_command(verdict_of(client));
+        let (time, fields, crowd_until): ((i64, i64), Fields, Option<i64>) =
             pipe.query_async(&mut self.connection.clone()).await.doing("reading grants")?;
-        Ok(GrantsAtClient { redis_now: millis(time), entries: parse_entries(fields) })
+        let redis_now = millis(time);
+        let is_crowd = crowd_until.is_some_and(|until| until > redis_now);
+        Ok(GrantsAtClient { redis_now, is_crowd, entries: parse_entries(fields) })
     }
 
     /// Removes grants that were found dead, unless they were renewed meanwhile.
@@ -124,6 +131,6 @@ fn millis((seconds, micros): (i64, i64)) -> i64 {
 }
 
 /// What cannot be read was not written by this version: it is no grant.
-fn parse_entries(fields: Vec<(String, String)>) -> Vec<GrantEntry> {
+fn parse_entries(fields: Fields) -> Vec<GrantEntry> {
     fields.iter().filter_map(|(field, value)| GrantEntry::parse(field, value)).collect()
 }

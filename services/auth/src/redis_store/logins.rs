@@ -5,23 +5,23 @@ use std::sync::LazyLock;
 use postern_proto::account::v1::LoginIdentity;
 use redis::{AsyncCommands as _, Script};
 
-use super::{Doing as _, RedisStore, StoreError, grants::grant_key};
+use super::{Doing as _, RedisStore, StoreError, crowds, grants::grant_key};
 use crate::{
     grant::GrantPolicy,
     throttle::{Attempt, Failures, GOOD_NAME_SECONDS, ThrottleLimits, WINDOW_SECONDS, Wait},
 };
 
 macro_rules! throttle_script {
-    ($file:literal) => {
+    ($($file:literal),+) => {
         LazyLock::new(|| {
-            Script::new(concat!(include_str!("scripts/throttle.lua"), "\n", include_str!($file)))
+            Script::new(concat!(include_str!("scripts/throttle.lua"), $("\n", include_str!($file)),+))
         })
     };
 }
 
 static ADMIT: LazyLock<Script> = throttle_script!("scripts/admit.lua");
 static FAILED_LOGIN: LazyLock<Script> = throttle_script!("scripts/failed_login.lua");
-static GOOD_LOGIN: LazyLock<Script> = throttle_script!("scripts/good_login.lua");
+static GOOD_LOGIN: LazyLock<Script> = throttle_script!("scripts/crowd.lua", "scripts/good_login.lua");
 
 /// What became of a right password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,21 @@ pub(crate) enum Noted {
     In {
         /// A grant of this client and mailbox lives now.
         granted: bool,
+        /// With this login it showed that the client's address is nobody's own.
+        new_crowd: bool,
     },
+}
+
+/// What a good login asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WantedGrant<'a> {
+    pub(crate) identity: &'a LoginIdentity,
+    /// Seconds; `None`: no grant.
+    pub(crate) life: Option<u32>,
+    /// Mailboxes that may hold a grant of one client; 0 = off.
+    pub(crate) per_client_max: u32,
+    /// Mailboxes of several customers that make one client address a crowd; 0 = off.
+    pub(crate) crowd_boxes: u32,
 }
 
 impl RedisStore {
@@ -78,20 +92,24 @@ impl RedisStore {
         Ok(Failures { account, client })
     }
 
-    /// Notes a right password and writes or renews the grant, `life` seconds long (`None`: no grant). `ask_throttle`
-    /// when nobody asked it for this attempt yet.
+    /// Notes a right password and writes or renews the grant that it wins. `ask_throttle` when nobody asked it for this
+    /// attempt yet.
     pub(crate) async fn good_login(
         &self,
         attempt: &Attempt,
         limits: ThrottleLimits,
         now: i64,
         ask_throttle: bool,
-        (identity, life, per_client_max): (&LoginIdentity, Option<u32>, u32),
+        wanted: WantedGrant<'_>,
     ) -> Result<Noted, StoreError> {
+        let WantedGrant { identity, life, per_client_max, crowd_boxes } = wanted;
         let mut invocation = throttle_call(&GOOD_LOGIN, attempt, limits, now);
         let life = life.unwrap_or(0);
+        invocation.key(grant_key(&attempt.client));
+        for key in crowds::crowd_keys(&attempt.client, now) {
+            invocation.key(key);
+        }
         invocation
-            .key(grant_key(&attempt.client))
             .arg(u8::from(ask_throttle))
             .arg(identity.mailbox_id)
             .arg(life)
@@ -99,10 +117,19 @@ impl RedisStore {
             .arg(&identity.domain)
             .arg(&identity.login)
             .arg(GrantPolicy::renew_after(life))
-            .arg(per_client_max);
+            .arg(per_client_max)
+            .arg(crowd_boxes)
+            .arg(&identity.customer)
+            .arg(crowds::CUSTOMERS_MIN)
+            .arg(crowds::SHARE_PERCENT)
+            .arg(crowds::VERDICT_SECONDS)
+            .arg(crowds::COUNT_SECONDS);
         let answer: i64 =
             invocation.invoke_async(&mut self.connection.clone()).await.doing("noting a login")?;
-        Ok(if answer < 0 { Noted::Throttled } else { Noted::In { granted: answer == 1 } })
+        Ok(match answer {
+            -1 => Noted::Throttled,
+            other => Noted::In { granted: other == 1, new_crowd: other == 2 },
+        })
     }
 
     /// Notes logins: of each mailbox what stands under which name of its hash.

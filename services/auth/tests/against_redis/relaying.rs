@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use postern_mail::Reason;
+use postern_mesh::failure;
 use postern_proto::{
     account::v1::{ActivityState, DomainState, SenderPolicy},
-    auth::v1::{AuthenticatedSubmitter, Protocol},
+    auth::v1::{AuthenticatedSubmitter, CountInboundRequest, InboundCount, Protocol},
 };
 
 use crate::{
@@ -190,7 +191,113 @@ async fn budgets_of_mailbox_and_client() {
     assert_eq!(send(FREE, -1).await.unwrap_err(), Reason::InvalidArgument);
 }
 
+async fn inbound(auth: &Replica, counts: &[(&str, i32)]) -> Result<Vec<i32>, Reason> {
+    let counts = counts
+        .iter()
+        .map(|(recipient, messages)| InboundCount { recipient: (*recipient).to_owned(), messages: *messages })
+        .collect();
+    let answer = auth.relay().count_inbound(CountInboundRequest { counts }).await;
+    answer.map(|answer| answer.into_inner().over).map_err(|status| failure::reason_of(&status))
+}
+
+#[tokio::test]
+async fn a_recipient_gets_the_limit_and_no_more_until_the_next_hour() {
+    let (redis, directory) = (PrivateRedis::start(), directory());
+    let limit = ["--limit-inbound-per-hour-mailbox", "3"];
+    let auth = Replica::open(&redis, &directory, &limit).await;
+    let another = Replica::open(&redis, &directory, &limit).await;
+    assert_eq!(inbound(&auth, &[("box:1", 2), ("box:2", 1)]).await, Ok(vec![]));
+    assert_eq!(inbound(&another, &[("box:1", 1)]).await, Ok(vec![]));
+    assert_eq!(inbound(&auth, &[("box:2", 1), ("box:1", 1)]).await, Ok(vec![1]));
+    // What is over is not counted: a smaller question fits.
+    assert_eq!(inbound(&auth, &[("box:2", 2)]).await, Ok(vec![0]));
+    assert_eq!(inbound(&auth, &[("box:2", 1)]).await, Ok(vec![]));
+    // An hour later.
+    let keys: Vec<String> = redis.ask(&["KEYS", "inbound:box:1:*"]).await;
+    let (name, hour) = keys[0].rsplit_once(':').unwrap();
+    let before = format!("{name}:{}", hour.parse::<i64>().unwrap() - 1);
+    redis.ask::<()>(&["RENAME", &keys[0], &before]).await;
+    let life: i64 = redis.ask(&["TTL", &before]).await;
+    assert!((1..=7200).contains(&life), "{life}");
+    assert_eq!(inbound(&auth, &[("box:1", 3)]).await, Ok(vec![]));
+    for bad in [&[][..], &[("", 1)], &[("box:1", 0)], &[("box:1", -1)]] {
+        assert_eq!(inbound(&auth, bad).await, Err(Reason::InvalidArgument), "{bad:?}");
+    }
+    let off = Replica::open(&redis, &directory, &["--limit-inbound-per-hour-mailbox", "0"]).await;
+    assert_eq!(inbound(&off, &[("box:1", 1000)]).await, Ok(vec![]));
+}
+
 /// Longer than a change may take to be known.
 async fn settle() {
     tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+/// Boxes 100 to 100 + count of customers in turn, each with a domain of its own.
+fn crowd(directory: &crate::fake_directory::FakeDirectory, customers: i64, count: i64) {
+    for number in 0..count {
+        let customer = format!("customer{}", number % customers);
+        let domain = format!("{customer}.test");
+        if number < customers {
+            directory.add_domain(&domain, &customer);
+        }
+        directory.add_box(100 + number, &format!("box{number}@{domain}"), &customer, "sesame");
+    }
+}
+
+async fn poll(auth: &Replica, customers: i64, numbers: std::ops::Range<i64>, peer: &str) -> Vec<bool> {
+    let mut granted = Vec::new();
+    for number in numbers {
+        let login = format!("box{number}@customer{}.test", number % customers);
+        granted.push(auth.pop3(&login, "sesame", peer).await.unwrap().granted);
+    }
+    granted
+}
+
+const SIX: &[&str] = &["--limit-mailboxes-behind-client", "6"];
+
+#[tokio::test]
+async fn an_address_that_nearly_all_customers_come_from_is_nobodys_own() {
+    let (redis, directory) = (PrivateRedis::start(), directory());
+    crowd(&directory, 3, 9);
+    let auth = Replica::open(&redis, &directory, SIX).await;
+    // Five are a few people, the sixth shows that something hides its clients: also those before lose what they had won.
+    assert_eq!(poll(&auth, 3, 0..5, HOME).await, [true; 5]);
+    auth.check(HOME, FREE).await.unwrap();
+    assert_eq!(poll(&auth, 3, 5..9, HOME).await, [false; 4]);
+    assert_eq!(auth.check(HOME, FREE).await.unwrap_err(), Reason::RelayProhibited);
+    // Who gives a password may send from there.
+    let login = AuthenticatedSubmitter {
+        mailbox_id: 100,
+        login: "box0@customer0.test".into(),
+        credential_version: 1,
+    };
+    auth.check_counting(HOME, FREE, Some(login), 1).await.unwrap();
+    // Somewhere else nothing changes, and with many elsewhere the verdict falls.
+    assert!(auth.pop3("user@homepage.test", "sesame-1", CAFE).await.unwrap().granted);
+    auth.check(CAFE, FREE).await.unwrap();
+    for (login, password) in
+        [("second@homepage.test", "sesame-2"), ("user@other.test", "sesame-3"), ("homepage", "sesame-4")]
+    {
+        auth.pop3(login, password, CAFE).await.unwrap();
+    }
+    assert_eq!(poll(&auth, 3, 0..1, HOME).await, [true]);
+    auth.check(HOME, FREE).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_company_behind_one_address_is_no_crowd_and_the_limit_can_be_off() {
+    let (redis, directory) = (PrivateRedis::start(), directory());
+    crowd(&directory, 2, 8);
+    let auth = Replica::open(&redis, &directory, SIX).await;
+    assert_eq!(poll(&auth, 2, 0..8, HOME).await, [true; 8]);
+
+    let (redis, directory) = (PrivateRedis::start(), crate::house::directory());
+    crowd(&directory, 4, 8);
+    let off = Replica::open(&redis, &directory, &["--limit-mailboxes-behind-client", "0"]).await;
+    assert_eq!(poll(&off, 4, 0..8, HOME).await, [true; 8]);
+    // On one machine loopback is everybody, where the site lets it win grants at all.
+    let mut local = SIX.to_vec();
+    local.extend(["--grant-refused-networks", "10.0.0.0/8"]);
+    let local = Replica::open(&redis, &directory, &local).await;
+    assert_eq!(poll(&local, 4, 0..8, "127.0.0.1").await, [true; 8]);
 }

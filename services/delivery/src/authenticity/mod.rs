@@ -2,9 +2,9 @@
 //! there and before it is accepted, within a deadline.
 //!
 //! The walk: `grpc/submission` has the content and asks here; what is found goes as Authentication-Results into our prefix (for
-//! readers, and for the ARC set of a forward), and a domain that follows DMARC refuses what the author's policy refuses. Mail of
-//! our own clients and of exempt networks is not looked at. What DNS does not say in time is a temporary error, and never a
-//! reason to refuse.
+//! readers, and for the ARC set of a forward), a domain that follows DMARC refuses what the author's policy refuses, and a sender
+//! whose domain says that it takes no mail is refused everywhere. Mail of our own clients and of exempt networks is not looked at.
+//! What DNS does not say in time is a temporary error, and never a reason to refuse.
 
 mod patience;
 mod settings;
@@ -12,6 +12,10 @@ mod settings;
 use std::{future::Future, time::Duration};
 
 use futures_util::StreamExt as _;
+use hickory_resolver::{
+    TokioResolver,
+    proto::rr::{Name, RData, RecordType},
+};
 use ipnet::IpNet;
 use mail_auth::{
     ArcOutput, AuthenticatedMessage, AuthenticationResults, DkimOutput, DkimResult, DmarcOutput, DmarcResult,
@@ -45,6 +49,7 @@ const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Checks {
     authenticator: MessageAuthenticator,
+    resolver: TokioResolver,
     patience: Patience,
     deadline: Duration,
     exempt: Vec<IpNet>,
@@ -77,6 +82,8 @@ pub(crate) struct Findings {
     pub(crate) wanted: Wanted,
     /// Nothing shows that the sender sent it, and DNS said all that it was asked.
     pub(crate) unproven: bool,
+    /// The sender's domain says that it takes no mail, so nothing could be told to the sender (RFC 7505 section 4.2).
+    pub(crate) null_mx: bool,
 }
 
 /// What the checks of one message came to.
@@ -85,6 +92,7 @@ struct Outputs<'m> {
     dkim: Vec<DkimOutput<'m>>,
     arc: ArcOutput<'m>,
     dmarc: DmarcOutput,
+    null_mx: bool,
 }
 
 impl Checks {
@@ -100,6 +108,7 @@ impl Checks {
         let resolver = resolver(resolvers, SERVER_TIMEOUT)?;
         Ok(Self {
             patience: Patience::new(resolver.clone()),
+            resolver: resolver.clone(),
             authenticator: MessageAuthenticator(resolver),
             deadline: Duration::from_millis(settings.mail_check_millis),
             exempt: settings.exempt_networks()?,
@@ -158,10 +167,11 @@ impl Checks {
             "" => SpfParameters::verify_ehlo(ip, helo, host),
             sender => SpfParameters::verify_mail_from(ip, helo, host, sender),
         };
-        let (spf, dkim, arc) = tokio::join!(
+        let (spf, dkim, arc, null_mx) = tokio::join!(
             in_time(until, self.authenticator.verify_spf(parameters)),
             in_time(until, self.authenticator.verify_dkim(message)),
             in_time(until, self.authenticator.verify_arc(message)),
+            in_time(until, self.takes_no_mail(&arrival.message.sender)),
         );
         let late = || Error::Dns(DnsError::Resolver("no answer in time".to_owned()));
         let spf =
@@ -177,7 +187,18 @@ impl Checks {
             let author = message.from().rsplit_once('@').map_or("", |(_, domain)| domain);
             DmarcOutput::new(author.to_owned()).with_dkim_result(DmarcResult::TempError(late()))
         });
-        Outputs { spf, dkim, arc, dmarc }
+        Outputs { spf, dkim, arc, dmarc, null_mx: null_mx.unwrap_or(false) }
+    }
+
+    /// True when the sender's domain has the null MX (RFC 7505 section 3). What DNS does not tell is no reason.
+    async fn takes_no_mail(&self, sender: &ReversePath) -> bool {
+        let Some(address) = sender.address() else { return false };
+        let Ok(mut name) = Name::from_ascii(address.domain().as_str()) else { return false };
+        name.set_fqdn(true);
+        match self.resolver.lookup(name, RecordType::MX).await {
+            Ok(found) => is_null_mx(found.answers().iter().map(|record| &record.data)),
+            Err(_) => false,
+        }
     }
 
     fn findings(
@@ -186,7 +207,7 @@ impl Checks {
         message: &AuthenticatedMessage<'_>,
         outputs: &Outputs<'_>,
     ) -> Findings {
-        let Outputs { spf, dkim, arc, dmarc } = outputs;
+        let Outputs { spf, dkim, arc, dmarc, null_mx } = outputs;
         let (peer, helo) = (arrival.peer.ip(), arrival.helo);
         let sender = arrival.message.sender.to_string();
         let results = AuthenticationResults::new(&self.mail_host);
@@ -208,7 +229,7 @@ impl Checks {
             _ => Wanted::Nothing,
         };
         count(spf, dkim, dmarc);
-        Findings { field: safe(field), wanted, unproven: is_unproven(spf, dkim) }
+        Findings { field: safe(field), wanted, unproven: is_unproven(spf, dkim), null_mx: *null_mx }
     }
 
     /// What the owner of a domain wants done with mail of it that others changed on the way (as a list does): its DMARC policy.
@@ -286,6 +307,17 @@ impl Hashes {
     }
 }
 
+/// One MX or more, all of them the root.
+fn is_null_mx<'a>(records: impl Iterator<Item = &'a RData>) -> bool {
+    let mut exchanges = records
+        .filter_map(|record| match record {
+            RData::MX(mx) => Some(mx.exchange.is_root()),
+            _ => None,
+        })
+        .peekable();
+    exchanges.peek().is_some() && exchanges.all(|is_root| is_root)
+}
+
 async fn in_time<T>(until: Instant, asking: impl Future<Output = T>) -> Option<T> {
     timeout_at(until, asking).await.ok()
 }
@@ -337,7 +369,23 @@ fn count(spf: &SpfOutput, dkim: &[DkimOutput<'_>], dmarc: &DmarcOutput) {
 
 #[cfg(test)]
 mod tests {
+    use hickory_resolver::proto::rr::rdata::MX;
+
     use super::*;
+
+    #[test]
+    fn s_93_only_the_root_alone_is_the_null_mx() {
+        let mx = |name: &str| RData::MX(MX::new(0, Name::from_ascii(name).expect("a name")));
+        for (records, null) in [
+            (vec![mx(".")], true),
+            (vec![mx("."), mx(".")], true),
+            (vec![mx("."), mx("mx.far.test.")], false),
+            (vec![mx("mx.far.test.")], false),
+            (vec![], false),
+        ] {
+            assert_eq!(is_null_mx(records.iter()), null, "{records:?}");
+        }
+    }
 
     #[test]
     fn s_02_no_field_but_a_folded_one_passes() {

@@ -26,6 +26,8 @@ use crate::{
 const READ_MAX: usize = 1000;
 /// Uids that a session names when it closes, of each kind.
 const CLOSE_MAX: usize = 1_000_000;
+/// Longest time that a box is left alone after it was opened.
+const LOGIN_DELAY_MAX_SECONDS: u64 = 86_400;
 /// Frames on their way to the gateway: with 128 KiB each the bound of its read-ahead.
 const FRAMES_AHEAD: usize = 2;
 
@@ -51,11 +53,26 @@ impl MaildropService for MaildropDoor {
         &self,
         request: Request<OpenMaildropRequest>,
     ) -> Result<Response<Self::OpenMaildropStream>, Status> {
-        let OpenMaildropRequest { mailbox_id, peer_ip, gateway, session_id, utf8, again } =
-            request.into_inner();
+        let OpenMaildropRequest {
+            mailbox_id,
+            peer_ip,
+            gateway,
+            session_id,
+            utf8,
+            again,
+            login_delay_seconds,
+        } = request.into_inner();
+        let delay_seconds = delay(login_delay_seconds)?;
+        if delay_seconds > 0 && !again {
+            let left_alone = self.maildrops.leave_alone(mailbox_id).await;
+            left_alone.map_err(|error| status(mailbox_id, &error))?;
+        }
         let holder = Holder { peer_ip, gateway, session_id };
         let asked = if again { Asked::Again } else { Asked::First };
         let opened = open_or_free(self.maildrops.clone(), mailbox_id, holder, asked, form(utf8)).await?;
+        if delay_seconds > 0 {
+            self.maildrops.note_opened(mailbox_id, delay_seconds).await;
+        }
         let header = MaildropHeader { lock_token: opened.token, generation: opened.generation };
         let mut deltas = Deltas::default();
         let first = OpenMaildropResponse { header: Some(header), ..deltas.pack(&opened.first) };
@@ -121,6 +138,13 @@ impl MaildropService for MaildropDoor {
 /// What a session gets that asked for UTF-8, or did not.
 fn form(utf8: bool) -> Form {
     if utf8 { Form::Stored } else { Form::Plain }
+}
+
+fn delay(seconds: i32) -> Result<u64, Status> {
+    u64::try_from(seconds).ok().filter(|seconds| *seconds <= LOGIN_DELAY_MAX_SECONDS).ok_or_else(|| {
+        let why = format!("login_delay_seconds: 0 to {LOGIN_DELAY_MAX_SECONDS}");
+        failure::status_with(Reason::InvalidArgument, why)
+    })
 }
 
 /// Uids of one field, each once.
@@ -220,6 +244,12 @@ fn status(mailbox_id: i64, error: &MaildropError) -> Status {
             ]);
             let detail = format!("box {mailbox_id} is in use since {since} from {peer_ip}");
             failure::status_with_metadata(reason, detail, metadata)
+        }
+        MaildropError::TooSoon { left } => {
+            // Up: after so many whole seconds it may.
+            let seconds = left.as_millis().div_ceil(1000);
+            let metadata = HashMap::from([("seconds".to_owned(), seconds.to_string())]);
+            failure::status_with_metadata(reason, format!("box {mailbox_id}: {error}"), metadata)
         }
         MaildropError::LockLost | MaildropError::Removed => failure::status_with(reason, error.to_string()),
         MaildropError::Lock(_) | MaildropError::Database(_) | MaildropError::Directory(_) => {

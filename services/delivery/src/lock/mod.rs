@@ -1,8 +1,9 @@
 //! The lock of a box: at most one POP3 session holds it. Kept in Redis, where it frees itself when nobody renews it.
 //!
 //! `lock:{mailbox_id}` is a hash of token, peer_ip, gateway, session_id, since (microseconds of Redis' clock) and attempt
-//! (the call that took it). Each step is one script, so nothing comes between looking and doing. Delivery never asks here; `maildrop` does, and the
-//! deletes of a session count only while its token is both named here and not below the box's last one in Postgres.
+//! (the call that took it). Each step is one script, so nothing comes between looking and doing. `opened:{mailbox_id}` is there for
+//! as long as gateways want a box left alone after a login. Delivery never asks here; `maildrop` does, and the deletes of a session
+//! count only while its token is both named here and not below the box's last one in Postgres.
 
 pub(crate) mod endings;
 mod scripts;
@@ -169,6 +170,28 @@ impl Locks {
         }
     }
 
+    /// How long a free box may not be opened yet, because it was opened lately; `None`: it may, or is held.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn opened_lately(&self, mailbox_id: i64) -> Result<Option<Duration>, LockError> {
+        let mut redis = self.connection.clone();
+        let mut pipe = redis::pipe();
+        pipe.exists(key(mailbox_id)).pttl(opened_key(mailbox_id));
+        let (held, millis): (bool, i64) = within(async move { pipe.query_async(&mut redis).await }).await?;
+        let left = u64::try_from(millis).ok().filter(|millis| *millis > 0 && !held);
+        Ok(left.map(Duration::from_millis))
+    }
+
+    /// Remembers for so many seconds that a box was opened. What cannot be written now is forgotten.
+    pub async fn note_opened(&self, mailbox_id: i64, seconds: u64) {
+        let mut redis = self.connection.clone();
+        let noting = async move { redis.set_ex::<_, _, ()>(opened_key(mailbox_id), 1, seconds).await };
+        if let Err(error) = within(noting).await {
+            tracing::debug!(%error, mailbox_id, "nobody will know that this box was opened");
+        }
+    }
+
     /// Makes the token of a lock greater than `last_token`; the new one, or `None` when the lock is lost.
     ///
     /// # Errors
@@ -325,6 +348,10 @@ async fn within<T>(call: impl Future<Output = Result<T, RedisError>>) -> Result<
         Ok(answer) => Ok(answer?),
         Err(_) => Err(LockError::Timeout),
     }
+}
+
+fn opened_key(mailbox_id: i64) -> String {
+    format!("opened:{mailbox_id}")
 }
 
 fn key(mailbox_id: i64) -> String {

@@ -42,6 +42,12 @@ pub enum MaildropError {
         /// The holder's client.
         peer_ip: String,
     },
+    /// It was opened too short a time ago.
+    #[error("the box was opened a moment ago")]
+    TooSoon {
+        /// It may be opened again after this time.
+        left: Duration,
+    },
     /// This session does not have it any more.
     #[error("the lock was lost")]
     LockLost,
@@ -65,6 +71,7 @@ impl MaildropError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::InUse { .. } => Reason::MailboxInUse,
+            Self::TooSoon { .. } => Reason::LoginTooSoon,
             Self::LockLost => Reason::LockLost,
             Self::Removed => Reason::MailboxRemoved,
             Self::Lock(_) | Self::Database(_) | Self::Directory(_) => Reason::Unavailable,
@@ -133,6 +140,22 @@ impl Maildrops {
             self.free(mailbox_id, token).await;
         }
         opened
+    }
+
+    /// Refuses to open a free box that was opened lately.
+    ///
+    /// # Errors
+    /// [`MaildropError::TooSoon`]; the lock store is away.
+    pub async fn leave_alone(&self, mailbox_id: i64) -> Result<(), MaildropError> {
+        match self.locks.opened_lately(mailbox_id).await? {
+            Some(left) => Err(MaildropError::TooSoon { left }),
+            None => Ok(()),
+        }
+    }
+
+    /// Remembers for so many seconds that a box was opened.
+    pub async fn note_opened(&self, mailbox_id: i64, seconds: u64) {
+        self.locks.note_opened(mailbox_id, seconds).await;
     }
 
     async fn list_locked(&self, mailbox_id: i64, token: i64, form: Form) -> Result<OpenBox, MaildropError> {

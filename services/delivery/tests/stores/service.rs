@@ -268,6 +268,7 @@ async fn operators_see_boxes_and_locks() {
         session_id: "s".to_owned(),
         utf8: false,
         again: false,
+        login_delay_seconds: 0,
     };
     let _pages = maildrop.open_maildrop(request.clone()).await.expect("open");
     let status = maildrop.open_maildrop(request.clone()).await.expect_err("held");
@@ -281,6 +282,44 @@ async fn operators_see_boxes_and_locks() {
     assert!(listed.into_inner().locks.iter().any(|lock| lock.mailbox_id == mailbox_id));
     locks.release_lock(ReleaseLockRequest { mailbox_id }).await.expect("released");
     maildrop.open_maildrop(request).await.expect("free again");
+}
+
+#[tokio::test]
+async fn p_41_a_box_that_was_opened_a_moment_ago_is_left_alone() {
+    let service = Service::new().await;
+    let mailbox_id = new_box();
+    let mut maildrop = MaildropServiceClient::new(service.channel.clone());
+    let request = |session: &str, login_delay_seconds| OpenMaildropRequest {
+        mailbox_id,
+        peer_ip: "203.0.113.9".to_owned(),
+        gateway: "g".to_owned(),
+        session_id: session.to_owned(),
+        login_delay_seconds,
+        ..Default::default()
+    };
+    let mut pages = maildrop.open_maildrop(request("a", 600)).await.expect("open").into_inner();
+    let first = pages.message().await.expect("a page").expect("a page");
+    let lock_token = first.header.expect("a header").lock_token;
+    // Whoever asks while it is held hears that; the same session is no second login.
+    let status = maildrop.open_maildrop(request("b", 600)).await.expect_err("held");
+    assert_eq!(failure::reason_of(&status), Reason::MailboxInUse);
+    let again = OpenMaildropRequest { again: true, ..request("a", 600) };
+    let mut pages = maildrop.open_maildrop(again).await.expect("its own").into_inner();
+    let first = pages.message().await.expect("a page").expect("a page");
+    let newer = first.header.expect("a header").lock_token;
+    assert!(newer > lock_token);
+    let close = CloseMaildropRequest { mailbox_id, lock_token: newer, ..Default::default() };
+    maildrop.close_maildrop(close).await.expect("closed");
+    let status = maildrop.open_maildrop(request("b", 600)).await.expect_err("too soon");
+    assert_eq!(failure::reason_of(&status), Reason::LoginTooSoon);
+    let seconds: u64 = failure::metadata_of(&status)["seconds"].parse().expect("a number");
+    assert!((590..=600).contains(&seconds), "{seconds}");
+    // A gateway without the option opens it.
+    maildrop.open_maildrop(request("c", 0)).await.expect("open");
+    for bad in [-1, 86_401] {
+        let status = maildrop.open_maildrop(request("d", bad)).await.expect_err("no delay");
+        assert_eq!(failure::reason_of(&status), Reason::InvalidArgument, "{bad}");
+    }
 }
 
 #[tokio::test]

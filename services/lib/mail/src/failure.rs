@@ -125,6 +125,8 @@ failure_table! {
     DomainNotLive, "DOMAIN_NOT_LIVE", 450, (3, 2), None, "mail for this domain is not in service yet, please try again later";
     /// The box is full.
     OverQuota, "OVER_QUOTA", 452, (2, 2), None, "mailbox is full: its owner can delete mail or raise the quota in the control panel";
+    /// The recipient gets more mail than it may in an hour.
+    InboundLimit, "INBOUND_LIMIT", 450, (2, 1), None, "this recipient gets too much mail now, please try again later";
     /// The list takes no post from this sender (RFC 3463: X.7.2).
     PostingNotPermitted, "POSTING_NOT_PERMITTED", 550, (7, 2), None, "you may not post to this mailing list";
     /// More recipients than one transaction may have (RFC 5321 section 4.5.3.1.10).
@@ -165,6 +167,9 @@ failure_table! {
     // Maildrop
     /// Right password, box held by another session. The text is completed with since and from.
     MailboxInUse, "MAILBOX_IN_USE", 450, (2, 1), InUse, "can't lock account";
+    /// Right password, and the box was opened too short a time ago (RFC 2449 section 6.5). The text is completed with when it may be
+    /// opened again.
+    LoginTooSoon, "LOGIN_TOO_SOON", 450, (2, 1), LoginDelay, "this mailbox was checked a moment ago";
     /// The lock was lost: it ran out, or its owner freed the box.
     LockLost, "LOCK_LOST", 450, (2, 1), SysTemp, "some deleted messages not removed: this session lost its lock";
     /// The box was removed while the session was open.
@@ -183,6 +188,8 @@ failure_table! {
     BadContent, "BAD_CONTENT", 550, (6, 0), None, "message has a bare CR, a bare LF or a NUL";
     /// The author's domain asks to refuse what it did not send (RFC 7489 section 10.3, RFC 7372: X.7.26).
     FailsAuthentication, "FAILS_AUTHENTICATION", 550, (7, 26), None, "message fails the policy of its author's domain (DMARC)";
+    /// The sender's domain has the null MX: nothing can be told to the sender (RFC 7505 section 4.2, RFC 7372: X.7.27).
+    SenderTakesNoMail, "SENDER_TAKES_NO_MAIL", 550, (7, 27), None, "sender address cannot receive mail (null MX)";
     /// The spam scanner rejects it, and a recipient's domain follows it (RFC 3463: X.7.1).
     LooksLikeSpam, "LOOKS_LIKE_SPAM", 550, (7, 1), None, "message looks like spam";
     /// The spam scanner wants to see it again later, or gave no answer and the operator has such mail put off.
@@ -347,6 +354,12 @@ impl Reason {
         let peer = peer.map(|peer| format!(" from {peer}"));
         let (since, peer) = (since.unwrap_or_default(), peer.unwrap_or_default());
         format!("in use{since}{peer}; it frees itself within 60 s of that session ending")
+    }
+
+    /// The detail of [`Self::LoginTooSoon`]: how long to wait.
+    #[must_use]
+    pub fn login_again_in(seconds: u64) -> String {
+        format!("log in again in {seconds} s")
     }
 
     /// The detail of [`Self::BudgetExhausted`]: budgets are by the hour, so each frees with the next one (shown in UTC).

@@ -40,6 +40,8 @@ pub const PASSWORD_MAX_BYTES: usize = 1024;
 pub const PASSWORD_MIN_BYTES: usize = 8;
 /// Life of a relay grant, seconds.
 pub const GRANT_TTL_SECONDS: u32 = 30 * 60;
+/// Messages of strangers that one recipient here gets in an hour.
+pub const INBOUND_PER_HOUR_MAX: u32 = 600;
 /// Life of a mailbox lock that nobody renews, seconds.
 pub const LOCK_TTL_SECONDS: u64 = 60;
 /// How often a gateway renews its locks, seconds.

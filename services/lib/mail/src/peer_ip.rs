@@ -9,7 +9,11 @@ use std::{
 use ipnet::IpNet;
 use thiserror::Error;
 
-/// Address of a client: an IPv4 address written inside IPv6 (`::ffff:a.b.c.d`) is that IPv4 address.
+/// First 96 bits of IPv6 addresses that a NAT64 makes of IPv4 addresses (RFC 6052 section 2.1).
+const NAT64: u128 = 0x0064_ff9b << 96;
+
+/// Address of a client: an IPv4 address written inside IPv6 (`::ffff:a.b.c.d`, or `64:ff9b::a.b.c.d` of a NAT64 in front of us)
+/// is that IPv4 address. All of the IPv4 world in one /64 would be one client.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerIp(IpAddr);
 
@@ -29,7 +33,13 @@ impl PeerIp {
     /// Folds the address into its canonical form.
     #[must_use]
     pub fn new(ip: IpAddr) -> Self {
-        Self(ip.to_canonical())
+        match ip.to_canonical() {
+            IpAddr::V6(v6) if u128::from(v6) >> 32 == NAT64 >> 32 => {
+                let [.., a, b, c, d] = v6.octets();
+                Self(IpAddr::V4(Ipv4Addr::new(a, b, c, d)))
+            }
+            other => Self(other),
+        }
     }
 
     /// The canonical address.
@@ -116,6 +126,18 @@ mod tests {
     fn v4_inside_v6_is_v4() {
         assert_eq!(peer("::ffff:203.0.113.9"), peer("203.0.113.9"));
         assert_eq!(peer("::ffff:203.0.113.9").client_key().to_string(), "203.0.113.9");
+    }
+
+    #[test]
+    fn behind_a_nat64_each_v4_client_is_its_own() {
+        assert_eq!(peer("64:ff9b::203.0.113.9"), peer("203.0.113.9"));
+        assert_eq!(peer("64:ff9b::cb00:7109").client_key().to_string(), "203.0.113.9");
+        assert_ne!(peer("64:ff9b::203.0.113.9").client_key(), peer("64:ff9b::203.0.113.10").client_key());
+        assert!(peer("64:ff9b::127.0.0.1").is_loopback());
+        // Another network's prefix, and a longer one, say nothing to us.
+        for other in ["64:ff9b:1::203.0.113.9", "64:ff9b::1:203.0.113.9", "64:ff9a::203.0.113.9"] {
+            assert!(peer(other).ip().is_ipv6(), "{other}");
+        }
     }
 
     #[test]

@@ -306,6 +306,7 @@ const TABLE: &[Method] = &[
     row("/postern.auth.v1.PanelSessionService/EndPanelSessions", USER, Tokens, Write),
 
     row("/postern.auth.v1.RelayService/CheckRelay", SERVICE, Mesh, Write),
+    row("/postern.auth.v1.RelayService/CountInbound", SERVICE, Mesh, Write),
     row("/postern.auth.v1.RelayService/ListGrants", USER_READ, Grants, Read),
     row("/postern.auth.v1.RelayService/RevokeGrant", USER_HELP, Grants, Write),
     row("/postern.auth.v1.RelayService/WatchRevocations", SERVICE, Mesh, Watch),

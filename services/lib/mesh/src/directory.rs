@@ -23,7 +23,7 @@ use tonic::Status;
 
 use crate::{client::MeshChannel, shutdown::Shutdown};
 use freshness::{Freshness, Told};
-pub use place::Place;
+pub use place::{Place, inbound_recipient};
 pub use posting::refusal_of_post;
 
 /// Answers of each kind kept at most.

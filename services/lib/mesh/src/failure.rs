@@ -110,13 +110,16 @@ fn code_of(reason: Reason) -> Code {
         | Reason::AccountSuspended
         | Reason::PostingNotPermitted
         | Reason::FailsAuthentication
+        | Reason::SenderTakesNoMail
         | Reason::LooksLikeSpam
         | Reason::EncryptionRequired => Code::PermissionDenied,
         Reason::LoginThrottled
+        | Reason::LoginTooSoon
         | Reason::BudgetExhausted
         | Reason::InsufficientStorage
         | Reason::Overloaded
         | Reason::OverQuota
+        | Reason::InboundLimit
         | Reason::LimitReached
         | Reason::TooManyRecipients
         | Reason::TooManyUnknownRecipients

@@ -27,16 +27,25 @@ type Check = Box<dyn Fn() -> CheckFuture + Send + Sync>;
 /// Name of a check to `None` (good) or what is wrong.
 type Results = BTreeMap<&'static str, Option<String>>;
 
-/// What must hold before this process takes work. A process that goes down is not ready.
+/// Whether a process that fails a check takes work all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weight {
+    /// It does not.
+    Needed,
+    /// It does; the operator is told.
+    Told,
+}
+
+/// What must hold before this process takes work, and what its operator should know. A process that goes down is not ready.
 #[derive(Clone, Default)]
 pub struct Readiness {
-    checks: Arc<Vec<(&'static str, Check)>>,
+    checks: Arc<Vec<(&'static str, Weight, Check)>>,
     last: Arc<Mutex<Option<(Instant, Results)>>>,
 }
 
 impl fmt::Debug for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.checks.iter().map(|(name, _)| name)).finish()
+        f.debug_list().entries(self.checks.iter().map(|(name, ..)| name)).finish()
     }
 }
 
@@ -49,7 +58,27 @@ impl Readiness {
 
     /// Adds a check; what it says goes to the operator, so no secrets. Checks are added before the first clone.
     #[must_use]
-    pub fn check<F, R, E>(mut self, name: &'static str, check: F) -> Self
+    pub fn check<F, R, E>(self, name: &'static str, check: F) -> Self
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), E>> + Send + 'static,
+        E: fmt::Display,
+    {
+        self.with(name, Weight::Needed, check)
+    }
+
+    /// The same for what only has to be told: the process stays ready.
+    #[must_use]
+    pub fn notice<F, R, E>(self, name: &'static str, check: F) -> Self
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), E>> + Send + 'static,
+        E: fmt::Display,
+    {
+        self.with(name, Weight::Told, check)
+    }
+
+    fn with<F, R, E>(mut self, name: &'static str, weight: Weight, check: F) -> Self
     where
         F: Fn() -> R + Send + Sync + 'static,
         R: Future<Output = Result<(), E>> + Send + 'static,
@@ -60,7 +89,7 @@ impl Readiness {
             Box::pin(async move { running.await.map_err(|e| e.to_string()) })
         });
         match Arc::get_mut(&mut self.checks) {
-            Some(checks) => checks.push((name, check)),
+            Some(checks) => checks.push((name, weight, check)),
             None => tracing::error!(name, "a readiness check came after the first clone and is not made"),
         }
         self
@@ -74,7 +103,7 @@ impl Readiness {
         {
             return results.clone();
         }
-        let running = self.checks.iter().map(|(name, check)| async move {
+        let running = self.checks.iter().map(|(name, _, check)| async move {
             let found = match tokio::time::timeout(CHECK_TIMEOUT, check()).await {
                 Ok(Ok(())) => None,
                 Ok(Err(why)) => Some(why),
@@ -85,6 +114,14 @@ impl Readiness {
         let results: Results = futures_util::future::join_all(running).await.into_iter().collect();
         *last = Some((Instant::now(), results.clone()));
         results
+    }
+
+    /// True when nothing among these results keeps this process from taking work.
+    #[must_use]
+    pub fn allows(&self, results: &BTreeMap<&'static str, Option<String>>) -> bool {
+        let told =
+            |name: &str| self.checks.iter().any(|(own, weight, _)| *own == name && *weight == Weight::Told);
+        results.iter().all(|(name, found)| found.is_none() || told(name))
     }
 }
 
@@ -138,7 +175,7 @@ async fn readyz(State(doors): State<Doors>) -> (StatusCode, Json<Results>) {
     if doors.shutdown.is_triggered() {
         results.insert("shutdown", Some("going down".to_owned()));
     }
-    let ready = results.values().all(Option::is_none);
+    let ready = doors.ready.allows(&results);
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(results))
 }
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{line::LineReader, maildrop::Maildrop};
 
-const OPEN_POLICY: Policy = Policy { plaintext_login: true, stls: true };
+const OPEN_POLICY: Policy = Policy { plaintext_login: true, stls: true, login_delay_seconds: 0 };
 const LOCK: MaildropLock = MaildropLock { mailbox_id: 7, token: 42 };
 
 struct Table {
@@ -152,8 +152,11 @@ fn p_44_p_50_p_51_capabilities() {
          USER\r\nSASL PLAIN LOGIN\r\nSTLS\r\nIMPLEMENTATION Postern\r\n.\r\n"
     );
     assert_eq!(Table::open(&[]).line("CAPA"), before, "also listed after login");
-    let no_tls = Table::with(Policy { plaintext_login: true, stls: false }).line("CAPA");
+    let no_tls = Table::with(Policy { stls: false, ..OPEN_POLICY }).line("CAPA");
     assert!(!no_tls.contains("STLS"));
+    // P-41: only where there is one.
+    let delayed = Table::with(Policy { login_delay_seconds: 900, ..OPEN_POLICY }).line("CAPA");
+    assert!(delayed.contains("\r\nUTF8\r\nLOGIN-DELAY 900\r\nUSER\r\n"), "{delayed}");
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! The services: do they answer the operator, are they ready, do their clocks agree, and does what they count make sense.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 use postern_mesh::{client::MeshChannel, failure};
@@ -35,6 +39,11 @@ const SKEW_CARE_SECONDS: i64 = 5;
 const SKEW_WRONG_SECONDS: i64 = 25;
 /// So many boxes with grants from one address are no family any more.
 const ONE_ADDRESS_BOXES: usize = 20;
+/// What a ready service says of grants is about addresses that it gives none.
+const NOTICE_OF_GRANTS: &str = "grants";
+const CLIENTS_UNSEEN: &str = "the gateways do not see their clients' own addresses: let the load balancer keep them, or speak \
+                              the PROXY protocol and be in POSTERN_PROXY_NETWORKS. Until then only SMTP AUTH lets people send \
+                              from there";
 
 /// Looks at all of it.
 pub(super) async fn look(doctor: &Doctor, reach: &Reach, findings: &mut Findings) -> Result<(), Failure> {
@@ -135,6 +144,7 @@ async fn ready(door: &str, findings: &mut Findings) -> String {
     };
     if ready.status == 200 {
         findings.good(&subject, "ready");
+        notices(&subject, &ready.body, findings);
     } else {
         let advice = "what is named there is away, or not as it must be; the service's log says more";
         findings.wrong(&subject, format!("not ready: {}", ready.body.trim()), advice);
@@ -150,6 +160,18 @@ async fn ready(door: &str, findings: &mut Findings) -> String {
         }
     }
     metrics.body
+}
+
+/// What a service that is ready has to say all the same: names and texts, null where all is well.
+fn notices(door: &str, body: &str, findings: &mut Findings) {
+    let said: BTreeMap<String, Option<String>> = serde_json::from_str(body.trim()).unwrap_or_default();
+    for (name, text) in said.into_iter().filter_map(|(name, text)| Some((name, text?))) {
+        if name == NOTICE_OF_GRANTS || text.starts_with(NOTICE_OF_GRANTS) {
+            findings.wrong(NOTICE_OF_GRANTS, text, CLIENTS_UNSEEN);
+        } else {
+            findings.care(door, text, "its log says more");
+        }
+    }
 }
 
 /// People log in, and nobody may send?
@@ -225,6 +247,18 @@ mod tests {
         };
         let expected = ["http://account:9101", "http://127.0.0.1:10102", "http://[::1]:9103"];
         assert_eq!(health_of(&doors), expected);
+    }
+
+    #[test]
+    fn what_a_ready_service_says_of_grants_is_wrong() {
+        let mut findings = Findings::default();
+        notices("health", r#"{"redis":null,"grants":"nearly all come from 203.0.113.9"}"#, &mut findings);
+        assert_eq!(findings.count(super::super::State::Wrong), 1, "{findings}");
+        assert!(findings.to_string().contains("POSTERN_PROXY_NETWORKS"), "{findings}");
+        let mut quiet = Findings::default();
+        notices("health", r#"{"redis":null,"grants":null}"#, &mut quiet);
+        notices("health", "no JSON", &mut quiet);
+        assert_eq!(quiet.to_string(), Findings::default().to_string());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Their gRPC and health doors are open as well, for tools.
 
-use std::{net::TcpListener, time::Duration};
+use std::{collections::BTreeMap, net::TcpListener, time::Duration};
 
 use anyhow::{Context as _, bail};
 use postern_mesh::{
@@ -172,7 +172,8 @@ async fn open_health(
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     if profile.chosen(HEALTH_SETTING).is_some() {
-        let all = Readiness::new();
+        let told = auth.clone();
+        let all = Readiness::new().notice("notices", move || told_by(told.clone()));
         let all = all.check("account", move || state_of(account.clone()));
         let all = all.check("auth", move || state_of(auth.clone()));
         let all = all.check("delivery", move || state_of(delivery.clone()));
@@ -206,11 +207,18 @@ async fn open_one_health(
 }
 
 async fn state_of(ready: Readiness) -> Result<(), String> {
-    let wrong: Vec<String> = ready
-        .results()
-        .await
-        .into_iter()
-        .filter_map(|(name, why)| Some(format!("{name}: {}", why?)))
-        .collect();
-    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
+    let results = ready.results().await;
+    if ready.allows(&results) { Ok(()) } else { Err(in_words(results)) }
+}
+
+/// What a part that works has to say.
+async fn told_by(ready: Readiness) -> Result<(), String> {
+    let results = ready.results().await;
+    let said = in_words(results.clone());
+    if said.is_empty() || !ready.allows(&results) { Ok(()) } else { Err(said) }
+}
+
+fn in_words(results: BTreeMap<&'static str, Option<String>>) -> String {
+    let wrong = results.into_iter().filter_map(|(name, why)| Some(format!("{name}: {}", why?)));
+    wrong.collect::<Vec<_>>().join("; ")
 }

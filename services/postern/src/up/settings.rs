@@ -49,7 +49,7 @@ pub(super) const HEALTH_SETTING: &str = "POSTERN_HEALTH_LISTEN";
 
 /// Whose addresses cannot be the client's own (as auth's default), loopback let through: on one machine it is the client.
 const REFUSED_NETWORKS: &str = "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,169.254.0.0/16,172.16.0.0/12,192.168.0.0/16,\
-                                224.0.0.0/3,::/128,fc00::/7,fe80::/10,ff00::/8";
+                                224.0.0.0/3,::/128,64:ff9b:1::/48,2001::/32,fc00::/7,fe80::/10,ff00::/8";
 const LOOPBACK: &str = "127.0.0.0/8,::1/128";
 const MAIL_HOST: &str = "mail.postern.test";
 /// Notices of migrations that have nothing to do are of no use at a terminal.

@@ -11,7 +11,7 @@ use postern_mail::Reason;
 use postern_proto::auth::v1 as auth;
 
 use crate::session::Door;
-use house::TestHouse;
+use house::{INBOUND_LIMIT, TestHouse};
 
 const START: &str = "S: 220 mail.postern.test ESMTP
     C: HELO client.test
@@ -117,6 +117,53 @@ async fn s_18_relay_is_refused_with_the_phrase_and_granted_after_the_login() {
     let submitter = taken[0].envelope.submitter.clone().expect("submitter");
     assert_eq!((submitter.login.as_str(), submitter.authenticated), ("user@homepage.test", false));
     assert_eq!(taken[0].envelope.recipients.len(), 3);
+}
+
+#[tokio::test]
+async fn s_73_auth_is_asked_at_mail_in_whose_name_a_login_may_send() {
+    let house = TestHouse::new();
+    house
+        .transcript(
+            Door::Submission,
+            &script(
+                "C: AUTH PLAIN AHVzZXJAaG9tZXBhZ2UudGVzdAByaWdodA==
+                 S: 235
+                 C: MAIL FROM:<other@customer.test>
+                 S: 550 5.7.1 this sender address belongs to another customer
+                 C: RCPT TO:<user@homepage.test>
+                 S: 503
+                 C: MAIL FROM:<user@homepage.test>
+                 S: 250",
+            ),
+        )
+        .await;
+    let asked = house.world.relay_questions.load(Ordering::SeqCst);
+    assert_eq!(asked, 2, "one for each MAIL");
+}
+
+/// Counted over all gateways by auth, which is asked from a share of the limit on.
+#[tokio::test]
+async fn a_recipient_gets_so_much_of_strangers_in_an_hour_and_logins_are_not_counted() {
+    let house = TestHouse::new();
+    let limit = usize::try_from(INBOUND_LIMIT).expect("small");
+    let named = "C: RCPT TO:<user@homepage.test>\n";
+    let taken = format!("{named}S: 250\n");
+    // Named twice at once it is counted once (S-16).
+    let twice = format!("{named}{named}S: 250\nS: 250\n");
+    let stranger =
+        format!("C: MAIL FROM:<a@far.test>\nS: 250\n{}{twice}{named}{named}", taken.repeat(limit - 1));
+    let refusal = "S: 450 4.2.1 this recipient gets too much mail now, please try again later\n";
+    let others = "C: RCPT TO:<postmaster@homepage.test>\nS: 250\nC: RCPT TO:<x@far.test>\nS: 550";
+    house.transcript(Door::Mx, &script(&format!("{stranger}{refusal}{refusal}{others}"))).await;
+    let counted = house.world.inbound.lock().expect("lock").get("address:user@homepage.test").copied();
+    assert_eq!(counted, Some(INBOUND_LIMIT.cast_signed()), "the quiet share was told, too");
+    let login = "C: AUTH PLAIN AHVzZXJAaG9tZXBhZ2UudGVzdAByaWdodA==\nS: 235\n\
+                 C: MAIL FROM:<user@homepage.test>\nS: 250\nC: RCPT TO:<user@homepage.test>\nS: 250";
+    house.transcript(Door::Submission, &script(login)).await;
+    // Without auth mail to boxes here is taken all the same.
+    house.world.auth_away.store(true, Ordering::SeqCst);
+    let text = "C: MAIL FROM:<a@far.test>\nS: 250\nC: RCPT TO:<user@homepage.test>\nS: 250";
+    house.transcript(Door::Mx, &script(text)).await;
 }
 
 #[tokio::test]

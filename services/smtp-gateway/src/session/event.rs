@@ -43,7 +43,7 @@ pub(crate) enum Event {
     SaslLineTooLong,
     /// What auth said.
     LoginAnswered(Result<Login, Reason>),
-    /// Whether this client may send at all.
+    /// Whether this client may send at all, and in this name.
     SenderAnswered(Result<RelayRight, Refused>),
     /// One answer for each recipient that was asked for, in their order.
     RecipientsAnswered(Vec<Result<Accepted, Refused>>),
@@ -185,8 +185,13 @@ pub(crate) enum Question {
         /// Others can read the password on its way, and the domain of the login decides.
         clear_text: bool,
     },
-    /// To auth: may this client send.
-    Sender(ReversePath),
+    /// To auth: may this client send, and in this name.
+    Sender {
+        /// Envelope sender.
+        sender: ReversePath,
+        /// Who authenticated.
+        login: Option<Login>,
+    },
     /// To account and auth: where do these lead, and may mail go there.
     Recipients {
         /// Envelope sender.
@@ -195,6 +200,8 @@ pub(crate) enum Question {
         login: Option<Login>,
         /// In order.
         paths: Vec<RcptPath>,
+        /// A stranger's: counted against what a recipient here gets in an hour.
+        counted: bool,
     },
 }
 

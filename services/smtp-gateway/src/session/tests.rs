@@ -73,6 +73,13 @@ fn s_62_chunks_that_nobody_can_measure_end_the_session() {
         assert_eq!(replies.len(), 1, "{line}: {replies:?}");
         assert!(replies[0].starts_with('5') && talk.is_closed(), "{line}: {replies:?}");
     }
+    // Of good form (RFC 3030 section 2: chunk-size is one digit or more), and nothing of it can be lost or smuggled: it is taken.
+    let mut talk = Talk::greeted(Door::Mx);
+    talk.says("MAIL FROM:<>");
+    talk.says("RCPT TO:<box@x.test>");
+    assert_eq!(talk.code("BDAT 0"), "250");
+    assert!(talk.session.is_between_chunks());
+    assert_eq!(talk.code("BDAT 5 LAST"), "250");
     // A chunk that is no good ends the mail, not the session.
     let mut talk = Talk::greeted(Door::Mx);
     talk.says("MAIL FROM:<>");

@@ -1,6 +1,6 @@
 //! MAIL, RCPT, DATA within a session (RFC 5321 section 3.3).
 
-use postern_mail::{EmailAddress, Reason};
+use postern_mail::{EmailAddress, Reason, Verdict};
 use postern_smtp::{
     command::{Chunk, MailCommand, RcptCommand, Refused},
     dsn::{self, RecipientDsn},
@@ -51,31 +51,38 @@ impl Session {
             return self.fail(&Reason::MessageTooLarge.into());
         }
         let sender = mail.sender.clone();
-        let right = self.login.as_ref().map(super::Login::right);
-        let known = right.is_some() || !self.profile.door.is_submission();
+        let login = self.login.clone();
         let transaction = Transaction {
             stamp,
             mail,
             recipients: Vec::new(),
             recipient_dsn: Vec::new(),
             tried: false,
-            right,
+            right: login.as_ref().map(super::Login::right),
         };
-        if known {
+        if login.is_none() && !self.profile.door.is_submission() {
             self.phase = Phase::Open(transaction);
             return reply(Reply::sender_ok(), Next::Command);
         }
         self.phase = Phase::CheckingSender(transaction);
-        Effects { replies: Vec::new(), next: Next::Ask(Question::Sender(sender)) }
+        Effects { replies: Vec::new(), next: Next::Ask(Question::Sender { sender, login }) }
     }
 
-    /// On the submission doors, without AUTH: only a live grant lets MAIL through.
+    /// On the submission doors only AUTH or a live grant lets MAIL through, and neither in the name of another customer's domain
+    /// without its owner's leave, wherever the mail goes.
     pub(super) fn sender_answered(&mut self, answer: Result<RelayRight, Refused>) -> Effects {
         match std::mem::replace(&mut self.phase, Phase::Ready) {
             Phase::CheckingSender(mut transaction) => match answer {
                 Ok(right) => {
                     self.keep_right(&right);
                     transaction.right = Some(right);
+                    self.phase = Phase::Open(transaction);
+                    reply(Reply::sender_ok(), Next::Command)
+                }
+                // Nobody can say now. Who logged in may still write to boxes here; what leaves is asked for again at RCPT.
+                Err(refused)
+                    if transaction.right.is_some() && refused.reason.verdict() == Verdict::Temporary =>
+                {
                     self.phase = Phase::Open(transaction);
                     reply(Reply::sender_ok(), Next::Command)
                 }
@@ -120,7 +127,9 @@ impl Session {
         if paths.is_empty() {
             return self.recipients_answered(Vec::new());
         }
-        let question = Question::Recipients { sender, login: self.login.clone(), paths };
+        let login = self.login.clone();
+        let counted = self.profile.inbound_limited && login.is_none();
+        let question = Question::Recipients { sender, login, paths, counted };
         Effects { replies: Vec::new(), next: Next::Ask(question) }
     }
 

@@ -1,9 +1,16 @@
 //! RCPT: where does an address lead, and may mail go there. One question to account for a whole group, one to auth for
 //! each recipient that is not here, never kept (PROMISES.md, "The grant").
 
+use std::sync::Arc;
+
 use futures_util::{StreamExt as _, stream};
 use postern_mail::{EmailAddress, Reason, ReversePath};
-use postern_mesh::{clock::unix_seconds, directory::Place, failure};
+use postern_mesh::{
+    clock::unix_seconds,
+    directory::{Place, inbound_recipient},
+    failure,
+};
+use postern_proto::account::v1::Resolution;
 use postern_smtp::command::{RcptPath, Refused};
 
 use super::{Asker, Upstream, away};
@@ -18,6 +25,7 @@ impl Upstream {
         sender: &ReversePath,
         login: Option<&Login>,
         paths: Vec<RcptPath>,
+        counted: bool,
         asker: Asker<'_>,
     ) -> Vec<Result<Accepted, Refused>> {
         let named: Vec<EmailAddress> = paths
@@ -32,6 +40,10 @@ impl Upstream {
             [one] => self.directory.resolve(one).await.map(|resolution| vec![resolution]),
             many => self.directory.resolve_all(many).await,
         };
+        let inbound = match &resolutions {
+            Ok(resolutions) if counted => counted_as(&paths, resolutions),
+            _ => vec![None; paths.len()],
+        };
         let mut places = match &resolutions {
             Ok(resolutions) => resolutions.iter().map(|resolution| Ok(Place::of(resolution))).collect(),
             Err(status) => {
@@ -44,14 +56,36 @@ impl Upstream {
             RcptPath::Address(address) => (Some(address), places.next().unwrap_or(Err(Reason::Unavailable))),
             RcptPath::Postmaster => (None, Ok(Place::Here)),
         });
-        stream::iter(asked.collect::<Vec<_>>())
+        let mut answers: Vec<Result<Accepted, Refused>> = stream::iter(asked.collect::<Vec<_>>())
             .map(async |(address, place)| match address {
                 Some(address) => self.recipient(sender, login, address, place?, asker).await,
                 None => self.postmaster(asker).await,
             })
             .buffered(RELAY_QUESTIONS_MAX)
             .collect()
-            .await
+            .await;
+        self.limit_inbound(&mut answers, inbound, asker).await;
+        answers
+    }
+
+    /// Refuses those of the taken recipients that get too much mail; `inbound` says for whom each is counted.
+    async fn limit_inbound(
+        &self,
+        answers: &mut [Result<Accepted, Refused>],
+        mut inbound: Vec<Option<String>>,
+        asker: Asker<'_>,
+    ) {
+        for (answer, counted) in answers.iter().zip(&mut inbound) {
+            if answer.is_err() {
+                *counted = None;
+            }
+        }
+        let taken = self.count_inbound(&inbound, asker.session_id).await;
+        for (answer, taken) in answers.iter_mut().zip(taken) {
+            if !taken {
+                *answer = Err(Reason::InboundLimit.into());
+            }
+        }
     }
 
     async fn recipient(
@@ -113,6 +147,16 @@ impl Upstream {
         );
         Err(Reason::Misconfigured.into())
     }
+}
+
+/// For whom each of these recipients is counted; `resolutions` are those of the addresses among them.
+fn counted_as(paths: &[RcptPath], resolutions: &[Arc<Resolution>]) -> Vec<Option<String>> {
+    let mut resolutions = resolutions.iter();
+    let one = |path: &RcptPath| match path {
+        RcptPath::Address(address) => inbound_recipient(address, resolutions.next()?),
+        RcptPath::Postmaster => None,
+    };
+    paths.iter().map(one).collect()
 }
 
 /// The directory says "unknown" as an answer; its errors are never permanent (S-17).

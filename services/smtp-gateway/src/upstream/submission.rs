@@ -26,10 +26,11 @@ const COMMIT_WITHIN_MILLIS: u32 = 40_000;
 const FRAMES_WAITING_MAX: usize = 1;
 
 /// What delivery may say for good (PROMISES.md, promise 2, submission.proto).
-const REASONS_OF_DELIVERY: [Reason; 15] = [
+const REASONS_OF_DELIVERY: [Reason; 16] = [
     Reason::NoSuchMailbox,
     Reason::PostingNotPermitted,
     Reason::FailsAuthentication,
+    Reason::SenderTakesNoMail,
     Reason::LooksLikeSpam,
     Reason::SpamUndecided,
     Reason::MailLoop,

@@ -324,6 +324,7 @@ fn of_the_house() -> Vec<Trial> {
             "RelayService/CheckRelay",
             json!({"peerIp": "127.0.0.1", "sender": "$address", "recipientCount": 1}),
         ),
+        ("auth", "RelayService/CountInbound", json!({"counts": [{"recipient": "box:1", "messages": 1}]})),
         ("auth", "RelayService/WatchRevocations", json!({})),
         (
             "auth",

@@ -5,7 +5,9 @@
 -- ARGV 7 1: ask the throttle first   8 mailbox   9 life of the grant (seconds, 0 = none)   10 credential version
 --     11 domain   12 login   13 a grant younger than this is not written again (seconds)
 --     14 mailboxes that may hold a grant of one client (0 = off)
--- Answers -1: throttled, 0: noted, no grant asked for, 1: noted, the grant lives.
+-- Keys 6 to 10 and arguments from 15 on are those of crowd.lua.
+-- Answers -1: throttled, 0: noted, no grant asked for or won, 1: noted, the grant lives, 2: as 0, and that the client is a
+-- crowd was found out now.
 if ARGV[7] == '1' and is_throttled() then
   return -1
 end
@@ -63,16 +65,27 @@ local function remember_client()
   end
 end
 
-if ttl == 0 then
+local function remember_now_and_then()
   if not last_good or now - tonumber(last_good) >= renew_after or tonumber(last_good) > now then
     remember_client()
   end
+end
+
+if ttl == 0 then
+  remember_now_and_then()
   return 0
 end
 
 local held = redis.call('HGET', KEYS[5], mailbox)
 if held and last_good and is_young(held) then
   return 1
+end
+local verdict = crowd(mailbox, redis_now)
+if verdict ~= CROWD_NO then
+  -- What was won there before ends too.
+  redis.call('DEL', KEYS[5])
+  remember_now_and_then()
+  return verdict == CROWD_NEW and 2 or 0
 end
 make_room(tonumber(ARGV[14]))
 local value = string.format('%d %d %s %d %s %s',

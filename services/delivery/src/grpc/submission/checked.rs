@@ -94,8 +94,13 @@ impl SubmissionDoor {
             tracing::warn!(queue_id = %submission.id, error, "a message cannot be read to be checked");
             failure::status(Reason::Unavailable)
         })?;
-        let Findings { mut field, wanted, unproven } = found;
+        let Findings { mut field, wanted, unproven, null_mx } = found;
         submission.flags.unproven = unproven;
+        if null_mx {
+            metrics::counter!("postern_mail_sender_takes_none_total").increment(1);
+            tracing::info!(queue_id = %submission.id, peer = %arrival.peer, sender = %submission.sender, "its sender's domain takes no mail");
+            return Err(failure::status(Reason::SenderTakesNoMail));
+        }
         if wanted == Wanted::Nothing || !self.is_followed(submission).await? {
             return Ok(field);
         }

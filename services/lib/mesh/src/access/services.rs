@@ -35,6 +35,7 @@ const TABLE: &[(&str, &[&str])] = &[
 
     ("/postern.auth.v1.LoginService/Authenticate", &[POP3, SMTP]),
     ("/postern.auth.v1.RelayService/CheckRelay", &[SMTP]),
+    ("/postern.auth.v1.RelayService/CountInbound", &[SMTP]),
     ("/postern.auth.v1.RelayService/WatchRevocations", &[SMTP]),
     ("/postern.auth.v1.SightingService/NoteSightings", &[POP3, SMTP]),
 

@@ -1,8 +1,8 @@
 //! What the directory's word about an address means to who wants to send there: one reading for the gateway that answers
 //! RCPT and for the service that explains it.
 
-use postern_mail::Reason;
-use postern_proto::account::v1::{Resolution, resolution::Outcome};
+use postern_mail::{EmailAddress, Reason};
+use postern_proto::account::v1::{ListAddress, Resolution, resolution::Outcome};
 
 /// Where an address is, as seen at RCPT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,10 +65,30 @@ impl Place {
     }
 }
 
+/// For whom mail of strangers to this address is counted (`InboundCount.recipient`): the box that gets it, so that a catch-all box
+/// has one count, else the address. `None` where nothing is kept.
+#[must_use]
+pub fn inbound_recipient(address: &EmailAddress, resolution: &Resolution) -> Option<String> {
+    match &resolution.outcome {
+        Some(Outcome::Local(local)) => Some(match (&local.mailbox, &local.list) {
+            (Some(mailbox), _) => format!("box:{}", mailbox.mailbox_id),
+            // Each member's bounces have an address of their own: a large list brings many at once.
+            (None, Some(list)) if list.role() != ListAddress::Post => {
+                format!("address:{}", address.canonical())
+            }
+            (None, _) => {
+                let address = address.canonical();
+                format!("address:{}", address.without_tag().unwrap_or(address))
+            }
+        }),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use postern_proto::account::v1::{
-        DiscardOutcome, LocalMailbox, LocalOutcome, NotLiveOutcome, RemoteOutcome, UnknownOutcome,
+        DiscardOutcome, LocalList, LocalMailbox, LocalOutcome, NotLiveOutcome, RemoteOutcome, UnknownOutcome,
     };
 
     use super::*;
@@ -96,5 +116,23 @@ mod tests {
             assert_eq!(strangers, relay, "{place:?}");
             assert_eq!(place.refused_relay(Reason::BudgetExhausted), Reason::BudgetExhausted);
         }
+    }
+
+    #[test]
+    fn mail_is_counted_for_the_box_that_gets_it() {
+        let counted = |outcome| {
+            let address = "Info+news@Homepage.test".parse().expect("address");
+            inbound_recipient(&address, &Resolution { outcome: Some(outcome), ..Resolution::default() })
+        };
+        let mailbox = Some(LocalMailbox { mailbox_id: 7, ..LocalMailbox::default() });
+        let kept = LocalOutcome { mailbox, ..LocalOutcome::default() };
+        assert_eq!(counted(Outcome::Local(kept)).as_deref(), Some("box:7"));
+        let led_on = counted(Outcome::Local(LocalOutcome::default()));
+        assert_eq!(led_on.as_deref(), Some("address:info@homepage.test"));
+        let bounces = LocalList { role: ListAddress::Bounces.into(), ..LocalList::default() };
+        let bounces = LocalOutcome { list: Some(bounces), ..LocalOutcome::default() };
+        assert_eq!(counted(Outcome::Local(bounces)).as_deref(), Some("address:info+news@homepage.test"));
+        assert_eq!(counted(Outcome::Discard(DiscardOutcome {})), None);
+        assert_eq!(counted(Outcome::Remote(RemoteOutcome {})), None);
     }
 }

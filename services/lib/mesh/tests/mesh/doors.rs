@@ -59,6 +59,18 @@ async fn readiness_says_what_is_wrong_and_asks_at_most_once_a_second() {
 }
 
 #[tokio::test]
+async fn what_only_has_to_be_told_keeps_nobody_from_working() {
+    let ready = Readiness::new()
+        .check("redis", || async { Ok::<(), String>(()) })
+        .notice("grants", || async { Err::<(), _>("nobody may send") });
+    let shutdown = Shutdown::new();
+    let address = health::serve("127.0.0.1:0".parse().unwrap(), ready, &shutdown).await.unwrap();
+    let answer = get(address, "/readyz").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.ends_with(r#"{"grants":"nobody may send","redis":null}"#), "{answer}");
+}
+
+#[tokio::test]
 async fn ready_until_it_goes_down_and_metrics_are_there() {
     let _telemetry = telemetry::init("test", "off", LogFormat::Json).unwrap();
     let _again = telemetry::init("test", "info", LogFormat::Json).unwrap();

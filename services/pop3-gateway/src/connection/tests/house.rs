@@ -41,7 +41,7 @@ impl House {
         let gateway = Arc::new(Gateway {
             settings: from_env().expect("defaults"),
             times,
-            upstream: Upstream::new(upstreams, "test".to_owned(), &shutdown),
+            upstream: Upstream::new(upstreams, "test".to_owned(), 0, &shutdown),
             locks: Arc::new(Locks::every(RENEW_EVERY, RENEW_EVERY)),
             shutdown,
             ended: CancellationToken::new(),

@@ -42,6 +42,17 @@ fn p_23_p_24_wrong_passwords() {
     assert!(said.starts_with("-ERR [AUTH] "), "{said}");
 }
 
+/// Only auth knows, and says so only to the right password: the client is not asked for it again and again (decision 99).
+#[test]
+fn p_23_p_43_a_suspended_box_is_told_to_who_has_its_password() {
+    let mut table = Table::new();
+    for _ in 0..5 {
+        let (effect, said) = table.attempt(Reason::AccountSuspended);
+        assert_eq!(effect, Effect::Continue, "no failure of the client's");
+        assert!(said.starts_with("-ERR [SYS/PERM] disconnected by administrator"), "{said}");
+    }
+}
+
 #[test]
 fn p_24_the_count_survives_tls() {
     let mut table = Table::new();
@@ -116,7 +127,7 @@ fn p_27_p_29_what_is_not_offered() {
 
 #[test]
 fn p_30_without_tls_no_password_is_asked_for() {
-    let mut table = Table::with(Policy { plaintext_login: false, stls: true });
+    let mut table = Table::with(Policy { plaintext_login: false, ..OPEN_POLICY });
     let capabilities = table.line("CAPA");
     assert!(
         !capabilities.contains("USER")
@@ -239,7 +250,7 @@ fn p_91_p_93_stls() {
     table.said();
     assert!(table.line("STLS").starts_with("-ERR "), "not twice");
     assert!(!table.line("CAPA").contains("STLS"));
-    let mut none = Table::with(Policy { plaintext_login: true, stls: false });
+    let mut none = Table::with(Policy { stls: false, ..OPEN_POLICY });
     assert_eq!(none.line("STLS"), "-ERR command not implemented\r\n");
 }
 

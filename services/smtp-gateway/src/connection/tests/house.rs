@@ -3,6 +3,7 @@
 //! homepage.test is hosted (user@ and postmaster@), pending.test is not live, everything else is outside.
 
 use std::{
+    collections::HashMap,
     pin::Pin,
     sync::{
         Arc, Mutex,
@@ -62,8 +63,13 @@ pub(super) struct World {
     /// Streams that ended without `last`.
     pub(super) dropped: AtomicUsize,
     pub(super) relay_questions: AtomicUsize,
+    /// Messages counted for recipients.
+    pub(super) inbound: Mutex<HashMap<String, i32>>,
     pub(super) batches: AtomicUsize,
 }
+
+/// Messages of strangers that a recipient gets in an hour; the first 2 of them without a question.
+pub(super) const INBOUND_LIMIT: u32 = 32;
 
 /// The small world as gRPC services, and a gateway in front of it.
 #[derive(Clone)]
@@ -99,6 +105,7 @@ impl TestHouse {
             channel,
             "mail.postern.test",
             postmasters,
+            INBOUND_LIMIT,
             &shutdown,
         );
         let gateway = Gateway {
@@ -126,6 +133,7 @@ impl TestHouse {
             message_max_bytes: self.gateway.data_limits.message_max_bytes,
             recipients_max: 1000,
             refused_recipients_max: Some(20),
+            inbound_limited: true,
         }
     }
 
@@ -359,6 +367,24 @@ impl auth::relay_service_server::RelayService for Services {
             customer: "homepage".into(),
             authenticated,
         }))
+    }
+
+    async fn count_inbound(
+        &self,
+        request: Request<auth::CountInboundRequest>,
+    ) -> Answer<auth::CountInboundResponse> {
+        self.auth_is_there()?;
+        let mut inbound = self.world.inbound.lock().expect("lock");
+        let mut over = Vec::new();
+        for (at, count) in request.into_inner().counts.into_iter().enumerate() {
+            let counted = inbound.entry(count.recipient).or_default();
+            if *counted + count.messages > INBOUND_LIMIT.cast_signed() {
+                over.push(i32::try_from(at).expect("few"));
+            } else {
+                *counted += count.messages;
+            }
+        }
+        Ok(Response::new(auth::CountInboundResponse { over }))
     }
 
     async fn list_grants(&self, _: Request<auth::ListGrantsRequest>) -> Answer<auth::ListGrantsResponse> {

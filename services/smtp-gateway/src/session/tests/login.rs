@@ -76,6 +76,24 @@ fn s_73_submission_needs_a_login_or_a_grant_before_mail() {
 }
 
 #[test]
+fn s_73_a_login_does_not_open_another_customers_name_and_an_outage_does_not_close_its_own() {
+    let mut talk = Talk::greeted(Door::Submission);
+    talk.says("AUTH PLAIN AHUAcmlnaHQ=");
+    assert_eq!(
+        talk.says("MAIL FROM:<boss@rival.test>"),
+        ["550 5.7.1 this sender address belongs to another customer"]
+    );
+    assert_eq!(talk.code("RCPT TO:<box@x.test>"), "503");
+    // Nobody can say now: boxes here are reached, what leaves is put off.
+    assert_eq!(talk.code("MAIL FROM:<away@homepage.test>"), "250");
+    assert_eq!(talk.code("RCPT TO:<away@y.test>"), "451");
+    assert_eq!(talk.code("RCPT TO:<box@x.test>"), "250");
+    talk.says("DATA");
+    let Next::Content(envelope) = &talk.next else { panic!("content") };
+    assert_eq!(envelope.right, Some(right(7, true)));
+}
+
+#[test]
 fn s_80_auth_plain_and_login() {
     let mut talk = Talk::greeted(Door::Submission);
     assert_eq!(talk.says("AUTH PLAIN"), ["334 "]);

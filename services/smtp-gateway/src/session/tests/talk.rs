@@ -19,6 +19,7 @@ pub(super) fn profile(door: Door) -> Profile {
         message_max_bytes: Some(1000),
         recipients_max: 3,
         refused_recipients_max: Some(4),
+        inbound_limited: true,
     }
 }
 
@@ -127,9 +128,11 @@ pub(super) fn answer(question: &Question) -> Event {
             b"away" => Err(Reason::AuthenticationUnavailable),
             _ => Err(Reason::BadCredentials),
         }),
-        Question::Sender(sender) => Event::SenderAnswered(match sender.to_string().as_str() {
-            "granted@homepage.test" => Ok(right(7, false)),
+        Question::Sender { sender, login } => Event::SenderAnswered(match sender.to_string().as_str() {
             "away@homepage.test" => Err(Reason::Unavailable.into()),
+            "boss@rival.test" => Err(Reason::SenderNotPermitted.into()),
+            _ if login.is_some() => Ok(right(7, true)),
+            "granted@homepage.test" => Ok(right(7, false)),
             _ => Err(Refused {
                 reason: Reason::AuthenticationRequired,
                 detail: Some(Reason::check_mail_first("mail.homepage.test")),
