@@ -96,7 +96,8 @@ pub struct Settings {
     #[arg(long, env = "POSTERN_LIMIT_GRANTS_PER_CLIENT", value_name = "COUNT", default_value_t = 1000)]
     pub limit_grants_per_client: u32,
 
-    /// Passwords that are checked at once (19 MiB of memory each); 0 = one for each core
+    /// Passwords that are checked at once (19 MiB of memory each); 0 = one for each core, as far as half of the container's
+    /// memory holds them
     #[arg(long, env = "POSTERN_ARGON2_WORKERS", value_name = "COUNT", default_value_t = 0)]
     pub argon2_workers: usize,
 }

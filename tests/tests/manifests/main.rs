@@ -10,3 +10,4 @@ mod metrics;
 mod network;
 mod observability;
 mod settings;
+mod sizes;
