@@ -54,6 +54,7 @@ use tonic::service::Routes;
 
 pub use delegation::DelegationSettings;
 pub use settings::{LimitDefaults, Settings};
+pub use store::schema;
 
 use crate::{changes::Changes, delegation::Delegation, passwords::Passwords, store::Store};
 

@@ -65,6 +65,12 @@ pub async fn prepare(
     Ok(())
 }
 
+/// The number of the last migration of an embedded folder; 0 for one without any.
+#[must_use]
+pub fn newest(folder: &'static Dir<'static>) -> i64 {
+    migrations::embedded(folder).ok().and_then(|all| Some(all.last()?.version)).unwrap_or_default()
+}
+
 /// What Postgres said at the start.
 pub fn refused(error: impl std::error::Error + Send + Sync + 'static) -> StartError {
     StartError::store("Postgres", error)
