@@ -72,10 +72,12 @@ impl Passwords {
         let exists = phc.is_some();
         let phc = phc.unwrap_or(NOBODY).to_owned();
         let places = places_of(&phc).min(self.count);
+        let waiting = Waiting::begin();
         let turn = Arc::clone(&self.workers).acquire_many_owned(places);
         let Ok(Ok(permit)) = tokio::time::timeout_at(deadline, turn).await else {
             return Err(PasswordError::Overloaded);
         };
+        drop(waiting);
         let memory = Arc::clone(&self.memory);
         let checked = tokio::task::spawn_blocking(move || {
             // Held until the work is done, also when nobody waits for the answer any more.
@@ -89,6 +91,22 @@ impl Passwords {
     /// Gives the memory back while nobody logs in; called now and then.
     pub(crate) fn rest(&self) {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// Somebody who waits for a worker, counted until the wait is over, however it ends.
+struct Waiting;
+
+impl Waiting {
+    fn begin() -> Self {
+        metrics::gauge!("postern_auth_passwords_waiting").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        metrics::gauge!("postern_auth_passwords_waiting").decrement(1.0);
     }
 }
 
