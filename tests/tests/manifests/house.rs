@@ -130,6 +130,35 @@ async fn grants_waiting_passwords_and_the_way_out_are_metrics() -> anyhow::Resul
     Ok(())
 }
 
+/// Small mail needs no blob store, so that only a gauge tells that it is away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blob_store_that_is_away_is_told() -> anyhow::Result<()> {
+    let nowhere = format!("http://{}", free_ports(1)?[0]);
+    let mut house = Blueprint::new()
+        .set("POSTERN_BLOB_URL", "s3://mail/content")
+        .set("AWS_ENDPOINT", &nowhere)
+        .set("AWS_ALLOW_HTTP", "true")
+        .set("AWS_REGION", "none")
+        .set("AWS_ACCESS_KEY_ID", "nobody")
+        .set("AWS_SECRET_ACCESS_KEY", "nothing")
+        .start()
+        .await?;
+    let admin = house.admin()?;
+    admin.domain("homepage", "homepage.test").await?;
+    admin.mailbox("user@homepage.test").await?;
+    let content = message("small", 1_000);
+    let reply = smtp::send(house.smtp(0), "a@outside.test", &["user@homepage.test"], &content).await?;
+    assert!(reply.starts_with("250 "), "{reply}");
+    let door = house.replica(Service::Delivery, 0).health;
+    let told = eventually(LIMIT, async || {
+        metrics::all(door)
+            .await
+            .is_ok_and(|text| text.lines().any(|line| line == "postern_delivery_blobs_up 0"))
+    });
+    assert!(told.await, "{}", metrics::all(door).await?);
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_to_leave_is_a_gauge() -> anyhow::Result<()> {
     // Nothing listens where all mail goes.

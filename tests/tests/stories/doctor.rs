@@ -56,7 +56,7 @@ async fn a_good_house_is_good_and_what_is_wrong_is_named() -> anyhow::Result<()>
     assert_eq!(code, 0, "{found:#?}");
     let mut wanted: Vec<String> =
         ["account", "auth", "delivery", "Postgres", "Redis", "mail host"].map(str::to_owned).into();
-    wanted.extend(["schema account", "schema mail", "postmaster", "queue"].map(str::to_owned));
+    wanted.extend(["schema account", "schema mail", "postmaster", "queue", "blob store"].map(str::to_owned));
     wanted.extend([
         format!("smtp door at {}", platform.smtp(0)),
         format!("submission door at {}", platform.submission(0)),

@@ -31,6 +31,7 @@ pub(super) async fn look(doctor: &Doctor, reach: &Reach, findings: &mut Findings
     let told = health::look(&doctor.health_doors, &doors, findings).await;
     sending(&told, findings);
     waiting(&told, findings);
+    large_content(&told, findings);
     Ok(())
 }
 
@@ -138,6 +139,22 @@ fn waiting(metrics: &str, findings: &mut Findings) {
     }
 }
 
+/// The blob store, by what delivery sees of it.
+fn large_content(metrics: &str, findings: &mut Findings) {
+    let mut seen =
+        metrics.lines().filter_map(|line| line.strip_prefix("postern_delivery_blobs_up ")).peekable();
+    if seen.peek().is_none() {
+        let advice = "delivery tells it at its health door: --health-doors";
+        findings.unknown("blob store", "not looked at", advice);
+    } else if seen.all(|up| up == "1") {
+        findings.good("blob store", "answers delivery");
+    } else {
+        let advice = "messages above 64 KiB are neither taken nor read: is the store of POSTERN_BLOB_URL up, are its credentials good, and \
+                      does a NetworkPolicy let delivery through?";
+        findings.wrong("blob store", "does not answer delivery", advice);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,6 +171,20 @@ mod tests {
         for (permitted, state) in [(0, super::super::State::Wrong), (1, super::super::State::Good)] {
             let mut findings = Findings::default();
             sending(&metrics(permitted), &mut findings);
+            assert_eq!(findings.count(state), 1, "{findings}");
+        }
+    }
+
+    #[test]
+    fn one_replica_without_its_blob_store_is_enough() {
+        use super::super::State;
+        for (metrics, state) in [
+            ("postern_delivery_blobs_up 1\npostern_delivery_blobs_up 1\n", State::Good),
+            ("postern_delivery_blobs_up 1\npostern_delivery_blobs_up 0\n", State::Wrong),
+            ("postern_delivery_redis_up 1\n", State::Unknown),
+        ] {
+            let mut findings = Findings::default();
+            large_content(metrics, &mut findings);
             assert_eq!(findings.count(state), 1, "{findings}");
         }
     }
