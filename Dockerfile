@@ -58,6 +58,6 @@ COPY --from=binaries --chown=10001:10001 /state /var/lib/postern
 USER 10001:10001
 WORKDIR /var/lib/postern
 STOPSIGNAL SIGTERM
-# The program asks its own health door; the image needs no shell and no curl for it.
-HEALTHCHECK --interval=5s --timeout=4s --start-period=60s --retries=3 CMD ["/usr/local/bin/service", "health"]
+# The program asks its own health door; the image needs no shell and no curl for it. A start may wait for a migration.
+HEALTHCHECK --interval=5s --timeout=4s --start-period=30m --retries=3 CMD ["/usr/local/bin/service", "health"]
 ENTRYPOINT ["/usr/local/bin/service"]

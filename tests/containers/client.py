@@ -8,20 +8,23 @@ import re
 import smtplib
 import ssl
 import sys
+import threading
 import time
 
 HOST, DEED, ADDRESS, *REST = sys.argv[1:]
 BOX = "user@homepage.test"
+# Polled under load: a box is used by one session at a time, and a killed one holds it for a minute.
+POLLED = "polled@homepage.test"
 
 
 def smtp():
     return smtplib.SMTP(HOST, 2525, timeout=15, source_address=(ADDRESS, 0))
 
 
-def pop3():
+def pop3(user=BOX):
     # The first run makes a certificate that nobody has signed.
     box = poplib.POP3_SSL(HOST, 1995, timeout=30, context=ssl._create_unverified_context())
-    box.user(BOX)
+    box.user(user)
     box.pass_("postern-demo")
     return box
 
@@ -45,9 +48,28 @@ def poll():
     box.quit()
 
 
+def polls(stop, good, refused):
+    """Logs in again and again; a wrong password is what no part that is away may ever claim."""
+    while not stop.exists():
+        try:
+            box = pop3(POLLED)
+            box.stat()
+            box.quit()
+            good.append(time.time())
+        except poplib.error_proto as error:
+            if b"[AUTH]" in error.args[0]:
+                refused.append(error.args[0])
+        except OSError:
+            pass
+        time.sleep(0.05)
+
+
 def load(folder):
-    """Sends numbered messages, each until it is answered for good, until the file `stop` is there."""
+    """Sends numbered messages, each until it is answered for good, until the file `stop` is there; and polls beside it."""
     folder = pathlib.Path(folder)
+    good, wrong = [], []
+    polling = threading.Thread(target=polls, args=(folder / "stop", good, wrong))
+    polling.start()
     accepted, refused, later = [], [], 0
     number = 0
     while not (folder / "stop").exists():
@@ -76,7 +98,11 @@ def load(folder):
         time.sleep(0.01)
     (folder / "accepted.json").write_text(json.dumps(accepted))
     print(f"load: {len(accepted)} accepted, {later} times later, refused for good: {refused}")
+    polling.join()
+    longest = max((later - sooner for sooner, later in zip(good, good[1:])), default=0)
+    print(f"polls: {len(good)} good, {longest:.1f} s at most between two, refused for good: {wrong}")
     assert accepted and not refused
+    assert good and not wrong
 
 
 def check(folder):

@@ -54,6 +54,7 @@ use tonic::service::Routes;
 
 pub use delegation::DelegationSettings;
 pub use settings::{LimitDefaults, Settings};
+pub use store::schema;
 
 use crate::{changes::Changes, delegation::Delegation, passwords::Passwords, store::Store};
 
@@ -92,7 +93,7 @@ pub async fn open_with_readiness(
     audit::sweep_now_and_then(&store, settings.audit_days, shutdown);
     let account = Account {
         store: store.clone(),
-        passwords: Passwords::new(),
+        passwords: Passwords::new(settings.argon2_workers),
         delegation,
         new_domains_live: settings.new_domains_live,
         vault_days: settings.vault_days.into(),

@@ -1,4 +1,4 @@
-//! Passwords as they are set: hashed with argon2id, off the async threads, as many at once as there are cores.
+//! Passwords as they are set: hashed with argon2id, off the async threads, as many at once as cores and memory allow.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,6 +6,7 @@ use argon2::{
     ARGON2ID_IDENT, Algorithm, Argon2, Params, Version,
     password_hash::{PasswordHash, PasswordHasher as _, SaltString},
 };
+use postern_mesh::room;
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -47,9 +48,10 @@ pub(crate) struct Passwords {
 }
 
 impl Passwords {
-    pub(crate) fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { turns: Arc::new(Semaphore::new(cores)) }
+    /// So many at once; 0 means as many as cores and memory allow.
+    pub(crate) fn new(workers: usize) -> Self {
+        let workers = room::password_workers(workers).min(Semaphore::MAX_PERMITS);
+        Self { turns: Arc::new(Semaphore::new(workers)) }
     }
 
     /// The PHC string to store. The password has been checked by [`check`].
@@ -137,7 +139,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_is_a_ready_hash_and_opens_with_its_password_only() {
-        let phc = Passwords::new().hash(NewPassword::Plain("postern-demo".into())).await.expect("hashed");
+        let phc = Passwords::new(1).hash(NewPassword::Plain("postern-demo".into())).await.expect("hashed");
         assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
         check("password", &NewPassword::Ready(phc.clone())).expect("our own hashes are good enough");
         let parsed = PasswordHash::new(&phc).expect("PHC");

@@ -82,6 +82,17 @@ pub struct Settings {
     )]
     pub audit_days: i32,
 
+    /// Passwords that are hashed at once (19 MiB of memory each); 0 = one for each core, as far as half of the container's
+    /// memory holds them
+    #[arg(
+        id = "account_argon2_workers",
+        long = "argon2-workers",
+        env = "POSTERN_ARGON2_WORKERS",
+        value_name = "COUNT",
+        default_value_t = 0
+    )]
+    pub argon2_workers: usize,
+
     /// Address of the gRPC door
     #[arg(long, env = "POSTERN_ACCOUNT_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7101")]
     pub account_listen: SocketAddr,

@@ -112,6 +112,12 @@ pub(crate) struct Store {
     options: PgConnectOptions,
 }
 
+/// The schema in Postgres, and the number of its last migration in this version.
+#[must_use]
+pub fn schema() -> (&'static str, i64) {
+    (SCHEMA, postern_postgres::newest(&MIGRATIONS))
+}
+
 impl Store {
     /// Connects, checks the promises of the database, and brings the schema up to date.
     pub(crate) async fn open(url: &str, connections: u32) -> Result<Self, StartError> {

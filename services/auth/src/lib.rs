@@ -8,6 +8,7 @@ mod authenticate;
 mod comparer;
 mod explain;
 mod grant;
+mod grant_census;
 mod grant_list;
 mod grpc;
 mod login_history;
@@ -99,6 +100,7 @@ pub async fn open(
     let revocations = Revocations::new(store.clone());
     revocations.begin(&directory, Arc::clone(&logins), shutdown);
     rest_now_and_then(&logins, shutdown);
+    grant_census::begin(store.clone(), shutdown);
     let sessions = PanelSessions::new(store.clone(), account.clone());
     let operators = OperatorTokens::new(token.as_deref(), mesh.mesh_key.clone());
     let tokens = Tokens::new(operators, account.clone(), sessions.clone(), mesh.mesh_key.clone());

@@ -1,5 +1,6 @@
 //! Checks a password against its argon2id hash, off the async threads, never more at once than there are workers; who
-//! cannot begin in time is told to come back. Each check needs about 20 MiB, so the bound is one of memory too.
+//! cannot begin in time is told to come back. Each check needs about 20 MiB, so the bound is one of memory too: a hash that
+//! somebody brought along and that needs more takes the places of several.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -11,6 +12,7 @@ use argon2::{
     password_hash::{Output, PasswordHash},
 };
 use bytes::Bytes;
+use postern_mesh::room;
 use thiserror::Error;
 use tokio::{sync::Semaphore, time::Instant};
 
@@ -18,6 +20,8 @@ use tokio::{sync::Semaphore, time::Instant};
 pub(crate) const QUEUE_WAIT_MAX: Duration = Duration::from_secs(2);
 /// A hash that asks for more memory than this is a mistake, KiB.
 const MEMORY_MAX_KIB: u32 = 1024 * 1024;
+/// More workers than this help nobody.
+const WORKERS_MAX: u32 = 4096;
 /// A hash that asks for more passes than this is a mistake.
 const PASSES_MAX: u32 = 64;
 /// Matches no password and costs what a hash of the platform costs: the same work for a login that does not exist.
@@ -44,15 +48,15 @@ pub(crate) enum PasswordError {
 /// The workers and the memory that they use again and again.
 pub(crate) struct Passwords {
     workers: Arc<Semaphore>,
+    count: u32,
     memory: Arc<Mutex<Vec<Vec<Block>>>>,
 }
 
 impl Passwords {
-    /// `workers` 0 means one for each core.
+    /// `workers` 0 means as many as cores and memory allow.
     pub(crate) fn new(workers: usize) -> Self {
-        let cores = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        let workers = if workers == 0 { cores() } else { workers };
-        Self { workers: Arc::new(Semaphore::new(workers)), memory: Arc::default() }
+        let count = u32::try_from(room::password_workers(workers)).unwrap_or(u32::MAX).min(WORKERS_MAX);
+        Self { workers: Arc::new(Semaphore::new(count as usize)), count, memory: Arc::default() }
     }
 
     /// True when the password fits the hash. `None`: there is no such login; the work is the same, the answer `false`.
@@ -65,10 +69,15 @@ impl Passwords {
         password: Bytes,
         deadline: Instant,
     ) -> Result<bool, PasswordError> {
-        let waited = tokio::time::timeout_at(deadline, Arc::clone(&self.workers).acquire_owned()).await;
-        let Ok(Ok(permit)) = waited else { return Err(PasswordError::Overloaded) };
         let exists = phc.is_some();
         let phc = phc.unwrap_or(NOBODY).to_owned();
+        let places = places_of(&phc).min(self.count);
+        let waiting = Waiting::begin();
+        let turn = Arc::clone(&self.workers).acquire_many_owned(places);
+        let Ok(Ok(permit)) = tokio::time::timeout_at(deadline, turn).await else {
+            return Err(PasswordError::Overloaded);
+        };
+        drop(waiting);
         let memory = Arc::clone(&self.memory);
         let checked = tokio::task::spawn_blocking(move || {
             // Held until the work is done, also when nobody waits for the answer any more.
@@ -85,6 +94,29 @@ impl Passwords {
     }
 }
 
+/// Somebody who waits for a worker, counted until the wait is over, however it ends.
+struct Waiting;
+
+impl Waiting {
+    fn begin() -> Self {
+        metrics::gauge!("postern_auth_passwords_waiting").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        metrics::gauge!("postern_auth_passwords_waiting").decrement(1.0);
+    }
+}
+
+/// How many hashes of the platform's own kind need as much memory as this one.
+fn places_of(phc: &str) -> u32 {
+    let hash = PasswordHash::new(phc).ok();
+    let params = hash.and_then(|hash| Params::try_from(&hash).ok());
+    params.map_or(1, |params| params.m_cost().div_ceil(Params::DEFAULT_M_COST))
+}
+
 fn verify_with(memory: &Mutex<Vec<Vec<Block>>>, phc: &str, password: &[u8]) -> Result<bool, PasswordError> {
     let hash = PasswordHash::new(phc).map_err(PasswordError::Hash)?;
     let argon2 = argon2_of(&hash)?;
@@ -99,7 +131,9 @@ fn verify_with(memory: &Mutex<Vec<Vec<Block>>>, phc: &str, password: &[u8]) -> R
     let mut blocks = memory.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
     blocks.resize(argon2.params().block_count(), Block::new());
     let done = argon2.hash_password_into_with_memory(password, salt, &mut computed, &mut blocks);
-    memory.lock().unwrap_or_else(PoisonError::into_inner).push(blocks);
+    if blocks.capacity() <= Params::DEFAULT.block_count() {
+        memory.lock().unwrap_or_else(PoisonError::into_inner).push(blocks);
+    }
     done.map_err(PasswordError::Parameters)?;
     // Output compares in constant time.
     Ok(Output::new(&computed).map_err(PasswordError::Hash)? == expected)
@@ -182,6 +216,23 @@ mod tests {
             let checked = passwords.verify(Some(bad), Bytes::from_static(b"x"), soon()).await;
             assert!(matches!(checked, Err(PasswordError::Hash(_) | PasswordError::Parameters(_))), "{bad}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_needs_much_memory_takes_several_places_and_none_is_kept() {
+        for (memory_kib, places) in [(64, 1), (19_456, 1), (19_457, 2), (65_536, 4)] {
+            assert_eq!(places_of(&phc(b"x", memory_kib)), places, "{memory_kib}");
+        }
+        let passwords = Passwords::new(2);
+        let large = phc(b"sesame", 65_536);
+        let busy = Arc::clone(&passwords.workers).acquire_owned().await.unwrap();
+        let at_once = Instant::now() + Duration::from_millis(20);
+        let checked = passwords.verify(Some(&large), Bytes::from_static(b"sesame"), at_once).await;
+        assert!(matches!(checked, Err(PasswordError::Overloaded)), "one of two places is too little");
+        drop(busy);
+        // Never more than there are.
+        assert!(passwords.verify(Some(&large), Bytes::from_static(b"sesame"), soon()).await.unwrap());
+        assert!(passwords.memory.lock().unwrap().is_empty(), "much memory is given back at once");
     }
 
     #[tokio::test]

@@ -106,7 +106,8 @@ pub struct Settings {
     #[arg(long, env = "POSTERN_LIMIT_MAILBOXES_BEHIND_CLIENT", value_name = "COUNT", default_value_t = 20)]
     pub limit_mailboxes_behind_client: u32,
 
-    /// Passwords that are checked at once (19 MiB of memory each); 0 = one for each core
+    /// Passwords that are checked at once (19 MiB of memory each); 0 = one for each core, as far as half of the container's
+    /// memory holds them
     #[arg(long, env = "POSTERN_ARGON2_WORKERS", value_name = "COUNT", default_value_t = 0)]
     pub argon2_workers: usize,
 }

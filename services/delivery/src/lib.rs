@@ -269,6 +269,7 @@ impl House<'_> {
         shutdown.spawn(usage::run(store.clone(), self.account.clone(), shutdown.clone()));
         shutdown.spawn(trace::run_notes(store.clone(), shutdown.clone()));
         shutdown.spawn(census::run(store.clone(), shutdown.clone()));
+        shutdown.spawn(content::watch::run(self.stores.blobs.clone(), shutdown.clone()));
         let (locks, directory) = (self.stores.locks.clone(), self.directory.clone());
         shutdown.spawn(lock::endings::run(locks, directory, shutdown.clone()));
         if self.settings.sweep_seconds == 0 {

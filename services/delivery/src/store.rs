@@ -74,6 +74,12 @@ impl Lanes {
     }
 }
 
+/// The schema in Postgres, and the number of its last migration in this version.
+#[must_use]
+pub fn schema() -> (&'static str, i64) {
+    (SCHEMA, postern_postgres::newest(&MIGRATIONS))
+}
+
 impl Store {
     /// Connects, checks that the server keeps what it confirms, and migrates schema `mail`.
     ///

@@ -1,10 +1,13 @@
 //! `postern doctor`: looks at a whole installation from where it stands, and says of each thing that is wrong what to do.
 //!
-//! The walk: `services` (doors, readiness, clocks, whether anybody may send), `stores` (what Postgres and Redis promise),
-//! `outside` (the mail host in DNS, the certificates of the doors), `certificates` (those of customers' names). What cannot be looked
-//! at from here is said, too.
+//! The walk: `services` (whether they answer, whether anybody may send, how long mail waits) with `health` (readiness and clock of each
+//! replica), `stores` (what Postgres and Redis promise, whether the schema is that of this version), `outside` (the mail host in DNS, the
+//! certificates of its doors) with `doors` (does somebody answer behind each), `certificates` (those of customers' names). What cannot be
+//! looked at from here is said, too.
 
 mod certificates;
+mod doors;
+mod health;
 mod outside;
 mod services;
 mod stores;
@@ -23,8 +26,8 @@ use crate::cli::{Failure, Reach, print};
                         \nExit codes: 0 nothing is wrong, 1 something is."
 )]
 pub struct Doctor {
-    /// Health doors to ask, as http://host:port, several separated by commas; by default those of account, auth and delivery,
-    /// 2000 above their gRPC ports
+    /// Health doors to ask, as http://host:port, several separated by commas, all addresses of a name; by default those of account,
+    /// auth and delivery, 2000 above their gRPC ports
     #[arg(long, env = "POSTERN_HEALTH_DOORS", value_name = "URL,...", value_delimiter = ',')]
     health_doors: Vec<String>,
 
@@ -48,7 +51,12 @@ pub struct Doctor {
     #[arg(long, env = "POSTERN_MAIL_HOST", value_name = "NAME")]
     mail_host: Option<String>,
 
-    /// Doors that speak TLS, to look at their certificates; by default ports 995 and 465 of the mail host
+    /// Doors to knock at where they are not at the usual ports of the mail host, as smtp=2525 or smtp=203.0.113.25:25, several
+    /// separated by commas: smtp, submission, smtps, pop3, pop3s, http, https
+    #[arg(long, env = "POSTERN_DOORS", value_name = "KIND=PORT,...", value_delimiter = ',')]
+    doors: Vec<doors::Door>,
+
+    /// Doors that speak TLS, to look at their certificates, in place of the mail host's
     #[arg(long, env = "POSTERN_TLS_DOORS", value_name = "IP:PORT,...", value_delimiter = ',')]
     tls_doors: Vec<SocketAddr>,
 

@@ -80,6 +80,71 @@ fn every_setting_and_every_url_is_one_of_its_service() {
     }
 }
 
+/// Settings that are a container's own business: where its doors, secrets, callees and files are, and how long it may take to end.
+fn is_of_the_container(setting: &str) -> bool {
+    const OWN: [&str; 12] = [
+        "POSTERN_DATABASE_URL",
+        "POSTERN_REDIS_URL",
+        "POSTERN_MESH_KEY",
+        "POSTERN_OPERATOR_TOKEN",
+        "POSTERN_ACME_EAB_KEY",
+        "POSTERN_TLS_SELF_SIGNED",
+        "POSTERN_DRAIN_SECONDS",
+        "POSTERN_POP3_DRAIN_SECONDS",
+        // Whoever changes it makes an open relay of a wrong set-up (decision 50).
+        "POSTERN_GRANT_REFUSED_NETWORKS",
+        "POSTERN_HOME",
+        "POSTERN_HEALTH_DOORS",
+        "POSTERN_TLS_DOORS",
+    ];
+    OWN.contains(&setting) || (setting.ends_with("_LISTEN") || setting.ends_with("_FILE"))
+}
+
+#[test]
+fn whatever_a_service_can_be_told_is_passed_on() {
+    let compose = compose();
+    for service in SERVICES.into_iter().chain(["postern", "certificates"]) {
+        let passed = &compose["services"][service]["environment"];
+        for setting in settings::of(service).iter().filter(|setting| !is_of_the_container(setting)) {
+            assert!(
+                passed.get(setting).is_some(),
+                "{service}: {setting} does not reach the container from .env"
+            );
+        }
+    }
+}
+
+/// What people read about they must be able to set.
+#[test]
+fn settings_of_the_pages_reach_their_services() {
+    // What a person's own program reads, or says of Kubernetes only.
+    const ELSEWHERE: [&str; 4] =
+        ["POSTERN_API_TOKEN", "POSTERN_TOKEN", "POSTERN_OUTBOUND_CA_FILE", "POSTERN_GRANT_REFUSED_NETWORKS"];
+    let compose = fs::read_to_string(project().join("docker-compose.yml")).expect("docker-compose.yml");
+    let has = |text: &str, name: &str| {
+        text.match_indices(name).any(|(at, _)| {
+            let after = text[at + name.len()..].chars().next();
+            !after.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')
+        })
+    };
+    let mut seen = 0;
+    for page in ["docs/DEPLOY.md", "k8s/README.md"] {
+        let text = fs::read_to_string(project().join(page)).expect(page);
+        for (at, _) in text.match_indices("POSTERN_") {
+            let rest = &text[at..];
+            let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
+            let name = &rest[..end];
+            // `POSTERN_..._PORT`.
+            if name.ends_with('_') || ELSEWHERE.contains(&name) {
+                continue;
+            }
+            assert!(has(&compose, name), "{page}: {name} is nowhere in docker-compose.yml");
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "{seen}");
+}
+
 #[test]
 fn what_is_named_is_there() {
     let compose = compose();
@@ -151,7 +216,10 @@ fn containers_are_shut_in_and_gateways_see_their_clients() {
     let certificates = &compose["services"]["certificates"];
     assert_eq!(certificates["read_only"], true);
     assert_eq!(strings(&certificates["cap_drop"]), ["ALL"]);
-    assert_eq!(strings(&certificates["volumes"]), ["./secrets/doors:/run/doors"]);
+    assert_eq!(
+        strings(&certificates["volumes"]),
+        ["./secrets/doors:/run/doors", "./secrets/acme:/run/acme:ro"]
+    );
     let (theirs, panel) =
         (&certificates["environment"], &compose["services"]["control-panel"]["environment"]);
     for shared in ["POSTERN_TLS_CERTIFICATES", "POSTERN_ACME_WEBROOT"] {

@@ -25,6 +25,8 @@ use tokio::{
     net::TcpStream,
 };
 
+const LIMIT: Duration = Duration::from_secs(60);
+
 /// `<service> health`, asking this door.
 fn health(service: Service, door: SocketAddr) -> anyhow::Result<Output> {
     let path = binary_folder()?.join(service.binary());
@@ -88,6 +90,72 @@ async fn the_house_works_with_certificates_and_secrets_in_files() -> anyhow::Res
     let _ = plain.read_to_end(&mut answer).await;
     // A TLS alert, and the end: no frame of HTTP/2, which would begin with its length of three octets.
     assert!(answer.is_empty() || answer[0] == 21, "{answer:?}");
+    Ok(())
+}
+
+/// What operators ask for: who may send, how long passwords wait, how long mail takes to the next host.
+#[tokio::test(flavor = "multi_thread")]
+async fn grants_waiting_passwords_and_the_way_out_are_metrics() -> anyhow::Result<()> {
+    let mut house = Blueprint::new().start().await?;
+    let admin = house.admin()?;
+    admin.domain("homepage", "homepage.test").await?;
+    admin.mailbox("user@homepage.test").await?;
+    let auth = house.replica(Service::Auth, 0).health;
+    let has = async |door: SocketAddr, line: &str| {
+        metrics::all(door).await.is_ok_and(|text| text.lines().any(|told| told == line))
+    };
+    assert!(
+        eventually(LIMIT, async || has(auth, "postern_auth_grant_clients 0").await).await,
+        "nobody may send yet"
+    );
+    Pop3::login(house.pop3(0), "user@homepage.test", PASSWORD).await?.quit().await?;
+    let content = message("measured", 1_000);
+    let reply = smtp::send(house.smtp(0), "user@homepage.test", &["you@outside.test"], &content).await?;
+    assert!(reply.starts_with("250 "), "{reply}");
+    let delivery = house.replica(Service::Delivery, 0).health;
+    for (door, line) in [
+        (auth, "postern_auth_grant_clients 1"),
+        // The one who waited is not counted any more.
+        (auth, "postern_auth_passwords_waiting 0"),
+        (delivery, "postern_outbound_delivery_seconds_count 1"),
+        // Longer than other times may be told.
+        (delivery, r#"postern_outbound_delivery_seconds_bucket{le="432000"} 1"#),
+    ] {
+        assert!(
+            eventually(LIMIT, async || has(door, line).await).await,
+            "{line}: {}",
+            metrics::all(door).await?
+        );
+    }
+    Ok(())
+}
+
+/// Small mail needs no blob store, so that only a gauge tells that it is away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blob_store_that_is_away_is_told() -> anyhow::Result<()> {
+    let nowhere = format!("http://{}", free_ports(1)?[0]);
+    let mut house = Blueprint::new()
+        .set("POSTERN_BLOB_URL", "s3://mail/content")
+        .set("AWS_ENDPOINT", &nowhere)
+        .set("AWS_ALLOW_HTTP", "true")
+        .set("AWS_REGION", "none")
+        .set("AWS_ACCESS_KEY_ID", "nobody")
+        .set("AWS_SECRET_ACCESS_KEY", "nothing")
+        .start()
+        .await?;
+    let admin = house.admin()?;
+    admin.domain("homepage", "homepage.test").await?;
+    admin.mailbox("user@homepage.test").await?;
+    let content = message("small", 1_000);
+    let reply = smtp::send(house.smtp(0), "a@outside.test", &["user@homepage.test"], &content).await?;
+    assert!(reply.starts_with("250 "), "{reply}");
+    let door = house.replica(Service::Delivery, 0).health;
+    let told = eventually(LIMIT, async || {
+        metrics::all(door)
+            .await
+            .is_ok_and(|text| text.lines().any(|line| line == "postern_delivery_blobs_up 0"))
+    });
+    assert!(told.await, "{}", metrics::all(door).await?);
     Ok(())
 }
 

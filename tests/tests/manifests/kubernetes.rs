@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
     autoscaling::v2::HorizontalPodAutoscaler,
-    core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, PodTemplateSpec, Secret, Service},
+    core::v1::{ConfigMap, Container, Namespace, PersistentVolumeClaim, PodTemplateSpec, Secret, Service},
     networking::v1::NetworkPolicy,
     policy::v1::PodDisruptionBudget,
 };
@@ -112,7 +112,7 @@ fn check_types(object: &Value) {
 
 /// An overlay, built.
 pub(crate) struct Overlay {
-    name: &'static str,
+    pub(crate) name: &'static str,
     pub(crate) objects: Vec<Value>,
 }
 
@@ -149,7 +149,7 @@ impl Overlay {
     }
 
     /// Keys of a Secret: generated here, made by cert-manager, or made by the operator as k8s/README.md says.
-    fn keys_of_secret(&self, called: &str) -> BTreeSet<String> {
+    pub(crate) fn keys_of_secret(&self, called: &str) -> BTreeSet<String> {
         if let Some(secret) = self.of_kind("Secret").find(|object| name(object) == called) {
             return secret["data"].as_object().expect("data").keys().cloned().collect();
         }
@@ -176,7 +176,7 @@ fn labels_of(template: &PodTemplateSpec) -> BTreeMap<String, String> {
     template.metadata.as_ref().and_then(|metadata| metadata.labels.clone()).unwrap_or_default()
 }
 
-fn runbook() -> String {
+pub(crate) fn runbook() -> String {
     std::fs::read_to_string(project().join("k8s/README.md")).expect("k8s/README.md")
 }
 
@@ -256,7 +256,28 @@ fn every_name_in_a_pod_leads_somewhere() {
 fn check_container(
     overlay: &Overlay,
     of: &str,
-    container: &k8s_openapi::api::core::v1::Container,
+    container: &Container,
+    sources: &BTreeMap<String, BTreeSet<String>>,
+) {
+    check_paths(overlay, of, container, sources);
+    let ports: BTreeSet<_> = container.ports.iter().flatten().filter_map(|port| port.name.clone()).collect();
+    let probes = [&container.startup_probe, &container.readiness_probe, &container.liveness_probe];
+    assert!(container.readiness_probe.is_some(), "{of}: no readiness probe");
+    for probe in probes.into_iter().flatten() {
+        let http = probe.http_get.as_ref().map(|get| &get.port);
+        let port = http.or(probe.tcp_socket.as_ref().map(|tcp| &tcp.port));
+        if let Some(port) = port {
+            let port = serde_json::to_value(port).expect("JSON");
+            assert!(port.as_str().is_some_and(|port| ports.contains(port)), "{of}: a probe asks port {port}");
+        }
+    }
+}
+
+/// What the settings of a container name is mounted there.
+pub(crate) fn check_paths(
+    overlay: &Overlay,
+    of: &str,
+    container: &Container,
     sources: &BTreeMap<String, BTreeSet<String>>,
 ) {
     let mut mounted = BTreeSet::new();
@@ -277,17 +298,6 @@ fn check_container(
         }
         if let Some(secret) = &from.secret_ref {
             assert!(!overlay.keys_of_secret(&secret.name).is_empty());
-        }
-    }
-    let ports: BTreeSet<_> = container.ports.iter().flatten().filter_map(|port| port.name.clone()).collect();
-    let probes = [&container.startup_probe, &container.readiness_probe, &container.liveness_probe];
-    assert!(container.readiness_probe.is_some(), "{of}: no readiness probe");
-    for probe in probes.into_iter().flatten() {
-        let http = probe.http_get.as_ref().map(|get| &get.port);
-        let port = http.or(probe.tcp_socket.as_ref().map(|tcp| &tcp.port));
-        if let Some(port) = port {
-            let port = serde_json::to_value(port).expect("JSON");
-            assert!(port.as_str().is_some_and(|port| ports.contains(port)), "{of}: a probe asks port {port}");
         }
     }
 }

@@ -42,7 +42,9 @@ struct SecretGenerator {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Image {
     name: String,
-    new_name: String,
+    /// Absent: the name stays.
+    #[serde(default)]
+    new_name: Option<String>,
     new_tag: String,
 }
 
@@ -167,7 +169,8 @@ fn rename_images(object: &mut Value, image: &Image) -> bool {
     };
     let mut found = false;
     for container in containers.iter_mut().filter(|container| container["image"] == json!(image.name)) {
-        container["image"] = json!(format!("{}:{}", image.new_name, image.new_tag));
+        let called = image.new_name.as_ref().unwrap_or(&image.name);
+        container["image"] = json!(format!("{called}:{}", image.new_tag));
         found = true;
     }
     found

@@ -9,4 +9,6 @@ mod kustomize;
 mod metrics;
 mod network;
 mod observability;
+mod runbook;
 mod settings;
+mod sizes;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::{
@@ -12,6 +13,14 @@ use crate::{
 };
 
 const NAME: &str = "app.kubernetes.io/name";
+
+/// Pods of the operator's command.
+const OPERATOR: &str = "operator";
+
+/// Who has a setting, and the operator's command, which can be told it.
+fn having_or_asking(setting: &str) -> BTreeSet<String> {
+    settings::having(setting).into_iter().chain([OPERATOR.to_owned()]).collect()
+}
 
 /// From, to, and port.
 type Arrows = BTreeSet<(String, String, i64)>;
@@ -111,21 +120,21 @@ fn port(overlay: &Overlay, of: &str, called: &str) -> i64 {
 fn arrows_are_those_of_the_settings() {
     for overlay in Overlay::all() {
         let mut wanted = Arrows::new();
-        let operator = ["account", "auth", "delivery"].map(|to| ("operator".to_owned(), to.to_owned()));
-        for (from, to) in settings::arrows().into_iter().chain(operator.clone()) {
+        let operator = ["account", "auth", "delivery"].map(|to| (OPERATOR.to_owned(), to.to_owned()));
+        for (from, to) in settings::arrows().into_iter().chain(operator) {
             let grpc = port(&overlay, &to, "grpc");
             wanted.insert((from, to, grpc));
         }
         // `postern doctor`.
-        for (from, to) in operator {
-            let health = port(&overlay, &to, "health");
-            wanted.insert((from, to, health));
+        for to in SERVICES {
+            wanted.insert((OPERATOR.to_owned(), to.to_owned(), port(&overlay, to, "health")));
         }
         // The operator view: each replica at the health door that it is told.
         for (to, health) in health_doors(&overlay) {
             assert_eq!(health, port(&overlay, &to, "health"), "{to}");
             wanted.insert(("control-panel".to_owned(), to, health));
         }
+        let mut knocks = Arrows::new();
         for (gateway, doors) in [
             ("pop3-gateway", vec!["pop3", "pop3s"]),
             ("smtp-gateway", vec!["smtp", "submission", "smtps"]),
@@ -133,19 +142,22 @@ fn arrows_are_those_of_the_settings() {
         ] {
             for door in doors {
                 wanted.insert(("edge".to_owned(), gateway.to_owned(), port(&overlay, gateway, door)));
+                knocks.insert((OPERATOR.to_owned(), "edge".to_owned(), port(&overlay, "edge", door)));
             }
         }
         if overlay.pods().contains_key("postgres") {
             for (setting, store, called) in
                 [("POSTERN_DATABASE_URL", "postgres", "postgres"), ("POSTERN_REDIS_URL", "redis", "redis")]
             {
-                for service in settings::having(setting) {
+                for service in having_or_asking(setting) {
                     wanted.insert((service, store.to_owned(), port(&overlay, store, called)));
                 }
             }
         }
         let (in_arrows, out_arrows) = let_through(&overlay);
         assert_eq!(in_arrows, wanted, "what the callees let in");
+        // The edge lets everybody in; `postern doctor` knocks there.
+        wanted.extend(knocks);
         assert_eq!(out_arrows, wanted, "what the callers are let out to");
     }
 }
@@ -159,7 +171,7 @@ fn stores_of_the_site_are_reached_by_those_who_have_them() {
                 overlay.of_kind("NetworkPolicy").find(|object| name(object) == policy).expect(policy);
             let spec = typed::<NetworkPolicy>(object).spec.expect("a spec");
             let of: BTreeSet<_> = spec.pod_selector.iter().flat_map(selected).collect();
-            assert_eq!(of, settings::having(setting), "{policy}");
+            assert_eq!(of, having_or_asking(setting), "{policy}");
         }
     }
 }
@@ -183,6 +195,57 @@ fn the_spam_scanner_is_reached_by_those_who_can_be_told_of_it() {
     }
 }
 
+/// Objects that a file of manifests holds behind a `#`, for whoever needs them.
+fn examples(path: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(settings::project().join(path)).expect(path);
+    let lines = text.lines().filter_map(|line| {
+        line.strip_prefix('#').filter(|rest| !rest.starts_with(' ') || rest.starts_with("  "))
+    });
+    let text = lines.collect::<Vec<_>>().join("\n");
+    serde_yaml_ng::Deserializer::from_str(&text)
+        .filter_map(|document| Option::<Value>::deserialize(document).expect("YAML"))
+        .collect()
+}
+
+/// What a setting may name outside, its service is let out to: by a rule, or by an example that waits for its address.
+#[test]
+fn hosts_that_a_setting_can_name_have_a_way_out() {
+    let ways = [
+        ("POSTERN_DATABASE_URL", "to-postgres"),
+        ("POSTERN_REDIS_URL", "to-redis"),
+        ("POSTERN_BLOB_URL", "to-blobs"),
+        ("POSTERN_SPAM_SCANNER_URL", "delivery"),
+        ("POSTERN_SMARTHOST", "to-smarthost"),
+        ("POSTERN_RESOLVER", "to-resolver"),
+    ];
+    let all: BTreeSet<String> = SERVICES.into_iter().flat_map(settings::of).collect();
+    // Services of ours are arrows (above); an address in a link is nobody whom we ask.
+    let inside =
+        ["POSTERN_ACCOUNT_URL", "POSTERN_AUTH_URL", "POSTERN_DELIVERY_URL", "POSTERN_UNSUBSCRIBE_URL"];
+    let hosts = all
+        .iter()
+        .filter(|name| name.ends_with("_URL") || name.ends_with("HOST") || name.ends_with("RESOLVER"));
+    for host in hosts.filter(|name| !inside.contains(&name.as_str()) && *name != "POSTERN_MAIL_HOST") {
+        assert!(ways.iter().any(|(setting, _)| setting == host), "{host}: by which rule is it reached?");
+    }
+    let overlays = Overlay::all();
+    let production = overlays.iter().find(|overlay| overlay.name == "production").expect("production");
+    let examples = examples("k8s/overlays/production/stores.yaml");
+    for (setting, policy) in ways {
+        let object =
+            production.of_kind("NetworkPolicy").chain(&examples).find(|object| name(object) == policy);
+        let spec =
+            typed::<NetworkPolicy>(object.unwrap_or_else(|| panic!("no {policy}"))).spec.expect("a spec");
+        let of: BTreeSet<_> = spec.pod_selector.iter().flat_map(selected).collect();
+        let wanted = settings::having(setting);
+        assert!(of.is_superset(&wanted), "{policy} is of {of:?}, {setting} of {wanted:?}");
+        let outwards =
+            spec.egress.iter().flatten().filter(|rule| rule.to.as_ref().is_some_and(|to| !to.is_empty()));
+        assert!(outwards.into_iter().any(|rule| !ports(&rule.ports).is_empty()), "{policy} leads nowhere");
+    }
+    assert!(crate::kubernetes::runbook().contains("`to-smarthost` and `to-resolver`"));
+}
+
 #[test]
 fn nothing_else_is_let_through() {
     for overlay in Overlay::all() {
@@ -194,11 +257,12 @@ fn nothing_else_is_let_through() {
         for service in SERVICES {
             assert!(policies.iter().any(|object| name(object) == service), "no policy of {service}");
         }
-        // The world is reached by delivery alone; the edge alone is reached by the world.
+        // The world is reached by delivery alone, and its side of our doors by the operator's command; the edge alone is reached by the
+        // world.
         for policy in &policies {
             let text = policy["spec"]["egress"].to_string();
             let world = text.contains("0.0.0.0/0") || text.contains("::/0");
-            assert!(!world || ["delivery", "to-blobs"].contains(&name(policy)), "{}", name(policy));
+            assert!(!world || ["delivery", "to-blobs", OPERATOR].contains(&name(policy)), "{}", name(policy));
             let rules = policy["spec"]["ingress"].as_array().into_iter().flatten();
             let open = rules.into_iter().any(|rule| rule.get("from").is_none());
             assert_eq!(open, name(policy) == "edge", "{}", name(policy));

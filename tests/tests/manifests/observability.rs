@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::{
     compose::{compose, strings},
+    kubernetes::Overlay,
     settings::{SERVICES, project},
 };
 
@@ -106,6 +107,56 @@ fn every_health_door_is_read_and_every_rule_is_loaded() {
         read.insert(part);
     }
     assert_eq!(read, SERVICES.map(str::to_owned).into());
+}
+
+/// In Kubernetes: alerts and dashboard ask for the job `postern` and the label `part`, whoever makes them.
+#[test]
+fn pods_are_read_as_the_alerts_name_them() {
+    let scrape = yaml("deploy/prometheus/kubernetes.yaml");
+    let job = &scrape[0];
+    assert_eq!(job["job_name"], "postern");
+    let monitor = yaml("deploy/prometheus/pod-monitor.yaml");
+    let part_of = "app.kubernetes.io/part-of";
+    assert_eq!(monitor["spec"]["jobLabel"], part_of);
+    let selector = monitor["spec"]["selector"]["matchLabels"].as_object().expect("labels");
+    let endpoint = &monitor["spec"]["podMetricsEndpoints"][0];
+    // How Prometheus calls a label of a pod.
+    let meta = |label: &str| format!("__meta_kubernetes_pod_label_{}", label.replace(['.', '/', '-'], "_"));
+    let rules = job["relabel_configs"].as_array().expect("rules");
+    let rule = |source: &str| {
+        let found = rules.iter().find(|rule| strings(&rule["source_labels"]) == [source]);
+        found.unwrap_or_else(|| panic!("no rule for {source}"))
+    };
+    assert_eq!(rule(&meta("app.kubernetes.io/name"))["target_label"], "part");
+    assert_eq!(strings(&endpoint["relabelings"][0]["sourceLabels"]), [meta("app.kubernetes.io/name")]);
+    assert_eq!(endpoint["relabelings"][0]["targetLabel"], "part");
+    let port = &rule("__meta_kubernetes_pod_container_port_name")["regex"];
+    assert_eq!(port, &endpoint["port"]);
+    let alerts = fs::read_to_string(project().join("deploy/prometheus/rules.yaml")).expect("rules");
+    for overlay in Overlay::all() {
+        let namespace = strings(&job["kubernetes_sd_configs"][0]["namespaces"]["names"]);
+        let mut read = BTreeSet::new();
+        for object in overlay.of_kind("Deployment") {
+            assert_eq!(namespace, [object["metadata"]["namespace"].as_str().expect("a namespace")]);
+            assert_eq!(monitor["metadata"]["namespace"], object["metadata"]["namespace"]);
+            let pod = &object["spec"]["template"];
+            let labels = &pod["metadata"]["labels"];
+            assert!(selector.iter().all(|(label, value)| labels[label] == *value), "{object}");
+            assert_eq!(labels[part_of], rule(&meta(part_of))["regex"]);
+            assert_eq!(labels[part_of], "postern", "the job");
+            let annotations = pod["metadata"]["annotations"].to_string();
+            assert!(!annotations.contains("prometheus.io"), "read twice, it counts double");
+            let ports = pod["spec"]["containers"][0]["ports"].as_array().expect("ports");
+            if ports.iter().any(|has| has["name"] == *port) {
+                read.insert(labels["app.kubernetes.io/name"].as_str().expect("a name").to_owned());
+            }
+        }
+        assert_eq!(read, SERVICES.map(str::to_owned).into());
+    }
+    for part in SERVICES {
+        let absent = format!("absent(up{{job=\"postern\", part=\"{part}\"}})");
+        assert!(alerts.contains(&absent), "nobody notices that no {part} is there");
+    }
 }
 
 #[test]

@@ -22,6 +22,8 @@ use postern_tests::{
 const LIMIT: Duration = Duration::from_secs(30);
 const USER: &str = "user@homepage.test";
 const STRANGER: &str = "friend@outside.test";
+/// What docs/DEPLOY.md says to put into `.env`.
+const SETTINGS: &str = "POSTERN_MAIL_HOST=mail.example.net\nPOSTERN_SMARTHOST=relay.example.net:25\n";
 /// Above 64 KiB, so a file of its own.
 const LARGE: usize = 200_000;
 
@@ -112,6 +114,7 @@ async fn another_house_goes_on_from_a_backup() -> anyhow::Result<()> {
     assert_eq!(fs::read_dir(first_volume.join("blobs"))?.count(), 1, "the large one is a file");
 
     // The backup, while somebody has the box open; then more mail, which is lost with the house.
+    fs::write(house.folder().join(".env"), SETTINGS)?;
     let open = Pop3::login(house.pop3(0), USER, PASSWORD).await?;
     run(&commands("Backup")?, house.folder(), &house.stores, &first_volume)?;
     drop(open);
@@ -131,6 +134,7 @@ async fn another_house_goes_on_from_a_backup() -> anyhow::Result<()> {
     // Another house: new Postgres, new Redis, new ports.
     let stores = Stores::start(&kept.path().join("stores")).await?;
     run(&commands("Restore")?, &backup, &stores, &second_volume)?;
+    assert_eq!(fs::read_to_string(backup.join(".env"))?, SETTINGS, "what the operator set");
     let house =
         blueprint(&second_volume).secrets_from(&backup.join("secrets")).on_stores(stores).start().await?;
     let content = message("relay", 300);

@@ -21,6 +21,7 @@ mod lists;
 mod live_changes;
 mod lock;
 mod loops;
+mod migrations;
 mod neighbours;
 mod notifications;
 mod probes;

@@ -175,6 +175,7 @@ impl Replica {
             vault_days: 30,
             limits: postern_account::LimitDefaults::off(),
             audit_days: 400,
+            argon2_workers: 0,
             account_listen: "127.0.0.1:0".parse().unwrap(),
         };
         let shutdown = Shutdown::new();

@@ -142,6 +142,7 @@ async fn a_database_that_may_lose_commits_is_refused() {
         vault_days: 30,
         limits: postern_account::LimitDefaults::off(),
         audit_days: 400,
+        argon2_workers: 0,
         account_listen: "127.0.0.1:0".parse().unwrap(),
     };
     let error = postern_account::open(&settings, &Shutdown::new()).await.map(drop).unwrap_err().to_string();

@@ -21,6 +21,8 @@ const SETTING: &str = "POSTERN_BLOB_URL";
 const LOCAL_PART_BYTES: usize = 512 * 1024;
 /// Smallest part that S3 takes, octets.
 const S3_PART_BYTES: usize = 5 * 1024 * 1024;
+/// An answer that takes longer is none.
+const READY_MAX: Duration = Duration::from_secs(5);
 /// Folder of the store that holds messages.
 const FOLDER: &str = "messages";
 
@@ -136,6 +138,13 @@ impl Blobs {
             Ok(()) | Err(BlobError::Missing) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// True while the store answers: it is asked for what nobody ever put there.
+    pub async fn is_ready(&self) -> bool {
+        let nothing = Path::from(format!("{FOLDER}/is-it-there"));
+        let answer = tokio::time::timeout(READY_MAX, self.store.head(&nothing)).await;
+        matches!(answer, Ok(Ok(_) | Err(object_store::Error::NotFound { .. })))
     }
 
     /// Keys of all blobs last written so long ago, by the clock of the store.

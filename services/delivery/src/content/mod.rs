@@ -8,6 +8,7 @@ mod ingest;
 mod opened;
 mod plain;
 mod scan;
+pub(crate) mod watch;
 mod words;
 
 pub use blobs::{BlobError, BlobWriter, Blobs, OpenBlob, message_of_key};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
+use jiff::Timestamp;
 use postern_mail::{EmailAddress, MessageId};
 use postern_mesh::trace_context;
 use postern_smtp::dsn::RecipientDsn;
@@ -233,6 +234,8 @@ impl Worker {
         match attempt {
             Attempt::Delivered(taken) => {
                 tracing::info!(%queue_id, recipient = %row.recipient, said = taken.text, "left");
+                let took = Timestamp::now().duration_since(message.accept_time).as_secs_f64();
+                metrics::histogram!("postern_outbound_delivery_seconds").record(took.max(0.0));
                 self.fates.of_row(&row, true);
                 let outcome = shortened(&taken.text);
                 let is_copy = row.class == QueueClass::ListCopy;

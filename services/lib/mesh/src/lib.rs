@@ -32,6 +32,7 @@ pub mod memory;
 pub mod mesh_tls;
 pub mod probe;
 pub mod proxy;
+pub mod room;
 pub mod secret;
 pub mod server;
 pub mod settings;

@@ -26,6 +26,11 @@ use crate::{StartError, clock, log_line::WithTraceId, sampling, settings::LogFor
 const SECONDS_BUCKETS: [f64; 14] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 3.0, 10.0];
 
+/// What takes from a tenth of a second to days: mail on its way to other hosts.
+const LONG_METRIC: &str = "postern_outbound_delivery_seconds";
+const LONG_BUCKETS: [f64; 12] =
+    [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 120.0, 600.0, 3600.0, 21_600.0, 86_400.0, 432_000.0];
+
 static TRACES_ARE_EXPORTED: AtomicBool = AtomicBool::new(false);
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -114,6 +119,9 @@ fn start_metrics() {
         let builder = PrometheusBuilder::new();
         let builder = builder
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)
+            .and_then(|builder| {
+                builder.set_buckets_for_metric(Matcher::Full(LONG_METRIC.to_owned()), &LONG_BUCKETS)
+            })
             .unwrap_or_else(|_| PrometheusBuilder::new());
         let recorder = builder.build_recorder();
         let handle = recorder.handle();

@@ -2,6 +2,7 @@
 //! the schema exists, and that it is up to date.
 
 mod durability;
+mod migrating;
 mod migrations;
 
 use std::{str::FromStr as _, time::Duration};
@@ -39,7 +40,9 @@ pub fn options(
 }
 
 /// Refuses a server that would forget what it confirmed, makes the schema, and brings it up to date with the migrations of an
-/// embedded folder (files `0001_what_it_does.sql`). Replicas that start together wait for each other.
+/// embedded folder (files `0001_what_it_does.sql`; one that begins with `-- no-transaction` is one statement that runs outside of any).
+/// Replicas that start together wait for each other, and migrations wait for whoever holds their tables, as long as it takes. A schema
+/// that is newer than the folder is left as it is.
 ///
 /// # Errors
 /// When the server is away, is not durable, or a migration fails.
@@ -54,10 +57,18 @@ pub async fn prepare(
         return Err(StartError::setting(SETTING, why));
     }
     create_schema(&pool, schema).await.map_err(refused)?;
-    // The migrator takes an advisory lock.
-    migrations::embedded(folder).map_err(refused)?.run(&pool).await.map_err(refused)?;
+    let all = migrations::embedded(folder).map_err(refused)?;
+    let mut connection = pool.acquire().await.map_err(refused)?;
+    migrating::run(&mut connection, schema, &all).await.map_err(refused)?;
+    drop(connection);
     pool.close().await;
     Ok(())
+}
+
+/// The number of the last migration of an embedded folder; 0 for one without any.
+#[must_use]
+pub fn newest(folder: &'static Dir<'static>) -> i64 {
+    migrations::embedded(folder).ok().and_then(|all| Some(all.last()?.version)).unwrap_or_default()
 }
 
 /// What Postgres said at the start.

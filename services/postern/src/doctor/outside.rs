@@ -1,4 +1,4 @@
-//! What the world sees: the mail host in DNS, and the certificates of the doors.
+//! What the world sees: the mail host in DNS, its doors, and their certificates.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -26,11 +26,10 @@ use x509_parser::parse_x509_certificate;
 use super::{
     Doctor, Findings,
     certificates::{RENEW_DAYS, days_until},
+    doors,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Doors that speak TLS from the first octet, as the world knows them.
-const TLS_PORTS: [u16; 2] = [995, 465];
 
 /// Looks at the mail host when its name is known.
 pub(super) async fn look(doctor: &Doctor, findings: &mut Findings) {
@@ -50,13 +49,17 @@ pub(super) async fn look(doctor: &Doctor, findings: &mut Findings) {
             Vec::new()
         }
     };
-    let doors = if doctor.tls_doors.is_empty() {
-        let each = |ip: &IpAddr| TLS_PORTS.map(|port| SocketAddr::new(*ip, port));
-        addresses.iter().flat_map(each).collect()
+    let (tls, plain): (Vec<_>, Vec<_>) =
+        doors::places(&doctor.doors, &addresses).into_iter().partition(|(kind, _)| kind.is_tls());
+    for (kind, at) in plain {
+        doors::knock(kind, at, findings).await;
+    }
+    let tls = if doctor.tls_doors.is_empty() {
+        tls.into_iter().map(|(_, at)| at).collect()
     } else {
         doctor.tls_doors.clone()
     };
-    for door in doors {
+    for door in tls {
         let subject = format!("certificate at {door}");
         match tokio::time::timeout(TIMEOUT, shown(door, host)).await {
             Ok(Ok(certificate)) => judge(&subject, host, &certificate, Timestamp::now(), findings),

@@ -1,12 +1,7 @@
-//! The services: do they answer the operator, are they ready, do their clocks agree, and does what they count make sense.
+//! The services: do they answer the operator, are they ready, and does what they count make sense.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-    time::Duration,
-};
+use std::collections::BTreeSet;
 
-use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 use postern_mesh::{client::MeshChannel, failure};
 use postern_proto::{
     account::v1::{ListCustomersRequest, customer_service_client::CustomerServiceClient},
@@ -16,45 +11,27 @@ use postern_proto::{
     },
     delivery::v1::{ListQueueEntriesRequest, queue_service_client::QueueServiceClient},
 };
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpStream, lookup_host},
-};
 use tonic::Status;
 
-use super::{Doctor, Findings};
+use super::{Doctor, Findings, health};
 use crate::{
     cli::{Failure, Reach},
     home::Doors,
 };
 
-/// A health door that takes longer is as good as away.
-const TIMEOUT: Duration = Duration::from_secs(4);
-/// Longest answer of a health door that is read, octets.
-const ANSWER_MAX_BYTES: u64 = 4 * 1024 * 1024;
-/// Health doors are so far above the gRPC doors (9101 and 7101).
-const HEALTH_ABOVE_GRPC: u16 = 2000;
-/// Clocks that differ by more are told: assertions end after 60 s, and bear 30 s.
-const SKEW_CARE_SECONDS: i64 = 5;
-const SKEW_WRONG_SECONDS: i64 = 25;
 /// So many boxes with grants from one address are no family any more.
 const ONE_ADDRESS_BOXES: usize = 20;
-/// What a ready service says of grants is about addresses that it gives none.
-const NOTICE_OF_GRANTS: &str = "grants";
-const CLIENTS_UNSEEN: &str = "the gateways do not see their clients' own addresses: let the load balancer keep them, or speak \
-                              the PROXY protocol and be in POSTERN_PROXY_NETWORKS. Until then only SMTP AUTH lets people send \
-                              from there";
+/// Mail that waits for longer is told (as the alert PosternQueueOld).
+const QUEUE_CARE_SECONDS: f64 = 6.0 * 3600.0;
 
 /// Looks at all of it.
 pub(super) async fn look(doctor: &Doctor, reach: &Reach, findings: &mut Findings) -> Result<(), Failure> {
     let doors = reach.doors()?;
     answer(&doors, reach, findings).await?;
-    let health = if doctor.health_doors.is_empty() { health_of(&doors) } else { doctor.health_doors.clone() };
-    let mut told = String::new();
-    for door in &health {
-        told.push_str(&ready(door, findings).await);
-    }
+    let told = health::look(&doctor.health_doors, &doors, findings).await;
     sending(&told, findings);
+    waiting(&told, findings);
+    large_content(&told, findings);
     Ok(())
 }
 
@@ -117,63 +94,6 @@ fn told(service: &str, url: &str, answer: Result<(), Status>, findings: &mut Fin
     findings.wrong(service, seen, advice);
 }
 
-/// Health doors by the gRPC doors.
-fn health_of(doors: &Doors) -> Vec<String> {
-    let health = |url: &String| {
-        let first = url.split(',').next()?;
-        let (host, port) = first.split_once("://")?.1.rsplit_once(':')?;
-        let port = port.trim_end_matches('/').parse::<u16>().ok()?.checked_add(HEALTH_ABOVE_GRPC)?;
-        Some(format!("http://{host}:{port}"))
-    };
-    [&doors.account, &doors.auth, &doors.delivery].into_iter().filter_map(health).collect()
-}
-
-/// Is the process behind a health door ready? Returns its metrics.
-async fn ready(door: &str, findings: &mut Findings) -> String {
-    let subject = format!("health at {door}");
-    let (ready, metrics) = match (get(door, "/readyz").await, get(door, "/metrics").await) {
-        (Ok(ready), Ok(metrics)) => (ready, metrics),
-        (Err(why), _) | (_, Err(why)) => {
-            findings.unknown(
-                subject,
-                why,
-                "name the health doors that can be reached from here: --health-doors",
-            );
-            return String::new();
-        }
-    };
-    if ready.status == 200 {
-        findings.good(&subject, "ready");
-        notices(&subject, &ready.body, findings);
-    } else {
-        let advice = "what is named there is away, or not as it must be; the service's log says more";
-        findings.wrong(&subject, format!("not ready: {}", ready.body.trim()), advice);
-    }
-    if let Some(theirs) = ready.date {
-        let skew = (theirs.as_second() - Timestamp::now().as_second()).abs();
-        let advice = "set the clocks by NTP: between clocks that differ by half a minute no call is believed";
-        let seen = format!("its clock and ours differ by {skew} s");
-        if skew > SKEW_WRONG_SECONDS {
-            findings.wrong(subject, seen, advice);
-        } else if skew > SKEW_CARE_SECONDS {
-            findings.care(subject, seen, advice);
-        }
-    }
-    metrics.body
-}
-
-/// What a service that is ready has to say all the same: names and texts, null where all is well.
-fn notices(door: &str, body: &str, findings: &mut Findings) {
-    let said: BTreeMap<String, Option<String>> = serde_json::from_str(body.trim()).unwrap_or_default();
-    for (name, text) in said.into_iter().filter_map(|(name, text)| Some((name, text?))) {
-        if name == NOTICE_OF_GRANTS || text.starts_with(NOTICE_OF_GRANTS) {
-            findings.wrong(NOTICE_OF_GRANTS, text, CLIENTS_UNSEEN);
-        } else {
-            findings.care(door, text, "its log says more");
-        }
-    }
-}
-
 /// People log in, and nobody may send?
 fn sending(metrics: &str, findings: &mut Findings) {
     let sum = |name: &str, outcome: &str| -> f64 {
@@ -199,67 +119,45 @@ fn sending(metrics: &str, findings: &mut Findings) {
     }
 }
 
-/// An answer of a health door.
-struct Answer {
-    status: u16,
-    date: Option<Timestamp>,
-    body: String,
-}
-
-async fn get(door: &str, path: &str) -> Result<Answer, String> {
-    match tokio::time::timeout(TIMEOUT, fetch(door, path)).await {
-        Ok(answer) => answer,
-        Err(_) => Err(format!("no answer within {TIMEOUT:?}")),
+/// Mail that waits to leave: the oldest of it, by the gauges of delivery.
+fn waiting(metrics: &str, findings: &mut Findings) {
+    let ages = metrics.lines().filter(|line| line.starts_with("postern_queue_oldest_seconds{"));
+    let oldest = ages
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .fold(None, |most: Option<f64>, age| Some(most.map_or(age, |most| most.max(age))));
+    let Some(oldest) = oldest else { return };
+    let hours = oldest / 3600.0;
+    if oldest > QUEUE_CARE_SECONDS {
+        let advice = "`postern queue list` says why: one domain is that domain's trouble, all are ours (k8s/README.md, trouble 5)";
+        findings.care(
+            "queue",
+            format!("the oldest mail that waits to leave is {hours:.1} hours old"),
+            advice,
+        );
+    } else {
+        findings.good("queue", format!("the oldest mail that waits to leave is {hours:.1} hours old"));
     }
 }
 
-async fn fetch(door: &str, path: &str) -> Result<Answer, String> {
-    let host = door.trim_start_matches("http://").trim_end_matches('/');
-    let addresses: Vec<SocketAddr> = lookup_host(host).await.map_err(|e| e.to_string())?.collect();
-    let mut stream = TcpStream::connect(&addresses[..]).await.map_err(|e| e.to_string())?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.map_err(|e| e.to_string())?;
-    let mut octets = Vec::new();
-    stream.take(ANSWER_MAX_BYTES).read_to_end(&mut octets).await.map_err(|e| e.to_string())?;
-    let text = String::from_utf8_lossy(&octets);
-    let (head, body) = text.split_once("\r\n\r\n").ok_or("no HTTP answer")?;
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or("no HTTP answer")?;
-    let date = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("date")
-            .then(|| DateTimeParser::new().parse_timestamp(value.trim()).ok())
-            .flatten()
-    });
-    // A small answer comes with its length, a large one in chunks; for lines of metrics the chunks' heads do no harm.
-    Ok(Answer { status, date, body: body.to_owned() })
+/// The blob store, by what delivery sees of it.
+fn large_content(metrics: &str, findings: &mut Findings) {
+    let mut seen =
+        metrics.lines().filter_map(|line| line.strip_prefix("postern_delivery_blobs_up ")).peekable();
+    if seen.peek().is_none() {
+        let advice = "delivery tells it at its health door: --health-doors";
+        findings.unknown("blob store", "not looked at", advice);
+    } else if seen.all(|up| up == "1") {
+        findings.good("blob store", "answers delivery");
+    } else {
+        let advice = "messages above 64 KiB are neither taken nor read: is the store of POSTERN_BLOB_URL up, are its credentials good, and \
+                      does a NetworkPolicy let delivery through?";
+        findings.wrong("blob store", "does not answer delivery", advice);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn health_doors_stand_above_grpc_doors() {
-        let doors = Doors {
-            account: "https://account:7101".into(),
-            auth: "http://127.0.0.1:8102,http://127.0.0.1:9".into(),
-            delivery: "http://[::1]:7103/".into(),
-        };
-        let expected = ["http://account:9101", "http://127.0.0.1:10102", "http://[::1]:9103"];
-        assert_eq!(health_of(&doors), expected);
-    }
-
-    #[test]
-    fn what_a_ready_service_says_of_grants_is_wrong() {
-        let mut findings = Findings::default();
-        notices("health", r#"{"redis":null,"grants":"nearly all come from 203.0.113.9"}"#, &mut findings);
-        assert_eq!(findings.count(super::super::State::Wrong), 1, "{findings}");
-        assert!(findings.to_string().contains("POSTERN_PROXY_NETWORKS"), "{findings}");
-        let mut quiet = Findings::default();
-        notices("health", r#"{"redis":null,"grants":null}"#, &mut quiet);
-        notices("health", "no JSON", &mut quiet);
-        assert_eq!(quiet.to_string(), Findings::default().to_string());
-    }
 
     #[test]
     fn logins_without_anybody_who_may_send_are_wrong() {
@@ -275,5 +173,34 @@ mod tests {
             sending(&metrics(permitted), &mut findings);
             assert_eq!(findings.count(state), 1, "{findings}");
         }
+    }
+
+    #[test]
+    fn one_replica_without_its_blob_store_is_enough() {
+        use super::super::State;
+        for (metrics, state) in [
+            ("postern_delivery_blobs_up 1\npostern_delivery_blobs_up 1\n", State::Good),
+            ("postern_delivery_blobs_up 1\npostern_delivery_blobs_up 0\n", State::Wrong),
+            ("postern_delivery_redis_up 1\n", State::Unknown),
+        ] {
+            let mut findings = Findings::default();
+            large_content(metrics, &mut findings);
+            assert_eq!(findings.count(state), 1, "{findings}");
+        }
+    }
+
+    #[test]
+    fn mail_that_waits_for_long_is_told() {
+        for (seconds, state) in [("21601", super::super::State::Care), ("60.5", super::super::State::Good)] {
+            let metrics = format!(
+                "postern_queue_oldest_seconds{{class=\"mail\"}} {seconds}\npostern_queue_oldest_seconds{{class=\"errand\"}} 0\n"
+            );
+            let mut findings = Findings::default();
+            waiting(&metrics, &mut findings);
+            assert_eq!(findings.count(state), 1, "{findings}");
+        }
+        let mut findings = Findings::default();
+        waiting("", &mut findings);
+        assert!(findings.0.is_empty(), "nothing is known");
     }
 }

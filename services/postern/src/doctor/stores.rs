@@ -1,9 +1,10 @@
-//! Postgres and Redis: do they keep what they confirm. The services ask at their start; a store may be changed after it.
+//! Postgres and Redis: do they keep what they confirm, and is the schema that of this version. The services ask at their start; a store
+//! may be changed after it.
 
 use std::{str::FromStr as _, time::Duration};
 
 use postern_mesh::secret;
-use sqlx::{ConnectOptions as _, PgConnection, Row as _, postgres::PgConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, Row as _, postgres::PgConnectOptions};
 
 use super::{Doctor, Findings};
 
@@ -55,7 +56,56 @@ async fn postgres(url: &str, findings: &mut Findings) -> Result<(), String> {
     // The error of a URL may show its password.
     let options = PgConnectOptions::from_str(url).map_err(|_| "the URL is none".to_owned())?;
     let mut connection = options.connect().await.map_err(|e| e.to_string())?;
-    promises(&mut connection, findings).await.map_err(|e| e.to_string())
+    promises(&mut connection, findings).await.map_err(|e| e.to_string())?;
+    for (schema, wanted) in [postern_account::schema(), postern_delivery::store::schema()] {
+        migrated(&mut connection, schema, wanted, findings).await.map_err(|e| e.to_string())?;
+    }
+    unfinished(&mut connection, findings).await.map_err(|e| e.to_string())
+}
+
+/// Have the migrations of this version run?
+async fn migrated(
+    connection: &mut PgConnection,
+    schema: &'static str,
+    wanted: i64,
+    findings: &mut Findings,
+) -> Result<(), sqlx::Error> {
+    let subject = format!("schema {schema}");
+    let table = format!("{schema}._sqlx_migrations");
+    let there: Option<String> =
+        sqlx::query_scalar("SELECT to_regclass($1)::text").bind(&table).fetch_one(&mut *connection).await?;
+    let ran: i64 = match there {
+        None => 0,
+        // A name of ours, not of anybody's input.
+        Some(_) => {
+            let question = format!("SELECT coalesce(max(version), 0) FROM {table}");
+            sqlx::query_scalar(AssertSqlSafe(question)).fetch_one(connection).await?
+        }
+    };
+    if ran >= wanted {
+        findings.good(subject, format!("at migration {ran}"));
+    } else {
+        let advice = "the service of this version has not started yet, or its migration waits for a table that somebody holds: its log says so";
+        findings.care(subject, format!("at migration {ran}, this version has {wanted}"), advice);
+    }
+    Ok(())
+}
+
+/// Indexes that a migration has begun to build and nobody has ended.
+async fn unfinished(connection: &mut PgConnection, findings: &mut Findings) -> Result<(), sqlx::Error> {
+    let names: Vec<String> = sqlx::query_scalar(
+        "SELECT indexrelid::regclass::text FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid \
+         WHERE NOT indisvalid AND relnamespace = ANY (ARRAY[to_regnamespace($1), to_regnamespace($2)]::oid[])",
+    )
+    .bind(postern_account::schema().0)
+    .bind(postern_delivery::store::schema().0)
+    .fetch_all(connection)
+    .await?;
+    if !names.is_empty() {
+        let advice = "it is being built, or a start was ended in the middle of it: the next start of its service begins it anew";
+        findings.care("Postgres", format!("unfinished: {}", names.join(", ")), advice);
+    }
+    Ok(())
 }
 
 async fn promises(connection: &mut PgConnection, findings: &mut Findings) -> Result<(), sqlx::Error> {
