@@ -148,7 +148,7 @@ pub fn born(message: &NewMessage, rows: &[NewQueueRow], ids: &[i64]) -> Vec<Leas
         attempts: 0,
         expired: false,
         held: false,
-        customer: message.customer.clone(),
+        customer: row.customer.as_ref().or(message.customer.as_ref()).cloned(),
         dsn: row.dsn.clone(),
         delay_due: false,
         last_outcome: String::new(),
