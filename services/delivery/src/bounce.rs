@@ -18,6 +18,7 @@ use crate::{
     accept::{AcceptUnit, MessageFlags, NewMessage, NewQueueRow, QueueClass, StoredContent, hop_field},
     content::plain_bytes_of,
     outbound::{Refused, Taken},
+    owners,
     route::{self, FailedRecipient, Plan},
     trace,
 };
@@ -165,6 +166,7 @@ pub async fn compose(
     let to = std::slice::from_ref(notice.sender);
     let plan = route::plan(directory, to, Some(&ourselves), &[]).await?;
     let Some(mut unit) = unit(plan, mail_host, notice, Timestamp::now()) else { return Ok(None) };
+    owners::name(directory, &mut unit.queue).await;
     let routed = trace::Routed {
         recipients: to,
         entries: &unit.entries,

@@ -17,6 +17,7 @@ mod lists;
 pub mod lock;
 pub mod maildrop;
 pub mod outbound;
+mod owners;
 pub mod queue;
 mod references;
 pub mod route;

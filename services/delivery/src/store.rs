@@ -231,7 +231,11 @@ pub(crate) async fn in_time<T>(work: impl Future<Output = Result<T, sqlx::Error>
     within(SILENCE_MAX, work).await
 }
 
-async fn within<T>(
+/// The same, for work whose outcome is of no use after `time`.
+///
+/// # Errors
+/// What the work met; silence.
+pub(crate) async fn within<T>(
     time: Duration,
     work: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {

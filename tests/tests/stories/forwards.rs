@@ -1,8 +1,9 @@
 //! Forwards from door to door, and what is refused while the sender still listens.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use postern_proto::account::v1::DefaultAction;
+use postern::sink::{Answer, Moment, Sink, SinkSettings};
+use postern_proto::{account::v1::DefaultAction, delivery::v1::ListQueueEntriesRequest};
 use postern_tests::{
     admin::{Admin, PASSWORD},
     eventually,
@@ -51,6 +52,40 @@ async fn f_07_there_is_one_return_path_however_many_forwards_it_passed() -> anyh
     let text = String::from_utf8_lossy(&kept[0]).into_owned();
     assert!(text.starts_with("Return-Path: <a@outside.test>\r\n"), "{text}");
     assert_eq!(text.to_ascii_lowercase().matches("return-path:").count(), 1, "{text}");
+    Ok(())
+}
+
+/// Recipients of what waits to leave on behalf of a customer.
+async fn queued_of(admin: &Admin, customer: &str) -> anyhow::Result<Vec<String>> {
+    let request = ListQueueEntriesRequest { customer: customer.to_owned(), ..Default::default() };
+    let entries = admin.queue().list_queue_entries(request).await?.into_inner().entries;
+    Ok(entries.into_iter().map(|entry| entry.recipient).collect())
+}
+
+/// What a forward sends on takes its turn with the mail of whoever has the forward, who finds it in the queue; who wrote it does
+/// not learn there where it goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_forward_sends_on_is_its_owners() -> anyhow::Result<()> {
+    let later = |moment: &Moment<'_>| match moment {
+        Moment::Recipient { .. } => Answer::Reply("450 4.2.1 not now".to_owned()),
+        _ => Answer::Accept,
+    };
+    let sink = Sink::start(SinkSettings { script: Some(Arc::new(later)), ..SinkSettings::default() }).await?;
+    let platform = Blueprint::new().set("POSTERN_SMARTHOST", &sink.address().to_string()).start().await?;
+    let admin = platform.admin()?;
+    admin.domain("homepage", "homepage.test").await?;
+    admin.domain("rival", "rival.test").await?;
+    admin.mailbox(BOX).await?;
+    admin.forward("info@rival.test", &["friend@outside.test"], false).await?;
+    let reply = send(&platform, "info@rival.test", &message("from outside", 700)).await?;
+    assert!(reply.starts_with("250 "), "{reply}");
+    read_all(platform.pop3(0), BOX, PASSWORD).await?;
+    for (to, subject) in [("info@rival.test", "through it"), ("other@outside.test", "straight")] {
+        let reply = smtp::send(platform.smtp(0), BOX, &[to], &message(subject, 700)).await?;
+        assert!(reply.starts_with("250 "), "{reply}");
+    }
+    assert_eq!(queued_of(&admin, "rival").await?, ["friend@outside.test", "friend@outside.test"]);
+    assert_eq!(queued_of(&admin, "homepage").await?, ["other@outside.test"]);
     Ok(())
 }
 

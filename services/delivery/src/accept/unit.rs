@@ -200,6 +200,9 @@ pub struct NewQueueRow {
     pub subject_id: Option<i64>,
     /// What else an errand needs (the token of a request).
     pub note: Option<String>,
+    /// Who owns the address of ours that brings it about (a forward, a list, an autoresponder); `None`: it is the customer's whose
+    /// message it is.
+    pub customer: Option<String>,
     /// What the sender wants to hear of this recipient.
     pub dsn: RecipientDsn,
 }
@@ -208,7 +211,15 @@ impl NewQueueRow {
     /// A row with nothing but the address that it is for.
     #[must_use]
     pub fn to(recipient: EmailAddress, class: QueueClass) -> Self {
-        Self { recipient, via: None, class, subject_id: None, note: None, dsn: RecipientDsn::default() }
+        Self {
+            recipient,
+            via: None,
+            class,
+            subject_id: None,
+            note: None,
+            customer: None,
+            dsn: RecipientDsn::default(),
+        }
     }
 
     /// A copy that leaves.

@@ -350,7 +350,7 @@ impl<'a> QueueColumns<'a> {
                 columns.domains.push(row.recipient.domain().as_str());
                 columns.vias.push(row.via.as_ref().map(ToString::to_string));
                 columns.classes.push(row.class.code());
-                columns.customers.push(unit.message.customer.as_deref());
+                columns.customers.push(row.customer.as_deref().or(unit.message.customer.as_deref()));
                 columns.subject_ids.push(row.subject_id);
                 columns.notes.push(row.note.as_deref());
                 columns.notifies.push(row.dsn.notify.map(|notify| i16::from(notify.bits())));

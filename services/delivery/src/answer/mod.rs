@@ -22,6 +22,7 @@ use crate::{
         AcceptUnit, MessageFlags, NewMessage, NewQueueRow, QueueClass, StoredContent, hop_field, write_units,
     },
     content::plain_bytes_of,
+    owners,
     queue::{ErrandOutcome, LeasedRow, QueueHandle, QueueStore, born},
     route, trace,
 };
@@ -95,6 +96,7 @@ impl Answers {
             return ErrandOutcome::Finished("the sender cannot be reached");
         }
         let mut unit = self.unit(row, letter, customer, plan);
+        owners::name(&self.directory, &mut unit.queue).await;
         let routed = trace::Routed {
             recipients: to,
             entries: &unit.entries,

@@ -35,6 +35,7 @@ use crate::{
     bounce::{self, Action, Fate, Notice},
     content::{Blobs, Ingest, IngestError, IngestLimits, Ingested, plain_message_bytes},
     lists::{self, CopyFates, ListDirectory},
+    owners,
     queue::{self, ContentSource, QueueHandle},
     route::{self, ListBounce, Plan},
     spam::{Scanner, SpamWishes},
@@ -164,11 +165,12 @@ impl SubmissionDoor {
         }
         let Plan { entries, queue, failed, errands, discarded, .. } = plan;
         let dsn = RecipientWishes::of(&submission);
-        let queue: Vec<NewQueueRow> = queue
+        let mut queue: Vec<NewQueueRow> = queue
             .into_iter()
             .map(|remote| dsn.leaving(remote))
             .chain(errands.into_iter().map(NewQueueRow::from))
             .collect();
+        owners::name(&self.directory, &mut queue).await;
         let mut fates = dsn.fates(&failed, &entries, &queue);
         if submission.flags.unproven {
             fates.retain(|fate| may_be_told(&submission, fate));

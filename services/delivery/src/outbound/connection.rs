@@ -48,12 +48,25 @@ pub(super) enum OpenError {
     Ended(Ending),
 }
 
+impl OpenError {
+    /// Nothing came in time.
+    pub(super) fn is_silence(&self) -> bool {
+        match self {
+            Self::Unreachable(error) => error.kind() == io::ErrorKind::TimedOut,
+            Self::Ended(ending) => matches!(ending, Ending::Unwilling(Cause::TimedOut(_))),
+            Self::OwnAddress => false,
+        }
+    }
+}
+
 /// A greeted connection.
 pub(super) struct Connection {
     wire: Box<dyn Wire>,
     client: Client,
     buffer: Box<[u8; READ_BYTES]>,
     block_timeout: Duration,
+    /// What is said until then is waited for.
+    until: Option<Instant>,
     host: Host,
     /// What was demanded of it, and holds.
     proof: TlsPolicy,
@@ -94,6 +107,7 @@ impl Connection {
             client: Client::new(settings.clone()),
             buffer: Box::new([0; READ_BYTES]),
             block_timeout: settings.timeouts.block,
+            until: None,
             host: host.clone(),
             proof: demanded,
         };
@@ -121,14 +135,22 @@ impl Connection {
         self.wire.read(&mut self.buffer[..]).now_or_never().is_none()
     }
 
-    /// Sends one mail.
-    pub(super) async fn deliver<S>(&mut self, mail: Mail, content: S, transit: &Transit) -> Delivery
+    /// Sends one mail, whose content the host must want by then.
+    pub(super) async fn deliver<S>(
+        &mut self,
+        mail: Mail,
+        content: S,
+        transit: &Transit,
+        until: Instant,
+    ) -> Delivery
     where
         S: Stream<Item = Result<Bytes, ContentError>> + Unpin,
     {
         let recipient_count = mail.recipients.len();
         let first = self.client.step(Event::Deliver(mail));
+        self.until = Some(until);
         let mut action = self.converse(first).await;
+        self.until = None;
         if matches!(action, Action::SendContent) {
             let next = self.send_content(content, transit).await;
             action = self.converse(next).await;
@@ -187,7 +209,8 @@ impl Connection {
             let Action::Exchange { octets, timeout } = action else { return action };
             // A host that drips its reply octet by octet must not hold a worker for ever.
             if deadline.is_none() || !octets.is_empty() {
-                deadline = Some(Instant::now() + timeout * DRIP_FACTOR);
+                let dripped = Instant::now() + timeout * DRIP_FACTOR;
+                deadline = Some(self.until.map_or(dripped, |until| until.min(dripped)));
             }
             let left =
                 deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(Instant::now()));

@@ -27,6 +27,7 @@ use postern_smtp::{
     dsn::{MessageDsn, RecipientDsn},
 };
 use sqlx::PgPool;
+use tokio::time::{Instant, timeout};
 
 pub use connection::ContentError;
 use connection::{Connection, Delivery, OpenError};
@@ -45,8 +46,12 @@ pub use transit::Transit;
 /// Recipients of one transaction: what every host must take (RFC 5321 section 4.5.3.1.8).
 pub const RECIPIENTS_MAX: usize = 100;
 
-/// A host that did not answer at all is left alone for so long: its queue must not hold all workers.
+/// A host that let us wait in vain is left alone for so long: its queue must not hold all workers.
 const SILENT_FOR: Duration = Duration::from_secs(60);
+/// Who says nothing for so long is silent.
+const SILENCE_MIN: Duration = Duration::from_secs(30);
+/// Time of an attempt until some host wants the content: hosts that take a minute for each octet must not hold all connections.
+pub const ATTEMPT_TIME: Duration = Duration::from_secs(600);
 /// Silent hosts that are remembered.
 const SILENT_HOSTS_MAX: u64 = 10_000;
 
@@ -65,6 +70,8 @@ pub struct OutboundSettings {
     pub mail_host: String,
     /// Waiting times.
     pub timeouts: Timeouts,
+    /// Time of an attempt, over all hosts, until one of them wants the content.
+    pub attempt_time: Duration,
     /// What the operator demands of destinations.
     pub tls_policies: TlsPolicies,
     /// A file with authorities besides the public ones, PEM.
@@ -116,8 +123,8 @@ pub struct Outgoing<'a> {
 pub enum Attempt {
     /// A host took it.
     Delivered(Taken),
-    /// Try again later: what happened.
-    Deferred(String),
+    /// Try again later.
+    Deferred(Later),
     /// It will never be taken.
     Refused(Refused),
 }
@@ -131,6 +138,22 @@ impl Attempt {
             Self::Deferred(_) => "deferred",
             Self::Refused(_) => "refused",
         }
+    }
+}
+
+/// Why not now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Later {
+    /// What happened, for people.
+    pub text: String,
+    /// The host works, and spoke of this mailbox only (4.2.x, such as one that is full).
+    pub is_of_mailbox: bool,
+}
+
+impl Later {
+    /// For a reason that has nothing to do with the mailbox.
+    pub(crate) fn because(text: String) -> Self {
+        Self { text, is_of_mailbox: false }
     }
 }
 
@@ -212,11 +235,13 @@ impl Outbound {
     /// Where mail for `domain` goes.
     #[must_use]
     pub fn destination(&self, domain: &DomainName) -> Destination {
-        if self.settings.smarthost.is_some() {
-            Destination::Smarthost
-        } else {
-            Destination::Domain(domain.clone())
-        }
+        if self.has_smarthost() { Destination::Smarthost } else { Destination::Domain(domain.clone()) }
+    }
+
+    /// True when all mail goes to one place.
+    #[must_use]
+    pub fn has_smarthost(&self) -> bool {
+        self.settings.smarthost.is_some()
     }
 
     /// One attempt: each recipient gets its answer, in their order.
@@ -226,11 +251,11 @@ impl Outbound {
         mail: &Outgoing<'_>,
         transit: &Transit,
     ) -> Vec<Attempt> {
-        let mut round = Round::new(mail);
+        let mut round = Round::new(mail, Instant::now() + self.settings.attempt_time);
         let demand = self.demand(destination).await;
         match self.hosts(destination).await {
             Ok(hosts) => self.try_hosts(destination, &hosts, &demand, &mut round, transit).await,
-            Err(NoRoute::Temporary(text)) => round.give_up(&Attempt::Deferred(text)),
+            Err(NoRoute::Temporary(text)) => round.give_up(&Attempt::Deferred(Later::because(text))),
             Err(NoRoute::Permanent { code: (subject, detail), text }) => {
                 let code = (5, subject, detail);
                 round.give_up(&Attempt::Refused(Refused { code, host: None, reply: None, text }));
@@ -278,6 +303,7 @@ impl Outbound {
     ) {
         let is_smarthost = *destination == Destination::Smarthost;
         let mut takes_no_mail = None;
+        let mut left = hosts.len();
         for equal in hosts.chunk_by(|one, next| one.preference == next.preference) {
             let (allowed, others): (Vec<_>, Vec<_>) =
                 equal.iter().partition(|host| demand.allows(&host.name));
@@ -285,14 +311,21 @@ impl Outbound {
                 round.note(&format!("{} is not named by the domain's MTA-STS policy", host.name));
             }
             let asked = self.try_idle(destination, &allowed, demand, round, transit).await;
+            left -= equal.len() - allowed.len();
             for host in allowed {
                 if round.is_over() {
+                    return;
+                }
+                let share = round.share_of(left);
+                left -= 1;
+                if share.is_zero() {
+                    round.note("other hosts used up the time of this attempt");
                     return;
                 }
                 if asked.as_ref().is_some_and(|asked| asked.is_at_same_place(host)) {
                     continue;
                 }
-                match self.open_unless_silent(host, is_smarthost, demand.tls).await {
+                match self.open_unless_silent(host, is_smarthost, demand.tls, share).await {
                     Ok(connection) => {
                         self.try_connection(destination, connection, round, transit).await;
                     }
@@ -335,19 +368,25 @@ impl Outbound {
         self.settings.allowed_networks.iter().any(|network| network.contains(&ip.to_canonical()))
     }
 
-    /// Opens a connection, unless the host let us wait in vain a moment ago.
+    /// Opens a connection in this time, unless the host let us wait in vain a moment ago.
     async fn open_unless_silent(
         &self,
         host: &Host,
         is_smarthost: bool,
         demanded: TlsPolicy,
+        time: Duration,
     ) -> Result<Connection, OpenError> {
         if !is_smarthost && self.silent.contains_key(&host.address) {
             return Err(OpenError::Unreachable(io::Error::other("it did not answer a minute ago")));
         }
         let allow_own = is_smarthost || self.is_listed(host.address.ip());
-        let opened = self.open(host, allow_own, demanded).await;
-        if matches!(&opened, Err(OpenError::Unreachable(error)) if error.kind() == io::ErrorKind::TimedOut) {
+        let opening = self.open(host, allow_own, demanded);
+        let (opened, waited) = match timeout(time, opening).await {
+            Ok(opened) => (opened, true),
+            // In a moment nobody can answer.
+            Err(_) => (Err(OpenError::Unreachable(io::ErrorKind::TimedOut.into())), time >= SILENCE_MIN),
+        };
+        if waited && opened.as_ref().is_err_and(OpenError::is_silence) {
             self.silent.insert(host.address, ());
         }
         opened
@@ -380,7 +419,8 @@ impl Outbound {
         let (indexes, mail) = round.rest();
         transit.begin();
         let content = (round.mail.content)();
-        let Delivery { outcomes, reusable } = connection.deliver(mail, content, transit).await;
+        let Delivery { outcomes, reusable } =
+            connection.deliver(mail, content, transit, round.until_content()).await;
         let tells_sender = connection.offers_dsn();
         let mut held = true;
         for (index, outcome) in indexes.into_iter().zip(outcomes) {

@@ -1,13 +1,17 @@
 //! One attempt over all hosts of a destination: what is decided for whom, and what is still to be tried.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use postern_smtp::client::{Cause, Ending, Mail, Outcome, Refusal, RemoteReply};
+use tokio::time::Instant;
 
-use super::{Attempt, Outgoing, Refused, Taken, connection::OpenError, hosts::Host};
+use super::{Attempt, Later, Outgoing, Refused, Taken, connection::OpenError, hosts::Host};
 
 /// Code of what only a host with SMTPUTF8 takes (RFC 6531 section 3.5).
 pub(crate) const NEEDS_UTF8: (u8, u16, u16) = (5, 6, 7);
+
+/// A host that has greeted gets so much time for the envelope, also when nothing is left of the attempt's.
+const GREETED_TIME_MIN: Duration = Duration::from_secs(60);
 
 /// One attempt over all hosts.
 pub(super) struct Round<'a> {
@@ -17,11 +21,25 @@ pub(super) struct Round<'a> {
     pub(super) obstacles: BTreeMap<usize, String>,
     /// What needs SMTPUTF8, of each recipient: a host that does not offer it. Another one may (RFC 6531 section 3.2).
     without_utf8: BTreeMap<usize, Refused>,
+    /// By then a host must want the content.
+    until: Instant,
 }
 
 impl<'a> Round<'a> {
-    pub(super) fn new(mail: &'a Outgoing<'a>) -> Self {
-        Self { mail, attempts: BTreeMap::new(), obstacles: BTreeMap::new(), without_utf8: BTreeMap::new() }
+    pub(super) fn new(mail: &'a Outgoing<'a>, until: Instant) -> Self {
+        let (attempts, obstacles, without_utf8) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { mail, attempts, obstacles, without_utf8, until }
+    }
+
+    /// Time in which the next of `left` hosts must have greeted: all are asked in time, however many of them are silent.
+    pub(super) fn share_of(&self, left: usize) -> Duration {
+        let rest = self.until.saturating_duration_since(Instant::now());
+        rest / u32::try_from(left.max(1)).unwrap_or(u32::MAX)
+    }
+
+    /// When a host that has greeted must want the content.
+    pub(super) fn until_content(&self) -> Instant {
+        self.until.max(Instant::now() + GREETED_TIME_MIN)
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -74,7 +92,10 @@ impl<'a> Round<'a> {
                 self.obstacles.insert(index, format!("{} {cause}", at(host)));
                 return false;
             }
-            Outcome::Deferred(cause) => Attempt::Deferred(format!("{} {cause}", at(host))),
+            Outcome::Deferred(cause) => Attempt::Deferred(Later {
+                text: format!("{} {cause}", at(host)),
+                is_of_mailbox: is_of_mailbox(&cause),
+            }),
             Outcome::Refused(refusal @ Refusal::NeedsUtf8) => {
                 self.without_utf8.entry(index).or_insert_with(|| refused(host, refusal));
                 return true;
@@ -110,10 +131,15 @@ impl<'a> Round<'a> {
         for index in self.open() {
             let obstacle = self.obstacles.remove(&index);
             let text = obstacle.unwrap_or_else(|| "no host could be reached".to_owned());
-            self.attempts.insert(index, Attempt::Deferred(text));
+            self.attempts.insert(index, Attempt::Deferred(Later::because(text)));
         }
         self.attempts.into_values().collect()
     }
+}
+
+/// Subject 2 of an enhanced code: the mailbox (RFC 3463 section 3.3).
+fn is_of_mailbox(cause: &Cause) -> bool {
+    matches!(cause, Cause::Reply(reply) if matches!(reply.enhanced, Some((4, 2, _))))
 }
 
 fn at(host: &Host) -> String {

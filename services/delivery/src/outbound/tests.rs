@@ -35,6 +35,7 @@ fn settings() -> OutboundSettings {
             dot: short,
             farewell: short,
         },
+        attempt_time: ATTEMPT_TIME,
         tls_policies: TlsPolicies::default(),
         authorities: None,
         sts_port: None,
@@ -274,6 +275,51 @@ async fn s_96_a_name_that_dns_does_not_answer_keeps_no_mail_from_the_hosts_befor
         let attempts = send(&outbound, &destination, &[&format!("b@{domain}")], CONTENT).await;
         assert_eq!(letters(&attempts), expected, "{domain} {attempts:?}");
     }
+}
+
+#[tokio::test]
+async fn hosts_that_say_nothing_leave_time_for_the_last_one() {
+    let good = ScriptedHost::start_at(loopback(9), 0, Script::default()).await;
+    let port = good.address.port();
+    let silent = || Script { banner: String::new(), ..Script::default() };
+    let (_one, _two) = (
+        ScriptedHost::start_at(loopback(7), port, silent()).await,
+        ScriptedHost::start_at(loopback(8), port, silent()).await,
+    );
+    let zone = Zone::default()
+        .with("far.test", mx(10, "a.far.test"))
+        .with("far.test", mx(20, "b.far.test"))
+        .with("far.test", mx(30, "c.far.test"))
+        .with("a.far.test", a([127, 0, 0, 7]))
+        .with("b.far.test", a([127, 0, 0, 8]))
+        .with("c.far.test", a([127, 0, 0, 9]));
+    let patient = OutboundSettings {
+        resolvers: vec![zone.start().await],
+        port,
+        timeouts: Timeouts { banner: Duration::from_secs(300), ..settings().timeouts },
+        attempt_time: Duration::from_secs(6),
+        ..settings()
+    };
+    let outbound = Outbound::new(patient).expect("outbound");
+    let destination = outbound.destination(&"far.test".parse().expect("domain"));
+    let began = Instant::now();
+    let attempts = send(&outbound, &destination, &["b@far.test"], CONTENT).await;
+    assert_eq!(letters(&attempts), "D", "{attempts:?}");
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn an_attempt_ends_however_slowly_a_host_talks() {
+    let host = ScriptedHost::start(Script { drip: true, ..Script::default() }).await;
+    let smarthost = Some(Smarthost { host: host.address.ip().to_string(), port: host.address.port() });
+    let patient = Timeouts { banner: Duration::from_secs(300), ..settings().timeouts };
+    let attempt_time = Duration::from_secs(1);
+    let outbound =
+        Outbound::new(OutboundSettings { smarthost, timeouts: patient, attempt_time, ..settings() });
+    let began = Instant::now();
+    let attempts = send(&outbound.expect("outbound"), &Destination::Smarthost, &["b@x.test"], CONTENT).await;
+    assert_eq!(letters(&attempts), "T", "{attempts:?}");
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
 
 /// RFC 5321 section 5.1: a connection that waits to the second host is no reason to pass the first one over.

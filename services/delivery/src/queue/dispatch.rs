@@ -15,12 +15,12 @@ use tracing::{Instrument as _, Span};
 use super::{
     Bounces, LeasedRow, QueuedMessage,
     bounces::FatedRow,
-    lanes::{Lane, Lanes, Limits, fits},
+    lanes::{GivenBack, Lane, Lanes, Limits, fits},
     leases::JobControl,
-    store::Wanted,
+    store::{Unworked, Wanted},
+    upkeep::{self, Found},
     worker::{Job, JobReport, Worker},
 };
-use crate::store::in_time;
 
 /// Pause between polls that find nothing: from the first to the last, doubled each time.
 const POLL_PAUSE_MIN: Duration = Duration::from_millis(250);
@@ -29,6 +29,8 @@ const POLL_PAUSE_MAX: Duration = Duration::from_secs(5);
 const POLL_ROWS_MAX: usize = 200;
 /// A third of a lease's life.
 const RENEW_EVERY: Duration = Duration::from_secs(20);
+/// Offers that are taken up together.
+const OFFERS_AT_ONCE: usize = 256;
 const CLOSE_IDLE_EVERY: Duration = Duration::from_secs(2);
 /// Rows that are held grow old slowly.
 const LOOK_AT_HELD_EVERY: Duration = Duration::from_secs(60);
@@ -49,16 +51,6 @@ enum Happened {
     Worked(JobReport),
     Polled(Found),
     Nothing,
-}
-
-/// What a poll came to.
-#[derive(Default)]
-struct Found {
-    rows: Vec<LeasedRow>,
-    /// There may be more of what there was room for.
-    full: bool,
-    /// There may be more copies of lists.
-    more_copies: bool,
 }
 
 /// What is known of a task from outside, should it die.
@@ -84,10 +76,15 @@ struct Loop {
     jobs: HashMap<Id, Task>,
     open: HashMap<MessageId, OpenMessage>,
     poll: Poll,
+    /// To be given back, with the next statement that does that.
+    unworked: Vec<Unworked>,
+    giving_back: Option<Id>,
 }
 
 struct Poll {
     under_way: Option<Id>,
+    /// Mail waits for room here, as the last poll that asked for some found.
+    more_mail: bool,
     /// Copies of lists wait for room here, as the last poll that asked for some found.
     more_copies: bool,
     again: bool,
@@ -109,22 +106,29 @@ impl Dispatcher {
             open: HashMap::new(),
             poll: Poll {
                 under_way: None,
+                more_mail: false,
                 more_copies: false,
                 again: false,
                 next: now,
                 pause: POLL_PAUSE_MIN,
                 held_next: now,
             },
+            unworked: Vec::new(),
+            giving_back: None,
         };
+        let mut offers = Vec::with_capacity(OFFERS_AT_ONCE);
         let mut renewal = ticks(RENEW_EVERY);
         let mut closing = ticks(CLOSE_IDLE_EVERY);
         loop {
             state.start_jobs();
             state.start_poll();
-            let release = state.lanes.next_release(Instant::now());
+            state.start_giving_back();
+            let release = state.lanes.next_release(Instant::now(), state.may_poll());
             tokio::select! {
                 () = shutdown.triggered() => break,
-                Some(rows) = offered.recv() => state.take_up(rows),
+                1.. = offered.recv_many(&mut offers, OFFERS_AT_ONCE) => {
+                    state.take_up(offers.drain(..).flatten().collect());
+                }
                 Some(ended) = state.tasks.join_next_with_id() => state.task_ended(ended),
                 () = wake.notified() => state.poll_now(),
                 () = sleep_until(state.poll.next), if state.may_poll() => {}
@@ -145,7 +149,8 @@ fn ticks(every: Duration) -> tokio::time::Interval {
 
 impl Loop {
     fn may_poll(&self) -> bool {
-        self.poll.under_way.is_none() && (self.lanes.room() > 0 || self.lanes.errands_room() > 0)
+        let errands = self.lanes.errands_room() > 0 || self.lanes.posts_room() > 0;
+        self.poll.under_way.is_none() && (self.lanes.room() > 0 || errands)
     }
 
     fn poll_now(&mut self) {
@@ -154,37 +159,61 @@ impl Loop {
         self.poll.next = Instant::now();
     }
 
-    /// Joins rows into jobs: one message, one destination, one kind of copy.
+    /// Joins rows into jobs: one message, one destination, one kind of copy. Those that have no place here are given back.
     fn take_up(&mut self, rows: Vec<LeasedRow>) {
+        let now = Instant::now();
         let mut jobs: Vec<Job> = Vec::new();
         for mut row in rows {
-            let customer = row.customer.clone().unwrap_or_default();
-            if self.lanes.is_full_for(&customer) || !self.parts.worker.leases.begin(row.id) {
-                continue;
-            }
+            let Some(ticket) = self.parts.worker.leases.begin(row.id) else { continue };
+            row.ticket = ticket;
             let outbound = &self.parts.worker.outbound;
-            let lane = Lane::of(row.class, || outbound.destination(row.recipient.domain()));
+            let lane = Lane::of(&row, || outbound.destination(row.recipient.domain()));
             let message = row.message.take();
             match jobs.iter_mut().rev().find(|job| fits(job, &row, &lane)) {
                 Some(job) => job.rows.push(row),
                 None => jobs.push(Job {
                     lane,
-                    customer,
+                    customer: row.customer.clone().unwrap_or_default(),
                     message_id: row.message_id,
                     message: message.filter(|_| self.lanes.keeps_messages()),
                     via: row.via.clone(),
-                    held: row.held,
+                    since: now,
                     rows: vec![row],
                 }),
             }
         }
         for job in jobs {
-            // An errand may take long; whoever failed meanwhile is told without it.
-            if job.lane != Lane::Errand {
+            if !job.lane.is_errand() {
                 self.open.entry(job.message_id).or_default().jobs += 1;
             }
-            self.lanes.push(job);
+            let given_back = self.lanes.enter(job, now);
+            self.give_back(given_back);
         }
+    }
+
+    /// Jobs that did not begin go back to Postgres, where others find them.
+    fn give_back(&mut self, jobs: impl IntoIterator<Item = GivenBack>) {
+        for GivenBack { mut job, pause } in jobs {
+            self.parts.worker.leases.give_up(&mut job.rows);
+            self.unworked.extend(job.rows.iter().map(|row| Unworked { id: row.id, pause, held: row.held }));
+            if !job.lane.is_errand() {
+                self.job_closed(job.message_id, None, Vec::new());
+            }
+        }
+    }
+
+    fn start_giving_back(&mut self) {
+        if self.giving_back.is_some() || self.unworked.is_empty() {
+            return;
+        }
+        let rows = std::mem::take(&mut self.unworked);
+        metrics::counter!("postern_queue_rows_given_back_total").increment(rows.len() as u64);
+        let worker = Arc::clone(&self.parts.worker);
+        let task = self.tasks.spawn(async move {
+            upkeep::give_back(&worker, &rows).await;
+            Happened::Nothing
+        });
+        self.giving_back = Some(task.id());
     }
 
     /// Starts what the limits allow.
@@ -194,41 +223,59 @@ impl Loop {
         }
     }
 
-    fn start_job(&mut self, job: Job) {
+    fn start_job(&mut self, mut job: Job) {
         let control = Arc::new(JobControl::default());
         let worker = Arc::clone(&self.parts.worker);
-        let row_ids: Vec<i64> = job.rows.iter().map(|row| row.id).collect();
-        worker.leases.set_control(row_ids.iter().copied(), &control);
+        worker.leases.start(&mut job.rows, &control);
         let task = Task {
             lane: job.lane.clone(),
             customer: job.customer.clone(),
             message_id: job.message_id,
-            row_ids,
+            row_ids: job.rows.iter().map(|row| row.id).collect(),
         };
+        // All of it was held, removed or lost while it waited.
+        if task.row_ids.is_empty() {
+            return self.job_ended(&task, JobReport::default());
+        }
         let handle = self.tasks.spawn(async move { Happened::Worked(worker.work(job, &control).await) });
         self.jobs.insert(handle.id(), task);
     }
 
     fn start_poll(&mut self) {
-        let copies_due = self.poll.more_copies && self.lanes.copies_room() > 0;
-        if !self.may_poll() || !copies_due && Instant::now() < self.poll.next {
+        if !self.may_poll() {
+            return;
+        }
+        let now = Instant::now();
+        let more = self.poll.more_mail && self.lanes.room() > 0
+            || self.poll.more_copies && self.lanes.copies_room() > 0
+            || self.lanes.wants_left(now);
+        if !more && now < self.poll.next {
             return;
         }
         self.poll.again = false;
         let wanted = Wanted {
             rows: self.lanes.room().min(POLL_ROWS_MAX),
             copies: self.lanes.copies_room().min(POLL_ROWS_MAX),
+            posts: self.lanes.posts_room(),
             errands: self.lanes.errands_room(),
-            busy_domains: self.lanes.busy_domains(Instant::now()),
+            domains: self.lanes.wanted_of_domains(now),
+            copies_domains: self.lanes.wanted_copies_of_domains(now),
+            of_each_domain: if self.parts.worker.outbound.has_smarthost() {
+                usize::MAX
+            } else {
+                self.lanes.places_of_new()
+            },
             busy_customers: self.lanes.busy_customers(),
         };
+        self.poll.more_mail &= wanted.rows == 0;
         self.poll.more_copies &= wanted.copies == 0;
         let held_too = Instant::now() >= self.poll.held_next;
         if held_too {
             self.poll.held_next = Instant::now() + LOOK_AT_HELD_EVERY;
         }
         let worker = Arc::clone(&self.parts.worker);
-        let task = self.tasks.spawn(async move { poll(&worker, &wanted, held_too).await });
+        let task =
+            self.tasks.spawn(async move { Happened::Polled(upkeep::poll(&worker, wanted, held_too).await) });
         self.poll.under_way = Some(task.id());
     }
 
@@ -240,6 +287,9 @@ impl Loop {
                 (error.id(), Happened::Nothing)
             }
         };
+        if self.giving_back == Some(id) {
+            self.giving_back = None;
+        }
         match (self.jobs.remove(&id), happened) {
             (Some(task), Happened::Worked(report)) => self.job_ended(&task, report),
             (Some(task), _) => {
@@ -255,10 +305,13 @@ impl Loop {
 
     fn polled(&mut self, found: Found) {
         self.poll.under_way = None;
+        self.poll.more_mail |= found.more_mail;
         self.poll.more_copies |= found.more_copies;
         let found_some = !found.rows.is_empty();
+        let exhausted = self.exhausted(&found);
         self.take_up(found.rows);
-        if found.full || self.poll.again {
+        exhausted.into_iter().for_each(|lane| self.lanes.leave(lane));
+        if self.poll.again {
             self.poll.next = Instant::now();
             self.poll.pause = POLL_PAUSE_MIN;
             return;
@@ -267,21 +320,39 @@ impl Loop {
         self.poll.next = Instant::now() + self.poll.pause;
     }
 
-    fn job_ended(&mut self, task: &Task, mut report: JobReport) {
-        self.lanes.ended(&task.lane, &task.customer, report.manners, Instant::now());
-        self.tell_of(&mut report);
-        if task.lane == Lane::Errand {
-            return self.tell(report.message, report.failed);
+    /// Lanes of which a poll brought as much as there was room for.
+    fn exhausted(&self, found: &Found) -> Vec<Lane> {
+        let mut taken: HashMap<Lane, usize> = HashMap::new();
+        for row in &found.rows {
+            let outbound = &self.parts.worker.outbound;
+            let lane = Lane::of(row, || outbound.destination(row.recipient.domain()));
+            *taken.entry(lane).or_default() += 1;
         }
-        let Some(open) = self.open.get_mut(&task.message_id) else { return };
+        taken.retain(|lane, count| *count >= found.wanted.room_of(lane));
+        taken.into_keys().collect()
+    }
+
+    fn job_ended(&mut self, task: &Task, mut report: JobReport) {
+        let given_back = self.lanes.ended(&task.lane, &task.customer, report.manners, Instant::now());
+        self.give_back(given_back);
+        self.tell_of(&mut report);
+        if task.lane.is_errand() {
+            self.tell(report.message, report.failed);
+        } else {
+            self.job_closed(task.message_id, report.message, report.failed);
+        }
+    }
+
+    /// Nothing more becomes of a job here. With the last one of a message its sender hears of all failures at once.
+    fn job_closed(&mut self, id: MessageId, message: Option<Arc<QueuedMessage>>, failed: Vec<FatedRow>) {
+        let Some(open) = self.open.get_mut(&id) else { return };
         open.jobs = open.jobs.saturating_sub(1);
-        open.failed.extend(report.failed);
-        open.message = report.message.or(open.message.take());
+        open.failed.extend(failed);
+        open.message = message.or(open.message.take());
         if open.jobs > 0 {
             return;
         }
-        // The last job of this message: its sender hears of all failures at once.
-        if let Some(OpenMessage { message, failed, .. }) = self.open.remove(&task.message_id) {
+        if let Some(OpenMessage { message, failed, .. }) = self.open.remove(&id) {
             self.tell(message, failed);
         }
     }
@@ -318,7 +389,7 @@ impl Loop {
     fn renew(&mut self) {
         let worker = Arc::clone(&self.parts.worker);
         self.tasks.spawn(async move {
-            renew(&worker).await;
+            upkeep::renew(&worker).await;
             Happened::Nothing
         });
     }
@@ -333,14 +404,12 @@ impl Loop {
 
     /// Shut-down: nothing new, what is under way may end, the rest is given back.
     async fn wind_up(mut self) {
-        let waiting: Vec<i64> =
-            self.lanes.drain().into_iter().flat_map(|job| job.rows).map(|row| row.id).collect();
-        self.give_back(&waiting).await;
+        let waiting = self.lanes.drain().into_iter().flat_map(|job| job.rows).collect();
+        self.give_back_now(waiting).await;
         let deadline = Instant::now() + LAST_GRACE;
         while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.tasks.join_next_with_id()).await {
-            if let Ok((_, Happened::Polled(found))) = &ended {
-                let taken: Vec<i64> = found.rows.iter().map(|row| row.id).collect();
-                self.give_back(&taken).await;
+            if let Ok((_, Happened::Polled(found))) = ended {
+                self.give_back_now(found.rows).await;
             } else {
                 self.task_ended(ended);
             }
@@ -348,22 +417,27 @@ impl Loop {
         let unfinished: Vec<i64> = self.jobs.values().flat_map(|task| task.row_ids.iter().copied()).collect();
         // Those whose end of data was sent stay leased: their fate is open until the lease ends.
         let in_doubt = self.parts.worker.leases.stop(&unfinished);
-        let free: Vec<i64> = unfinished.into_iter().filter(|id| !in_doubt.contains(id)).collect();
-        self.give_back(&free).await;
+        let free = unfinished.into_iter().filter(|id| !in_doubt.contains(id));
+        self.unworked.extend(free.map(|id| Unworked { id, pause: Duration::ZERO, held: false }));
+        self.give_back_now(Vec::new()).await;
         // What hosts took must be known before this process is gone, else it would be sent again.
         if !self.parts.worker.recorder.flush(FLUSH_GRACE).await {
             tracing::warn!("going down with attempts that are not written down; some mail may be sent twice");
         }
     }
 
-    async fn give_back(&self, ids: &[i64]) {
-        if ids.is_empty() {
+    async fn give_back_now(&mut self, rows: Vec<LeasedRow>) {
+        let mut unworked = std::mem::take(&mut self.unworked);
+        unworked.extend(rows.iter().map(|row| Unworked {
+            id: row.id,
+            pause: Duration::ZERO,
+            held: row.held,
+        }));
+        if unworked.is_empty() {
             return;
         }
-        self.parts.worker.leases.end(ids.iter().copied());
-        if let Err(error) = self.parts.worker.store.release(ids).await {
-            tracing::warn!(%error, "leases cannot be given back; they run out by themselves");
-        }
+        self.parts.worker.leases.end(unworked.iter().map(|row| row.id));
+        upkeep::give_back(&self.parts.worker, &unworked).await;
     }
 }
 
@@ -373,53 +447,4 @@ fn report_trace(message: &QueuedMessage) -> Span {
         message.traceparent.as_deref(),
         || tracing::info_span!(parent: None, "report", otel.name = "report to the sender", queue_id = %message.id),
     )
-}
-
-async fn poll(worker: &Worker, wanted: &Wanted, held_too: bool) -> Happened {
-    let take = async {
-        worker.store.reap().await?;
-        let mut rows = worker.store.take_due(wanted).await?;
-        let mail = rows.iter().filter(|row| !row.class.is_errand()).count();
-        let full = wanted.rows > 0 && mail >= wanted.rows;
-        let mut more_copies = false;
-        // Copies of lists have what mail left over.
-        let copies = wanted.copies.min(wanted.rows.saturating_sub(mail));
-        if copies > 0 {
-            let due = worker.store.take_due_copies(copies, wanted).await?;
-            more_copies = due.len() >= copies;
-            rows.extend(due);
-        }
-        if held_too {
-            rows.extend(worker.store.take_expired_held().await?);
-        }
-        Ok::<_, sqlx::Error>(Found { rows, full, more_copies })
-    };
-    match in_time(take).await {
-        Ok(found) => Happened::Polled(found),
-        Err(error) => {
-            tracing::warn!(%error, "the queue cannot be polled");
-            Happened::Polled(Found::default())
-        }
-    }
-}
-
-/// Renews all leases; work on rows that are not ours any more is stopped.
-async fn renew(worker: &Worker) {
-    let ids = worker.leases.ids();
-    if ids.is_empty() {
-        return;
-    }
-    match in_time(worker.store.renew(&ids)).await {
-        Ok(renewed) => {
-            let renewed: std::collections::HashSet<i64> = renewed.into_iter().collect();
-            let lost: Vec<i64> =
-                ids.into_iter().filter(|id| !renewed.contains(id) && worker.leases.contains(*id)).collect();
-            if !lost.is_empty() {
-                let in_doubt = worker.leases.stop(&lost);
-                tracing::warn!(lost = lost.len(), in_doubt = in_doubt.len(), "leases were lost");
-            }
-        }
-        // Nobody else can take them either while the database is away.
-        Err(error) => tracing::warn!(%error, "leases cannot be renewed"),
-    }
 }

@@ -8,8 +8,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{LeasedRow, QueueHandle, QueuedMessage, Schedule};
 
-/// Errands at once. Few: they only prepare work, and interactive mail shares the database with them.
-pub(super) const ERRANDS_MAX: usize = 4;
 /// Pauses between tries, seconds; a part that was away is mostly back soon.
 const PAUSES_SECONDS: [u64; 6] = [2, 5, 15, 60, 300, 900];
 

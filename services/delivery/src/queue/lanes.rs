@@ -1,31 +1,44 @@
 //! Jobs that wait, and who may go next: mail before the copies of lists, errands beside them, each within its limits.
 //!
-//! Among the jobs of a lane it is customers who take turns: who has the fewest jobs running goes next, then who was served
-//! longest ago. So one customer's ten thousand mails delay another one's single mail by one job at most. A destination gets as
-//! many jobs as its limit and its manners allow (`pace`).
+//! Among the jobs of a line it is customers who take turns (`line`): who has the fewest jobs running goes next, then who was
+//! served longest ago. So one customer's ten thousand mails delay another one's single mail by one job at most. A destination gets
+//! as many jobs as its limit and its manners allow (`outside`).
+//!
+//! Only what will start soon waits here, where no other replica can take it. A job has a place while its destination takes mail, in
+//! proportion to how much; all others go back to Postgres, and are polled for when there is room for them again (`left`). When all
+//! places are taken, the newest job of the customer with most of them gives way.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+mod line;
+mod outside;
 
+use std::{collections::HashSet, time::Duration};
+
+use line::Line;
+use outside::Outside;
 use tokio::time::Instant;
 
-use super::{
-    LeasedRow,
-    errand::ERRANDS_MAX,
-    pace::{Manners, Pace},
-    trickle::Trickle,
-    worker::Job,
-};
+use super::{LeasedRow, pace::Manners, trickle::Trickle, worker::Job};
 use crate::{
     accept::QueueClass,
     outbound::{Destination, RECIPIENTS_MAX},
 };
 
-/// Jobs that wait for a free connection. Further offers are left to the poll.
-pub(super) const PENDING_MAX: usize = 2000;
-/// Of these one customer's: the others always find room.
-const PENDING_OF_CUSTOMER_MAX: usize = PENDING_MAX / 4;
+/// Jobs that wait here at most.
+const PENDING_MAX: usize = 2000;
 /// Waiting jobs that keep their message in memory; later ones read it again.
 const PENDING_WITH_MESSAGE_MAX: usize = 200;
+/// Errands at once. Few: they only prepare work, and interactive mail shares the database with them.
+const ERRANDS_MAX: usize = 4;
+/// Posts to lists among them: each of these may take an hour, the others are done at once.
+const POSTS_MAX: usize = 2;
+/// Others among them: a flood of these keeps no post from its turn.
+const OTHER_ERRANDS_MAX: usize = 3;
+/// Errands that may wait here. Posts do not: another replica may have a place for them.
+const ERRANDS_WAITING_MAX: usize = 40;
+/// How often it is looked whether there is room again for what was left in Postgres.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Held rows of so many messages are ended at once.
+const ENDINGS_MAX: usize = 4;
 
 /// Where a job is done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,112 +47,39 @@ pub(super) enum Lane {
     Mail(Destination),
     /// At a host outside, for copies of lists.
     Copies(Destination),
-    /// Here.
+    /// Here: a post is given to the members of a list.
+    Post,
+    /// Here: any other errand.
     Errand,
+    /// Nowhere: an operator held it until its time was over.
+    Ending,
 }
 
 impl Lane {
     /// Of a row.
-    pub(super) fn of(class: QueueClass, destination: impl FnOnce() -> Destination) -> Self {
-        match class {
+    pub(super) fn of(row: &LeasedRow, destination: impl FnOnce() -> Destination) -> Self {
+        match row.class {
+            _ if row.held => Self::Ending,
             QueueClass::Mail | QueueClass::Bounce => Self::Mail(destination()),
             QueueClass::ListCopy => Self::Copies(destination()),
-            _ => Self::Errand,
+            QueueClass::ListPost => Self::Post,
+            QueueClass::ListSubscribe
+            | QueueClass::ListUnsubscribe
+            | QueueClass::ListRequest
+            | QueueClass::Autoreply => Self::Errand,
         }
     }
 
-    fn destination(&self) -> Option<&Destination> {
+    pub(super) fn destination(&self) -> Option<&Destination> {
         match self {
             Self::Mail(destination) | Self::Copies(destination) => Some(destination),
-            Self::Errand => None,
-        }
-    }
-}
-
-/// Jobs of one class, by the customer on whose behalf they leave; what is nobody's (bounces) stands under the empty name.
-#[derive(Default)]
-struct Turns {
-    waiting: BTreeMap<String, VecDeque<Job>>,
-    count: usize,
-    running: HashMap<String, usize>,
-    /// When a customer that has jobs was served last, in turns.
-    served: HashMap<String, u64>,
-    turn: u64,
-}
-
-impl Turns {
-    fn push(&mut self, job: Job) {
-        self.waiting.entry(job.customer.clone()).or_default().push_back(job);
-        self.count += 1;
-    }
-
-    fn waiting_of(&self, customer: &str) -> usize {
-        self.waiting.get(customer).map_or(0, VecDeque::len)
-    }
-
-    /// The next job that may start: of the customer whose turn it is, its oldest.
-    fn take(&mut self, running_max: usize, may_start: impl Fn(&Lane) -> bool) -> Option<Job> {
-        let running = |customer: &str| self.running.get(customer).copied().unwrap_or_default();
-        let mut order: Vec<(usize, u64, &String)> = self
-            .waiting
-            .keys()
-            .map(|customer| {
-                (running(customer), self.served.get(customer).copied().unwrap_or_default(), customer)
-            })
-            .filter(|(running, ..)| *running < running_max)
-            .collect();
-        order.sort_unstable();
-        // A destination that may not start now is asked once, not for each of its jobs.
-        let mut refused: HashSet<&Lane> = HashSet::new();
-        let found = order.into_iter().find_map(|(_, _, customer)| {
-            let index = self.waiting.get(customer)?.iter().position(|job| {
-                if refused.contains(&job.lane) {
-                    return false;
-                }
-                let may = may_start(&job.lane);
-                if !may {
-                    refused.insert(&job.lane);
-                }
-                may
-            })?;
-            Some((customer.clone(), index))
-        });
-        let (customer, index) = found?;
-        let jobs = self.waiting.get_mut(&customer)?;
-        let job = jobs.remove(index)?;
-        if jobs.is_empty() {
-            self.waiting.remove(&customer);
-        }
-        self.count -= 1;
-        self.turn += 1;
-        self.served.insert(customer.clone(), self.turn);
-        *self.running.entry(customer).or_default() += 1;
-        Some(job)
-    }
-
-    fn ended(&mut self, customer: &str) {
-        if let Some(running) = self.running.get_mut(customer) {
-            *running = running.saturating_sub(1);
-            if *running == 0 {
-                self.running.remove(customer);
-                if !self.waiting.contains_key(customer) {
-                    self.served.remove(customer);
-                }
-            }
+            Self::Post | Self::Errand | Self::Ending => None,
         }
     }
 
-    fn running(&self) -> usize {
-        self.running.values().sum()
-    }
-
-    fn jobs(&self) -> impl Iterator<Item = &Job> {
-        self.waiting.values().flatten()
-    }
-
-    fn drain(&mut self) -> impl Iterator<Item = Job> {
-        self.count = 0;
-        std::mem::take(&mut self.waiting).into_values().flatten()
+    /// An errand may take long; whoever failed meanwhile is told without it.
+    pub(super) fn is_errand(&self) -> bool {
+        matches!(self, Self::Post | Self::Errand)
     }
 }
 
@@ -154,17 +94,36 @@ pub(crate) struct Limits {
     pub(crate) copies_per_second: u32,
 }
 
+/// Copies of lists have half of the connections, so that mail never waits for a list to be done.
+fn copies_limit(limit: usize) -> usize {
+    if limit == 0 { 0 } else { (limit / 2).max(1) }
+}
+
+/// Jobs of one customer at once, of so many in all. Three quarters: hosts that are slow for one of them leave room for the mail of
+/// the others. What is nobody's, bounces to strangers and to nobody's forged senders, has a quarter.
+fn of_customer(total: usize) -> impl Fn(&str) -> usize {
+    move |customer| if customer.is_empty() { (total / 4).max(1) } else { (total * 3 / 4).max(1) }
+}
+
+/// A job that has no place here, and how long nobody need look at it.
+pub(super) struct GivenBack {
+    pub(super) job: Job,
+    pub(super) pause: Duration,
+}
+
 /// What waits and what runs.
 pub(super) struct Lanes {
     limits: Limits,
     trickle: Trickle,
-    mail: Turns,
-    copies: Turns,
-    errands: VecDeque<Job>,
-    running: HashMap<Destination, usize>,
-    running_errands: usize,
-    /// Of destinations that are not at full speed.
-    paces: HashMap<Destination, Pace>,
+    outside: Outside,
+    mail: Line,
+    copies: Line,
+    posts: Line,
+    errands: Line,
+    endings: Line,
+    /// Where there is more in Postgres: jobs were given back for want of a place. Who comes later stands behind them.
+    left: HashSet<Lane>,
+    looked: Option<Instant>,
 }
 
 impl Lanes {
@@ -172,34 +131,25 @@ impl Lanes {
         Self {
             limits,
             trickle: Trickle::new(limits.copies_per_second),
-            mail: Turns::default(),
-            copies: Turns::default(),
-            errands: VecDeque::new(),
-            running: HashMap::new(),
-            running_errands: 0,
-            paces: HashMap::new(),
+            outside: Outside::new(limits),
+            mail: Line::default(),
+            copies: Line::default(),
+            posts: Line::default(),
+            errands: Line::default(),
+            endings: Line::default(),
+            left: HashSet::new(),
+            looked: None,
         }
     }
 
-    fn limit(&self, destination: &Destination) -> usize {
-        // All outside mail goes to the smarthost: its own limit is the total.
-        if *destination == Destination::Smarthost { self.limits.total } else { self.limits.per_domain }
-    }
-
-    fn allowed(&self, destination: &Destination, now: Instant) -> usize {
-        let limit = self.limit(destination);
-        self.paces.get(destination).map_or(limit, |pace| pace.allowed(now).min(limit))
-    }
-
-    /// Copies of lists have half of the connections, so that mail never waits for a list to be done.
-    fn copies_limit(&self, limit: usize) -> usize {
-        if limit == 0 { 0 } else { (limit / 2).max(1) }
-    }
-
-    /// One customer has three quarters of the connections at most: hosts that are slow for one of them leave room for the
-    /// mail of the others.
-    fn customer_limit(&self) -> usize {
-        (self.limits.total * 3 / 4).max(1)
+    fn line(&mut self, lane: &Lane) -> &mut Line {
+        match lane {
+            Lane::Mail(_) => &mut self.mail,
+            Lane::Copies(_) => &mut self.copies,
+            Lane::Post => &mut self.posts,
+            Lane::Errand => &mut self.errands,
+            Lane::Ending => &mut self.endings,
+        }
     }
 
     /// Jobs to the outside that could start now. What is pending while there is room waits for a busy domain, and the
@@ -210,24 +160,23 @@ impl Lanes {
 
     /// The same for copies of lists. They trickle, so they are asked for by the dozen: none while half of the room has one waiting.
     pub(super) fn copies_room(&self) -> usize {
-        let free = self.copies_limit(self.limits.total).saturating_sub(self.copies.running());
+        let free = copies_limit(self.limits.total).saturating_sub(self.copies.running());
         let free = free.min(self.room());
-        if self.copies.count * 2 > free { 0 } else { free - self.copies.count }
+        if self.copies.count() * 2 > free { 0 } else { free - self.copies.count() }
     }
 
-    /// The same for errands.
+    /// The same for posts.
+    pub(super) fn posts_room(&self) -> usize {
+        POSTS_MAX.saturating_sub(self.posts.running() + self.posts.count())
+    }
+
+    /// The same for other errands.
     pub(super) fn errands_room(&self) -> usize {
-        ERRANDS_MAX.saturating_sub(self.running_errands + self.errands.len())
+        ERRANDS_WAITING_MAX.saturating_sub(self.errands.count())
     }
 
     fn pending(&self) -> usize {
-        self.mail.count + self.copies.count + self.errands.len()
-    }
-
-    /// Whether nothing more of this customer can wait here.
-    pub(super) fn is_full_for(&self, customer: &str) -> bool {
-        let of_customer = self.mail.waiting_of(customer) + self.copies.waiting_of(customer);
-        self.pending() >= PENDING_MAX || of_customer >= PENDING_OF_CUSTOMER_MAX
+        [&self.mail, &self.copies, &self.posts, &self.errands].into_iter().map(Line::count).sum()
     }
 
     /// Whether another waiting job may keep its message.
@@ -235,243 +184,172 @@ impl Lanes {
         self.pending() < PENDING_WITH_MESSAGE_MAX
     }
 
-    pub(super) fn push(&mut self, job: Job) {
-        match job.lane {
-            Lane::Mail(_) => self.mail.push(job),
-            Lane::Copies(_) => self.copies.push(job),
-            Lane::Errand => self.errands.push_back(job),
+    /// A job waits from now on. What comes back has no place: this job, or one that gives way to it.
+    pub(super) fn enter(&mut self, job: Job, now: Instant) -> Option<GivenBack> {
+        if !self.has_place(&job.lane, now) {
+            return Some(self.given_back(job, now));
+        }
+        self.outside.waits(&job.lane);
+        self.line(&job.lane.clone()).push(job);
+        if self.pending() <= PENDING_MAX {
+            return None;
+        }
+        let lines = [&mut self.mail, &mut self.copies];
+        let gives_way = lines.into_iter().max_by_key(|line| line.longest())?.give_way()?;
+        self.outside.waits_no_more(&gives_way.lane);
+        Some(self.given_back(gives_way, now))
+    }
+
+    fn has_place(&self, lane: &Lane, now: Instant) -> bool {
+        match lane {
+            Lane::Mail(_) | Lane::Copies(_) if self.left.contains(lane) => self.outside.wants_more(lane, now),
+            Lane::Mail(_) | Lane::Copies(_) => self.outside.has_place(lane, now),
+            Lane::Post => self.posts_room() > 0,
+            Lane::Errand => self.errands_room() > 0,
+            // Its row would not be held any more.
+            Lane::Ending => true,
         }
     }
 
-    /// The next job that the limits allow, now counted as running: mail first, customers in turn.
+    fn given_back(&mut self, job: Job, now: Instant) -> GivenBack {
+        self.left.insert(job.lane.clone());
+        let pause = self.outside.pause(&job.lane, now);
+        GivenBack { job, pause }
+    }
+
+    /// The next job that the limits allow, now counted as running: what is done here, then mail, customers in turn.
     pub(super) fn next(&mut self, now: Instant) -> Option<Job> {
-        if self.running_errands < ERRANDS_MAX
-            && let Some(job) = self.errands.pop_front()
-        {
-            self.running_errands += 1;
+        if let Some(job) = self.next_in_house() {
             return Some(job);
         }
         if self.room() == 0 {
             return None;
         }
-        let mut mail = std::mem::take(&mut self.mail);
-        let job = mail.take(self.customer_limit(), |lane| self.may_start(lane, now));
-        self.mail = mail;
-        let job = job.or_else(|| {
-            let room = self.copies_limit(self.limits.total).saturating_sub(self.copies.running());
-            if room == 0 || self.trickle.wait_until(now).is_some() {
-                return None;
-            }
-            let mut copies = std::mem::take(&mut self.copies);
-            let job = copies.take(usize::MAX, |lane| self.may_start(lane, now));
-            self.copies = copies;
-            job.inspect(|_| self.trickle.take(now))
-        })?;
-        if let Some(destination) = job.lane.destination() {
-            *self.running.entry(destination.clone()).or_default() += 1;
-        }
+        let job = self.mail.take(of_customer(self.limits.total), |lane| self.outside.may_start(lane, now));
+        let job = job.or_else(|| self.next_copy(now))?;
+        self.outside.began(&job.lane);
         Some(job)
     }
 
-    fn may_start(&self, lane: &Lane, now: Instant) -> bool {
-        let Some(destination) = lane.destination() else { return true };
-        let running = self.running.get(destination).copied().unwrap_or_default();
-        let allowed = self.allowed(destination, now);
-        match lane {
-            Lane::Copies(_) => running < self.copies_limit(allowed),
-            Lane::Mail(_) | Lane::Errand => running < allowed,
+    fn next_in_house(&mut self) -> Option<Job> {
+        let any = |_: &Lane| true;
+        if self.endings.running() < ENDINGS_MAX
+            && let Some(job) = self.endings.take(|_| ENDINGS_MAX, any)
+        {
+            return Some(job);
         }
-    }
-
-    /// A job is over.
-    pub(super) fn ended(&mut self, lane: &Lane, customer: &str, manners: Option<Manners>, now: Instant) {
-        match lane {
-            Lane::Mail(_) => self.mail.ended(customer),
-            Lane::Copies(_) => self.copies.ended(customer),
-            Lane::Errand => self.running_errands = self.running_errands.saturating_sub(1),
-        }
-        let Some(destination) = lane.destination() else { return };
-        if let Some(running) = self.running.get_mut(destination) {
-            *running = running.saturating_sub(1);
-            if *running == 0 {
-                self.running.remove(destination);
-            }
-        }
-        if let Some(manners) = manners {
-            self.note_manners(destination, manners, now);
-        }
-    }
-
-    fn note_manners(&mut self, destination: &Destination, manners: Manners, now: Instant) {
-        // The smarthost is the operator's, and the only way out.
-        if *destination == Destination::Smarthost {
-            return;
-        }
-        let limit = self.limit(destination);
-        let pace = self.paces.entry(destination.clone()).or_insert_with(|| Pace::full(limit));
-        pace.note(manners, limit, now);
-        if pace.is_full(limit) {
-            self.paces.remove(destination);
-        }
-        metrics::gauge!("postern_queue_slowed_destinations").set(self.paces.len() as f64);
-    }
-
-    /// When the first destination that is on hold may be tried again, or the next copy of a list may begin.
-    pub(super) fn next_release(&self, now: Instant) -> Option<Instant> {
-        if self.mail.count + self.copies.count == 0 {
+        if self.posts.running() + self.errands.running() >= ERRANDS_MAX {
             return None;
         }
-        let next_copy = self.trickle.wait_until(now).filter(|_| self.copies.count > 0);
-        self.paces.values().filter_map(|pace| pace.hold_until(now)).chain(next_copy).min()
-    }
-
-    /// Domains with as many jobs as they may have: their rows are left to whoever has room.
-    pub(super) fn busy_domains(&self, now: Instant) -> Vec<String> {
-        let mut load: HashMap<&Destination, usize> = HashMap::new();
-        for (destination, running) in &self.running {
-            *load.entry(destination).or_default() += running;
-        }
-        for destination in self.mail.jobs().chain(self.copies.jobs()).filter_map(|job| job.lane.destination())
+        if self.errands.running() < OTHER_ERRANDS_MAX
+            && let Some(job) = self.errands.take(|_| OTHER_ERRANDS_MAX, any)
         {
-            *load.entry(destination).or_default() += 1;
+            return Some(job);
         }
-        for destination in self.paces.keys() {
-            load.entry(destination).or_default();
-        }
-        let is_busy = |(destination, load): (&Destination, usize)| match destination {
-            Destination::Domain(domain) if load >= self.allowed(destination, now) => Some(domain.to_string()),
-            _ => None,
-        };
-        load.into_iter().filter_map(is_busy).collect()
+        if self.posts.running() < POSTS_MAX { self.posts.take(|_| POSTS_MAX, any) } else { None }
     }
 
-    /// Customers of whom nothing more can wait here, or who have all the connections that they may have.
+    fn next_copy(&mut self, now: Instant) -> Option<Job> {
+        let room = copies_limit(self.limits.total).saturating_sub(self.copies.running());
+        if room == 0 || self.trickle.wait_until(now).is_some() {
+            return None;
+        }
+        let job = self.copies.take(|_| usize::MAX, |lane| self.outside.may_start(lane, now))?;
+        self.trickle.take(now);
+        Some(job)
+    }
+
+    /// A job is over. What comes back has lost its place: its destination takes less.
+    pub(super) fn ended(
+        &mut self,
+        lane: &Lane,
+        customer: &str,
+        manners: Option<Manners>,
+        now: Instant,
+    ) -> Vec<GivenBack> {
+        self.line(lane).ended(customer);
+        let Some(destination) = lane.destination() else { return Vec::new() };
+        self.outside.ended(lane, manners, now);
+        let mut given_back = Vec::new();
+        for lane in [Lane::Mail(destination.clone()), Lane::Copies(destination.clone())] {
+            let surplus = self.outside.surplus(&lane, now);
+            for job in self.line(&lane).take_back(destination, surplus) {
+                self.outside.waits_no_more(&lane);
+                given_back.push(self.given_back(job, now));
+            }
+        }
+        given_back
+    }
+
+    /// When the next copy of a list may begin, or, for whoever may poll, it is to be looked at what was left in Postgres.
+    pub(super) fn next_release(&self, now: Instant, may_poll: bool) -> Option<Instant> {
+        let next_copy = self.trickle.wait_until(now).filter(|_| self.copies.count() > 0);
+        let next_look =
+            (may_poll && !self.left.is_empty()).then(|| self.looked.map_or(now, |at| at + LOOK_EVERY));
+        next_copy.into_iter().chain(next_look).min()
+    }
+
+    /// A poll brought all that it was to bring of this lane: there may be more.
+    pub(super) fn leave(&mut self, lane: Lane) {
+        self.left.insert(lane);
+    }
+
+    /// Whether there is room again for what was left in Postgres; whoever asks is going to poll.
+    pub(super) fn wants_left(&mut self, now: Instant) -> bool {
+        if self.left.is_empty() || self.looked.is_some_and(|at| now < at + LOOK_EVERY) {
+            return false;
+        }
+        self.looked = Some(now);
+        let (posts, errands) = (self.posts_room() > 0, self.errands_room() > 0);
+        let before = self.left.len();
+        let outside = &self.outside;
+        self.left.retain(|lane| match lane {
+            Lane::Mail(_) | Lane::Copies(_) => !outside.wants_more(lane, now),
+            Lane::Post => !posts,
+            Lane::Errand => !errands,
+            Lane::Ending => false,
+        });
+        self.left.len() < before
+    }
+
+    /// How many rows of mail are wanted for a domain that nothing is known of.
+    pub(super) fn places_of_new(&self) -> usize {
+        self.outside.places_of_new()
+    }
+
+    /// How many more rows of mail are wanted for each domain that may not have as many as it likes.
+    pub(super) fn wanted_of_domains(&mut self, now: Instant) -> Vec<(String, usize)> {
+        self.outside.wanted_of_domains(Lane::Mail, now)
+    }
+
+    /// The same of copies of lists.
+    pub(super) fn wanted_copies_of_domains(&mut self, now: Instant) -> Vec<(String, usize)> {
+        self.outside.wanted_of_domains(Lane::Copies, now)
+    }
+
+    /// Customers who have all the connections that they may have. The other limits are no customer's affair: while one has less
+    /// than that, what waits of it waits for destinations.
     pub(super) fn busy_customers(&self) -> Vec<String> {
-        let names = self.mail.running.keys().chain(self.mail.waiting.keys()).collect::<HashSet<_>>();
-        let is_busy = |customer: &&String| {
-            let running = self.mail.running.get(*customer).copied().unwrap_or_default();
-            self.is_full_for(customer) || running + self.mail.waiting_of(customer) >= self.customer_limit()
-        };
-        names.into_iter().filter(is_busy).cloned().collect()
+        self.mail.busy_customers(of_customer(self.limits.total))
     }
 
     /// Takes everything that waits, for the end.
     pub(super) fn drain(&mut self) -> Vec<Job> {
-        self.mail.drain().chain(self.copies.drain()).chain(self.errands.drain(..)).collect()
+        let lines = [&mut self.mail, &mut self.copies, &mut self.posts, &mut self.errands, &mut self.endings];
+        lines.into_iter().flat_map(|line| line.drain().collect::<Vec<_>>()).collect()
     }
 }
 
 /// Whether a row travels with a job: one message, one place, one kind of copy. A copy of a list has a sender of its own and
 /// an errand is a work of its own: both go alone.
 pub(super) fn fits(job: &Job, row: &LeasedRow, lane: &Lane) -> bool {
-    matches!(lane, Lane::Mail(_))
+    matches!(lane, Lane::Mail(_) | Lane::Ending)
         && job.message_id == row.message_id
         && job.lane == *lane
         && job.via == row.via
-        && job.held == row.held
+        && job.customer == row.customer.as_deref().unwrap_or_default()
         && job.rows.len() < RECIPIENTS_MAX
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use postern_mail::MessageId;
-
-    use super::*;
-
-    fn job(customer: &str, domain: &str) -> Job {
-        Job {
-            lane: Lane::Mail(Destination::Domain(domain.parse().expect(domain))),
-            customer: customer.to_owned(),
-            message_id: MessageId::new(),
-            message: None,
-            via: None,
-            held: false,
-            rows: Vec::new(),
-        }
-    }
-
-    fn limits(total: usize, per_domain: usize) -> Limits {
-        Limits { total, per_domain, copies_per_second: 0 }
-    }
-
-    fn started(lanes: &mut Lanes, now: Instant) -> Vec<String> {
-        std::iter::from_fn(|| lanes.next(now)).map(|job| job.customer).collect()
-    }
-
-    #[test]
-    fn customers_take_turns_whoever_came_first() {
-        let now = Instant::now();
-        let mut lanes = Lanes::new(limits(4, 4));
-        (0..400).for_each(|n| lanes.push(job("mass", &format!("d{n}.test"))));
-        lanes.push(job("small", "one.test"));
-        // Three quarters are the most that one customer gets; the other one's mail goes at once.
-        assert_eq!(started(&mut lanes, now), ["mass", "small", "mass", "mass"]);
-        let lane = job("", "one.test").lane;
-        lanes.ended(&lane, "small", Some(Manners::Takes), now);
-        assert_eq!(started(&mut lanes, now), Vec::<String>::new());
-        lanes.push(job("other", "one.test"));
-        lanes.push(job("small", "two.test"));
-        assert_eq!(started(&mut lanes, now), ["other"], "who was never served goes first");
-    }
-
-    #[test]
-    fn one_customer_cannot_fill_the_waiting_room() {
-        let mut lanes = Lanes::new(limits(1, 1));
-        (0..PENDING_OF_CUSTOMER_MAX).for_each(|_| lanes.push(job("mass", "far.test")));
-        assert!(lanes.is_full_for("mass") && !lanes.is_full_for("small"));
-        assert_eq!(lanes.busy_customers(), ["mass"]);
-    }
-
-    #[test]
-    fn a_destination_that_says_later_is_given_less() {
-        let now = Instant::now();
-        let mut lanes = Lanes::new(limits(100, 4));
-        (0..20).for_each(|_| lanes.push(job("one", "slow.test")));
-        lanes.push(job("one", "fast.test"));
-        assert_eq!(started(&mut lanes, now).len(), 5);
-        let lane = job("", "slow.test").lane;
-        (0..4).for_each(|_| lanes.ended(&lane, "one", Some(Manners::Later), now));
-        assert!(started(&mut lanes, now).is_empty(), "it is on hold");
-        assert_eq!(lanes.busy_domains(now), ["slow.test"]);
-        let later = lanes.next_release(now).expect("a time");
-        assert_eq!(started(&mut lanes, later).len(), 1);
-        lanes.ended(&lane, "one", Some(Manners::Takes), later);
-        assert_eq!(started(&mut lanes, later).len(), 2, "it recovers");
-    }
-
-    fn copy(number: usize) -> Job {
-        let mail = job("lister", &format!("d{number}.test"));
-        let Lane::Mail(destination) = mail.lane else { unreachable!("it is mail") };
-        Job { lane: Lane::Copies(destination), ..mail }
-    }
-
-    #[test]
-    fn copies_of_lists_are_asked_for_by_the_dozen() {
-        let now = Instant::now();
-        let mut lanes = Lanes::new(Limits { copies_per_second: 50, ..limits(100, 100) });
-        assert_eq!(lanes.copies_room(), 50);
-        (0..25).for_each(|n| lanes.push(copy(n)));
-        assert_eq!(lanes.copies_room(), 25, "half of the room");
-        lanes.push(copy(25));
-        assert_eq!(lanes.copies_room(), 0);
-        assert_eq!(started(&mut lanes, now), ["lister"]);
-        assert_eq!(lanes.copies_room(), 0, "25 of 49 wait");
-        assert_eq!(started(&mut lanes, now + Duration::from_millis(20)), ["lister"]);
-        assert_eq!(lanes.copies_room(), 24);
-    }
-
-    #[test]
-    fn copies_of_lists_trickle_and_mail_goes_by() {
-        let now = Instant::now();
-        let mut lanes = Lanes::new(Limits { copies_per_second: 50, ..limits(100, 100) });
-        (0..40).for_each(|n| lanes.push(copy(n)));
-        assert_eq!(started(&mut lanes, now), ["lister"]);
-        lanes.push(job("other", "one.test"));
-        assert_eq!(started(&mut lanes, now), ["other"]);
-        let next = lanes.next_release(now).expect("the next copy");
-        assert_eq!(next - now, Duration::from_millis(20));
-        assert_eq!(started(&mut lanes, next), ["lister"]);
-    }
-}
+mod tests;

@@ -1,4 +1,7 @@
 //! Which rows this replica is working on, so that their leases are renewed and their work can be stopped.
+//!
+//! A row that waits here is known by a ticket. Who stops it takes the ticket away, so that the job it waits in does not do it, also
+//! when the row came back meanwhile and waits in another job.
 
 use std::{
     collections::HashMap,
@@ -7,6 +10,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
+use super::LeasedRow;
 use crate::outbound::Transit;
 
 /// How the work on a job can be stopped.
@@ -16,92 +20,180 @@ pub(super) struct JobControl {
     pub(super) stopped: CancellationToken,
 }
 
+/// One taking-up of a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ticket(u64);
+
+#[derive(Debug)]
+struct TakenUp {
+    ticket: Ticket,
+    /// `None`: it waits.
+    control: Option<Arc<JobControl>>,
+}
+
+#[derive(Debug, Default)]
+struct Rows {
+    by_id: HashMap<i64, TakenUp>,
+    last_ticket: u64,
+}
+
 /// All rows at work here, waiting ones included.
 #[derive(Debug, Default)]
 pub(super) struct Leases {
-    rows: Mutex<HashMap<i64, Option<Arc<JobControl>>>>,
+    rows: Mutex<Rows>,
 }
 
 impl Leases {
-    fn rows(&self) -> MutexGuard<'_, HashMap<i64, Option<Arc<JobControl>>>> {
+    fn rows(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a row up; false when it is at work already.
-    pub(super) fn begin(&self, id: i64) -> bool {
+    /// Takes a row up; `None` when it is at work already.
+    pub(super) fn begin(&self, id: i64) -> Option<Ticket> {
         let mut rows = self.rows();
-        let is_new = !rows.contains_key(&id);
-        if is_new {
-            rows.insert(id, None);
+        if rows.by_id.contains_key(&id) {
+            return None;
         }
-        is_new
+        rows.last_ticket += 1;
+        let ticket = Ticket(rows.last_ticket);
+        rows.by_id.insert(id, TakenUp { ticket, control: None });
+        Some(ticket)
     }
 
-    /// From now on these rows are stopped by `control`.
-    pub(super) fn set_control(&self, ids: impl Iterator<Item = i64>, control: &Arc<JobControl>) {
+    /// Leaves those of these rows that may be worked on; from now on they are stopped by `control`.
+    pub(super) fn start(&self, leased: &mut Vec<LeasedRow>, control: &Arc<JobControl>) {
         let mut rows = self.rows();
-        for id in ids {
-            if let Some(row) = rows.get_mut(&id) {
-                *row = Some(Arc::clone(control));
+        leased.retain(|row| match rows.by_id.get_mut(&row.id) {
+            Some(taken) if taken.ticket == row.ticket => {
+                taken.control = Some(Arc::clone(control));
+                true
             }
-        }
+            _ => false,
+        });
+    }
+
+    /// Forgets rows that waited; leaves those that nobody has stopped.
+    pub(super) fn give_up(&self, leased: &mut Vec<LeasedRow>) {
+        let mut rows = self.rows();
+        leased.retain(|row| {
+            let is_ours = rows.by_id.get(&row.id).is_some_and(|taken| taken.ticket == row.ticket);
+            if is_ours {
+                rows.by_id.remove(&row.id);
+            }
+            is_ours
+        });
     }
 
     /// The work on these rows is written down.
     pub(super) fn end(&self, ids: impl IntoIterator<Item = i64>) {
         let mut rows = self.rows();
         for id in ids {
-            rows.remove(&id);
+            rows.by_id.remove(&id);
         }
     }
 
     /// All rows at work.
     pub(super) fn ids(&self) -> Vec<i64> {
-        self.rows().keys().copied().collect()
+        self.rows().by_id.keys().copied().collect()
     }
 
     /// True when the row is at work here.
     pub(super) fn contains(&self, id: i64) -> bool {
-        self.rows().contains_key(&id)
+        self.rows().by_id.contains_key(&id)
     }
 
-    /// Stops the work on these rows unless the host may have the mail already; gives those that go on.
+    /// Stops the work on these rows unless the host may have the mail already; gives those that go on. What waits does not begin.
     pub(super) fn stop(&self, ids: &[i64]) -> Vec<i64> {
-        let rows = self.rows();
-        let goes_on = |id: &&i64| match rows.get(id) {
-            Some(Some(control)) if control.transit.is_dot_sent() => true,
-            Some(Some(control)) => {
-                control.stopped.cancel();
-                false
+        let mut rows = self.rows();
+        let mut go_on = Vec::new();
+        for id in ids {
+            match rows.by_id.get(id).map(|taken| taken.control.as_ref()) {
+                Some(Some(control)) if control.transit.is_dot_sent() => go_on.push(*id),
+                Some(Some(control)) => control.stopped.cancel(),
+                Some(None) => drop(rows.by_id.remove(id)),
+                None => {}
             }
-            Some(None) | None => false,
-        };
-        ids.iter().filter(goes_on).copied().collect()
+        }
+        go_on
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use postern_mail::MessageId;
+    use postern_smtp::dsn::RecipientDsn;
+
     use super::*;
+    use crate::accept::QueueClass;
+
+    fn taken_up(leases: &Leases, id: i64) -> LeasedRow {
+        LeasedRow {
+            id,
+            ticket: leases.begin(id).expect("not at work yet"),
+            message_id: MessageId::new(),
+            recipient: "b@far.test".parse().expect("address"),
+            via: None,
+            class: QueueClass::Mail,
+            subject_id: None,
+            note: None,
+            attempts: 0,
+            expired: false,
+            held: false,
+            customer: None,
+            dsn: RecipientDsn::default(),
+            delay_due: false,
+            last_outcome: String::new(),
+            message: None,
+        }
+    }
 
     #[test]
     fn a_row_is_taken_up_once() {
         let leases = Leases::default();
-        assert!(leases.begin(1));
-        assert!(!leases.begin(1));
+        assert!(leases.begin(1).is_some());
+        assert!(leases.begin(1).is_none());
         leases.end([1]);
-        assert!(leases.begin(1));
+        assert!(leases.begin(1).is_some());
         assert_eq!(leases.ids(), [1]);
     }
 
     #[test]
     fn what_is_not_sent_yet_can_be_stopped() {
         let leases = Leases::default();
-        leases.begin(1);
-        assert_eq!(leases.stop(&[1, 2]), Vec::<i64>::new());
+        let mut rows = vec![taken_up(&leases, 1)];
         let control = Arc::new(JobControl::default());
-        leases.set_control([1].into_iter(), &control);
-        assert_eq!(leases.stop(&[1]), Vec::<i64>::new());
+        leases.start(&mut rows, &control);
+        assert_eq!(rows.len(), 1);
+        assert_eq!(leases.stop(&[1, 2]), Vec::<i64>::new());
         assert!(control.stopped.is_cancelled());
+    }
+
+    #[test]
+    fn what_was_stopped_while_it_waited_does_not_begin() {
+        let leases = Leases::default();
+        let (first, second) = (taken_up(&leases, 1), taken_up(&leases, 2));
+        assert_eq!(leases.stop(&[1]), Vec::<i64>::new());
+        assert_eq!(leases.ids(), [2], "nor is it renewed");
+        // It comes back before the first job had its turn, and waits in another one.
+        let again = taken_up(&leases, 1);
+        let control = Arc::new(JobControl::default());
+        let started = |row: &LeasedRow| {
+            let mut rows = vec![row.clone()];
+            leases.start(&mut rows, &control);
+            rows.len()
+        };
+        assert_eq!((started(&first), started(&second), started(&again)), (0, 1, 1));
+    }
+
+    #[test]
+    fn what_is_given_up_leaves_others_alone() {
+        let leases = Leases::default();
+        let stale = taken_up(&leases, 1);
+        leases.stop(&[1]);
+        let _again = taken_up(&leases, 1);
+        let mut rows = vec![stale, taken_up(&leases, 2)];
+        leases.give_up(&mut rows);
+        assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), [2]);
+        assert_eq!(leases.ids(), [1]);
     }
 }

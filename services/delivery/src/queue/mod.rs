@@ -19,6 +19,7 @@ mod settings;
 mod store;
 mod trickle;
 mod turns;
+mod upkeep;
 mod worker;
 
 use std::sync::Arc;
@@ -42,7 +43,7 @@ pub(crate) use bounces::{Bounces, FatedRow};
 pub use contents::StoredContents;
 use dispatch::Dispatcher;
 pub use errand::{ErrandOutcome, ErrandRunner};
-use leases::Leases;
+use leases::{Leases, Ticket};
 pub(crate) use listing::{EntryFilter, EntryRow};
 pub use schedule::Schedule;
 pub use settings::QueueSettings;
@@ -103,6 +104,8 @@ impl From<&NewMessage> for QueuedMessage {
 pub struct LeasedRow {
     /// Its id.
     pub id: i64,
+    /// By which it is known while it waits here.
+    pub(crate) ticket: Ticket,
     /// Its message.
     pub message_id: MessageId,
     /// Where it must go.
@@ -139,6 +142,7 @@ pub fn born(message: &NewMessage, rows: &[NewQueueRow], ids: &[i64]) -> Vec<Leas
     let shared = Arc::new(QueuedMessage::from(message));
     let leased = |(row, id): (&NewQueueRow, &i64)| LeasedRow {
         id: *id,
+        ticket: Ticket::default(),
         message_id: message.id,
         recipient: row.recipient.clone(),
         via: row.via.clone(),
@@ -148,7 +152,7 @@ pub fn born(message: &NewMessage, rows: &[NewQueueRow], ids: &[i64]) -> Vec<Leas
         attempts: 0,
         expired: false,
         held: false,
-        customer: message.customer.clone(),
+        customer: row.customer.as_ref().or(message.customer.as_ref()).cloned(),
         dsn: row.dsn.clone(),
         delay_due: false,
         last_outcome: String::new(),

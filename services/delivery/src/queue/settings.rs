@@ -8,7 +8,7 @@ use postern_mesh::StartError;
 use postern_smtp::client::Timeouts;
 
 use super::{Schedule, lanes::Limits};
-use crate::outbound::{OutboundSettings, Smarthost, TlsPolicies};
+use crate::outbound::{ATTEMPT_TIME, OutboundSettings, Smarthost, TlsPolicies};
 
 /// When the limit is off; a file descriptor each is what remains as a bound.
 const CONNECTIONS_CEILING: usize = 10_000;
@@ -142,6 +142,7 @@ impl QueueSettings {
             allowed_networks: self.outbound_allowed_networks.clone(),
             mail_host: mail_host.to_owned(),
             timeouts: Timeouts::default(),
+            attempt_time: ATTEMPT_TIME,
             tls_policies: TlsPolicies::parse(&self.outbound_tls)
                 .map_err(|why| StartError::setting("POSTERN_OUTBOUND_TLS", why))?,
             authorities: self.outbound_ca_file.clone(),

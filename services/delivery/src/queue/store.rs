@@ -12,9 +12,10 @@ use postern_smtp::dsn::{MessageDsn, Notify, RecipientDsn, ReturnContent};
 use sqlx::{PgPool, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
-use super::{LeasedRow, QueuedMessage, turns::Cursors};
+use super::{LeasedRow, QueuedMessage, lanes::Lane, leases::Ticket, turns::Cursors};
 use crate::{
     accept::{MessageFlags, QueueClass, StoredContent, return_code},
+    outbound::Destination,
     store::{PgQuery, Unhurried},
     trace::TraceState,
 };
@@ -58,11 +59,46 @@ pub(super) struct Wanted {
     pub(super) rows: usize,
     /// Copies of lists among them.
     pub(super) copies: usize,
+    /// Posts to lists.
+    pub(super) posts: usize,
+    /// Other errands.
     pub(super) errands: usize,
-    /// None to these.
-    pub(super) busy_domains: Vec<String>,
-    /// None of these.
+    /// So many at most to each of these, 0: none.
+    pub(super) domains: Vec<(String, usize)>,
+    /// The same of copies of lists.
+    pub(super) copies_domains: Vec<(String, usize)>,
+    /// So many to any other.
+    pub(super) of_each_domain: usize,
+    /// No mail of these.
     pub(super) busy_customers: Vec<String>,
+}
+
+impl Wanted {
+    /// How many rows there were to be for this lane.
+    pub(super) fn room_of(&self, lane: &Lane) -> usize {
+        let of = |rooms: &[(String, usize)], to: &Destination| {
+            let Destination::Domain(domain) = to else { return usize::MAX };
+            let room = rooms.iter().find(|(name, _)| name == domain.as_str());
+            room.map_or(self.of_each_domain, |(_, room)| *room)
+        };
+        match lane {
+            Lane::Mail(to) => of(&self.domains, to),
+            Lane::Copies(to) => of(&self.copies_domains, to),
+            Lane::Post => self.posts,
+            Lane::Errand => self.errands,
+            Lane::Ending => usize::MAX,
+        }
+    }
+}
+
+/// A row that was not worked on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unworked {
+    pub(super) id: i64,
+    /// Nobody need look at it for so long; 0: it is as due as it was.
+    pub(super) pause: Duration,
+    /// It was held, and is again.
+    pub(super) held: bool,
 }
 
 /// The queue of this replica.
@@ -73,8 +109,7 @@ pub struct QueueStore {
     lifetime_seconds: f64,
     /// Age at which the sender is told that it takes long.
     delay_notice_seconds: Option<f64>,
-    pub(super) mail_cursors: Arc<Cursors>,
-    pub(super) copies_cursors: Arc<Cursors>,
+    pub(super) cursors: Arc<Cursors>,
 }
 
 impl QueueStore {
@@ -86,8 +121,7 @@ impl QueueStore {
             replica,
             lifetime_seconds: lifetime.as_secs_f64(),
             delay_notice_seconds: None,
-            mail_cursors: Arc::default(),
-            copies_cursors: Arc::default(),
+            cursors: Arc::default(),
         }
     }
 
@@ -135,31 +169,8 @@ impl QueueStore {
     /// Leases rows that are due: mail (but none of who is busy) and errands, no copies of lists.
     pub(super) async fn take_due(&self, wanted: &Wanted) -> Result<Vec<LeasedRow>, sqlx::Error> {
         let mut taken = if wanted.rows > 0 { self.take_due_mail(wanted).await? } else { Vec::new() };
-        if wanted.errands > 0 {
-            taken.extend(self.take_due_errands(wanted.errands).await?);
-        }
+        taken.extend(self.take_due_errands(wanted).await?);
         Ok(taken)
-    }
-
-    async fn take_due_errands(&self, count: usize) -> Result<Vec<LeasedRow>, sqlx::Error> {
-        let statement = format!(
-            "WITH due AS MATERIALIZED (
-                SELECT id FROM queue
-                WHERE state = 1 AND class <> 2 AND class > 2 AND next_attempt_time <= now()
-                ORDER BY next_attempt_time, id LIMIT $4 FOR UPDATE SKIP LOCKED)
-            UPDATE queue q SET state = 2, lease_owner = $1, lease_until = now() + make_interval(secs => $3),
-                expire_time = q.create_time + make_interval(secs => $2)
-            FROM due WHERE q.id = due.id RETURNING {}, false AS held",
-            self.leased_columns()
-        );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
-            .bind(self.replica)
-            .bind(self.lifetime_seconds)
-            .bind(LEASE_SECONDS)
-            .bind(i64::try_from(count).unwrap_or(i64::MAX))
-            .fetch_all(&self.pool)
-            .await?;
-        Ok(rows.iter().filter_map(leased_row).collect())
     }
 
     /// Frees the rows of workers that died, so that they are due at once.
@@ -226,17 +237,45 @@ impl QueueStore {
         .await
     }
 
-    /// Gives rows back that were not worked on.
-    pub(super) async fn release(&self, ids: &[i64]) -> Result<(), sqlx::Error> {
-        sqlx::query(
-            "UPDATE queue SET state = 1, lease_owner = NULL, lease_until = NULL, next_attempt_time = now()
-            WHERE id = ANY($2) AND state = 2 AND lease_owner = $1",
+    /// Those of these rows that are ours for another half minute at least; leases that would end before are renewed.
+    pub(super) async fn confirm(&self, ids: &[i64]) -> Result<Vec<i64>, sqlx::Error> {
+        sqlx::query_scalar(
+            "WITH ours AS MATERIALIZED (
+                SELECT id, lease_until >= now() + make_interval(secs => $3 / 2) AS is_fresh FROM queue
+                WHERE id = ANY($2) AND state = 2 AND lease_owner = $1 AND lease_until > now()),
+            renewed AS (
+                UPDATE queue q SET lease_until = now() + make_interval(secs => $3) FROM ours o
+                WHERE q.id = o.id AND NOT o.is_fresh AND q.state = 2 AND q.lease_owner = $1 RETURNING q.id)
+            SELECT id FROM ours WHERE is_fresh UNION ALL SELECT id FROM renewed",
         )
         .bind(self.replica)
         .bind(ids)
-        .execute(&self.pool)
+        .bind(LEASE_SECONDS)
+        .fetch_all(&self.pool)
         .await
-        .map(drop)
+    }
+
+    /// Gives rows back that were not worked on. They keep their place among those that are due.
+    pub(super) async fn give_back(&self, rows: &[Unworked]) -> Result<(), sqlx::Error> {
+        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        let pauses: Vec<f64> = rows.iter().map(|row| row.pause.as_secs_f64()).collect();
+        let held: Vec<bool> = rows.iter().map(|row| row.held).collect();
+        // One that is forgotten is due again when its lease ends.
+        let mut transaction = begin_unhurried(&self.pool).await?;
+        sqlx::query(
+            "UPDATE queue q SET state = CASE WHEN r.held THEN 3 ELSE 1 END, lease_owner = NULL, lease_until = NULL,
+                next_attempt_time = CASE WHEN r.pause > 0 THEN now() + make_interval(secs => r.pause)
+                    ELSE q.next_attempt_time END
+            FROM unnest($2::bigint[], $3::double precision[], $4::boolean[]) AS r (id, pause, held)
+            WHERE q.id = r.id AND q.state = 2 AND q.lease_owner = $1",
+        )
+        .bind(self.replica)
+        .bind(ids)
+        .bind(pauses)
+        .bind(held)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await
     }
 
     /// Ends rows: their messages are done with as far as these recipients go. Whoever did it before did it for all.
@@ -364,6 +403,7 @@ fn try_leased_row(row: &PgRow) -> Result<LeasedRow, sqlx::Error> {
     let message_id: Uuid = row.try_get("message_id")?;
     Ok(LeasedRow {
         id: row.try_get("id")?,
+        ticket: Ticket::default(),
         message_id: message_id.try_into().map_err(decode)?,
         recipient: parsed(&recipient)?,
         via: via.as_deref().map(parsed).transpose()?,

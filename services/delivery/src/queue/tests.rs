@@ -3,6 +3,8 @@
 mod backlog;
 mod directory;
 pub(crate) mod postgres;
+mod stopped;
+mod turns;
 
 use std::time::Duration;
 
@@ -49,7 +51,7 @@ fn ended(ids: &[i64]) -> Vec<Ended> {
 }
 
 fn wanted(rows: usize) -> Wanted {
-    Wanted { rows, ..Wanted::default() }
+    Wanted { rows, of_each_domain: usize::MAX, ..Wanted::default() }
 }
 
 /// Errands are tested where they are done.
@@ -149,7 +151,7 @@ async fn rows_wait_as_long_as_they_were_told_and_end_with_their_message() {
     let queue = queue_of(&store, DAYS);
     due_message(&store, &["a@far.test", "b@busy.test"]).await;
     let rows = queue
-        .take_due(&Wanted { busy_domains: vec!["busy.test".to_owned()], ..wanted(10) })
+        .take_due(&Wanted { domains: vec![("busy.test".to_owned(), 0)], ..wanted(10) })
         .await
         .expect("take");
     assert_eq!(rows.len(), 1, "busy domains are left alone");
@@ -193,6 +195,24 @@ async fn rows_wait_as_long_as_they_were_told_and_end_with_their_message() {
     assert_eq!((count(&store, "messages").await, count(&store, "queue").await), (0, 0));
 }
 
+fn settings(retry_seconds: u64, lifetime_seconds: u64) -> QueueSettings {
+    QueueSettings {
+        queue_retry_seconds: vec![retry_seconds],
+        queue_lifetime_seconds: lifetime_seconds,
+        queue_delay_notice_seconds: 14_400,
+        limit_outbound_connections: 10,
+        limit_outbound_connections_per_domain: 5,
+        limit_list_copies_per_second: 0,
+        resolver: Vec::new(),
+        outbound_port: 25,
+        outbound_allowed_networks: Vec::new(),
+        outbound_tls: Vec::new(),
+        outbound_ca_file: None,
+        mta_sts: false,
+        mta_sts_port: 443,
+    }
+}
+
 /// A running queue that sends everything to one host.
 struct House {
     store: Store,
@@ -205,27 +225,17 @@ struct House {
 
 impl House {
     async fn open(host: &Host, retry_seconds: u64, lifetime_seconds: u64) -> Self {
+        let settings = settings(retry_seconds, lifetime_seconds);
+        Self::open_as(host, &settings, Arc::new(NoErrands)).await
+    }
+
+    async fn open_as(host: &Host, settings: &QueueSettings, errands: Arc<dyn ErrandRunner>) -> Self {
         let (postgres, store) = Postgres::start().await;
         let shutdown = Shutdown::new();
         let replica = Uuid::new_v4();
         let acceptor = Acceptor::start(&store, replica);
         let folder = tempfile::tempdir().expect("folder");
         let blobs = Blobs::open(&format!("file://{}", folder.path().display())).expect("blobs");
-        let settings = QueueSettings {
-            queue_retry_seconds: vec![retry_seconds],
-            queue_lifetime_seconds: lifetime_seconds,
-            queue_delay_notice_seconds: 14_400,
-            limit_outbound_connections: 10,
-            limit_outbound_connections_per_domain: 5,
-            limit_list_copies_per_second: 0,
-            resolver: Vec::new(),
-            outbound_port: 25,
-            outbound_allowed_networks: Vec::new(),
-            outbound_tls: Vec::new(),
-            outbound_ca_file: None,
-            mta_sts: false,
-            mta_sts_port: 443,
-        };
         let outbound = OutboundSettings {
             smarthost: Some(Smarthost { host: host.address.ip().to_string(), port: host.address.port() }),
             timeouts: Timeouts {
@@ -240,11 +250,11 @@ impl House {
             acceptor: acceptor.clone(),
             directory: fake_directory(&shutdown),
             contents: Arc::new(StoredContents::new(blobs)),
-            errands: Arc::new(NoErrands),
+            errands,
             departures: fake_departures(&shutdown),
             fates: CopyFates::new().0,
         };
-        let queue = super::start(parts, &settings, outbound, &shutdown).expect("queue");
+        let queue = super::start(parts, settings, outbound, &shutdown).expect("queue");
         Self { store, acceptor, queue, shutdown, _blobs: folder, _postgres: postgres }
     }
 
@@ -364,11 +374,11 @@ async fn mail_goes_before_the_copies_of_lists() {
     due_message(&store, &["c@far.test"]).await;
     due_message(&store, &["list@here.test"]).await;
     run(&store, "UPDATE queue SET class = 3, subject_id = 1 WHERE recipient = 'list@here.test'").await;
-    let taken = queue.take_due(&Wanted { errands: 4, ..wanted(10) }).await.expect("take");
+    let taken = queue.take_due(&Wanted { posts: 2, errands: 4, ..wanted(10) }).await.expect("take");
     let mut names: Vec<String> = taken.iter().map(|row| row.recipient.to_string()).collect();
     names.sort();
     assert_eq!(names, ["c@far.test", "list@here.test"]);
-    let busy = Wanted { busy_domains: vec!["far.test".to_owned()], ..wanted(10) };
+    let busy = Wanted { copies_domains: vec![("far.test".to_owned(), 0)], ..wanted(10) };
     assert_eq!(queue.take_due_copies(1, &wanted(10)).await.expect("take").len(), 1);
     assert!(queue.take_due_copies(9, &busy).await.expect("take").is_empty());
     assert_eq!(queue.take_due_copies(9, &wanted(10)).await.expect("take").len(), 1);

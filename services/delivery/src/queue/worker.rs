@@ -1,6 +1,6 @@
 //! One job: rows of one message for one destination, sent in one attempt.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use postern_mail::{EmailAddress, MessageId};
 use postern_mesh::trace_context;
 use postern_smtp::dsn::RecipientDsn;
+use tokio::time::Instant;
 use tracing::{Instrument as _, Span, field};
 
 use super::{
@@ -19,17 +20,22 @@ use super::{
     leases::JobControl,
     pace::Manners,
     record::{Note, Recorder},
-    store::{Deferral, Ended},
+    store::{Deferral, Ended, Unworked},
 };
 use crate::{
     accept::QueueClass,
     bounce::Fate,
     departure::{Departure, Departures, Leaving},
     lists::CopyFates,
-    outbound::{Attempt, ContentError, Destination, NEEDS_UTF8, Outbound, Outgoing},
+    outbound::{Attempt, ContentError, Destination, Later, NEEDS_UTF8, Outbound, Outgoing},
+    store::within,
     trace::TraceState,
 };
 
+/// A job that waited for so long makes sure that its rows are still ours before it begins.
+const CONFIRM_AFTER: Duration = Duration::from_secs(1);
+/// What is confirmed later than that may be somebody else's again.
+const CONFIRM_TIME: Duration = Duration::from_secs(15);
 /// Octets of an outcome that are kept in its row.
 const OUTCOME_MAX_CHARS: usize = 700;
 
@@ -42,8 +48,8 @@ pub(super) struct Job {
     pub(super) message_id: MessageId,
     pub(super) message: Option<Arc<QueuedMessage>>,
     pub(super) via: Option<EmailAddress>,
-    /// They are to be ended, not tried.
-    pub(super) held: bool,
+    /// When it began to wait here.
+    pub(super) since: Instant,
     pub(super) rows: Vec<LeasedRow>,
 }
 
@@ -77,19 +83,36 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Does the job. What was delivered or is to be tried again is written down; what failed for good is given back.
-    pub(super) async fn work(&self, job: Job, control: &JobControl) -> JobReport {
-        let Some(message) = self.message(&job).await else { return JobReport::default() };
-        if job.held {
-            let failed = job.rows.into_iter().map(expired).collect();
-            return JobReport { message: Some(message), failed, ..JobReport::default() };
+    pub(super) async fn work(&self, mut job: Job, control: &JobControl) -> JobReport {
+        if job.since.elapsed() > CONFIRM_AFTER {
+            self.confirm(&mut job.rows).await;
         }
+        if job.rows.is_empty() {
+            return JobReport::default();
+        }
+        let Some(message) = self.message(&job).await else { return JobReport::default() };
         let trace = trace_of(&job, &message);
         match job.lane.clone() {
-            Lane::Errand => self.run_errands(job, message, control).instrument(trace).await,
+            Lane::Ending => {
+                let failed = job.rows.into_iter().map(expired).collect();
+                JobReport { message: Some(message), failed, ..JobReport::default() }
+            }
+            Lane::Post | Lane::Errand => self.run_errands(job, message, control).instrument(trace).await,
             Lane::Mail(destination) | Lane::Copies(destination) => {
                 self.send(job, &destination, message, control).instrument(trace).await
             }
         }
+    }
+
+    /// Leaves the rows that are still ours: another replica may have held, removed or taken them while they waited.
+    async fn confirm(&self, rows: &mut Vec<LeasedRow>) {
+        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        let ours = within(CONFIRM_TIME, self.store.confirm(&ids)).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "leases cannot be confirmed; the rows are due again when these end");
+            Vec::new()
+        });
+        rows.retain(|row| ours.contains(&row.id));
+        self.leases.end(ids.into_iter().filter(|id| !ours.contains(id)));
     }
 
     async fn run_errands(&self, job: Job, message: Arc<QueuedMessage>, control: &JobControl) -> JobReport {
@@ -116,7 +139,8 @@ impl Worker {
             }
             ErrandOutcome::Stopped => {
                 self.leases.end([row.id]);
-                if let Err(error) = self.store.release(&[row.id]).await {
+                let unworked = Unworked { id: row.id, pause: Duration::ZERO, held: false };
+                if let Err(error) = self.store.give_back(&[unworked]).await {
                     tracing::warn!(%error, "a lease cannot be given back; it runs out by itself");
                 }
             }
@@ -170,7 +194,7 @@ impl Worker {
         if let Some(first) = attempts.first() {
             Span::current().record("outcome", first.name());
         }
-        let mut report = JobReport { manners: Some(Manners::of(&attempts)), ..JobReport::default() };
+        let mut report = JobReport { manners: Manners::of(&attempts), ..JobReport::default() };
         for (row, attempt) in job.rows.into_iter().zip(attempts) {
             self.settle(&message, row, attempt, &mut report).await;
         }
@@ -248,7 +272,7 @@ impl Worker {
                         .push(fated(&row, Fate::of_relay(row.recipient.clone(), &row.dsn, taken)));
                 }
             }
-            Attempt::Deferred(why) => {
+            Attempt::Deferred(Later { text: why, .. }) => {
                 tracing::info!(%queue_id, recipient = %row.recipient, why, attempts = row.attempts + 1, "deferred");
                 if row.expired && self.schedule.may_expire(row.attempts + 1) {
                     report.failed.push(expired(LeasedRow { last_outcome: why, ..row }));
@@ -287,7 +311,7 @@ impl Worker {
 fn trace_of(job: &Job, message: &QueuedMessage) -> Span {
     trace_context::resume(message.traceparent.as_deref(), || {
         let (name, kind, destination) = match &job.lane {
-            Lane::Errand => ("errand", "internal", String::new()),
+            Lane::Post | Lane::Errand | Lane::Ending => ("errand", "internal", String::new()),
             Lane::Mail(destination) | Lane::Copies(destination) => {
                 ("outside attempt", "client", destination.to_string())
             }

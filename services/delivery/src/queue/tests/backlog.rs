@@ -139,9 +139,13 @@ async fn many_rows_hide_nobody_and_slow_nothing() {
 
 async fn due_batches(queue: &QueueStore) {
     let take = |wanted: Wanted| async move { queue.take_due(&wanted).await.expect("a batch") };
-    let (took, batch) = best("next due batch", || take(wanted(200))).await;
+    let with_errands = |rows| Wanted { posts: 2, errands: 40, ..wanted(rows) };
+    let (took, batch) = best("next due batch", || take(with_errands(200))).await;
     assert!(took < time_max(), "{took:?}");
     assert_eq!(batch.len(), 200);
+    let (took, batch) = best("errands where none are due", || take(with_errands(0))).await;
+    assert!(took < time_max() / 5, "{took:?}");
+    assert!(batch.is_empty());
     // With the one that has most of them busy, and with many busy destinations, others are found as fast.
     let others = Wanted { busy_customers: vec!["mass".to_owned()], ..wanted(200) };
     let (took, batch) = best("next due batch of others", || take(others.clone())).await;

@@ -1,0 +1,82 @@
+//! What the loop (`dispatch`) has done beside jobs: it looks for what is due, renews leases, and gives back what did not begin.
+
+use std::{collections::HashSet, time::Duration};
+
+use super::{
+    LeasedRow,
+    store::{Unworked, Wanted},
+    worker::Worker,
+};
+use crate::store::{in_time, within};
+
+/// Rows are given back in such a time or not at all: later their leases may be somebody else's.
+const GIVE_BACK_TIME: Duration = Duration::from_secs(20);
+
+/// What a poll came to.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) rows: Vec<LeasedRow>,
+    /// What was asked for.
+    pub(super) wanted: Wanted,
+    /// There may be more mail.
+    pub(super) more_mail: bool,
+    /// There may be more copies of lists.
+    pub(super) more_copies: bool,
+}
+
+/// Looks for what is due. Without the database nothing is.
+pub(super) async fn poll(worker: &Worker, wanted: Wanted, held_too: bool) -> Found {
+    let take = async {
+        worker.store.reap().await?;
+        let mut rows = worker.store.take_due(&wanted).await?;
+        let mail = rows.iter().filter(|row| !row.class.is_errand()).count();
+        let more_mail = wanted.rows > 0 && mail >= wanted.rows;
+        let mut more_copies = false;
+        // Copies of lists have what mail left over.
+        let copies = wanted.copies.min(wanted.rows.saturating_sub(mail));
+        if copies > 0 {
+            let due = worker.store.take_due_copies(copies, &wanted).await?;
+            more_copies = due.len() >= copies;
+            rows.extend(due);
+        }
+        if held_too {
+            rows.extend(worker.store.take_expired_held().await?);
+        }
+        Ok::<_, sqlx::Error>((rows, more_mail, more_copies))
+    };
+    match in_time(take).await {
+        Ok((rows, more_mail, more_copies)) => Found { rows, wanted, more_mail, more_copies },
+        Err(error) => {
+            tracing::warn!(%error, "the queue cannot be polled");
+            Found::default()
+        }
+    }
+}
+
+/// Renews all leases; work on rows that are not ours any more is stopped.
+pub(super) async fn renew(worker: &Worker) {
+    let ids = worker.leases.ids();
+    if ids.is_empty() {
+        return;
+    }
+    match in_time(worker.store.renew(&ids)).await {
+        Ok(renewed) => {
+            let renewed: HashSet<i64> = renewed.into_iter().collect();
+            let lost: Vec<i64> =
+                ids.into_iter().filter(|id| !renewed.contains(id) && worker.leases.contains(*id)).collect();
+            if !lost.is_empty() {
+                let in_doubt = worker.leases.stop(&lost);
+                tracing::warn!(lost = lost.len(), in_doubt = in_doubt.len(), "leases were lost");
+            }
+        }
+        // Nobody else can take them either while the database is away.
+        Err(error) => tracing::warn!(%error, "leases cannot be renewed"),
+    }
+}
+
+/// Gives rows back that are not in `leases` any more.
+pub(super) async fn give_back(worker: &Worker, rows: &[Unworked]) {
+    if let Err(error) = within(GIVE_BACK_TIME, worker.store.give_back(rows)).await {
+        tracing::warn!(%error, "leases cannot be given back; they run out by themselves");
+    }
+}
