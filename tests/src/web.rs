@@ -1,5 +1,7 @@
 //! The control panel as a program sees it that is no browser: one request, one answer, cookies kept, nothing followed.
 
+mod form;
+
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
@@ -89,6 +91,12 @@ impl Web {
     pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> anyhow::Result<Answer> {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         self.send("POST", path, Some(body)).await
+    }
+
+    /// A form as [`Answer::form`] gave it.
+    pub async fn send_form(&mut self, path: &str, fields: &[(String, String)]) -> anyhow::Result<Answer> {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.post(path, &fields).await
     }
 
     /// What a program posts that is no form.

@@ -116,11 +116,12 @@ impl Account {
         Ok(after)
     }
 
+    /// Returns the audit entry that tells of it.
     pub(crate) async fn delete_autoresponder(
         &self,
         caller: &Caller,
         address: &EmailAddress,
-    ) -> Result<(), AccountError> {
+    ) -> Result<i64, AccountError> {
         let mut tx = self.store.begin(caller).await?;
         let change = enter_address(&mut tx, address).await?;
         let before = found(&mut tx, address).await?;

@@ -10,7 +10,7 @@ use crate::{
     Account,
     error::{AccountError, Doing as _},
     limits,
-    list_members::{count, deed, enter_with},
+    list_members::{count, deed, enter_with, gone},
     mailing_lists::found,
     settings::LimitDefaults,
     store::{

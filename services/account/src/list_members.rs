@@ -118,13 +118,13 @@ impl Account {
         Ok(report)
     }
 
-    /// Removes those that are members and returns how many they were.
+    /// Removes those that are members and returns how many they were, and the audit entry that tells of it; 0: none.
     pub(crate) async fn remove_list_members(
         &self,
         caller: &Caller,
         address: &EmailAddress,
         members: &[EmailAddress],
-    ) -> Result<usize, AccountError> {
+    ) -> Result<(usize, i64), AccountError> {
         let mut tx = self.store.begin(caller).await?;
         let change = versions::enter(&mut tx, address.domain()).await?;
         let list = found(&mut tx, address).await?;

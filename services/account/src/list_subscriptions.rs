@@ -3,12 +3,12 @@
 
 use postern_mail::{EmailAddress, UnsubscribeToken};
 use postern_mesh::{audit::Action, identity::Caller};
-use postern_proto::account::v1::{LookupListSubscriptionResponse, MailingList, RemoveListMembersRequest};
+use postern_proto::account::v1::{LookupListSubscriptionResponse, MailingList};
 
 use crate::{
     Account,
     error::{AccountError, Doing as _},
-    list_members::{count, deed},
+    list_members::{count, deed, gone},
     mailing_lists::found,
     store::{list_members, lists, versions},
 };

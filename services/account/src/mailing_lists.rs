@@ -124,12 +124,12 @@ impl Account {
         Ok(list)
     }
 
-    /// Removes a list and returns what still names its address.
+    /// Removes a list and returns what still names its address, and the audit entry that tells of it.
     pub(crate) async fn delete_mailing_list(
         &self,
         caller: &Caller,
         address: &EmailAddress,
-    ) -> Result<Vec<Reference>, AccountError> {
+    ) -> Result<(Vec<Reference>, i64), AccountError> {
         let mut tx = self.store.begin(caller).await?;
         let change = versions::enter(&mut tx, address.domain()).await?;
         let before = found(&mut tx, address).await?;

@@ -276,21 +276,6 @@ pub(crate) fn empty(title: &str, text: &str, action: Option<(&str, &str)>) -> Ma
     }
 }
 
-/// The way to the next page of a list, and back to its begin.
-pub(crate) fn paging(visit: &Visit, address: &str, next: &str) -> Markup {
-    let later = !visit.query.get("page").is_empty();
-    html! {
-        @if later || !next.is_empty() {
-            nav.paging aria-label=(visit.say("layout-paging")) {
-                @if later { a.button href=(address) { (visit.say("layout-first-page")) } }
-                @if !next.is_empty() {
-                    a.button href={ (address) "?page=" (segment(next)) } { (visit.say("layout-next-page")) }
-                }
-            }
-        }
-    }
-}
-
 /// An address with what the query of this page has of these names.
 pub(crate) fn with_query(visit: &Visit, address: &str, names: &[&str]) -> String {
     let given = names.iter().filter(|name| !visit.query.get(name).is_empty());

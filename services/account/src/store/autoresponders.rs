@@ -64,7 +64,7 @@ pub(crate) async fn page(
     let from = page.from();
     read!(
         sqlx::query(select_autoresponders!(
-            "from autoresponders a where a.domain = $1 and a.address >= $2 order by a.domain, a.address limit $3"
+            "from autoresponders a where a.domain = $1 and a.address >= $2 and a.address < $4 order by a.domain, a.address limit $3"
         ))
         .bind(domain.as_str())
         .bind(&from)

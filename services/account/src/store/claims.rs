@@ -149,7 +149,7 @@ pub(crate) async fn list_of(pool: &PgPool, customer: &str, page: &Page) -> Resul
     read!(
         sqlx::query(select_claims!(
             "k.customer_id = (select customer_id from customers where login = $3) \
-             and k.domain >= $1 order by k.domain limit $2"
+             and k.domain >= $1 and k.domain < $4 order by k.domain limit $2"
         ))
         .bind(&from)
         .bind(page.limit())

@@ -83,7 +83,7 @@ pub(crate) async fn get_in(tx: &mut Tx, name: &DomainName) -> Result<Domain, Acc
 pub(crate) async fn list(pool: &PgPool, page: &Page) -> Result<Vec<Domain>, AccountError> {
     let from = page.from();
     read!(
-        sqlx::query(select_domains!("d.domain >= $1 order by d.domain limit $2"))
+        sqlx::query(select_domains!("d.domain >= $1 and d.domain < $3 order by d.domain limit $2"))
             .bind(&from)
             .bind(page.limit())
             .try_map(|row| domain(&row))
@@ -98,7 +98,7 @@ pub(crate) async fn list_of(pool: &PgPool, customer: &str, page: &Page) -> Resul
     read!(
         sqlx::query(select_domains!(
             "d.customer_id = (select customer_id from customers where login = $3) \
-             and d.domain >= $1 order by d.domain limit $2"
+             and d.domain >= $1 and d.domain < $4 order by d.domain limit $2"
         ))
         .bind(&from)
         .bind(page.limit())

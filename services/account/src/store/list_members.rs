@@ -24,7 +24,7 @@ pub(crate) async fn page(
             "select member, address, origin, (extract(epoch from create_time) * 1000000)::bigint as create_micros, \
              (extract(epoch from suspend_time) * 1000000)::bigint as suspend_micros, \
              case when delivered_time < now() - make_interval(days => $4) then 0 else bounce_count end as bounce_count \
-             from list_members where list_id = $1 and member >= $2 order by list_id, member limit $3",
+             from list_members where list_id = $1 and member >= $2 and member < $5 order by list_id, member limit $3",
         )
         .bind(list_id)
         .bind(&from)
@@ -76,14 +76,14 @@ pub(crate) async fn those_among(
     Ok(found.doing("look for members of a mailing list")?.into_iter().collect())
 }
 
-/// Removes those that are members, and returns them in the spelling they were added with.
+/// Removes those that are members, and returns them in the spelling they were added with, and how they had come.
 pub(crate) async fn remove(
     tx: &mut Tx,
     list_id: i64,
     members: &[EmailAddress],
 ) -> Result<Vec<String>, AccountError> {
     let keys: Vec<_> = members.iter().map(|member| member.canonical().to_string()).collect();
-    sqlx::query_scalar("delete from list_members where list_id = $1 and member = any($2) returning address")
+    sqlx::query("delete from list_members where list_id = $1 and member = any($2) returning address, origin")
         .bind(list_id)
         .bind(keys)
         .fetch_all(&mut **tx)

@@ -95,7 +95,7 @@ pub(crate) async fn page(
     let from = page.from();
     read!(
         sqlx::query(select_lists!(
-            "l.domain = $1 and l.address >= $2 and l.removed_time is null order by l.domain, l.address limit $3"
+            "l.domain = $1 and l.address >= $2 and l.address < $4 and l.removed_time is null order by l.domain, l.address limit $3"
         ))
         .bind(domain.as_str())
         .bind(&from)

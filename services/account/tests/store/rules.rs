@@ -4,8 +4,9 @@ use crate::asking::{create_mailbox, list, local, login, new_forward, new_mailbox
 use crate::house::{Postgres, Replica};
 use postern_mail::Reason;
 use postern_proto::account::v1::{
-    BatchResolveRecipientsRequest, DefaultAction, DefaultAddress, Domain, Forward, ListMailboxesRequest,
-    ResolveRecipientRequest, UpdateDefaultAddressRequest, UpdateDomainRequest, UpdateForwardRequest,
+    BatchResolveRecipientsRequest, DefaultAction, DefaultAddress, Domain, Forward, GetDefaultAddressRequest,
+    ListMailboxesRequest, ResolveRecipientRequest, UpdateDefaultAddressRequest, UpdateDomainRequest,
+    UpdateForwardRequest,
 };
 
 #[tokio::test(flavor = "multi_thread")]

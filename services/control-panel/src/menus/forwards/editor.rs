@@ -70,6 +70,7 @@ pub(super) async fn change(place: Place) -> Result<Response, Failure> {
             let problems = Problems::from_failure(&place.visit, status.into(), &NAMES)?;
             // The etag of now: whoever has read what changed may save over it.
             let now = stored(&place).await?.ok_or(Failure::NotFound)?;
+            let problems = problems.beside(&place.visit, shown(&now));
             Ok(layout::refused(show(&place, Some(&now), form, &problems)))
         }
     }
@@ -88,7 +89,7 @@ pub(super) async fn remove(place: Place) -> Result<Response, Failure> {
     Ok(place.visit.done(&list_path(&place), &said))
 }
 
-/// Brings back what the last removal of this forward took away.
+/// Brings back what a removal took away.
 pub(super) async fn restore(place: Place) -> Result<Response, Failure> {
     let name = undo::removal(&place, "forward").await?;
     let said = Said::new("forward-restored").with("name", &name);
@@ -126,13 +127,8 @@ fn show(place: &Place, stored: Option<&Forward>, form: &Form, problems: &Problem
     let own = place.person.is_mailbox_user();
     let action =
         stored.map_or_else(|| place.path(&MENU, &["new"]), |forward| forward_path(place, &forward.address));
-    let typed_targets = form.lines("targets").join("\n");
-    let now = stored.filter(|forward| !problems.is_none() && forward.targets.join("\n") != typed_targets);
     let body = html! {
         (problems.summary(&place.say("form-see-below")))
-        @if let Some(now) = now {
-            div.card.soft { p { (place.say("form-now")) } p { code { (now.targets.join(", ")) } } }
-        }
         form.card method="post" action=(action) {
             (layout::form_token(visit))
             @match stored {

@@ -87,13 +87,15 @@ pub(super) async fn change(place: Place) -> Result<Response, Failure> {
     let mut problems = Problems::none();
     let address = place.param("name").to_owned();
     let list = MailingList {
+    let before = shown(&stored(&place).await?);
         address: address.clone(),
         etag: form.get("etag").to_owned(),
         ..typed(&place, form, &mut problems)
     };
     let list = Some(list);
     let problems = if problems.is_none() {
-        let paths = PATHS.iter().map(|path| (*path).to_owned()).collect();
+        let touched = PATHS.iter().filter(|path| **path != LARGEST || form.touches("largest", &before));
+        let paths = touched.map(|path| (*path).to_owned()).collect();
         let request = UpdateMailingListRequest { list, update_mask: Some(FieldMask { paths }) };
         match place.calls().lists().update_mailing_list(request).await {
             Ok(_) => {
@@ -108,6 +110,7 @@ pub(super) async fn change(place: Place) -> Result<Response, Failure> {
     let now = stored(&place).await?;
     Ok(layout::refused(show(&place, Some(&now), form, &problems)))
 }
+    let problems = problems.beside(&place.visit, shown(&now));
 
 pub(super) async fn remove_page(place: Place) -> Result<Response, Failure> {
     let list = stored(&place).await?;
@@ -142,7 +145,7 @@ pub(super) async fn remove(place: Place) -> Result<Response, Failure> {
     Ok(place.visit.done(&place.path(&MENU, &[]), &said))
 }
 
-/// Brings the list back that was removed last under this name, with its members.
+/// Brings back what a removal took away: the list with its members.
 pub(super) async fn restore(place: Place) -> Result<Response, Failure> {
     let name = undo::removal(&place, "list").await?;
     let said = Said::new("list-restored").with("name", &name);
@@ -269,8 +272,9 @@ fn fields(place: &Place, form: &Form, problems: &Problems) -> Markup {
     html! {
         (Field::new("description", place.say("list-field-description")).hint(place.say("list-field-description-hint"))
             .value(form.get("description")).problem(problems).text())
-        (Field::new("posting", place.say("list-field-posting")).value(form.get("posting")).radio(&posting))
-        (Field::new("replies", place.say("list-field-replies")).value(replied).radio(&replies))
+        (Field::new("posting", place.say("list-field-posting")).value(form.get("posting")).problem(problems)
+            .radio(&posting))
+        (Field::new("replies", place.say("list-field-replies")).value(replied).problem(problems).radio(&replies))
         (Field::new("prefix", place.say("list-field-prefix")).hint(place.say("list-field-prefix-hint"))
             .value(form.get("prefix")).problem(problems).text())
         (Field::new("owner", place.say("list-field-owner")).hint(owner_hint).value(form.get("owner"))
