@@ -260,6 +260,21 @@ impl Answer {
         Ok(Self { status, location: location.unwrap_or_default(), headers, body: body.to_owned() })
     }
 
+    /// The last form with this action as a browser would send it with these fields changed; empty when there is none.
+    pub fn form(&self, action: &str, changed: &[(&str, &str)]) -> Vec<(String, String)> {
+        let found = form::all(&self.body).into_iter().rfind(|(to, _)| to == action);
+        let Some((_, mut fields)) = found else { return Vec::new() };
+        fields.retain(|(name, _)| !changed.iter().any(|(other, _)| name == other));
+        fields.extend(changed.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        fields
+    }
+
+    /// The form that undoes what the page says was done: where it goes, and its fields.
+    pub fn undo(&self) -> Option<(String, Vec<(String, String)>)> {
+        let (_, said) = self.body.split_once("class=\"notice good\"")?;
+        form::all(said.split("</div>").next()?).into_iter().next()
+    }
+
     /// Value of a hidden field.
     pub fn hidden(&self, name: &str) -> Option<String> {
         let (_, rest) = self.body.split_once(&format!("type=\"hidden\" name=\"{name}\" value=\""))?;

@@ -126,9 +126,11 @@ impl Account {
         let change = enter_address(&mut tx, address).await?;
         let before = found(&mut tx, address).await?;
         autoresponders::remove(&mut tx, &before.address).await?;
-        deed(&change, &before, Action::Delete).removed(&mut tx, &before).await?;
+        let told = deed(&change, &before, Action::Delete);
+        let audit_id = told.note::<Autoresponder, Autoresponder>(&mut tx, Some(&before), None).await?;
         change.announce(&mut tx, &[]).await?;
-        tx.commit().await.doing("commit the removal of an autoresponder")
+        tx.commit().await.doing("commit the removal of an autoresponder")?;
+        Ok(audit_id)
     }
 
     /// What delivery must know, with the login of the owner; `None`: it was removed, or its time is not now.

@@ -14,5 +14,7 @@ mod security;
 mod setup;
 mod trouble;
 mod ways;
+mod undo;
+mod untouched;
 mod weight;
 mod widths;

@@ -67,8 +67,8 @@ impl AutoresponderService for Autoresponders {
     ) -> Result<Response<DeleteAutoresponderResponse>, Status> {
         let (caller, request) = opened(request)?;
         let address = fields::address("address", &request.address)?.canonical();
-        self.0.delete_autoresponder(&caller, &address).await?;
-        Ok(Response::new(DeleteAutoresponderResponse {}))
+        let audit_id = self.0.delete_autoresponder(&caller, &address).await?;
+        Ok(Response::new(DeleteAutoresponderResponse { audit_id }))
     }
 
     async fn lookup_autoresponder(

@@ -89,8 +89,8 @@ impl ForwardService for Forwards {
     ) -> Result<Response<DeleteForwardResponse>, Status> {
         let (caller, request) = opened(request)?;
         let address = existing("address", &request.address)?;
-        self.0.delete_forward(&caller, &address).await?;
-        Ok(Response::new(DeleteForwardResponse {}))
+        let audit_id = self.0.delete_forward(&caller, &address).await?;
+        Ok(Response::new(DeleteForwardResponse { audit_id }))
     }
 }
 

@@ -92,9 +92,9 @@ impl MailingListService for MailingLists {
     ) -> Result<Response<DeleteMailingListResponse>, Status> {
         let (caller, request) = opened(request)?;
         let address = existing("address", &request.address)?;
-        let references = self.0.delete_mailing_list(&caller, &address).await?;
+        let (references, audit_id) = self.0.delete_mailing_list(&caller, &address).await?;
         let referring_addresses = references.into_iter().map(|reference| reference.name).collect();
-        Ok(Response::new(DeleteMailingListResponse { referring_addresses }))
+        Ok(Response::new(DeleteMailingListResponse { referring_addresses, audit_id }))
     }
 
     async fn list_list_members(
@@ -142,9 +142,9 @@ impl MailingListService for MailingLists {
         let members: Vec<_> = (request.addresses.iter().enumerate())
             .map(|(index, text)| fields::address(&format!("addresses[{index}]"), text))
             .collect::<Result<_, _>>()?;
-        let removed = self.0.remove_list_members(&caller, &address, &members).await?;
+        let (removed, audit_id) = self.0.remove_list_members(&caller, &address, &members).await?;
         let removed_count = i32::try_from(removed).unwrap_or(i32::MAX);
-        Ok(Response::new(RemoveListMembersResponse { removed_count }))
+        Ok(Response::new(RemoveListMembersResponse { removed_count, audit_id }))
     }
 
     async fn lookup_mailing_list(

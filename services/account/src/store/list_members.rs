@@ -81,7 +81,7 @@ pub(crate) async fn remove(
     tx: &mut Tx,
     list_id: i64,
     members: &[EmailAddress],
-) -> Result<Vec<String>, AccountError> {
+) -> Result<Vec<(String, MemberOrigin)>, AccountError> {
     let keys: Vec<_> = members.iter().map(|member| member.canonical().to_string()).collect();
     sqlx::query("delete from list_members where list_id = $1 and member = any($2) returning address, origin")
         .bind(list_id)

@@ -20,3 +20,4 @@ mod overviews;
 mod rules;
 mod storage;
 mod undo;
+mod undo_own;

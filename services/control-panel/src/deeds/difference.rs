@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::moment::Reader;
 
 /// Fields of the system that change with every write and tell nobody anything.
-const OWN: [&str; 11] = [
+const OWN: [&str; 13] = [
     "etag",
     "updateTime",
     "createTime",
@@ -21,6 +21,8 @@ const OWN: [&str; 11] = [
     "version",
     // Of members: it is the name of the entry.
     "list",
+    "listId",
+    "subscribedAddresses",
 ];
 /// Fields that people know by a word: as the audit has them, and the key of the word. Others are shown as they are.
 const FIELDS: [(&str, &str); 26] = [

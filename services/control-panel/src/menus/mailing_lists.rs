@@ -35,7 +35,7 @@ pub(super) fn routes() -> Router<Arc<Panel>> {
         .route(&below("members"), post(addition::add))
         .route(&below("members/added/{id}"), get(addition::page))
         .route(&below("members/remove"), post(members::remove))
-        .route(&below("members/add-again"), post(members::add_again))
+        .route(&below("members/restore"), post(members::restore))
         .route(&below("members/resume"), post(members::resume))
         .route(&below("remove"), get(editor::remove_page).post(editor::remove))
 }

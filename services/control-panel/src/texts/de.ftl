@@ -143,6 +143,7 @@ wording-is-command = { $a } gehört zur Mailingliste { $b } selbst.
 wording-domain-there = { $a } wird hier schon betrieben.
 wording-ring = Das würde zu sich selbst zurückführen: { $a }
 wording-no-box-for-copy = Es gibt kein POP-Konto { $a }, das eine Kopie behalten könnte.
+wording-all-members = Sie sind alle schon Mitglieder von { $a }.
 wording-spam-box-needed = Bitte angeben, in welches Postfach Spam gelegt wird.
 wording-no-such-box = { $b } ist keines Ihrer POP-Konten.
 wording-limit = Ihr Tarif erlaubt { $b } davon, und Sie haben { $d }. Entfernen Sie etwas, oder bitten Sie Ihren Anbieter um mehr.

@@ -143,6 +143,7 @@ wording-is-command = { $a } is an address of the mailing list { $b } itself.
 wording-domain-there = { $a } is hosted here already.
 wording-ring = This would lead back to itself: { $a }
 wording-no-box-for-copy = There is no POP account { $a } that could keep a copy.
+wording-all-members = All of them are members of { $a } already.
 wording-spam-box-needed = Say which box spam is put into.
 wording-no-such-box = { $b } is none of your POP accounts.
 wording-limit = Your plan allows { $b } of these, and you have { $d }. Remove some, or ask your provider for more.

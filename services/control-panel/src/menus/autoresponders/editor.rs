@@ -101,17 +101,16 @@ pub(super) async fn remove(place: Place) -> Result<Response, Failure> {
     let request = DeleteAutoresponderRequest { address: address.clone() };
     let answer = place.calls().autoresponders().delete_autoresponder(request).await?.into_inner();
     let said = Said::new("answer-removed").with("name", &address);
-    if place.person.is_mailbox_user() {
-        // The audit that undoing reads is not for the user of one box.
-        return Ok(place.visit.done(&answer_path(&place, &address), &said));
-    }
-    let said = said.undo(place.path(&MENU, &["restore"]), &[("name", &address)]);
-    Ok(place.visit.done(&place.path(&MENU, &[]), &said))
+    let said = undo::offered(said, place.path(&MENU, &["restore"]), answer.audit_id);
+    // The user of one box has one and no list of them.
+    let own = place.person.is_mailbox_user();
+    let to = if own { answer_path(&place, &address) } else { place.path(&MENU, &[]) };
+    Ok(place.visit.done(&to, &said))
 }
 
 /// Brings back what a removal took away.
 pub(super) async fn restore(place: Place) -> Result<Response, Failure> {
-    let name = undo::removal(&place, "autoresponder").await?;
+    let name = undo::removal(&place).await?.name;
     let said = Said::new("answer-restored").with("name", &name);
     Ok(place.visit.done(&answer_path(&place, &name), &said))
 }

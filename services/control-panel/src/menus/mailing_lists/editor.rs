@@ -141,13 +141,13 @@ pub(super) async fn remove(place: Place) -> Result<Response, Failure> {
         let names = answer.referring_addresses.iter().take(6).cloned().collect::<Vec<_>>().join(", ");
         Said::new("list-removed-referred").with("name", &list.address).with("names", &names)
     };
-    let said = said.undo(place.path(&MENU, &["restore"]), &[("name", &list.address)]);
+    let said = undo::offered(said, place.path(&MENU, &["restore"]), answer.audit_id);
     Ok(place.visit.done(&place.path(&MENU, &[]), &said))
 }
 
 /// Brings back what a removal took away: the list with its members.
 pub(super) async fn restore(place: Place) -> Result<Response, Failure> {
-    let name = undo::removal(&place, "list").await?;
+    let name = undo::removal(&place).await?.name;
     let said = Said::new("list-restored").with("name", &name);
     Ok(place.visit.done(&list_path(&place, &name), &said))
 }

@@ -11,14 +11,13 @@ use super::{MENU, editor, list_path, posting};
 use crate::{
     call::Failure,
     form::{Field, Problems},
-    layout::{self, said::Said},
+    layout::{self, finding, said::Said},
+    menus::undo,
     place::Place,
 };
 
 /// Members on one page.
 const PAGE_SIZE: i32 = 100;
-/// Members whose removal can be undone by the button of the next page: their addresses travel in a cookie.
-const UNDOABLE_MAX: usize = 20;
 
 pub(super) async fn page(place: Place) -> Result<Response, Failure> {
     let list = editor::stored(&place).await?;
@@ -32,27 +31,20 @@ pub(super) async fn remove(place: Place) -> Result<Response, Failure> {
     if addresses.is_empty() {
         return Ok(place.visit.done(&path, &Said::new("list-none-ticked")));
     }
-    let request = RemoveListMembersRequest { list, addresses: addresses.clone() };
-    let removed = place.calls().lists().remove_list_members(request).await?.into_inner().removed_count;
-    let said = Said::new("list-members-removed")
-        .with("count", &place.visit.reader.count("list-member-count", removed.into()));
-    let said = if addresses.len() <= UNDOABLE_MAX {
-        said.undo(format!("{path}/members/add-again"), &[("addresses", &addresses.join("\n"))])
-    } else {
-        said
-    };
+    let request = RemoveListMembersRequest { list, addresses };
+    let answer = place.calls().lists().remove_list_members(request).await?.into_inner();
+    let count = place.visit.reader.count("list-member-count", answer.removed_count.into());
+    let said = Said::new("list-members-removed").with("count", &count);
+    let said = undo::offered(said, format!("{path}/members/restore"), answer.audit_id);
     Ok(place.visit.done(&path, &said))
 }
 
-/// Undoes a removal.
-pub(super) async fn add_again(place: Place) -> Result<Response, Failure> {
-    let list = editor::stored(&place).await?.address;
-    let path = list_path(&place, &list);
-    let addresses = place.visit.form.lines("addresses");
-    let request = AddListMembersRequest { list, addresses, ..AddListMembersRequest::default() };
-    let added = place.calls().lists().add_list_members(request).await?.into_inner().added_count;
-    let count = place.visit.reader.count("list-member-count", added.into());
-    Ok(place.visit.done(&path, &Said::new("list-members-back").with("count", &count)))
+/// Undoes a removal of members.
+pub(super) async fn restore(place: Place) -> Result<Response, Failure> {
+    let restored = undo::removal(&place).await?;
+    let count = place.visit.reader.count("list-member-count", undo::members_of(&restored));
+    let said = Said::new("list-members-back").with("count", &count);
+    Ok(place.visit.done(&list_path(&place, &restored.name), &said))
 }
 
 /// The page: `typed` in the field for new members, and above it what became of those before.
