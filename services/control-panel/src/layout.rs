@@ -70,7 +70,7 @@ pub(crate) fn page(frame: &Frame<'_>, page: Page) -> Response {
     let menus = frame.menus();
     let markup = html! {
         (DOCTYPE)
-        html lang=(texts.0.tag()) {
+        html lang=(texts.0.tag()) data-zone=[visit.asks_zone.then_some("unknown")] {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";

@@ -52,7 +52,7 @@ use tokio::{
 };
 
 use listener::{Listener, Peer};
-pub use settings::{PublicPorts, Settings};
+pub use settings::{PublicPorts, Settings, Zone};
 
 /// Files of mail that come in at once: each has a thread and about half a megabyte.
 const IMPORTS_MAX: usize = 16;

@@ -18,3 +18,4 @@ mod undo;
 mod untouched;
 mod weight;
 mod widths;
+mod zones;

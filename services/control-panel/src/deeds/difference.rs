@@ -174,11 +174,8 @@ mod tests {
 
     #[test]
     fn fields_and_values_are_told_in_words() {
-        use crate::{
-            moment,
-            texts::{Language, Texts},
-        };
-        let reader = Reader { texts: Texts(Language::English), zone: moment::zone(None) };
+        use crate::texts::{Language, Texts};
+        let reader = Reader { texts: Texts(Language::English), zone: jiff::tz::TimeZone::UTC };
         let changes = between(
             r#"{"state":"ACTIVITY_STATE_ACTIVE","credentialVersion":"1"}"#,
             r#"{"state":"ACTIVITY_STATE_SUSPENDED","credentialVersion":"2","quotaBytes":"200000","odd":"x",
