@@ -16,6 +16,8 @@ use crate::{error::AccountError, logins, store::mailboxes::NO_QUOTA};
 
 /// Free text for people, characters.
 pub(crate) const DISPLAY_NAME_MAX_CHARS: usize = 200;
+/// Of what is searched for: no address is longer.
+const PREFIX_MAX_CHARS: usize = 320;
 /// Id of a create, characters.
 pub(crate) const REQUEST_ID_MAX_CHARS: usize = 128;
 /// Code of a second factor, octets: recovery codes have 19 with their hyphens.
@@ -74,6 +76,14 @@ pub(crate) fn domain(field: &str, text: &str) -> Checked<DomainName> {
         return invalid(field, "is missing");
     }
     text.parse().or_else(|error| invalid(field, error))
+}
+
+/// What an address, a domain or a login begins with, in the form that they are ordered by.
+pub(crate) fn prefix(field: &str, text: &str) -> Checked<String> {
+    if text.chars().count() > PREFIX_MAX_CHARS || text.chars().any(char::is_control) {
+        return invalid(field, format_args!("at most {PREFIX_MAX_CHARS} characters, no control characters"));
+    }
+    Ok(postern_mail::folded(text.trim()))
 }
 
 /// A customer login that exists, maybe: case is folded, form is checked.

@@ -1,6 +1,7 @@
 //! The frame around every page: header with the choice of domain, the menus, the way back up, what was just done, the guide,
 //! and the foot. Everything that is put in is escaped by maud; the only script is a file that no page needs.
 
+pub(crate) mod finding;
 mod icon;
 pub(crate) mod said;
 
@@ -15,14 +16,14 @@ use crate::{
     menus::{self, Menu},
     operator::{self, Desk, OPERATOR},
     place::{Place, path_at, segment},
-    router::{FRONT, PREFERENCES, SCRIPT_PATH, SECURITY, SIGN_OUT, STYLE_PATH},
+    router::{DOMAINS, FRONT, PREFERENCES, SCRIPT_PATH, SECURITY, SIGN_OUT, STYLE_PATH},
     texts::Language,
     visit::Visit,
     wording,
 };
 
 /// Domains that the chooser shows at once; of more it shows the way to the whole list.
-const CHOOSER_MAX: usize = 30;
+pub(crate) const CHOOSER_MAX: usize = 30;
 
 /// What a page says.
 pub(crate) struct Page {
@@ -157,7 +158,7 @@ fn chooser(place: &Place, menu: &Menu) -> Markup {
                         }
                     }
                     @if place.domains.len() > CHOOSER_MAX {
-                        a href=(FRONT) { (place.say("layout-all-domains")) }
+                        a href=(DOMAINS) { (place.say("layout-all-domains")) }
                     }
                 }
             }

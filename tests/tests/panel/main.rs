@@ -2,6 +2,7 @@
 //! POP3 and SMTP.
 
 mod browser;
+mod finding;
 mod forms;
 mod home;
 mod house;

@@ -55,7 +55,8 @@ impl MailingListService for MailingLists {
     ) -> Result<Response<ListMailingListsResponse>, Status> {
         let (caller, request) = opened(request)?;
         let domain = fields::domain("domain", &request.domain)?;
-        let page = Page::new(request.page_size, &request.page_token)?;
+        let prefix = fields::prefix("prefix", &request.prefix)?;
+        let page = Page::new(request.page_size, &request.page_token)?.beginning_with(prefix);
         let (lists, next_page_token) = self.0.mailing_lists(&caller, &domain, &page).await?;
         Ok(Response::new(ListMailingListsResponse { lists, next_page_token }))
     }
@@ -103,7 +104,8 @@ impl MailingListService for MailingLists {
     ) -> Result<Response<ListListMembersResponse>, Status> {
         let (caller, request) = opened(request)?;
         let address = existing("list", &request.list)?;
-        let page = Page::up_to(PAGE_MAX_ROWS, request.page_size, &request.page_token)?;
+        let prefix = fields::prefix("prefix", &request.prefix)?;
+        let page = Page::up_to(PAGE_MAX_ROWS, request.page_size, &request.page_token)?.beginning_with(prefix);
         let (members, next_page_token) = self.0.list_members(&caller, &address, &page).await?;
         Ok(Response::new(ListListMembersResponse { members, next_page_token }))
     }

@@ -145,7 +145,7 @@ pub(crate) async fn get_in(
 
 /// What a customer waits for, ordered by name.
 pub(crate) async fn list_of(pool: &PgPool, customer: &str, page: &Page) -> Result<Vec<Domain>, AccountError> {
-    let from = page.from();
+    let (from, until) = (page.from(), page.until());
     read!(
         sqlx::query(select_claims!(
             "k.customer_id = (select customer_id from customers where login = $3) \
@@ -154,6 +154,7 @@ pub(crate) async fn list_of(pool: &PgPool, customer: &str, page: &Page) -> Resul
         .bind(&from)
         .bind(page.limit())
         .bind(customer)
+        .bind(&until)
         .try_map(|row| claimed(&row))
         .fetch_all(pool)
     )

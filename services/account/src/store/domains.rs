@@ -81,11 +81,12 @@ pub(crate) async fn get_in(tx: &mut Tx, name: &DomainName) -> Result<Domain, Acc
 
 /// Lists all domains.
 pub(crate) async fn list(pool: &PgPool, page: &Page) -> Result<Vec<Domain>, AccountError> {
-    let from = page.from();
+    let (from, until) = (page.from(), page.until());
     read!(
         sqlx::query(select_domains!("d.domain >= $1 and d.domain < $3 order by d.domain limit $2"))
             .bind(&from)
             .bind(page.limit())
+            .bind(&until)
             .try_map(|row| domain(&row))
             .fetch_all(pool)
     )
@@ -94,7 +95,7 @@ pub(crate) async fn list(pool: &PgPool, page: &Page) -> Result<Vec<Domain>, Acco
 
 /// Lists the domains of one customer.
 pub(crate) async fn list_of(pool: &PgPool, customer: &str, page: &Page) -> Result<Vec<Domain>, AccountError> {
-    let from = page.from();
+    let (from, until) = (page.from(), page.until());
     read!(
         sqlx::query(select_domains!(
             "d.customer_id = (select customer_id from customers where login = $3) \
@@ -103,6 +104,7 @@ pub(crate) async fn list_of(pool: &PgPool, customer: &str, page: &Page) -> Resul
         .bind(&from)
         .bind(page.limit())
         .bind(customer)
+        .bind(&until)
         .try_map(|row| domain(&row))
         .fetch_all(pool)
     )

@@ -18,7 +18,7 @@ pub(crate) async fn page(
     list_id: i64,
     page: &Page,
 ) -> Result<Vec<(String, ListMember)>, AccountError> {
-    let from = page.from();
+    let (from, until) = (page.from(), page.until());
     read!(
         sqlx::query(
             "select member, address, origin, (extract(epoch from create_time) * 1000000)::bigint as create_micros, \
@@ -30,6 +30,7 @@ pub(crate) async fn page(
         .bind(&from)
         .bind(page.limit())
         .bind(FORGIVE_DAYS)
+        .bind(&until)
         .try_map(|row: PgRow| Ok((row.try_get("member")?, member(&row)?)))
         .fetch_all(pool)
     )

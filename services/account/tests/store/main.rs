@@ -11,6 +11,7 @@ mod delegation;
 #[allow(unreachable_pub, reason = "a module of the platform's tests, shared")]
 #[path = "../../../../tests/src/dns.rs"]
 mod dns;
+mod finding;
 mod hostile;
 mod house;
 mod lists;

@@ -86,7 +86,12 @@ async fn save(
 /// The page again, with the etag of now: whoever has read what changed may save over it.
 async fn not_taken(place: &Place, typed: Typed<'_>, problems: Problems) -> Result<Response, Failure> {
     let (domain, findings) = now(place).await?;
-    Ok(layout::refused(show(place, &domain, &findings, typed, problems)))
+    let problems = match typed {
+        Typed::Rules(_) => problems.beside(&place.visit, rules::shown(&domain)),
+        Typed::Incoming(_) => problems.beside(&place.visit, incoming::shown(&domain)),
+        Typed::Nothing => problems,
+    };
+    Ok(layout::refused(show(place, &domain, &findings, typed, &problems)))
 }
 
 /// The page: `findings` of the last check of DNS, `typed` where a form was not taken.

@@ -30,7 +30,9 @@ const NAMES: [(&str, &str); 6] = [
 ];
 /// What a change names.
 const PATHS: [&str; 7] =
-    ["posting", "replies", "subject_prefix", "owner", "description", "message_max_bytes", "listserv"];
+    ["posting", "replies", "subject_prefix", "owner", "description", LARGEST, "listserv"];
+/// Shown in whole kilobytes, so it is left as it is stored unless it is touched.
+const LARGEST: &str = "message_max_bytes";
 /// Octets of the unit in which the largest post is typed.
 const KILOBYTE: i64 = 1000;
 

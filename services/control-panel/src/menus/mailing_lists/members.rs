@@ -59,6 +59,7 @@ pub(super) async fn show(
         list: list.address.clone(),
         page_size: PAGE_SIZE,
         page_token: place.visit.query.get("page").to_owned(),
+        prefix: finding::asked(&place.visit),
     };
     let members = place.calls().lists().list_list_members(request).await?.into_inner();
     let path = list_path(place, &list.address);
@@ -113,7 +114,10 @@ fn member_table(place: &Place, list: &MailingList, members: &ListListMembersResp
     html! {
         section {
             h2 { (place.say("list-members")) }
-            @if members.members.is_empty() {
+            (finding::search(&place.visit, &path, &members.next_page_token))
+            @if let Some(nothing) = finding::nothing(&place.visit).filter(|_| members.members.is_empty()) {
+                (nothing)
+            } @else if members.members.is_empty() {
                 (layout::empty(&place.say("list-no-members"), &place.say("list-no-members-text"), None))
             } @else {
                 form method="post" action={ (path) "/members/remove" } {
@@ -132,7 +136,7 @@ fn member_table(place: &Place, list: &MailingList, members: &ListListMembersResp
                     div.actions { button.danger type="submit" { (place.say("list-remove-ticked")) } }
                 }
             }
-            (layout::paging(&place.visit, &path, &members.next_page_token))
+            (finding::paging(&place.visit, &path, &members.next_page_token))
         }
     }
 }
