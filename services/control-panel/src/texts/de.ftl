@@ -1126,3 +1126,17 @@ import-why-damaged = im Archiv beschädigt oder auf eine Art gepackt, die hier n
 import-why-full = das Postfach ist voll
 import-to-box = Zum Postfach
 import-another = Noch eine Datei importieren
+
+## Die Seite, die ein Abonnement beendet
+
+unsubscribe-title = Abmelden
+unsubscribe-ask = Keine Mail der Liste { $list } mehr an { $address }?
+unsubscribe-button = Abmelden
+unsubscribe-done = Abgemeldet
+unsubscribe-done-text = { $address } bekommt keine Mail der Liste { $list } mehr.
+unsubscribe-unknown = Dieser Link gilt nicht
+unsubscribe-unknown-text = Vielleicht gibt es die Liste nicht mehr, oder der Link ist nicht vollständig.
+unsubscribe-no-button = Es wurde nichts geändert
+unsubscribe-no-button-text = Bitte benutzen Sie den Knopf der Seite.
+unsubscribe-away = Bitte später noch einmal
+unsubscribe-away-text = Das lässt sich gerade nicht beantworten. Noch einmal zu versuchen schadet nicht.

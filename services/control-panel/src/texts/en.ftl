@@ -1126,3 +1126,17 @@ import-why-damaged = damaged in the archive, or packed in a way that is not know
 import-why-full = the box is full
 import-to-box = To the box
 import-another = Import another file
+
+## The page that ends a subscription
+
+unsubscribe-title = Unsubscribe
+unsubscribe-ask = No more mail of the list { $list } to { $address }?
+unsubscribe-button = Unsubscribe
+unsubscribe-done = Unsubscribed
+unsubscribe-done-text = { $address } gets no more mail of the list { $list }.
+unsubscribe-unknown = This link is not valid
+unsubscribe-unknown-text = The list may be gone, or the link is not whole.
+unsubscribe-no-button = Nothing was changed
+unsubscribe-no-button-text = Please use the button of the page.
+unsubscribe-away = Please try again later
+unsubscribe-away-text = This cannot be answered at the moment. Trying again does no harm.
