@@ -246,11 +246,10 @@ pub(crate) async fn default_address_in(
 }
 
 fn default_address(row: &PgRow) -> Result<DefaultAddress, sqlx::Error> {
-    Ok(DefaultAddress {
-        domain: row.try_get("domain")?,
-        action: number(row, "default_action")?,
-        target: row.try_get("default_target")?,
-    })
+    let (action, target): (i32, String) = (number(row, "default_action")?, row.try_get("default_target")?);
+    // The rule itself: a change of anything else of the domain is none of the rule, and the same rule again is the same.
+    let etag = format!("{action}:{target}");
+    Ok(DefaultAddress { domain: row.try_get("domain")?, action, target, etag })
 }
 
 pub(crate) async fn set_default_address(

@@ -87,6 +87,10 @@ pub(crate) async fn remove(
     sqlx::query("delete from list_members where list_id = $1 and member = any($2) returning address, origin")
         .bind(list_id)
         .bind(keys)
+        .try_map(|row: PgRow| {
+            let origin = MemberOrigin::try_from(number(&row, "origin")?).unwrap_or_default();
+            Ok((row.try_get("address")?, origin))
+        })
         .fetch_all(&mut **tx)
         .await
         .doing("remove members from a mailing list")
