@@ -135,8 +135,8 @@ async fn save(
     address: &str,
     before: Option<&Autoresponder>,
 ) -> Result<Result<String, Problems>, Failure> {
-    let new = before.is_none();
     let form = &place.visit.form;
+    let new = before.is_none();
     let mut problems = Problems::none();
     let autoresponder = Autoresponder {
         address: address.to_owned(),

@@ -87,9 +87,9 @@ pub(super) async fn page(place: Place) -> Result<Response, Failure> {
 pub(super) async fn change(place: Place) -> Result<Response, Failure> {
     let form = &place.visit.form;
     let mut problems = Problems::none();
+    let before = shown(&stored(&place).await?);
     let address = place.param("name").to_owned();
     let list = MailingList {
-    let before = shown(&stored(&place).await?);
         address: address.clone(),
         etag: form.get("etag").to_owned(),
         ..typed(&place, form, &mut problems)
@@ -110,9 +110,9 @@ pub(super) async fn change(place: Place) -> Result<Response, Failure> {
         problems
     };
     let now = stored(&place).await?;
+    let problems = problems.beside(&place.visit, shown(&now));
     Ok(layout::refused(show(&place, Some(&now), form, &problems)))
 }
-    let problems = problems.beside(&place.visit, shown(&now));
 
 pub(super) async fn remove_page(place: Place) -> Result<Response, Failure> {
     let list = stored(&place).await?;
