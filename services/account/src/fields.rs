@@ -80,10 +80,7 @@ pub(crate) fn domain(field: &str, text: &str) -> Checked<DomainName> {
 
 /// What an address, a domain or a login begins with, in the form that they are ordered by.
 pub(crate) fn prefix(field: &str, text: &str) -> Checked<String> {
-    if text.chars().count() > PREFIX_MAX_CHARS || text.chars().any(char::is_control) {
-        return invalid(field, format_args!("at most {PREFIX_MAX_CHARS} characters, no control characters"));
-    }
-    Ok(postern_mail::folded(text.trim()))
+    readable(field, text, PREFIX_MAX_CHARS).map(|text| postern_mail::folded(&text))
 }
 
 /// A customer login that exists, maybe: case is folded, form is checked.
@@ -110,8 +107,13 @@ pub(crate) fn mailbox_name(field: &str, text: &str) -> Checked<String> {
 
 /// Text that is shown to people: no character that breaks a line, hides, or turns the reading direction.
 pub(crate) fn display_name(field: &str, text: &str) -> Checked<String> {
-    if text.chars().count() > DISPLAY_NAME_MAX_CHARS {
-        return invalid(field, format_args!("at most {DISPLAY_NAME_MAX_CHARS} characters"));
+    readable(field, text, DISPLAY_NAME_MAX_CHARS)
+}
+
+/// A line that shows what it is, without white space around it.
+fn readable(field: &str, text: &str, max_chars: usize) -> Checked<String> {
+    if text.chars().count() > max_chars {
+        return invalid(field, format_args!("at most {max_chars} characters"));
     }
     if text.chars().any(|c| c.is_control() || is_deceptive(c)) {
         return invalid(
