@@ -6,7 +6,8 @@
 # stages up to `binaries` do not depend on it, so a second image costs one COPY.
 #
 # A site with a mirror of its own names other base images. BUILD_IMAGE must have Rust of rust-toolchain.toml and a C
-# compiler, RUN_IMAGE the same glibc or a newer one, and CA certificates; it needs neither a shell nor a package manager.
+# compiler, RUN_IMAGE the same glibc or a newer one, CA certificates and
+# the time zones of tzdata; it needs neither a shell nor a package manager.
 ARG BUILD_IMAGE=rust:1.95.0-bookworm
 ARG RUN_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 

@@ -219,8 +219,12 @@ impl Admin {
         action: DefaultAction,
         target: &str,
     ) -> anyhow::Result<()> {
-        let rule =
-            DefaultAddress { domain: domain.to_owned(), action: action.into(), target: target.to_owned() };
+        let rule = DefaultAddress {
+            domain: domain.to_owned(),
+            action: action.into(),
+            target: target.to_owned(),
+            ..DefaultAddress::default()
+        };
         let request = UpdateDefaultAddressRequest { default_address: Some(rule) };
         DefaultAddressServiceClient::new(self.account.clone()).update_default_address(request).await?;
         Ok(())

@@ -1,18 +1,29 @@
-//! Ten people who look at the control panel at once, in a domain with a thousand boxes: how long pages take.
+//! Ten people who look at the control panel at once, in a domain with a thousand boxes and as much else as fills every page: how long
+//! pages take.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::try_join_all;
-use postern_proto::account::v1::{CreateMailboxRequest, NewPassword, new_password::Secret};
+use postern_proto::account::v1::{CreateMailboxRequest, MailingList, NewPassword, new_password::Secret};
 
 use crate::{
     admin::{Admin, PASSWORD},
     platform::Platform,
+    smtp::{Smtp, message, stuffed},
     web::Web,
 };
 
 /// Boxes of the domain.
 const BOXES: usize = 1000;
+/// Forwards, lists, autoresponders and messages: more than a page shows of each.
+const OTHERS: usize = 120;
+/// Targets of each forward.
+const TARGETS: usize = 10;
+/// Members of the list that is looked at.
+const MEMBERS: usize = 1000;
 /// Of those who look.
 const PEOPLE: usize = 10;
 /// A ready hash, so that a thousand boxes cost no thousand hashes. Nobody knows its password.
@@ -20,19 +31,23 @@ const PHC: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// A page that asks for nothing but the session: what the others are compared with.
-pub const EMPTY: &str = "/controlpanel/preferences";
+pub const EMPTY: &str = "/controlpanel/password";
 /// The first page, the lists, and the page of one thing; below `/controlpanel/homepage.test/`.
-pub const PAGES: [&str; 12] = [
+pub const PAGES: [&str; 16] = [
     "home",
     "pop-accounts",
     "pop-accounts/box/box0500@homepage.test",
     "forwards",
+    "forwards/of/to005@homepage.test",
     "mailing-lists",
+    "mailing-lists/of/list000@homepage.test",
     "autoresponders",
+    "autoresponders/of/away005@homepage.test",
     "default-address",
     "domain",
     "set-up",
     "mail",
+    "mail?direction=received",
     "trouble",
     "activity",
 ];
@@ -62,8 +77,41 @@ impl Looks {
     }
 }
 
+async fn furnish(admin: &Admin) -> anyhow::Result<()> {
+    let targets: Vec<_> = (0..TARGETS).map(|n| format!("a.somewhat.long.name.{n}@outside.test")).collect();
+    let targets: Vec<_> = targets.iter().map(String::as_str).collect();
+    let text = "I am away until Monday and read your message then.\n".repeat(40);
+    for number in 0..OTHERS {
+        admin.forward(&format!("to{number:03}@homepage.test"), &targets, false).await?;
+        admin.autoresponder(&format!("away{number:03}@homepage.test"), "Away until Monday", &text).await?;
+        let list = MailingList {
+            address: format!("list{number:03}@homepage.test"),
+            description: format!("What there is to say about the matter of number {number}"),
+            ..MailingList::default()
+        };
+        let members = if number == 0 { MEMBERS } else { 0 };
+        let members: Vec<_> = (0..members).map(|n| format!("member{n:04}@outside.test")).collect();
+        admin.mailing_list(list, &members).await?;
+    }
+    Ok(())
+}
+
+/// Mail for the boxes, from one client.
+async fn mail(door: SocketAddr) -> anyhow::Result<()> {
+    let mut client = Smtp::hello(door).await?;
+    for number in 0..OTHERS {
+        client.expect("MAIL FROM:<friend.of.everybody@outside.test>", 250).await?;
+        client.expect(&format!("RCPT TO:<box{number:04}@homepage.test>"), 250).await?;
+        client.expect("DATA", 354).await?;
+        client.send(&stuffed(&message("to one of the crowd", 700))).await?;
+        let reply = client.reply().await?;
+        anyhow::ensure!(reply.starts_with("250 "), "{reply}");
+    }
+    Ok(())
+}
+
 impl Crowd {
-    /// Makes the boxes in `homepage.test`, which is there already, and signs everybody in as its customer `homepage`.
+    /// Makes the boxes and all the rest in `homepage.test`, which is there already, and signs everybody in as its customer `homepage`.
     pub async fn come(platform: &Platform, admin: &Admin) -> anyhow::Result<Self> {
         for number in 0..BOXES {
             let request = CreateMailboxRequest {
@@ -74,6 +122,8 @@ impl Crowd {
             };
             admin.mailboxes().create_mailbox(request).await?;
         }
+        furnish(admin).await?;
+        mail(platform.smtp(0)).await?;
         let mut people = Vec::new();
         for _ in 0..PEOPLE {
             let mut web = Web::new(platform.panel());

@@ -22,7 +22,7 @@ pub const WIDTHS: [u32; 3] = [360, 768, 1280];
 const BASE: &str = "/controlpanel/homepage.test";
 
 /// Name and address of each page of a customer; those with a slash in front are not below the domain.
-const PAGES: [(&str, &str); 40] = [
+const PAGES: [(&str, &str); 41] = [
     ("home", "home"),
     ("home-day", "home?span=day"),
     ("pop-accounts", "pop-accounts"),
@@ -61,6 +61,7 @@ const PAGES: [(&str, &str); 40] = [
     ("empty-list", "/controlpanel/second.test/forwards"),
     ("domains", "/controlpanel"),
     ("preferences", "/controlpanel/preferences"),
+    ("unsubscribe", "/unsubscribe/nothing"),
     ("not-found", "/controlpanel/homepage.test/nothing"),
     ("pending", "/controlpanel/waiting.test/home"),
 ];

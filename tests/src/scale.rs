@@ -149,7 +149,7 @@ impl Crowd {
         let (mut found, mut page_token) = (0, String::new());
         loop {
             let domain = format!("d{}.scale.test", self.domains / 2);
-            let request = ListMailboxesRequest { domain, page_size: 4, page_token };
+            let request = ListMailboxesRequest { domain, page_size: 4, page_token, ..Default::default() };
             let begin = Instant::now();
             let page = self.admin.mailboxes().list_mailboxes(request).await?.into_inner();
             slowest = slowest.max(begin.elapsed());

@@ -1,5 +1,7 @@
 //! The control panel as a program sees it that is no browser: one request, one answer, cookies kept, nothing followed.
 
+mod form;
+
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
@@ -89,6 +91,12 @@ impl Web {
     pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> anyhow::Result<Answer> {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         self.send("POST", path, Some(body)).await
+    }
+
+    /// A form as [`Answer::form`] gave it.
+    pub async fn send_form(&mut self, path: &str, fields: &[(String, String)]) -> anyhow::Result<Answer> {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.post(path, &fields).await
     }
 
     /// What a program posts that is no form.
@@ -250,6 +258,21 @@ impl Answer {
             .collect();
         let location = headers.iter().find(|(name, _)| name == "location").map(|(_, value)| value.clone());
         Ok(Self { status, location: location.unwrap_or_default(), headers, body: body.to_owned() })
+    }
+
+    /// The last form with this action as a browser would send it with these fields changed; empty when there is none.
+    pub fn form(&self, action: &str, changed: &[(&str, &str)]) -> Vec<(String, String)> {
+        let found = form::all(&self.body).into_iter().rfind(|(to, _)| to == action);
+        let Some((_, mut fields)) = found else { return Vec::new() };
+        fields.retain(|(name, _)| !changed.iter().any(|(other, _)| name == other));
+        fields.extend(changed.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        fields
+    }
+
+    /// The form that undoes what the page says was done: where it goes, and its fields.
+    pub fn undo(&self) -> Option<(String, Vec<(String, String)>)> {
+        let (_, said) = self.body.split_once("class=\"notice good\"")?;
+        form::all(said.split("</div>").next()?).into_iter().next()
     }
 
     /// Value of a hidden field.

@@ -140,7 +140,12 @@ async fn count(account: &Channel, identity: &Identity, domain: &str) -> anyhow::
     let mut client = MailboxServiceClient::new(account.clone());
     let (mut found, mut page_token) = (0, String::new());
     loop {
-        let request = ListMailboxesRequest { domain: domain.to_owned(), page_size: 2, page_token };
+        let request = ListMailboxesRequest {
+            domain: domain.to_owned(),
+            page_size: 2,
+            page_token,
+            ..Default::default()
+        };
         let page = client.list_mailboxes(identity.call(request)).await.map_err(|s| told(&s))?.into_inner();
         found += page.mailboxes.len();
         page_token = page.next_page_token;

@@ -116,18 +116,21 @@ impl Account {
         Ok(after)
     }
 
+    /// Returns the audit entry that tells of it.
     pub(crate) async fn delete_autoresponder(
         &self,
         caller: &Caller,
         address: &EmailAddress,
-    ) -> Result<(), AccountError> {
+    ) -> Result<i64, AccountError> {
         let mut tx = self.store.begin(caller).await?;
         let change = enter_address(&mut tx, address).await?;
         let before = found(&mut tx, address).await?;
         autoresponders::remove(&mut tx, &before.address).await?;
-        deed(&change, &before, Action::Delete).removed(&mut tx, &before).await?;
+        let told = deed(&change, &before, Action::Delete);
+        let audit_id = told.note::<Autoresponder, Autoresponder>(&mut tx, Some(&before), None).await?;
         change.announce(&mut tx, &[]).await?;
-        tx.commit().await.doing("commit the removal of an autoresponder")
+        tx.commit().await.doing("commit the removal of an autoresponder")?;
+        Ok(audit_id)
     }
 
     /// What delivery must know, with the login of the owner; `None`: it was removed, or its time is not now.

@@ -5,7 +5,7 @@ use postern_mesh::{
     audit::{Action, Thing},
     identity::Caller,
 };
-use postern_proto::account::v1::{DefaultAction, DefaultAddress};
+use postern_proto::account::v1::DefaultAddress;
 
 use crate::{
     Account,
@@ -38,6 +38,7 @@ impl Account {
         &self,
         caller: &Caller,
         domain: &DomainName,
+        etag: &str,
         rule: NewRule,
     ) -> Result<DefaultAddress, AccountError> {
         let mut tx = self.store.begin(caller).await?;
@@ -45,20 +46,22 @@ impl Account {
             lock_graph_if_local(&mut tx, std::slice::from_ref(target)).await?;
         }
         let change = versions::enter(&mut tx, domain).await?;
-        let (rule, answer) = match rule {
-            NewRule::Box => (DefaultRule::Box, (DefaultAction::Box, String::new())),
-            NewRule::Reject => (DefaultRule::Reject, (DefaultAction::Reject, String::new())),
-            NewRule::Discard => (DefaultRule::Discard, (DefaultAction::Discard, String::new())),
+        let before = domains::default_address_in(&mut tx, domain).await?;
+        if !etag.is_empty() && etag != before.etag {
+            return Err(AccountError::EtagMismatch(format!("the default address of domain {domain}")));
+        }
+        let rule = match rule {
+            NewRule::Box => DefaultRule::Box,
+            NewRule::Reject => DefaultRule::Reject,
+            NewRule::Discard => DefaultRule::Discard,
             NewRule::Address(target) => {
                 let start = Start::DefaultAddress { domain: domain.as_str().to_owned() };
                 cycles::refuse(&mut tx, &start, std::slice::from_ref(&target)).await?;
-                (DefaultRule::Address(target.to_string()), (DefaultAction::Address, target.to_string()))
+                DefaultRule::Address(target.to_string())
             }
         };
-        let before = domains::default_address_in(&mut tx, domain).await?;
         domains::set_default_address(&mut tx, domain, &rule, change.version).await?;
-        let (action, target) = answer;
-        let after = DefaultAddress { domain: domain.as_str().to_owned(), action: action.into(), target };
+        let after = domains::default_address_in(&mut tx, domain).await?;
         Deed {
             customer: &change.customer,
             kind: Thing::DefaultAddress,

@@ -16,6 +16,8 @@ use crate::{error::AccountError, logins, store::mailboxes::NO_QUOTA};
 
 /// Free text for people, characters.
 pub(crate) const DISPLAY_NAME_MAX_CHARS: usize = 200;
+/// Of what is searched for: no address is longer.
+const PREFIX_MAX_CHARS: usize = 320;
 /// Id of a create, characters.
 pub(crate) const REQUEST_ID_MAX_CHARS: usize = 128;
 /// Code of a second factor, octets: recovery codes have 19 with their hyphens.
@@ -76,6 +78,11 @@ pub(crate) fn domain(field: &str, text: &str) -> Checked<DomainName> {
     text.parse().or_else(|error| invalid(field, error))
 }
 
+/// What an address, a domain or a login begins with, in the form that they are ordered by.
+pub(crate) fn prefix(field: &str, text: &str) -> Checked<String> {
+    readable(field, text, PREFIX_MAX_CHARS).map(|text| postern_mail::folded(&text))
+}
+
 /// A customer login that exists, maybe: case is folded, form is checked.
 pub(crate) fn login(field: &str, text: &str) -> Checked<String> {
     match customer_login(text) {
@@ -100,8 +107,13 @@ pub(crate) fn mailbox_name(field: &str, text: &str) -> Checked<String> {
 
 /// Text that is shown to people: no character that breaks a line, hides, or turns the reading direction.
 pub(crate) fn display_name(field: &str, text: &str) -> Checked<String> {
-    if text.chars().count() > DISPLAY_NAME_MAX_CHARS {
-        return invalid(field, format_args!("at most {DISPLAY_NAME_MAX_CHARS} characters"));
+    readable(field, text, DISPLAY_NAME_MAX_CHARS)
+}
+
+/// A line that shows what it is, without white space around it.
+fn readable(field: &str, text: &str, max_chars: usize) -> Checked<String> {
+    if text.chars().count() > max_chars {
+        return invalid(field, format_args!("at most {max_chars} characters"));
     }
     if text.chars().any(|c| c.is_control() || is_deceptive(c)) {
         return invalid(

@@ -119,18 +119,21 @@ impl Account {
         Ok(forward)
     }
 
+    /// Returns the audit entry that tells of it.
     pub(crate) async fn delete_forward(
         &self,
         caller: &Caller,
         address: &EmailAddress,
-    ) -> Result<(), AccountError> {
+    ) -> Result<i64, AccountError> {
         let mut tx = self.store.begin(caller).await?;
         let change = enter_address(&mut tx, address).await?;
         let before = found(&mut tx, address).await?;
         forwards::remove(&mut tx, &before.address).await?;
-        deed(&change, &before, Action::Delete).removed(&mut tx, &before).await?;
+        let told = deed(&change, &before, Action::Delete);
+        let audit_id = told.note::<Forward, Forward>(&mut tx, Some(&before), None).await?;
         change.announce(&mut tx, &[]).await?;
-        tx.commit().await.doing("commit the removal of a forward")
+        tx.commit().await.doing("commit the removal of a forward")?;
+        Ok(audit_id)
     }
 }
 

@@ -3,14 +3,14 @@
 
 use postern_mail::EmailAddress;
 use postern_mesh::{audit::Action, identity::Caller};
-use postern_proto::account::v1::{AddListMembersRequest, ListChange, MemberOrigin, RemoveListMembersRequest};
+use postern_proto::account::v1::{AddListMembersRequest, ListChange, MemberOrigin};
 use ring::digest;
 
 use crate::{
     Account,
     error::{AccountError, Doing as _},
     limits,
-    list_members::{count, deed, enter_with},
+    list_members::{count, deed, enter_with, gone},
     mailing_lists::found,
     settings::LimitDefaults,
     store::{
@@ -143,8 +143,8 @@ async fn unsubscribe(
     let removed = list_members::remove(tx, list.list_id, &[address]).await?;
     if !removed.is_empty() {
         count(tx, &list, removed.len(), false).await?;
-        let before = RemoveListMembersRequest { list: list.address.clone(), addresses: removed };
-        deed(&change, &list.address, Action::Delete).removed(tx, &before).await?;
+        // By an own wish: nothing that the owner of the list would undo.
+        deed(&change, &list.address, Action::Unsubscribe).removed(tx, &gone(&list, removed)).await?;
         change.announce(tx, &[]).await?;
     }
     Ok(true)

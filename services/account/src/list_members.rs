@@ -9,7 +9,7 @@ use postern_mesh::{
 };
 use postern_proto::account::v1::{
     AddListMembersRequest, ListMember, MailingList, MemberAddition, MemberLine, MemberLineOutcome,
-    MemberOrigin, RemoveListMembersRequest,
+    MemberOrigin, RemovedListMembers,
 };
 
 use crate::{
@@ -118,26 +118,28 @@ impl Account {
         Ok(report)
     }
 
-    /// Removes those that are members and returns how many they were.
+    /// Removes those that are members and returns how many they were, and the audit entry that tells of it; 0: none.
     pub(crate) async fn remove_list_members(
         &self,
         caller: &Caller,
         address: &EmailAddress,
         members: &[EmailAddress],
-    ) -> Result<usize, AccountError> {
+    ) -> Result<(usize, i64), AccountError> {
         let mut tx = self.store.begin(caller).await?;
         let change = versions::enter(&mut tx, address.domain()).await?;
         let list = found(&mut tx, address).await?;
         let removed = list_members::remove(&mut tx, list.list_id, members).await?;
-        let removed_count = removed.len();
+        let (removed_count, mut audit_id) = (removed.len(), 0);
         if removed_count > 0 {
             count(&mut tx, &list, removed_count, false).await?;
-            let before = RemoveListMembersRequest { list: list.address.clone(), addresses: removed };
-            deed(&change, &list.address, Action::Delete).removed(&mut tx, &before).await?;
+            let before = gone(&list, removed);
+            let told = deed(&change, &list.address, Action::Delete);
+            audit_id =
+                told.note::<RemovedListMembers, RemovedListMembers>(&mut tx, Some(&before), None).await?;
             change.announce(&mut tx, &[]).await?;
             tx.commit().await.doing("commit the members of a mailing list")?;
         }
-        Ok(removed_count)
+        Ok((removed_count, audit_id))
     }
 }
 
@@ -205,7 +207,19 @@ pub(crate) fn deed<'d>(change: &'d DomainChange, list: &'d str, action: Action) 
     Deed { customer: &change.customer, kind: Thing::ListMember, name: list, action }
 }
 
-fn key(member: &EmailAddress) -> String {
+/// What the audit holds of members that are gone.
+pub(crate) fn gone(list: &MailingList, removed: Vec<(String, MemberOrigin)>) -> RemovedListMembers {
+    let subscribed = removed.iter().filter(|(_, origin)| *origin == MemberOrigin::Subscribed);
+    RemovedListMembers {
+        list: list.address.clone(),
+        list_id: list.list_id,
+        subscribed_addresses: subscribed.map(|(address, _)| address.clone()).collect(),
+        addresses: removed.into_iter().map(|(address, _)| address).collect(),
+    }
+}
+
+/// What tells members apart.
+pub(crate) fn key(member: &EmailAddress) -> String {
     member.canonical().to_string()
 }
 

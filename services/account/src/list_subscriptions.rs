@@ -3,12 +3,12 @@
 
 use postern_mail::{EmailAddress, UnsubscribeToken};
 use postern_mesh::{audit::Action, identity::Caller};
-use postern_proto::account::v1::{LookupListSubscriptionResponse, MailingList, RemoveListMembersRequest};
+use postern_proto::account::v1::{LookupListSubscriptionResponse, MailingList};
 
 use crate::{
     Account,
     error::{AccountError, Doing as _},
-    list_members::{count, deed},
+    list_members::{count, deed, gone},
     mailing_lists::found,
     store::{list_members, lists, versions},
 };
@@ -42,8 +42,7 @@ impl Account {
             list_members::remove(&mut tx, list.list_id, std::slice::from_ref(&token.member)).await?;
         if !removed.is_empty() {
             count(&mut tx, &list, removed.len(), false).await?;
-            let before = RemoveListMembersRequest { list: list.address.clone(), addresses: removed };
-            deed(&change, &list.address, Action::Unsubscribe).removed(&mut tx, &before).await?;
+            deed(&change, &list.address, Action::Unsubscribe).removed(&mut tx, &gone(&list, removed)).await?;
             change.announce(&mut tx, &[]).await?;
             tx.commit().await.doing("commit the end of a subscription")?;
         }

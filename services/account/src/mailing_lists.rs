@@ -124,21 +124,22 @@ impl Account {
         Ok(list)
     }
 
-    /// Removes a list and returns what still names its address.
+    /// Removes a list and returns what still names its address, and the audit entry that tells of it.
     pub(crate) async fn delete_mailing_list(
         &self,
         caller: &Caller,
         address: &EmailAddress,
-    ) -> Result<Vec<Reference>, AccountError> {
+    ) -> Result<(Vec<Reference>, i64), AccountError> {
         let mut tx = self.store.begin(caller).await?;
         let change = versions::enter(&mut tx, address.domain()).await?;
         let before = found(&mut tx, address).await?;
         lists::remove(&mut tx, before.list_id, change.version).await?;
-        deed(&change, &before, Action::Delete).removed(&mut tx, &before).await?;
+        let told = deed(&change, &before, Action::Delete);
+        let audit_id = told.note::<MailingList, MailingList>(&mut tx, Some(&before), None).await?;
         let references = references::to(&mut tx, &before.address, &change).await?;
         change.announce(&mut tx, &[]).await?;
         tx.commit().await.doing("commit the removal of a mailing list")?;
-        Ok(references)
+        Ok((references, audit_id))
     }
 
     /// What delivery must know; `None`: it was removed.

@@ -18,6 +18,8 @@ pub(crate) struct Page {
     rows: usize,
     /// Only what comes after this; `None` from the start.
     after: Option<String>,
+    /// Only what begins with this.
+    prefix: String,
 }
 
 impl Page {
@@ -31,7 +33,16 @@ impl Page {
             return invalid("page_size", format_args!("0 to {max_rows}"));
         }
         let rows = if page_size == 0 { PAGE_DEFAULT_ROWS } else { page_size };
-        Ok(Self { rows: usize::try_from(rows).unwrap_or_default(), after: decoded(page_token)? })
+        Ok(Self {
+            rows: usize::try_from(rows).unwrap_or_default(),
+            after: decoded(page_token)?,
+            prefix: String::new(),
+        })
+    }
+
+    /// The same page of those only whose key begins with this. Not for a list that goes by number.
+    pub(crate) fn beginning_with(self, prefix: String) -> Self {
+        Self { prefix, ..self }
     }
 
     /// Rows to read: one more than wanted tells whether there is a next page.
@@ -42,7 +53,14 @@ impl Page {
     /// Least key of the page: `key >= from` says "after the last one" in a form that every plan can use.
     pub(crate) fn from(&self) -> String {
         // No key has a control character, so nothing lies between a key and itself with the least of them.
-        self.after.as_ref().map_or_else(String::new, |key| format!("{key}\u{1}"))
+        let after = self.after.as_ref().map_or_else(String::new, |key| format!("{key}\u{1}"));
+        after.max(self.prefix.clone())
+    }
+
+    /// What every key of the page is less than: with [`Self::from`] a range of the index that orders the list.
+    pub(crate) fn until(&self) -> String {
+        // The greatest character, which no key has.
+        format!("{}\u{10ffff}", self.prefix)
     }
 
     /// The page of a list that goes down by number: only what is less than this.
@@ -143,6 +161,26 @@ mod tests {
         assert_eq!(rows, ["too large"]);
         assert_eq!(page.finish_within(8, &mut vec!["a", "b"], |row| row, size), "");
         assert_eq!(page.finish_within(8, &mut Vec::new(), |row| row, size), "");
+    }
+
+    #[test]
+    fn a_prefix_is_a_range_of_keys() {
+        let page = |token: &str| Page::new(2, token).expect("good").beginning_with("ann".to_owned());
+        let (from, until) = (page("").from(), page("").until());
+        for key in ["ann@x.test", "anna@x.test", "annü@x.test", "ann\u{10fffe}@x.test"] {
+            assert!(*key >= *from && *key < *until, "{key}");
+        }
+        for key in ["", "an@x.test", "amm@x.test", "ano@x.test", "b@x.test"] {
+            assert!(*key < *from || *key >= *until, "{key}");
+        }
+        let mut rows = vec!["ann@x.test", "anna@x.test", "annb@x.test"];
+        let token = page("").finish(&mut rows, |row| row);
+        assert_eq!(page(&token).from(), "anna@x.test\u{1}");
+        // A token of another list leads to nothing before the prefix.
+        let other = Page::new(1, "").expect("good").finish(&mut vec!["aa", "b"], |row| row);
+        assert_eq!(page(&other).from(), "ann");
+        let all = Page::new(2, "").expect("good");
+        assert!(*"" >= *all.from() && *"zz" < *all.until());
     }
 
     #[test]

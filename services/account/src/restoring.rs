@@ -1,11 +1,15 @@
-//! Undo: a forward, mailing list or autoresponder that was removed comes back from the audit entry that tells of it.
+//! Undo: a forward, mailing list or autoresponder that was removed, or members of a list, come back from the audit entry that
+//! tells of it.
 //!
-//! The entry holds a forward and an autoresponder whole; a list is still there with its members, and is found by its id.
+//! The entry holds a forward and an autoresponder whole, and of members how they came; a list is still there with its members,
+//! and is found by its id.
+
+mod members;
 
 use postern_mail::EmailAddress;
 use postern_mesh::{
     audit::{Action, Thing},
-    identity::Caller,
+    identity::{Caller, Role},
 };
 use postern_proto::account::v1::{AuditEntry, Autoresponder, Forward, MailingList};
 use serde::de::DeserializeOwned;
@@ -20,11 +24,16 @@ use crate::{
     store::{
         Tx,
         audit::{self, Deed},
-        lists,
+        lists, mailboxes,
         standing::{self, Newcomer},
         versions::{self, DomainChange},
     },
 };
+
+/// Of what kinds a removal can be undone.
+const KINDS: [&str; 4] = ["forward", "list", "list-member", "autoresponder"];
+/// What a mailbox user has removed at the own address comes back for that user too.
+const OWN_KINDS: [&str; 2] = ["forward", "autoresponder"];
 
 impl Account {
     /// Undoes the removal that an entry tells of, and returns the entry that tells of the undoing.
@@ -35,12 +44,14 @@ impl Account {
     ) -> Result<AuditEntry, AccountError> {
         let mut tx = self.store.begin(caller).await?;
         let found = audit::find_in(&mut tx, audit_id, self.vault_days).await?;
-        let found = found.filter(|(entry, _)| caller.may_act_for(&entry.customer));
         let not_found = || AccountError::NotFound(format!("there is no audit entry {audit_id}"));
         let (entry, over) = found.ok_or_else(not_found)?;
-        if entry.action != "delete" || !["forward", "list", "autoresponder"].contains(&entry.kind.as_str()) {
+        if !may_undo(&mut tx, &entry).await? {
+            return Err(not_found());
+        }
+        if entry.action != "delete" || !KINDS.contains(&entry.kind.as_str()) {
             return Err(AccountError::Precondition(format!(
-                "audit entry {audit_id} tells of no removal of a forward, mailing list or autoresponder"
+                "audit entry {audit_id} tells of no removal of a forward, mailing list or autoresponder, or of members"
             )));
         }
         if over {
@@ -56,20 +67,38 @@ impl Account {
     }
 }
 
+/// Whether the entry is the caller's business: all of its customer, or what stood at the own address.
+async fn may_undo(tx: &mut Tx, entry: &AuditEntry) -> Result<bool, AccountError> {
+    let caller = tx.caller.clone();
+    if caller.role != Role::Mailbox {
+        return Ok(caller.may_act_for(&entry.customer));
+    }
+    if caller.customer != entry.customer || !OWN_KINDS.contains(&entry.kind.as_str()) {
+        return Ok(false);
+    }
+    Ok(mailboxes::id_in(tx, &entry.name).await? == Some(caller.mailbox_id))
+}
+
 async fn restore(tx: &mut Tx, defaults: &LimitDefaults, entry: &AuditEntry) -> Result<i64, AccountError> {
+    if entry.kind == "list-member" {
+        return members::restore(tx, defaults, entry).await;
+    }
     let address = address_of(entry)?;
     room_for(tx, defaults, entry).await?;
     versions::lock_graph(tx).await?;
-    let change = versions::enter(tx, address.domain()).await?;
-    if change.customer != entry.customer {
-        return Err(AccountError::Precondition(format!(
-            "domain {} belongs to another customer now",
-            address.domain()
-        )));
-    }
+    // Asks again, under the lock, whether a mailbox user has this address.
+    let change = forwards::enter_address(tx, &address).await?;
+    refuse_other_owner(&change, entry)?;
     let restored_id = bring_back(tx, entry, &change).await?;
     change.announce(tx, &[]).await?;
     Ok(restored_id)
+}
+
+fn refuse_other_owner(change: &DomainChange, entry: &AuditEntry) -> Result<(), AccountError> {
+    if change.customer == entry.customer {
+        return Ok(());
+    }
+    Err(AccountError::Precondition(format!("domain {} belongs to another customer now", change.domain)))
 }
 
 /// Refuses what its customer may not have. Comes before the locks of the graph and of domains.

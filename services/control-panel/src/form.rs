@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use uuid::Uuid;
 
 pub(crate) use self::field::Field;
-use crate::{call::Failure, visit::Visit, wording};
+use crate::{call::Failure, texts::Texts, visit::Visit, wording};
 
 /// Hidden in each form: [`crate::session::SessionToken::form_token`].
 pub(crate) const TOKEN_FIELD: &str = "form-token";
@@ -65,6 +65,12 @@ impl Form {
         lines.map(str::to_owned).collect()
     }
 
+    /// Whether a field says something else than the page had shown. What says the same was not touched and stays as it is
+    /// stored, which may be finer than what a page shows of it.
+    pub(crate) fn touches(&self, name: &str, shown: &Self) -> bool {
+        self.get(name) != shown.get(name)
+    }
+
     /// The id of what this form makes: sent twice it makes one thing.
     pub(crate) fn request_id(&self) -> String {
         self.get(REQUEST_ID_FIELD).to_owned()
@@ -90,6 +96,10 @@ pub(crate) struct Problems {
     fields: Vec<(&'static str, String)>,
     /// Above the form.
     whole: Option<String>,
+    /// Somebody else was faster.
+    overtaken: bool,
+    /// What there is now where somebody else was faster, as the form would show it, in the reader's language.
+    now: Option<(Texts, Form)>,
 }
 
 impl Problems {
@@ -109,7 +119,19 @@ impl Problems {
 
     /// Something is wrong with the whole.
     pub(crate) fn with_whole(why: impl Into<String>) -> Self {
-        Self { fields: Vec::new(), whole: Some(why.into()) }
+        Self { whole: Some(why.into()), ..Self::default() }
+    }
+
+    /// Something is wrong with one field alone.
+    fn with_field(field: &'static str, why: String) -> Self {
+        Self { fields: vec![(field, why)], ..Self::default() }
+    }
+
+    /// Where somebody else was faster, each field that differs tells what there is now: whoever saves over it has seen it.
+    #[must_use]
+    pub(crate) fn beside(mut self, visit: &Visit, now: Form) -> Self {
+        self.now = self.overtaken.then(|| (visit.texts(), now));
+        self
     }
 
     /// What a failed call says of a form, whose fields the service knows by other names: `(service, form)`, first the one that
@@ -130,7 +152,7 @@ impl Problems {
                 match known {
                     Some((index, field)) => {
                         let why = of_line(visit, field, index, why);
-                        Ok(Self { fields: vec![(field, why)], whole: None })
+                        Ok(Self::with_field(field, why))
                     }
                     None => Ok(Self::with_whole(why)),
                 }
@@ -138,7 +160,7 @@ impl Problems {
             Failure::Taken(why) => {
                 let why = wording::spoken(visit.texts(), &why);
                 match names.first() {
-                    Some((_, field)) => Ok(Self { fields: vec![(field, why)], whole: None }),
+                    Some((_, field)) => Ok(Self::with_field(field, why)),
                     None => Ok(Self::with_whole(why)),
                 }
             }
@@ -149,12 +171,12 @@ impl Problems {
                 match known {
                     Some((service, field)) => {
                         let why = wording::spoken(visit.texts(), why[service.len() + 1..].trim_start());
-                        Ok(Self { fields: vec![(field, why)], whole: None })
+                        Ok(Self::with_field(field, why))
                     }
                     None => Ok(Self::with_whole(wording::spoken(visit.texts(), &why))),
                 }
             }
-            Failure::Changed => Ok(Self::with_whole(visit.say("form-changed"))),
+            Failure::Changed => Ok(Self { overtaken: true, ..Self::with_whole(visit.say("form-changed")) }),
             Failure::TooBusy => Ok(Self::with_whole(visit.say("failure-busy-text"))),
             Failure::Away => Ok(Self::with_whole(visit.say("form-away"))),
             Failure::NotPermitted => Ok(Self::with_whole(visit.say("failure-not-permitted-text"))),
@@ -164,6 +186,11 @@ impl Problems {
 
     fn of(&self, field: &str) -> Option<&str> {
         self.fields.iter().find(|(name, _)| *name == field).map(|(_, why)| why.as_str())
+    }
+
+    /// What this field says now, where that is to be told.
+    fn now(&self, field: &str) -> Option<(Texts, &str)> {
+        self.now.as_ref().map(|(texts, form)| (*texts, form.get(field)))
     }
 
     /// Above a form: what is wrong with the whole of it, or that something below is marked.
@@ -203,6 +230,33 @@ mod tests {
         assert!(form.has("empty") && !form.has("none"));
         let many = Bytes::from("x=&".repeat(FIELDS_MAX + 1));
         assert_eq!(Form::read(&many), Err(Failure::BadForm));
+    }
+
+    fn field<'p>(problems: &'p Problems, name: &'static str, value: &'static str) -> Field<'p> {
+        Field::new(name, "Label".to_owned()).value(value).problem(problems)
+    }
+
+    #[test]
+    fn whoever_was_too_late_sees_at_each_field_what_there_is_now() {
+        let now = Form::of(vec![
+            ("name".to_owned(), "<theirs>".to_owned()),
+            ("same".to_owned(), "same".to_owned()),
+            ("kind".to_owned(), "own".to_owned()),
+            ("tick".to_owned(), "yes".to_owned()),
+        ]);
+        let problems = Problems { overtaken: true, now: Some((Texts::default(), now)), ..Problems::none() };
+        let text = field(&problems, "name", "mine").text().into_string();
+        assert!(text.contains("There is now: &lt;theirs&gt;"), "{text}");
+        assert!(text.contains("aria-describedby=\"name-now\""), "{text}");
+        assert!(!field(&problems, "same", "same").text().into_string().contains("There is now"));
+        assert!(field(&problems, "empty", "mine").area(2).into_string().contains("There is now: –"));
+        let kinds = [("plan", "By plan".to_owned()), ("own", "Own".to_owned())];
+        assert!(field(&problems, "kind", "plan").select(&kinds).into_string().contains("There is now: Own"));
+        let kinds = kinds.map(|(value, text)| (value, text, String::new()));
+        assert!(field(&problems, "kind", "plan").radio(&kinds).into_string().contains("There is now: Own"));
+        assert!(field(&problems, "tick", "").tick(false).into_string().contains("There is now: yes"));
+        assert!(!field(&problems, "tick", "").tick(true).into_string().contains("There is now"));
+        assert!(field(&problems, "other", "").tick(true).into_string().contains("There is now: no"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The frame around every page: header with the choice of domain, the menus, the way back up, what was just done, the guide,
 //! and the foot. Everything that is put in is escaped by maud; the only script is a file that no page needs.
 
+pub(crate) mod finding;
 mod icon;
 pub(crate) mod said;
 
@@ -16,14 +17,14 @@ use crate::{
     menus::{self, Menu},
     operator::{self, Desk, OPERATOR},
     place::{Place, path_at, segment},
-    router::{FRONT, PREFERENCES, SCRIPT_PATH, SECURITY, SIGN_OUT, STYLE_PATH},
+    router::{DOMAINS, FRONT, PREFERENCES, SCRIPT_PATH, SECURITY, SIGN_OUT, STYLE_PATH},
     texts::Language,
     visit::Visit,
     wording,
 };
 
 /// Domains that the chooser shows at once; of more it shows the way to the whole list.
-const CHOOSER_MAX: usize = 30;
+pub(crate) const CHOOSER_MAX: usize = 30;
 
 /// What a page says.
 pub(crate) struct Page {
@@ -71,7 +72,7 @@ pub(crate) fn page(frame: &Frame<'_>, page: Page) -> Response {
     let menus = frame.menus();
     let markup = html! {
         (DOCTYPE)
-        html lang=(texts.0.tag()) {
+        html lang=(texts.0.tag()) data-zone=[visit.asks_zone.then_some("unknown")] {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
@@ -158,7 +159,7 @@ fn chooser(place: &Place, menu: &Menu) -> Markup {
                         }
                     }
                     @if place.domains.len() > CHOOSER_MAX {
-                        a href=(FRONT) { (place.say("layout-all-domains")) }
+                        a href=(DOMAINS) { (place.say("layout-all-domains")) }
                     }
                 }
             }
@@ -272,21 +273,6 @@ pub(crate) fn empty(title: &str, text: &str, action: Option<(&str, &str)>) -> Ma
             p { (text) }
             @if let Some((address, label)) = action {
                 a.button.primary href=(address) { (label) }
-            }
-        }
-    }
-}
-
-/// The way to the next page of a list, and back to its begin.
-pub(crate) fn paging(visit: &Visit, address: &str, next: &str) -> Markup {
-    let later = !visit.query.get("page").is_empty();
-    html! {
-        @if later || !next.is_empty() {
-            nav.paging aria-label=(visit.say("layout-paging")) {
-                @if later { a.button href=(address) { (visit.say("layout-first-page")) } }
-                @if !next.is_empty() {
-                    a.button href={ (address) "?page=" (segment(next)) } { (visit.say("layout-next-page")) }
-                }
             }
         }
     }

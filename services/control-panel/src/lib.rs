@@ -50,7 +50,7 @@ use tokio_rustls::TlsAcceptor;
 
 use form::intake::LONG_FORMS_MAX;
 use listener::{Listener, Patience};
-pub use settings::{HealthDoor, PublicPorts, Settings};
+pub use settings::{HealthDoor, PublicPorts, Settings, Zone};
 
 /// The services behind the panel.
 #[derive(Clone, Debug)]

@@ -23,17 +23,21 @@ use axum::{Router, response::Response};
 use http::StatusCode;
 use maud::{Markup, html};
 use postern_mesh::identity::Role;
-use postern_proto::account::v1::{Domain, DomainState};
+use postern_proto::account::v1::{Domain, DomainState, ListDomainsRequest};
 
 pub(crate) use self::pop_accounts::Imports;
 use crate::{
     Panel,
-    layout::{self, Frame, Page, icon},
-    place::{Place, path_at},
-    router::FRONT,
+    call::Failure,
+    layout::{self, Frame, Page, finding, icon},
+    place::{self, Place, path_at},
+    router::{DOMAINS, FRONT},
     session::Person,
     visit::Visit,
 };
+
+/// Domains on one page of their list.
+const DOMAINS_SHOWN: i32 = 60;
 
 /// A menu.
 pub(crate) struct Menu {
@@ -119,23 +123,31 @@ pub(crate) fn uploads() -> Router<Arc<Panel>> {
     pop_accounts::uploads()
 }
 
-/// The domains of a customer who has several, or none.
-pub(crate) fn domain_list(visit: &Visit, domains: &[Domain]) -> Response {
+/// The domains of a customer who has several, or none, by pages.
+pub(crate) async fn domain_list(visit: &Visit, person: &Person) -> Result<Response, Failure> {
+    let request = ListDomainsRequest {
+        page_size: DOMAINS_SHOWN,
+        page_token: visit.query.get("page").to_owned(),
+        prefix: finding::asked(visit),
+        ..ListDomainsRequest::default()
+    };
+    let page = place::customer_domains(person, request).await?;
     let body = html! {
-        @if domains.is_empty() {
+        @if page.domains.is_empty() && finding::asked(visit).is_empty() {
             (layout::empty(&visit.say("domains-none"), &visit.say("domains-none-text"), None))
         } @else {
             p.lead { (visit.say("domains-lead")) }
+            (finding::search(visit, DOMAINS, &page.next_page_token))
+            @if page.domains.is_empty() { @if let Some(nothing) = finding::nothing(visit) { (nothing) } }
             ul.tiles {
-                @for domain in domains {
+                @for domain in &page.domains {
                     li { a.card href=(path_at(&domain.name, ALL[0], &[])) { (icon("domain")) strong { (domain.name) } } }
                 }
             }
+            (finding::paging(visit, DOMAINS, &page.next_page_token))
         }
     };
     let title = visit.say("domains-title");
-    layout::page(
-        &Frame::Visit(visit),
-        Page { title, crumbs: Vec::new(), body, guide: None, status: StatusCode::OK },
-    )
+    let page = Page { title, crumbs: Vec::new(), body, guide: None, status: StatusCode::OK };
+    Ok(layout::page(&Frame::Visit(visit), page))
 }

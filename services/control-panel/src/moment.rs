@@ -1,5 +1,7 @@
 //! Times, sizes and counts as people read them, in their language and time zone.
 
+use std::sync::LazyLock;
+
 use fluent_bundle::FluentValue;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use maud::{Markup, html};
@@ -100,17 +102,41 @@ impl Reader {
     }
 }
 
-/// The zone of this name, else UTC.
-pub(crate) fn zone(name: Option<&str>) -> TimeZone {
-    name.and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC)
+/// The zone of this name; `None`: the system's data have none of it.
+pub(crate) fn zone(name: &str) -> Option<TimeZone> {
+    TimeZone::get(name).ok()
 }
+
+/// What names of places begin with; the others are old spellings and offsets, which nobody looks for.
+const PARTS: [&str; 10] = [
+    "Africa/",
+    "America/",
+    "Antarctica/",
+    "Arctic/",
+    "Asia/",
+    "Atlantic/",
+    "Australia/",
+    "Europe/",
+    "Indian/",
+    "Pacific/",
+];
+
+/// The zones to choose from: UTC, and every place that the system's data name.
+pub(crate) static ZONES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let known = jiff::tz::db().available().map(|name| name.to_string());
+    let mut zones: Vec<_> = known.filter(|name| PARTS.iter().any(|part| name.starts_with(part))).collect();
+    zones.sort_unstable();
+    zones.dedup();
+    zones.insert(0, "UTC".to_owned());
+    zones
+});
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn reader(language: Language, name: &str) -> Reader {
-        Reader { texts: Texts(language), zone: zone(Some(name)) }
+        Reader { texts: Texts(language), zone: zone(name).unwrap_or(TimeZone::UTC) }
     }
 
     #[test]
@@ -124,6 +150,18 @@ mod tests {
         assert!(spoken.starts_with("today") || spoken.starts_with("yesterday"), "{spoken}");
         let never = Moment { seconds: i64::MAX, nanos: 0 };
         assert_eq!(reader(Language::English, "UTC").moment_text(&never), "–");
+    }
+
+    #[test]
+    fn every_place_can_be_chosen() {
+        for place in ["UTC", "Europe/Berlin", "Asia/Karachi", "Asia/Dhaka", "America/Argentina/Buenos_Aires"]
+        {
+            assert!(ZONES.iter().any(|zone| zone == place), "{place}");
+        }
+        for zone_name in ZONES.iter() {
+            assert!(zone(zone_name).is_some(), "{zone_name}");
+        }
+        assert!(zone("No/Where").is_none() && zone("").is_none());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use http::{StatusCode, request::Parts};
 use maud::{Markup, html};
 use postern_mail::EmailAddress;
 use postern_mesh::identity::Role;
-use postern_proto::account::v1::{Domain, GetDomainRequest, ListDomainsRequest};
+use postern_proto::account::v1::{Domain, GetDomainRequest, ListDomainsRequest, ListDomainsResponse};
 
 use crate::{
     call::{Calls, Failure},
@@ -21,13 +21,16 @@ use crate::{
     visit::Visit,
 };
 
+/// Domains that are asked for with each page of a customer: what the chooser shows, and one more.
+const CHOOSER_PAGE: i32 = layout::CHOOSER_MAX as i32 + 1;
+
 /// A page of somebody who is signed in, at one domain.
 pub(crate) struct Place {
     pub(crate) visit: Arc<Visit>,
     pub(crate) person: Person,
     /// Of a mailbox user only its name is known.
     pub(crate) domain: Domain,
-    /// All that can be chosen.
+    /// Those that can be chosen at once, and one more where there are more.
     pub(crate) domains: Vec<Domain>,
     params: HashMap<String, String>,
 }
@@ -65,7 +68,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Somebody {
     }
 }
 
-/// The domain that is wanted, and all that the person may choose from.
+/// The domain that is wanted, and those that the person may choose from at once.
 async fn domains(person: &Person, wanted: &str) -> Result<(Domain, Vec<Domain>), Failure> {
     match person.caller.role {
         Role::Mailbox => {
@@ -77,38 +80,35 @@ async fn domains(person: &Person, wanted: &str) -> Result<(Domain, Vec<Domain>),
             Ok((domain.clone(), vec![domain]))
         }
         Role::Customer => {
-            let all = customer_domains(person).await?;
-            let domain = all.iter().find(|domain| domain.name == wanted).cloned();
-            Ok((domain.ok_or(Failure::NotFound)?, all))
+            let first = ListDomainsRequest { page_size: CHOOSER_PAGE, ..ListDomainsRequest::default() };
+            let (domain, first) = tokio::try_join!(one(person, wanted), customer_domains(person, first))?;
+            Ok((domain, first.domains))
         }
         Role::Operator | Role::Support => {
-            let request = GetDomainRequest { name: wanted.to_owned() };
-            let domain = person.calls.domains().get_domain(request).await;
-            let domain = match domain.map_err(Failure::from) {
-                // What is no domain name in an address of a page does not exist.
-                Err(Failure::Field { .. }) => return Err(Failure::NotFound),
-                other => other?.into_inner().domain.ok_or(Failure::NotFound)?,
-            };
+            let domain = one(person, wanted).await?;
             Ok((domain.clone(), vec![domain]))
         }
         Role::Service => Err(Failure::NotPermitted),
     }
 }
 
-/// All domains of the customer that this person acts for.
-pub(crate) async fn customer_domains(person: &Person) -> Result<Vec<Domain>, Failure> {
-    let mut all = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let customer = person.caller.customer.clone();
-        let request = ListDomainsRequest { customer, page_size: 1000, page_token };
-        let page = person.calls.domains().list_domains(request).await?.into_inner();
-        all.extend(page.domains);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return Ok(all);
-        }
+/// The domain of this name, if the person may see it.
+async fn one(person: &Person, wanted: &str) -> Result<Domain, Failure> {
+    let request = GetDomainRequest { name: wanted.to_owned() };
+    match person.calls.domains().get_domain(request).await.map_err(Failure::from) {
+        // What is no domain name in an address of a page does not exist.
+        Err(Failure::Field { .. }) => Err(Failure::NotFound),
+        other => other?.into_inner().domain.ok_or(Failure::NotFound),
     }
+}
+
+/// A page of the domains of the customer that this person acts for, ordered by name.
+pub(crate) async fn customer_domains(
+    person: &Person,
+    page: ListDomainsRequest,
+) -> Result<ListDomainsResponse, Failure> {
+    let request = ListDomainsRequest { customer: person.caller.customer.clone(), ..page };
+    Ok(person.calls.domains().list_domains(request).await?.into_inner())
 }
 
 impl Place {

@@ -19,6 +19,8 @@ use crate::{
 
 /// Where the panel is.
 pub(crate) const FRONT: &str = "/controlpanel";
+/// All domains of a customer.
+pub(crate) const DOMAINS: &str = "/controlpanel/domains";
 /// To sign in.
 pub(crate) const SIGN_IN: &str = "/controlpanel/sign-in";
 /// The code of a second factor, after the password.
@@ -75,6 +77,7 @@ pub(crate) fn router(panel: &Arc<Panel>, door: Door) -> Router {
         .merge(menus::routes())
         .merge(operator::routes())
         .merge(security::routes())
+        .route(DOMAINS, get(front::domains))
         .route(SIGN_OUT, post(front::sign_out))
         .route(OWN_PASSWORD, get(own_password::page).post(own_password::change))
         .route_layer(middleware::from_fn(visit::signed_in))

@@ -1,6 +1,16 @@
 // What saves a few strokes and shows how far something is. Every page works without this file.
 "use strict";
 
+// Where the reader is, if the pages do not know yet: those after this one tell their times there.
+(() => {
+  const YEAR_SECONDS = 365 * 24 * 3600;
+  if (document.documentElement.dataset.zone !== "unknown") return;
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (!zone) return;
+  const tls = location.protocol === "https:" ? "; Secure" : "";
+  document.cookie = `postern-zone=${encodeURIComponent(zone)}; Path=/; Max-Age=${YEAR_SECONDS}; SameSite=Lax${tls}`;
+})();
+
 // Buttons that copy: without them one click selects what they would copy.
 (() => {
   const STAYS_MS = 2000;

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::Args;
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 use postern_mail::{DomainName, limits};
 use postern_mesh::{StartError, admission::AdmissionSettings, proxy::ProxySettings, tls::TlsSettings};
 
@@ -44,6 +45,10 @@ pub struct Settings {
     /// SMTPS door of this house
     #[arg(long, env = "POSTERN_SMTPS_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:2465")]
     pub smtps_listen: SocketAddr,
+
+    /// Time zone of pages for readers whose browser has told none, as in `Europe/Berlin`
+    #[arg(long, env = "POSTERN_PANEL_TIME_ZONE", value_name = "ZONE", default_value = "UTC")]
+    pub panel_time_zone: Zone,
 
     /// How long one may send after checking mail, seconds
     #[arg(long, env = "POSTERN_GRANT_SECONDS", value_name = "SECONDS", default_value_t = limits::GRANT_TTL_SECONDS)]
@@ -148,6 +153,18 @@ impl FromStr for HealthDoor {
     }
 }
 
+/// A time zone that the system's data know.
+#[derive(Clone, Debug)]
+pub struct Zone(pub TimeZone);
+
+impl FromStr for Zone {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        TimeZone::get(name).map(Self).map_err(|_| format!("{name:?} is no time zone that this machine knows"))
+    }
+}
+
 /// Ports of the mail doors, and of the panel's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublicPorts {
@@ -201,6 +218,16 @@ mod tests {
         assert_eq!(" a=[::1]:9104".parse(), Ok(door("::1")));
         for bad in ["pop3:9104", "a=pop3", "a=pop3:0", "=pop3:9104", "a=:9104", "a=pop3:x", ""] {
             assert!(bad.parse::<HealthDoor>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_zone_is_one_that_is_known() {
+        assert!(
+            "Europe/Berlin".parse::<Zone>().is_ok_and(|zone| zone.0.iana_name() == Some("Europe/Berlin"))
+        );
+        for bad in ["", "Europe/Nowhere", "../../etc/passwd"] {
+            assert!(bad.parse::<Zone>().is_err(), "{bad}");
         }
     }
 

@@ -46,6 +46,8 @@ pub(crate) struct Door {
 pub(crate) struct Visit {
     pub(crate) panel: Arc<Panel>,
     pub(crate) reader: Reader,
+    /// Whether the browser has not told its time zone yet: the script is to tell it.
+    pub(crate) asks_zone: bool,
     pub(crate) peer: PeerIp,
     /// Somebody at this machine.
     pub(crate) here: bool,
@@ -74,15 +76,18 @@ impl Visit {
     pub(crate) fn begin(panel: &Arc<Panel>, door: Door, peer: Peer, parts: &Parts) -> Self {
         let headers = &parts.headers;
         let zone = Cookie::Zone.read(headers, door.secure);
+        let asks_zone = zone.is_none();
         let zone =
             zone.map(|zone| percent_encoding::percent_decode_str(&zone).decode_utf8_lossy().into_owned());
+        let zone = zone.and_then(|zone| moment::zone(&zone));
         let query = parts.uri.query().unwrap_or_default().to_owned();
         Self {
             panel: Arc::clone(panel),
             reader: Reader {
                 texts: Texts(Language::of(headers, door.secure)),
-                zone: moment::zone(zone.as_deref()),
+                zone: zone.unwrap_or_else(|| panel.settings.panel_time_zone.0.clone()),
             },
+            asks_zone,
             peer: peer.ip,
             here: peer.is_here(),
             secure: door.secure,

@@ -7,7 +7,7 @@ use crate::texts::Texts;
 
 /// What services say, `*` for what differs, and the key of our text, in which `{ $a }` to `{ $d }` are what stood for the
 /// stars.
-const KNOWN: [(&str, &str); 72] = [
+const KNOWN: [(&str, &str); 73] = [
     ("is missing", "wording-missing"),
     ("an address has the form name@domain*", "wording-no-address"),
     ("a character that is not allowed in an address*", "wording-bad-character"),
@@ -30,6 +30,7 @@ const KNOWN: [(&str, &str); 72] = [
     ("* is a forward already", "wording-is-forward"),
     ("* is a mailing list already", "wording-is-list"),
     ("* is an autoresponder already", "wording-is-autoresponder"),
+    ("all of them are members of * already", "wording-all-members"),
     ("* is a command address of the mailing list *", "wording-is-command"),
     ("domain * is hosted here already", "wording-domain-there"),
     ("leads back to itself: *", "wording-ring"),

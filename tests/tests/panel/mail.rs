@@ -55,6 +55,19 @@ async fn what_came_and_went_is_found_with_its_story_by_its_owner_only() -> anyho
     for told in [id.as_str(), "user@homepage.test", "handed over", "127.0.0.1"] {
         assert!(story.body.contains(told), "{told}: {}", story.body);
     }
+    // Who has its number finds it by that, however it was copied; what is none, or nobody's, is told at the field.
+    let typed = |number: &str| format!("{LIST}?number={}", number.replace(' ', "+"));
+    for copied in [id.clone(), reply.clone(), format!("id <{}>;", id.to_uppercase())] {
+        assert_eq!(owner.get(&typed(&copied)).await?.location, format!("{LIST}/story/{id}"), "{copied}");
+    }
+    for nothing in ["x", &id[1..], "0193c2a1b4c97f3e8d4a5b6c7d8e9f00"] {
+        let page = owner.get(&typed(nothing)).await?;
+        assert!(
+            page.status == 422 && page.body.contains("id=\"number-problem\""),
+            "{nothing}: {}",
+            page.body
+        );
+    }
     // The counts of the week come within seconds.
     let counted = eventually(Duration::from_secs(15), async || {
         owner.get(LIST).await.is_ok_and(|page| page.body.contains("sent <strong>1</strong>"))
@@ -72,6 +85,8 @@ async fn what_came_and_went_is_found_with_its_story_by_its_owner_only() -> anyho
     for nothing in ["x", &id[1..], "0193c2a1b4c97f3e8d4a5b6c7d8e9f00"] {
         assert_eq!(owner.get(&format!("{LIST}/story/{nothing}")).await?.status, 404, "{nothing}");
     }
+    let page = rival.get(&format!("/controlpanel/rival.test/mail?number={id}")).await?;
+    assert!(page.status == 422 && !page.body.contains("far@"), "{}", page.body);
     // The user of the box has the own mail.
     let mut user = Web::new(house.platform.panel());
     user.sign_in("user@homepage.test", PASSWORD).await?;

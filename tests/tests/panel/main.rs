@@ -3,6 +3,7 @@
 
 mod browser;
 mod doors;
+mod finding;
 mod forms;
 mod home;
 mod house;
@@ -15,6 +16,9 @@ mod safety;
 mod security;
 mod setup;
 mod trouble;
+mod undo;
+mod untouched;
 mod ways;
 mod weight;
 mod widths;
+mod zones;

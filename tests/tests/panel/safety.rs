@@ -23,7 +23,7 @@ pub const OBJECTS: [(&str, &[(&str, &str)]); 31] = [
     ("pop-accounts/restore", &[("address", "{removed}"), ("mailbox-id", "0")]),
     ("forwards/of/{f}", &[("targets", "thief@outside.test")]),
     ("forwards/of/{f}/remove", &[]),
-    ("forwards/restore", &[("name", "{f}")]),
+    ("forwards/restore", &[("audit-id", "9000000")]),
     ("mailing-lists/of/{l}", &[]),
     ("mailing-lists/of/{l}/settings", &[("posting", "anyone")]),
     ("mailing-lists/of/{l}/members", &[("addresses", "thief@outside.test")]),

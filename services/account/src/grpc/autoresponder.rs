@@ -39,7 +39,8 @@ impl AutoresponderService for Autoresponders {
     ) -> Result<Response<ListAutorespondersResponse>, Status> {
         let (caller, request) = opened(request)?;
         let domain = fields::domain("domain", &request.domain)?;
-        let page = Page::new(request.page_size, &request.page_token)?;
+        let prefix = fields::prefix("prefix", &request.prefix)?;
+        let page = Page::new(request.page_size, &request.page_token)?.beginning_with(prefix);
         let (autoresponders, next_page_token) = self.0.autoresponders(&caller, &domain, &page).await?;
         Ok(Response::new(ListAutorespondersResponse { autoresponders, next_page_token }))
     }
@@ -67,8 +68,8 @@ impl AutoresponderService for Autoresponders {
     ) -> Result<Response<DeleteAutoresponderResponse>, Status> {
         let (caller, request) = opened(request)?;
         let address = fields::address("address", &request.address)?.canonical();
-        self.0.delete_autoresponder(&caller, &address).await?;
-        Ok(Response::new(DeleteAutoresponderResponse {}))
+        let audit_id = self.0.delete_autoresponder(&caller, &address).await?;
+        Ok(Response::new(DeleteAutoresponderResponse { audit_id }))
     }
 
     async fn lookup_autoresponder(

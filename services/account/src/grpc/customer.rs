@@ -37,7 +37,8 @@ impl CustomerService for Customers {
         request: Request<ListCustomersRequest>,
     ) -> Result<Response<ListCustomersResponse>, Status> {
         let (caller, request) = opened(request)?;
-        let page = Page::new(request.page_size, &request.page_token)?;
+        let prefix = fields::prefix("prefix", &request.prefix)?;
+        let page = Page::new(request.page_size, &request.page_token)?.beginning_with(prefix);
         let (customers, next_page_token) = self.0.customers(&caller, &page).await?;
         Ok(Response::new(ListCustomersResponse { customers, next_page_token }))
     }

@@ -38,7 +38,8 @@ impl DefaultAddressService for DefaultAddresses {
         let (caller, request) = opened(request)?;
         let message = present("default_address", request.default_address)?;
         let domain = fields::domain("default_address.domain", &message.domain)?;
-        let default_address = Some(self.0.set_default_address(&caller, &domain, rule(&message)?).await?);
+        let rule = rule(&message)?;
+        let default_address = Some(self.0.set_default_address(&caller, &domain, &message.etag, rule).await?);
         Ok(Response::new(UpdateDefaultAddressResponse { default_address }))
     }
 }

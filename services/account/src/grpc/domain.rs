@@ -55,7 +55,8 @@ impl DomainService for Domains {
         request: Request<ListDomainsRequest>,
     ) -> Result<Response<ListDomainsResponse>, Status> {
         let (caller, request) = opened(request)?;
-        let page = Page::new(request.page_size, &request.page_token)?;
+        let prefix = fields::prefix("prefix", &request.prefix)?;
+        let page = Page::new(request.page_size, &request.page_token)?.beginning_with(prefix);
         let customer = match request.customer.as_str() {
             "" => None,
             login => Some(fields::login("customer", login)?),

@@ -39,7 +39,8 @@ impl ForwardService for Forwards {
     ) -> Result<Response<ListForwardsResponse>, Status> {
         let (caller, request) = opened(request)?;
         let domain = fields::domain("domain", &request.domain)?;
-        let page = Page::new(request.page_size, &request.page_token)?;
+        let prefix = fields::prefix("prefix", &request.prefix)?;
+        let page = Page::new(request.page_size, &request.page_token)?.beginning_with(prefix);
         let (forwards, next_page_token) = self.0.forwards(&caller, &domain, &page).await?;
         Ok(Response::new(ListForwardsResponse { forwards, next_page_token }))
     }
@@ -89,8 +90,8 @@ impl ForwardService for Forwards {
     ) -> Result<Response<DeleteForwardResponse>, Status> {
         let (caller, request) = opened(request)?;
         let address = existing("address", &request.address)?;
-        self.0.delete_forward(&caller, &address).await?;
-        Ok(Response::new(DeleteForwardResponse {}))
+        let audit_id = self.0.delete_forward(&caller, &address).await?;
+        Ok(Response::new(DeleteForwardResponse { audit_id }))
     }
 }
 

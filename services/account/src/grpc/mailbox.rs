@@ -48,7 +48,8 @@ impl MailboxService for Mailboxes {
     ) -> Result<Response<ListMailboxesResponse>, Status> {
         let (caller, request) = opened(request)?;
         let domain = fields::domain("domain", &request.domain)?;
-        let page = Page::new(request.page_size, &request.page_token)?;
+        let prefix = fields::prefix("prefix", &request.prefix)?;
+        let page = Page::new(request.page_size, &request.page_token)?.beginning_with(prefix);
         let (mailboxes, next_page_token) = self.0.mailboxes(&caller, &domain, &page).await?;
         let mailboxes = mailboxes.into_iter().map(|mailbox| self.0.shown(mailbox)).collect();
         Ok(Response::new(ListMailboxesResponse { mailboxes, next_page_token }))

@@ -55,7 +55,8 @@ impl MailingListService for MailingLists {
     ) -> Result<Response<ListMailingListsResponse>, Status> {
         let (caller, request) = opened(request)?;
         let domain = fields::domain("domain", &request.domain)?;
-        let page = Page::new(request.page_size, &request.page_token)?;
+        let prefix = fields::prefix("prefix", &request.prefix)?;
+        let page = Page::new(request.page_size, &request.page_token)?.beginning_with(prefix);
         let (lists, next_page_token) = self.0.mailing_lists(&caller, &domain, &page).await?;
         Ok(Response::new(ListMailingListsResponse { lists, next_page_token }))
     }
@@ -92,9 +93,9 @@ impl MailingListService for MailingLists {
     ) -> Result<Response<DeleteMailingListResponse>, Status> {
         let (caller, request) = opened(request)?;
         let address = existing("address", &request.address)?;
-        let references = self.0.delete_mailing_list(&caller, &address).await?;
+        let (references, audit_id) = self.0.delete_mailing_list(&caller, &address).await?;
         let referring_addresses = references.into_iter().map(|reference| reference.name).collect();
-        Ok(Response::new(DeleteMailingListResponse { referring_addresses }))
+        Ok(Response::new(DeleteMailingListResponse { referring_addresses, audit_id }))
     }
 
     async fn list_list_members(
@@ -103,7 +104,8 @@ impl MailingListService for MailingLists {
     ) -> Result<Response<ListListMembersResponse>, Status> {
         let (caller, request) = opened(request)?;
         let address = existing("list", &request.list)?;
-        let page = Page::up_to(PAGE_MAX_ROWS, request.page_size, &request.page_token)?;
+        let prefix = fields::prefix("prefix", &request.prefix)?;
+        let page = Page::up_to(PAGE_MAX_ROWS, request.page_size, &request.page_token)?.beginning_with(prefix);
         let (members, next_page_token) = self.0.list_members(&caller, &address, &page).await?;
         Ok(Response::new(ListListMembersResponse { members, next_page_token }))
     }
@@ -142,9 +144,9 @@ impl MailingListService for MailingLists {
         let members: Vec<_> = (request.addresses.iter().enumerate())
             .map(|(index, text)| fields::address(&format!("addresses[{index}]"), text))
             .collect::<Result<_, _>>()?;
-        let removed = self.0.remove_list_members(&caller, &address, &members).await?;
+        let (removed, audit_id) = self.0.remove_list_members(&caller, &address, &members).await?;
         let removed_count = i32::try_from(removed).unwrap_or(i32::MAX);
-        Ok(Response::new(RemoveListMembersResponse { removed_count }))
+        Ok(Response::new(RemoveListMembersResponse { removed_count, audit_id }))
     }
 
     async fn lookup_mailing_list(

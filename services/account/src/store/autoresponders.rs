@@ -61,14 +61,15 @@ pub(crate) async fn page(
     domain: &DomainName,
     page: &Page,
 ) -> Result<Vec<Autoresponder>, AccountError> {
-    let from = page.from();
+    let (from, until) = (page.from(), page.until());
     read!(
         sqlx::query(select_autoresponders!(
-            "from autoresponders a where a.domain = $1 and a.address >= $2 order by a.domain, a.address limit $3"
+            "from autoresponders a where a.domain = $1 and a.address >= $2 and a.address < $4 order by a.domain, a.address limit $3"
         ))
         .bind(domain.as_str())
         .bind(&from)
         .bind(page.limit())
+        .bind(&until)
         .try_map(|row| autoresponder(&row))
         .fetch_all(pool)
     )

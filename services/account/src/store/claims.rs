@@ -145,15 +145,16 @@ pub(crate) async fn get_in(
 
 /// What a customer waits for, ordered by name.
 pub(crate) async fn list_of(pool: &PgPool, customer: &str, page: &Page) -> Result<Vec<Domain>, AccountError> {
-    let from = page.from();
+    let (from, until) = (page.from(), page.until());
     read!(
         sqlx::query(select_claims!(
             "k.customer_id = (select customer_id from customers where login = $3) \
-             and k.domain >= $1 order by k.domain limit $2"
+             and k.domain >= $1 and k.domain < $4 order by k.domain limit $2"
         ))
         .bind(&from)
         .bind(page.limit())
         .bind(customer)
+        .bind(&until)
         .try_map(|row| claimed(&row))
         .fetch_all(pool)
     )

@@ -48,11 +48,12 @@ pub(crate) async fn get_in(tx: &mut Tx, login: &str) -> Result<Customer, Account
 }
 
 pub(crate) async fn list(pool: &PgPool, page: &Page) -> Result<Vec<Customer>, AccountError> {
-    let from = page.from();
+    let (from, until) = (page.from(), page.until());
     read!(
-        sqlx::query(select_customers!("c.login >= $1 order by c.login limit $2"))
+        sqlx::query(select_customers!("c.login >= $1 and c.login < $3 order by c.login limit $2"))
             .bind(&from)
             .bind(page.limit())
+            .bind(&until)
             .try_map(|row| customer(&row))
             .fetch_all(pool)
     )

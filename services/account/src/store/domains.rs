@@ -81,11 +81,12 @@ pub(crate) async fn get_in(tx: &mut Tx, name: &DomainName) -> Result<Domain, Acc
 
 /// Lists all domains.
 pub(crate) async fn list(pool: &PgPool, page: &Page) -> Result<Vec<Domain>, AccountError> {
-    let from = page.from();
+    let (from, until) = (page.from(), page.until());
     read!(
-        sqlx::query(select_domains!("d.domain >= $1 order by d.domain limit $2"))
+        sqlx::query(select_domains!("d.domain >= $1 and d.domain < $3 order by d.domain limit $2"))
             .bind(&from)
             .bind(page.limit())
+            .bind(&until)
             .try_map(|row| domain(&row))
             .fetch_all(pool)
     )
@@ -94,15 +95,16 @@ pub(crate) async fn list(pool: &PgPool, page: &Page) -> Result<Vec<Domain>, Acco
 
 /// Lists the domains of one customer.
 pub(crate) async fn list_of(pool: &PgPool, customer: &str, page: &Page) -> Result<Vec<Domain>, AccountError> {
-    let from = page.from();
+    let (from, until) = (page.from(), page.until());
     read!(
         sqlx::query(select_domains!(
             "d.customer_id = (select customer_id from customers where login = $3) \
-             and d.domain >= $1 order by d.domain limit $2"
+             and d.domain >= $1 and d.domain < $4 order by d.domain limit $2"
         ))
         .bind(&from)
         .bind(page.limit())
         .bind(customer)
+        .bind(&until)
         .try_map(|row| domain(&row))
         .fetch_all(pool)
     )
@@ -244,11 +246,10 @@ pub(crate) async fn default_address_in(
 }
 
 fn default_address(row: &PgRow) -> Result<DefaultAddress, sqlx::Error> {
-    Ok(DefaultAddress {
-        domain: row.try_get("domain")?,
-        action: number(row, "default_action")?,
-        target: row.try_get("default_target")?,
-    })
+    let (action, target): (i32, String) = (number(row, "default_action")?, row.try_get("default_target")?);
+    // The rule itself: a change of anything else of the domain is none of the rule, and the same rule again is the same.
+    let etag = format!("{action}:{target}");
+    Ok(DefaultAddress { domain: row.try_get("domain")?, action, target, etag })
 }
 
 pub(crate) async fn set_default_address(

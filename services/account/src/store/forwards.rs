@@ -44,14 +44,17 @@ pub(crate) async fn list(
     domain: &DomainName,
     page: &Page,
 ) -> Result<Vec<Forward>, AccountError> {
-    let from = page.from();
+    let (from, until) = (page.from(), page.until());
     read!(
-        sqlx::query(select_forwards!("domain = $1 and address >= $2 order by domain, address limit $3"))
-            .bind(domain.as_str())
-            .bind(&from)
-            .bind(page.limit())
-            .try_map(|row| forward(&row))
-            .fetch_all(pool)
+        sqlx::query(select_forwards!(
+            "domain = $1 and address >= $2 and address < $4 order by domain, address limit $3"
+        ))
+        .bind(domain.as_str())
+        .bind(&from)
+        .bind(page.limit())
+        .bind(&until)
+        .try_map(|row| forward(&row))
+        .fetch_all(pool)
     )
     .doing("list forwards")
 }

@@ -18,18 +18,19 @@ pub(crate) async fn page(
     list_id: i64,
     page: &Page,
 ) -> Result<Vec<(String, ListMember)>, AccountError> {
-    let from = page.from();
+    let (from, until) = (page.from(), page.until());
     read!(
         sqlx::query(
             "select member, address, origin, (extract(epoch from create_time) * 1000000)::bigint as create_micros, \
              (extract(epoch from suspend_time) * 1000000)::bigint as suspend_micros, \
              case when delivered_time < now() - make_interval(days => $4) then 0 else bounce_count end as bounce_count \
-             from list_members where list_id = $1 and member >= $2 order by list_id, member limit $3",
+             from list_members where list_id = $1 and member >= $2 and member < $5 order by list_id, member limit $3",
         )
         .bind(list_id)
         .bind(&from)
         .bind(page.limit())
         .bind(FORGIVE_DAYS)
+        .bind(&until)
         .try_map(|row: PgRow| Ok((row.try_get("member")?, member(&row)?)))
         .fetch_all(pool)
     )
@@ -76,16 +77,20 @@ pub(crate) async fn those_among(
     Ok(found.doing("look for members of a mailing list")?.into_iter().collect())
 }
 
-/// Removes those that are members, and returns them in the spelling they were added with.
+/// Removes those that are members, and returns them in the spelling they were added with, and how they had come.
 pub(crate) async fn remove(
     tx: &mut Tx,
     list_id: i64,
     members: &[EmailAddress],
-) -> Result<Vec<String>, AccountError> {
+) -> Result<Vec<(String, MemberOrigin)>, AccountError> {
     let keys: Vec<_> = members.iter().map(|member| member.canonical().to_string()).collect();
-    sqlx::query_scalar("delete from list_members where list_id = $1 and member = any($2) returning address")
+    sqlx::query("delete from list_members where list_id = $1 and member = any($2) returning address, origin")
         .bind(list_id)
         .bind(keys)
+        .try_map(|row: PgRow| {
+            let origin = MemberOrigin::try_from(number(&row, "origin")?).unwrap_or_default();
+            Ok((row.try_get("address")?, origin))
+        })
         .fetch_all(&mut **tx)
         .await
         .doing("remove members from a mailing list")

@@ -92,14 +92,15 @@ pub(crate) async fn page(
     domain: &DomainName,
     page: &Page,
 ) -> Result<Vec<MailingList>, AccountError> {
-    let from = page.from();
+    let (from, until) = (page.from(), page.until());
     read!(
         sqlx::query(select_lists!(
-            "l.domain = $1 and l.address >= $2 and l.removed_time is null order by l.domain, l.address limit $3"
+            "l.domain = $1 and l.address >= $2 and l.address < $4 and l.removed_time is null order by l.domain, l.address limit $3"
         ))
         .bind(domain.as_str())
         .bind(&from)
         .bind(page.limit())
+        .bind(&until)
         .try_map(|row| list(&row))
         .fetch_all(pool)
     )

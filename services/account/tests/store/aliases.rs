@@ -121,6 +121,7 @@ async fn both_names_lead_to_the_same_boxes() {
             domain: "shop.test".into(),
             action: DefaultAction::Reject.into(),
             target: String::new(),
+            ..Default::default()
         }),
     };
     refused(replica.defaults().update_default_address(rule).await, Reason::FailedPrecondition, said);

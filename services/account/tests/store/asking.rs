@@ -115,7 +115,12 @@ pub(crate) async fn next_event(stream: &mut Streaming<WatchChangesResponse>) -> 
 pub(crate) async fn list(replica: &Replica, domain: &str) -> Vec<Mailbox> {
     let (mut mailboxes, mut token) = (Vec::new(), String::new());
     loop {
-        let request = ListMailboxesRequest { domain: domain.into(), page_size: 3, page_token: token };
+        let request = ListMailboxesRequest {
+            domain: domain.into(),
+            page_size: 3,
+            page_token: token,
+            ..Default::default()
+        };
         let page = replica.mailboxes().list_mailboxes(request).await.unwrap().into_inner();
         assert!(page.mailboxes.len() <= 3);
         mailboxes.extend(page.mailboxes);

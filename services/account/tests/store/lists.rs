@@ -113,8 +113,12 @@ async fn ten_thousand_members_are_saved_and_shown_in_two_seconds() {
     let saved = began.elapsed();
     let (mut shown, mut token) = (0, String::new());
     loop {
-        let request =
-            ListListMembersRequest { list: "big@l.test".into(), page_size: 10_000, page_token: token };
+        let request = ListListMembersRequest {
+            list: "big@l.test".into(),
+            page_size: 10_000,
+            page_token: token,
+            ..Default::default()
+        };
         let page = replica.lists().list_list_members(request).await.unwrap().into_inner();
         shown += page.members.len();
         token = page.next_page_token;
@@ -132,6 +136,7 @@ async fn ten_thousand_members_are_saved_and_shown_in_two_seconds() {
             domain: "l.test".into(),
             action: DefaultAction::Address.into(),
             target: "else@far.test".into(),
+            ..Default::default()
         }),
     };
     replica.defaults().update_default_address(request).await.unwrap();
@@ -245,6 +250,7 @@ async fn each_line_is_told_what_became_of_it() {
         domain: "l.test".into(),
         action: DefaultAction::Address.into(),
         target: "staff@l.test".into(),
+        ..Default::default()
     };
     let request = UpdateDefaultAddressRequest { default_address: Some(rule) };
     refused(

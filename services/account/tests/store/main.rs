@@ -11,6 +11,7 @@ mod delegation;
 #[allow(unreachable_pub, reason = "a module of the platform's tests, shared")]
 #[path = "../../../../tests/src/dns.rs"]
 mod dns;
+mod finding;
 mod hostile;
 mod house;
 mod lists;
@@ -20,3 +21,4 @@ mod overviews;
 mod rules;
 mod storage;
 mod undo;
+mod undo_own;

@@ -338,7 +338,8 @@ async fn set(replica: &Replica, model: &mut Model, dice: &mut Dice) -> String {
             use DefaultAction::{Address, Box, Discard, Reject};
             let action = dice.of(&[Box, Reject, Discard, Address]);
             let target = if action == Address { "catch@else.test" } else { "" }.to_owned();
-            let rule = DefaultAddress { domain: DOMAIN.into(), action: action.into(), target };
+            let rule =
+                DefaultAddress { domain: DOMAIN.into(), action: action.into(), target, ..Default::default() };
             let request = UpdateDefaultAddressRequest { default_address: Some(rule) };
             replica.defaults().update_default_address(request).await.unwrap();
             model.rule = Some(action);

@@ -4,8 +4,9 @@ use crate::asking::{create_mailbox, list, local, login, new_forward, new_mailbox
 use crate::house::{Postgres, Replica};
 use postern_mail::Reason;
 use postern_proto::account::v1::{
-    BatchResolveRecipientsRequest, DefaultAction, DefaultAddress, Domain, Forward, ListMailboxesRequest,
-    ResolveRecipientRequest, UpdateDefaultAddressRequest, UpdateDomainRequest, UpdateForwardRequest,
+    BatchResolveRecipientsRequest, DefaultAction, DefaultAddress, Domain, Forward, GetDefaultAddressRequest,
+    ListMailboxesRequest, ResolveRecipientRequest, UpdateDefaultAddressRequest, UpdateDomainRequest,
+    UpdateForwardRequest,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,6 +66,7 @@ async fn forwards_that_lead_back_are_refused_with_the_path() {
             domain: domain.into(),
             action: DefaultAction::Address.into(),
             target: target.into(),
+            ..Default::default()
         }),
     };
     let ring = replica.defaults().update_default_address(rule("a.test", "nobody@a.test")).await;
@@ -137,6 +139,28 @@ async fn etags_pages_and_rights() {
     };
     replica.forwards().update_forward(update.clone()).await.unwrap();
     refused(replica.forwards().update_forward(update).await, Reason::EtagMismatch, "f@form.test");
+
+    let rule = |action: DefaultAction, etag: &str| UpdateDefaultAddressRequest {
+        default_address: Some(DefaultAddress {
+            domain: "form.test".into(),
+            action: action.into(),
+            etag: etag.into(),
+            ..Default::default()
+        }),
+    };
+    let set = replica.defaults().update_default_address(rule(DefaultAction::Reject, "")).await.unwrap();
+    let seen = set.into_inner().default_address.unwrap().etag;
+    replica.defaults().update_default_address(rule(DefaultAction::Discard, &seen)).await.unwrap();
+    refused(
+        replica.defaults().update_default_address(rule(DefaultAction::Box, &seen)).await,
+        Reason::EtagMismatch,
+        "form.test",
+    );
+    let request = GetDefaultAddressRequest { domain: "form.test".into() };
+    let stored = replica.defaults().get_default_address(request).await.unwrap().into_inner();
+    let stored = stored.default_address.unwrap();
+    assert_eq!(stored.action(), DefaultAction::Discard);
+    replica.defaults().update_default_address(rule(DefaultAction::Box, &stored.etag)).await.unwrap();
 
     let addresses: Vec<_> = (0..1000).map(|n| format!("u{}+{n}@form.test", n % 9)).collect();
     let request = BatchResolveRecipientsRequest { addresses };

@@ -168,6 +168,7 @@ async fn a_removed_mailbox_says_what_still_names_it_and_leaves_its_forward_in_th
         domain: "r.test".into(),
         action: DefaultAction::Address.into(),
         target: "Anna@r.test".into(),
+        ..Default::default()
     };
     let request = UpdateDefaultAddressRequest { default_address: Some(rule) };
     replica.defaults().update_default_address(request).await.unwrap();

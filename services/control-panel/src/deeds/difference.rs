@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::moment::Reader;
 
 /// Fields of the system that change with every write and tell nobody anything.
-const OWN: [&str; 11] = [
+const OWN: [&str; 13] = [
     "etag",
     "updateTime",
     "createTime",
@@ -21,6 +21,8 @@ const OWN: [&str; 11] = [
     "version",
     // Of members: it is the name of the entry.
     "list",
+    "listId",
+    "subscribedAddresses",
 ];
 /// Fields that people know by a word: as the audit has them, and the key of the word. Others are shown as they are.
 const FIELDS: [(&str, &str); 26] = [
@@ -172,11 +174,8 @@ mod tests {
 
     #[test]
     fn fields_and_values_are_told_in_words() {
-        use crate::{
-            moment,
-            texts::{Language, Texts},
-        };
-        let reader = Reader { texts: Texts(Language::English), zone: moment::zone(None) };
+        use crate::texts::{Language, Texts};
+        let reader = Reader { texts: Texts(Language::English), zone: jiff::tz::TimeZone::UTC };
         let changes = between(
             r#"{"state":"ACTIVITY_STATE_ACTIVE","credentialVersion":"1"}"#,
             r#"{"state":"ACTIVITY_STATE_SUSPENDED","credentialVersion":"2","quotaBytes":"200000","odd":"x",

@@ -10,11 +10,11 @@ use axum::{
 use jiff::{ToSpan as _, civil::Date};
 use maud::{Markup, html};
 use postern_proto::{
-    account::v1::{AuditEntry, ListAuditEntriesRequest, RestoreAuditEntryRequest},
+    account::v1::{AuditEntry, ListAuditEntriesRequest},
     google::Timestamp as Moment,
 };
 
-use super::{Menu, pop_accounts};
+use super::{Menu, pop_accounts, undo as undoing};
 use crate::{
     Panel,
     call::Failure,
@@ -135,8 +135,10 @@ fn undo_button(place: &Place, entry: &AuditEntry) -> Markup {
     let text = place.say("layout-undo");
     let id = entry.audit_id.to_string();
     match entry.kind.as_str() {
-        "forward" | "list" | "autoresponder" if place.may("account.v1.AuditService/RestoreAuditEntry") => {
-            let fields = [("audit-id", id.as_str()), ("name", entry.name.as_str())];
+        "forward" | "list" | "list-member" | "autoresponder"
+            if place.may("account.v1.AuditService/RestoreAuditEntry") =>
+        {
+            let fields = [(undoing::FIELD, id.as_str())];
             button(&place.visit, &place.path(&MENU, &["undo"]), &text, "", &fields)
         }
         "mailbox"
@@ -151,9 +153,13 @@ fn undo_button(place: &Place, entry: &AuditEntry) -> Markup {
 }
 
 async fn undo(place: Place) -> Result<Response, Failure> {
-    let audit_id = place.visit.form.get("audit-id").parse::<i64>().map_err(|_| Failure::BadForm)?;
-    place.calls().audit().restore_audit_entry(RestoreAuditEntryRequest { audit_id }).await?;
-    let said = Said::new("activity-undone").with("name", place.visit.form.get("name"));
+    let restored = undoing::removal(&place).await?;
+    let said = if restored.kind == "list-member" {
+        let count = place.visit.reader.count("list-member-count", undoing::members_of(&restored));
+        Said::new("list-members-back").with("count", &count)
+    } else {
+        Said::new("activity-undone").with("name", &restored.name)
+    };
     Ok(place.visit.done(&place.path(&MENU, &[]), &said))
 }
 

@@ -14,7 +14,12 @@ use maud::{Markup, html};
 use postern_proto::account::v1::{Autoresponder, ListAutorespondersRequest};
 
 use super::Menu;
-use crate::{Panel, call::Failure, layout, place::Place};
+use crate::{
+    Panel,
+    call::Failure,
+    layout::{self, finding},
+    place::Place,
+};
 
 pub(crate) static MENU: Menu =
     Menu { name: "autoresponders", title: "answer-title", icon: "answer", guide, for_mailbox_users: true };
@@ -40,6 +45,7 @@ async fn list(place: Place) -> Result<Response, Failure> {
         domain: place.name().to_owned(),
         page_size: PAGE_SIZE,
         page_token: place.visit.query.get("page").to_owned(),
+        prefix: finding::asked(&place.visit),
     };
     let page = place.calls().autoresponders().list_autoresponders(request).await?.into_inner();
     let (new, new_text) = (place.path(&MENU, &["new"]), place.say("answer-new"));
@@ -47,13 +53,16 @@ async fn list(place: Place) -> Result<Response, Failure> {
     let may_make = place.may("account.v1.AutoresponderService/UpdateAutoresponder");
     let body = html! {
         p.lead { (place.say("answer-lead")) }
-        @if page.autoresponders.is_empty() {
-            (layout::empty(&place.say("answer-empty"), &empty_text, may_make.then_some((&*new, &*new_text))))
-        } @else {
+        (finding::search(&place.visit, &place.path(&MENU, &[]), &page.next_page_token))
+        @if !page.autoresponders.is_empty() {
             @if may_make { div.actions { a.button.primary href=(new) { (new_text) } } }
             (table(&place, &page.autoresponders))
+        } @else if let Some(nothing) = finding::nothing(&place.visit) {
+            (nothing)
+        } @else {
+            (layout::empty(&place.say("answer-empty"), &empty_text, may_make.then_some((&*new, &*new_text))))
         }
-        (layout::paging(&place.visit, &place.path(&MENU, &[]), &page.next_page_token))
+        (finding::paging(&place.visit, &place.path(&MENU, &[]), &page.next_page_token))
     };
     Ok(place.page(&MENU, place.say(MENU.title), body))
 }

@@ -34,7 +34,7 @@ pub(super) fn routes() -> Router<Arc<Panel>> {
 
 async fn page(place: Place) -> Result<Response, Failure> {
     let rule = rule(&place).await?;
-    Ok(show(&place, &shown(&rule), &Problems::none()))
+    Ok(show(&place, &rule.etag, &shown(&rule), &Problems::none()))
 }
 
 async fn change(place: Place) -> Result<Response, Failure> {
@@ -48,21 +48,29 @@ async fn change(place: Place) -> Result<Response, Failure> {
         _ => return Err(Failure::BadForm),
     };
     let target = if action == DefaultAction::Address { form.trimmed("target") } else { "" };
-    let rule =
-        DefaultAddress { domain: place.name().to_owned(), action: action.into(), target: target.to_owned() };
-    let request = UpdateDefaultAddressRequest { default_address: Some(rule) };
+    let wanted = DefaultAddress {
+        domain: place.name().to_owned(),
+        action: action.into(),
+        target: target.to_owned(),
+        etag: form.get("etag").to_owned(),
+    };
+    let request = UpdateDefaultAddressRequest { default_address: Some(wanted) };
     match place.calls().default_addresses().update_default_address(request).await {
-        Ok(_) => {
-            // Undoing sends what there was before.
+        Ok(answer) => {
+            // Undoing sends what there was before, and is too late itself when somebody has changed it again.
+            let etag = answer.into_inner().default_address.unwrap_or_default().etag;
             let before = shown(&before);
-            let fields = [("action", before.get("action")), ("target", before.get("target"))];
+            let fields =
+                [("action", before.get("action")), ("target", before.get("target")), ("etag", &*etag)];
             let path = place.path(&MENU, &[]);
             let said = Said::new("default-changed").with("name", place.name()).undo(path.clone(), &fields);
             Ok(place.visit.done(&path, &said))
         }
         Err(status) => {
+            let now = rule(&place).await?;
             let problems = Problems::from_failure(&place.visit, status.into(), &NAMES)?;
-            Ok(layout::refused(show(&place, form, &problems)))
+            let problems = problems.beside(&place.visit, shown(&now));
+            Ok(layout::refused(show(&place, &now.etag, form, &problems)))
         }
     }
 }
@@ -83,7 +91,8 @@ fn shown(rule: &DefaultAddress) -> Form {
     Form::of(vec![("action".to_owned(), action.to_owned()), ("target".to_owned(), rule.target.clone())])
 }
 
-fn show(place: &Place, form: &Form, problems: &Problems) -> Response {
+/// The form, for the rule of this etag.
+fn show(place: &Place, etag: &str, form: &Form, problems: &Problems) -> Response {
     let choice = |value, text: &str, explanation: &str| (value, place.say(text), place.say(explanation));
     let choices = [
         choice("box", "default-box", "default-box-text"),
@@ -97,7 +106,9 @@ fn show(place: &Place, form: &Form, problems: &Problems) -> Response {
         (problems.summary(&place.say("form-see-below")))
         form.card method="post" action=(place.path(&MENU, &[])) {
             (layout::form_token(&place.visit))
-            (Field::new("action", place.say("default-field-action")).value(form.get("action")).radio(&choices))
+            input type="hidden" name="etag" value=(etag);
+            (Field::new("action", place.say("default-field-action")).value(form.get("action")).problem(problems)
+                .radio(&choices))
             (Field::new("target", place.say("default-field-target")).hint(place.say("default-field-target-hint"))
                 .value(form.get("target")).problem(problems).text())
             (place.only_with("account.v1.DefaultAddressService/UpdateDefaultAddress", &html! {

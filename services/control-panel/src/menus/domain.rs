@@ -78,15 +78,20 @@ async fn save(
         }
         Err(status) => {
             let problems = Problems::from_failure(&place.visit, status.into(), names)?;
-            not_taken(place, typed, &problems).await
+            not_taken(place, typed, problems).await
         }
     }
 }
 
 /// The page again, with the etag of now: whoever has read what changed may save over it.
-async fn not_taken(place: &Place, typed: Typed<'_>, problems: &Problems) -> Result<Response, Failure> {
+async fn not_taken(place: &Place, typed: Typed<'_>, problems: Problems) -> Result<Response, Failure> {
     let (domain, findings) = now(place).await?;
-    Ok(layout::refused(show(place, &domain, &findings, typed, problems)))
+    let problems = match typed {
+        Typed::Rules(_) => problems.beside(&place.visit, rules::shown(&domain)),
+        Typed::Incoming(_) => problems.beside(&place.visit, incoming::shown(&domain)),
+        Typed::Nothing => problems,
+    };
+    Ok(layout::refused(show(place, &domain, &findings, typed, &problems)))
 }
 
 /// The page: `findings` of the last check of DNS, `typed` where a form was not taken.

@@ -13,7 +13,12 @@ use maud::{Markup, html};
 use postern_proto::account::v1::{Forward, ListForwardsRequest};
 
 use super::Menu;
-use crate::{Panel, call::Failure, layout, place::Place};
+use crate::{
+    Panel,
+    call::Failure,
+    layout::{self, finding},
+    place::Place,
+};
 
 pub(crate) static MENU: Menu =
     Menu { name: "forwards", title: "forward-title", icon: "forward", guide, for_mailbox_users: true };
@@ -42,6 +47,7 @@ async fn list(place: Place) -> Result<Response, Failure> {
         domain: place.name().to_owned(),
         page_size: PAGE_SIZE,
         page_token: place.visit.query.get("page").to_owned(),
+        prefix: finding::asked(&place.visit),
     };
     let page = place.calls().forwards().list_forwards(request).await?.into_inner();
     let new = place.path(&MENU, &["new"]);
@@ -50,13 +56,16 @@ async fn list(place: Place) -> Result<Response, Failure> {
     let empty_text = place.visit.name("forward-empty-text", place.name());
     let body = html! {
         p.lead { (place.say("forward-lead")) }
-        @if page.forwards.is_empty() {
-            (layout::empty(&place.say("forward-empty"), &empty_text, may_make.then_some((&*new, &*new_text))))
-        } @else {
+        (finding::search(&place.visit, &place.path(&MENU, &[]), &page.next_page_token))
+        @if !page.forwards.is_empty() {
             @if may_make { div.actions { a.button.primary href=(new) { (new_text) } } }
             (table(&place, &page.forwards))
+        } @else if let Some(nothing) = finding::nothing(&place.visit) {
+            (nothing)
+        } @else {
+            (layout::empty(&place.say("forward-empty"), &empty_text, may_make.then_some((&*new, &*new_text))))
         }
-        (layout::paging(&place.visit, &place.path(&MENU, &[]), &page.next_page_token))
+        (finding::paging(&place.visit, &place.path(&MENU, &[]), &page.next_page_token))
     };
     Ok(place.page(&MENU, place.say(MENU.title), body))
 }
@@ -102,7 +111,7 @@ fn more(forward: &Forward) -> i64 {
     i64::try_from(forward.targets.len() - TARGETS_SHOWN).unwrap_or(i64::MAX)
 }
 
-/// Alias or forward: whether a target is outside this domain, as far as can be said here.
+/// Alias or forward: whether a target is outside, as far as can be said here: of many own domains only the first are known.
 fn kind(place: &Place, forward: &Forward) -> Markup {
     let inside = |target: &String| {
         target.rsplit_once('@').is_some_and(|(_, domain)| place.domains.iter().any(|own| own.name == domain))

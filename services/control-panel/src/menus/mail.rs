@@ -6,7 +6,11 @@ pub(super) mod traffic;
 
 use std::sync::Arc;
 
-use axum::{Router, response::Response, routing::get};
+use axum::{
+    Router,
+    response::{IntoResponse as _, Redirect, Response},
+    routing::get,
+};
 use jiff::ToSpan as _;
 use maud::{Markup, html};
 use postern_mesh::identity::Role;
@@ -16,7 +20,13 @@ use super::{
     Menu,
     activity::{begin_of, day},
 };
-use crate::{Panel, call::Failure, form::Field, layout, place::Place};
+use crate::{
+    Panel,
+    call::Failure,
+    form::{Field, Problems},
+    layout,
+    place::Place,
+};
 
 pub(crate) static MENU: Menu =
     Menu { name: "mail", title: "mail-title", icon: "mail", guide, for_mailbox_users: true };
@@ -46,6 +56,14 @@ pub(super) fn routes() -> Router<Arc<Panel>> {
 
 async fn page(place: Place) -> Result<Response, Failure> {
     let query = &place.visit.query;
+    let mut problems = Problems::none();
+    let number = query.trimmed("number");
+    if !number.is_empty() {
+        match story::of_number(&place, number).await? {
+            Some(story) => return Ok(Redirect::to(&story).into_response()),
+            None => problems.at("number", place.say("mail-number-unknown")),
+        }
+    }
     let direction = DIRECTIONS.iter().find(|(name, ..)| *name == query.get("direction"));
     let state = STATES.iter().find(|(name, ..)| *name == query.get("state"));
     let request = ListTracesRequest {
@@ -71,6 +89,7 @@ async fn page(place: Place) -> Result<Response, Failure> {
         p.lead { (place.say("mail-lead")) }
         div.cards.wide { (traffic) (fates::picture(&place, fates.as_ref())) }
         (filters(&place))
+        (by_number(&place, &problems))
         @if page.entries.is_empty() && page.next_page_token.is_empty() {
             (layout::empty(&place.say("mail-empty"), &place.say("mail-empty-text"), None))
         } @else {
@@ -78,7 +97,21 @@ async fn page(place: Place) -> Result<Response, Failure> {
         }
         (layout::next_page(&place.visit, &place.path(&MENU, &[]), &FILTERS, &page.next_page_token))
     };
-    Ok(place.page(&MENU, place.say(MENU.title), body))
+    let response = place.page(&MENU, place.say(MENU.title), body);
+    Ok(if problems.is_none() { response } else { layout::refused(response) })
+}
+
+/// The way to the story of a message whose number somebody has.
+fn by_number(place: &Place, problems: &Problems) -> Markup {
+    html! {
+        form.card.filters method="get" action=(place.path(&MENU, &[])) {
+            div.fields {
+                (Field::new("number", place.say("mail-number")).hint(place.say("mail-number-hint"))
+                    .value(place.visit.query.get("number")).problem(problems).required().text())
+            }
+            div.actions { button type="submit" { (place.say("mail-number-show")) } }
+        }
+    }
 }
 
 /// The user of a mailbox is asked for by the call itself.

@@ -15,7 +15,12 @@ use maud::{Markup, html};
 use postern_proto::account::v1::{ListMailingListsRequest, ListPosting, MailingList};
 
 use super::Menu;
-use crate::{Panel, call::Failure, layout, place::Place};
+use crate::{
+    Panel,
+    call::Failure,
+    layout::{self, finding},
+    place::Place,
+};
 
 pub(crate) static MENU: Menu =
     Menu { name: "mailing-lists", title: "list-title", icon: "list", guide, for_mailbox_users: false };
@@ -35,7 +40,7 @@ pub(super) fn routes() -> Router<Arc<Panel>> {
         .route(&below("members"), post(addition::add))
         .route(&below("members/added/{id}"), get(addition::page))
         .route(&below("members/remove"), post(members::remove))
-        .route(&below("members/add-again"), post(members::add_again))
+        .route(&below("members/restore"), post(members::restore))
         .route(&below("members/resume"), post(members::resume))
         .route(&below("remove"), get(editor::remove_page).post(editor::remove))
 }
@@ -45,6 +50,7 @@ async fn list(place: Place) -> Result<Response, Failure> {
         domain: place.name().to_owned(),
         page_size: PAGE_SIZE,
         page_token: place.visit.query.get("page").to_owned(),
+        prefix: finding::asked(&place.visit),
     };
     let page = place.calls().lists().list_mailing_lists(request).await?.into_inner();
     let (new, new_text) = (place.path(&MENU, &["new"]), place.say("list-new"));
@@ -52,13 +58,16 @@ async fn list(place: Place) -> Result<Response, Failure> {
     let may_make = place.may("account.v1.MailingListService/CreateMailingList");
     let body = html! {
         p.lead { (place.say("list-lead")) }
-        @if page.lists.is_empty() {
-            (layout::empty(&place.say("list-empty"), &empty_text, may_make.then_some((&*new, &*new_text))))
-        } @else {
+        (finding::search(&place.visit, &place.path(&MENU, &[]), &page.next_page_token))
+        @if !page.lists.is_empty() {
             @if may_make { div.actions { a.button.primary href=(new) { (new_text) } } }
             (table(&place, &page.lists))
+        } @else if let Some(nothing) = finding::nothing(&place.visit) {
+            (nothing)
+        } @else {
+            (layout::empty(&place.say("list-empty"), &empty_text, may_make.then_some((&*new, &*new_text))))
         }
-        (layout::paging(&place.visit, &place.path(&MENU, &[]), &page.next_page_token))
+        (finding::paging(&place.visit, &place.path(&MENU, &[]), &page.next_page_token))
     };
     Ok(place.page(&MENU, place.say(MENU.title), body))
 }

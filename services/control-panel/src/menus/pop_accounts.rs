@@ -26,7 +26,13 @@ use postern_proto::account::v1::{
 pub(super) use self::account::mailbox;
 pub(crate) use self::import::places::Places as Imports;
 use super::Menu;
-use crate::{Panel, call::Failure, layout, mail_program, place::Place};
+use crate::{
+    Panel,
+    call::Failure,
+    layout::{self, finding},
+    mail_program,
+    place::Place,
+};
 
 pub(crate) static MENU: Menu =
     Menu { name: "pop-accounts", title: "pop-title", icon: "box", guide, for_mailbox_users: true };
@@ -77,6 +83,7 @@ async fn list(place: Place) -> Result<Response, Failure> {
             domain: place.name().to_owned(),
             page_size: PAGE_SIZE,
             page_token: place.visit.query.get("page").to_owned(),
+            prefix: finding::asked(&place.visit),
         }),
         removed.list_removed_mailboxes(ListRemovedMailboxesRequest {
             domain: place.name().to_owned(),
@@ -93,11 +100,14 @@ async fn list(place: Place) -> Result<Response, Failure> {
         @if place.may("account.v1.MailboxService/CreateMailbox") {
             div.actions { a.button.primary href=(new) { (place.say("pop-new")) } }
         }
-        (table(&place, &page.mailboxes))
-        @if own == 0 && first_page {
+        (finding::search(&place.visit, &place.path(&MENU, &[]), &page.next_page_token))
+        @if !page.mailboxes.is_empty() { (table(&place, &page.mailboxes)) }
+        @if let Some(nothing) = finding::nothing(&place.visit).filter(|_| page.mailboxes.is_empty()) {
+            (nothing)
+        } @else if own == 0 && first_page && finding::asked(&place.visit).is_empty() {
             (layout::empty(&place.say("pop-empty"), &place.visit.name("pop-empty-text", place.name()), None))
         }
-        (layout::paging(&place.visit, &place.path(&MENU, &[]), &page.next_page_token))
+        (finding::paging(&place.visit, &place.path(&MENU, &[]), &page.next_page_token))
         (removed_table(&place, &removed))
     };
     Ok(place.page(&MENU, place.say(MENU.title), body))

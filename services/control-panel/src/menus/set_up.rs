@@ -11,7 +11,14 @@ use maud::{Markup, html};
 use postern_proto::account::v1::ListMailboxesRequest;
 
 use super::{Menu, pop_accounts};
-use crate::{Panel, call::Failure, layout, mail_program, place::Place, programs::page};
+use crate::{
+    Panel,
+    call::Failure,
+    layout::{self, finding},
+    mail_program,
+    place::Place,
+    programs::page,
+};
 
 pub(crate) static MENU: Menu =
     Menu { name: "set-up", title: "setup-title", icon: "program", guide, for_mailbox_users: true };
@@ -34,6 +41,7 @@ async fn list(place: Place) -> Result<Response, Failure> {
         domain: place.name().to_owned(),
         page_size: PAGE_SIZE,
         page_token: place.visit.query.get("page").to_owned(),
+        prefix: finding::asked(&place.visit),
     };
     let page = place.calls().mailboxes().list_mailboxes(request).await?.into_inner();
     let body = html! {
@@ -41,6 +49,8 @@ async fn list(place: Place) -> Result<Response, Failure> {
         (mail_program::cards(&place.visit, place.name(), None))
         section {
             h2 { (place.say("setup-boxes")) }
+            (finding::search(&place.visit, &place.path(&MENU, &[]), &page.next_page_token))
+            @if let Some(nothing) = finding::nothing(&place.visit).filter(|_| page.mailboxes.is_empty()) { (nothing) }
             ul.tiles {
                 @for mailbox in &page.mailboxes {
                     li {
@@ -55,7 +65,7 @@ async fn list(place: Place) -> Result<Response, Failure> {
                     }
                 }
             }
-            (layout::paging(&place.visit, &place.path(&MENU, &[]), &page.next_page_token))
+            (finding::paging(&place.visit, &place.path(&MENU, &[]), &page.next_page_token))
         }
         (mail_program::rule(&place.visit))
     };

@@ -37,6 +37,8 @@ async fn show(
     problems: &Problems,
 ) -> Result<Response, Failure> {
     let (customer, limits) = known(staff, login).await?;
+    let problems =
+        &problems.clone().beside(&staff.visit, limits::all_shown(&limits.limits.unwrap_or_default()));
     let security = security::card(staff, &customer.login).await;
     let body = html! {
         (problems.summary(&staff.say("form-see-below")))
@@ -186,7 +188,8 @@ pub(super) async fn add_domain(Path(login): Path<String>, staff: Staff) -> Resul
 pub(super) async fn set_limits(Path(login): Path<String>, staff: Staff) -> Result<Response, Failure> {
     let form = &staff.visit.form;
     let mut problems = Problems::none();
-    let limits = Some(limits::typed(&staff, form, &mut problems));
+    let stored = known(&staff, &login).await?.1.limits.unwrap_or_default();
+    let limits = Some(limits::typed(&staff, form, &stored, &mut problems));
     if !problems.is_none() {
         return show(&staff, &login, Some(form), &problems).await;
     }

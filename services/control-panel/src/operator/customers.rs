@@ -8,7 +8,7 @@ use super::{Desk, Staff, head, path};
 use crate::{
     call::Failure,
     form::{self, Field, Form, Problems},
-    layout::{self, said::Said},
+    layout::{self, finding, said::Said},
     new_password,
     visit::Visit,
 };
@@ -18,18 +18,26 @@ pub(super) static DESK: Desk = Desk { name: "customers", title: "operator-custom
 /// As account names the fields, and as the form does.
 const NAMES: [(&str, &str); 3] =
     [("login", "login"), ("display_name", "display-name"), ("password", "password")];
+/// Domains of a customer that its row names.
+const DOMAINS_SHOWN: usize = 5;
 const COLUMNS: [&str; 4] = ["operator-customer", "pop-column-name", "operator-domains", "pop-column-state"];
 
 pub(super) async fn list(staff: Staff) -> Result<Response, Failure> {
-    let request =
-        ListCustomersRequest { page_token: staff.visit.query.get("page").to_owned(), ..Default::default() };
+    let request = ListCustomersRequest {
+        page_token: staff.visit.query.get("page").to_owned(),
+        prefix: finding::asked(&staff.visit),
+        ..ListCustomersRequest::default()
+    };
     let page = staff.calls().customers().list_customers(request).await?.into_inner();
     let body = html! {
         p.lead { (staff.say("operator-customers-lead")) }
         @if staff.may_change() {
             div.actions { a.button.primary href=(path(&DESK, &["new"])) { (staff.say("operator-customer-new")) } }
         }
-        @if page.customers.is_empty() {
+        (finding::search(&staff.visit, &path(&DESK, &[]), &page.next_page_token))
+        @if let Some(nothing) = finding::nothing(&staff.visit).filter(|_| page.customers.is_empty()) {
+            (nothing)
+        } @else if page.customers.is_empty() {
             (layout::empty(&staff.say("operator-customers-none"), &staff.say("operator-customers-none-text"), None))
         } @else {
             table.list {
@@ -37,7 +45,7 @@ pub(super) async fn list(staff: Staff) -> Result<Response, Failure> {
                 tbody { @for customer in &page.customers { (row(&staff, customer)) } }
             }
         }
-        (layout::paging(&staff.visit, &path(&DESK, &[]), &page.next_page_token))
+        (finding::paging(&staff.visit, &path(&DESK, &[]), &page.next_page_token))
     };
     Ok(staff.page(&DESK, staff.say(DESK.title), body))
 }
@@ -49,8 +57,23 @@ fn row(staff: &Staff, customer: &Customer) -> Markup {
                 a href=(path(&DESK, &["of", &customer.login])) { (customer.login) }
             }
             td data-label=(staff.say(COLUMNS[1])) { (customer.display_name) }
-            td data-label=(staff.say(COLUMNS[2])) { (customer.domains.join(", ")) }
+            td data-label=(staff.say(COLUMNS[2])) { (domains(staff, customer)) }
             td data-label=(staff.say(COLUMNS[3])) { (state(staff, customer)) }
+        }
+    }
+}
+
+/// The first of its domains, and how many more there are.
+fn domains(staff: &Staff, customer: &Customer) -> Markup {
+    let shown = customer.domains.iter().take(DOMAINS_SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    let more = customer.domains.len().saturating_sub(DOMAINS_SHOWN);
+    html! {
+        (shown)
+        @if more > 0 {
+            " "
+            a href={ (path(&super::domains::DESK, &[])) "?customer=" (customer.login) } {
+                (staff.visit.reader.count("forward-more", i64::try_from(more).unwrap_or(i64::MAX)))
+            }
         }
     }
 }

@@ -5,26 +5,39 @@ use maud::{Markup, html};
 use postern_proto::account::v1::{Domain, DomainState, ListDomainsRequest};
 
 use super::{Desk, Staff, customers, filter, head, path};
-use crate::{call::Failure, form::Field, layout, menus, place::path_at, visit::Visit};
+use crate::{
+    call::Failure,
+    form::Field,
+    layout::{self, finding},
+    menus,
+    place::path_at,
+    visit::Visit,
+};
 
 pub(super) static DESK: Desk = Desk { name: "domains", title: "operator-domains", icon: "domain", guide };
 
 const COLUMNS: [&str; 4] = ["domain-field-name", "operator-customer", "pop-column-state", "domain-checked"];
-const FILTERS: [&str; 1] = ["customer"];
+const FILTERS: [&str; 2] = [finding::FIELD, "customer"];
 
 pub(super) async fn list(staff: Staff) -> Result<Response, Failure> {
     let query = &staff.visit.query;
     let request = ListDomainsRequest {
         customer: query.trimmed("customer").to_owned(),
         page_token: query.get("page").to_owned(),
+        prefix: finding::asked(&staff.visit),
         ..ListDomainsRequest::default()
     };
     let page = staff.calls().domains().list_domains(request).await?.into_inner();
-    let customer = Field::new("customer", staff.say("operator-customer")).value(query.get("customer")).text();
+    let fields = html! {
+        (Field::new(finding::FIELD, staff.say("find-field")).value(query.get(finding::FIELD)).text())
+        (Field::new("customer", staff.say("operator-customer")).value(query.get("customer")).text())
+    };
     let body = html! {
         p.lead { (staff.say("domains-staff-lead")) }
-        (filter(&staff, &DESK, &customer))
-        @if page.domains.is_empty() {
+        (filter(&staff, &DESK, &fields))
+        @if let Some(nothing) = finding::nothing(&staff.visit).filter(|_| page.domains.is_empty()) {
+            (nothing)
+        } @else if page.domains.is_empty() {
             (layout::empty(&staff.say("domains-none"), &staff.say("domains-none-staff"), None))
         } @else {
             table.list {

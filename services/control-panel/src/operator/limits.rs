@@ -104,23 +104,38 @@ fn field(
     typed: Option<&Form>,
     problems: &Problems,
 ) -> Markup {
-    let mut set = limits.limits.unwrap_or_default();
-    let stored = match *(kind.of)(&mut set) {
-        Some(most) if kind.octets && most > 0 => (most / MEGABYTE).to_string(),
-        Some(most) => most.to_string(),
-        None => String::new(),
-    };
+    let stored = shown(kind, &limits.limits.unwrap_or_default());
     let typed = typed.filter(|form| form.has(kind.field)).map(|form| form.get(kind.field).to_owned());
     let field =
         Field::new(kind.field, staff.say(kind.title)).value(typed.unwrap_or(stored)).problem(problems);
     if kind.octets { field.suffix("MB".to_owned()).number() } else { field.number() }
 }
 
-/// The limits that a form asks for: empty is the platform's default.
-pub(super) fn typed(staff: &Staff, form: &Form, problems: &mut Problems) -> Limits {
-    let mut limits = Limits::default();
+/// A limit as its field shows it: of room the whole megabytes, of less than one the one.
+fn shown(kind: &Kind, stored: &Limits) -> String {
+    let mut stored = *stored;
+    match *(kind.of)(&mut stored) {
+        Some(most) if kind.octets && most > 0 => (most / MEGABYTE).max(1).to_string(),
+        Some(most) => most.to_string(),
+        None => String::new(),
+    }
+}
+
+/// All of them as the form shows them.
+pub(super) fn all_shown(stored: &Limits) -> Form {
+    Form::of(KINDS.iter().map(|kind| (kind.field.to_owned(), shown(kind, stored))).collect())
+}
+
+/// The limits that a form asks for: empty is the platform's default. What the form says as it was shown stays as it is stored.
+pub(super) fn typed(staff: &Staff, form: &Form, stored: &Limits, problems: &mut Problems) -> Limits {
+    let (mut limits, mut stored) = (Limits::default(), *stored);
+    let before = all_shown(&stored);
     for kind in &KINDS {
         let text = form.trimmed(kind.field);
+        if !form.touches(kind.field, &before) {
+            *(kind.of)(&mut limits) = *(kind.of)(&mut stored);
+            continue;
+        }
         if text.is_empty() {
             continue;
         }
@@ -151,6 +166,21 @@ mod tests {
             assert_eq!(read(wrong, false), None, "{wrong}");
         }
         assert_eq!(read("9223372036854775807", true), None);
+    }
+
+    #[test]
+    fn a_limit_that_is_finer_than_a_megabyte_is_never_shown_as_none() {
+        let storage = KINDS.iter().find(|kind| kind.field == "storage").expect("a kind");
+        for (bytes, text) in [
+            (Some(500_000), "1"),
+            (Some(1_073_741_824), "1073"),
+            (Some(0), "0"),
+            (Some(-1), "-1"),
+            (None, ""),
+        ] {
+            let stored = Limits { storage_bytes: bytes, ..Limits::default() };
+            assert_eq!(shown(storage, &stored), text);
+        }
     }
 
     #[test]

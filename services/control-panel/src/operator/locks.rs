@@ -11,7 +11,7 @@ use postern_proto::{
 use super::{Desk, Staff, head, path};
 use crate::{
     call::Failure,
-    layout::{self, button, said::Said},
+    layout::{self, button, finding, said::Said},
     visit::Visit,
 };
 
@@ -37,7 +37,7 @@ pub(super) async fn list(staff: Staff) -> Result<Response, Failure> {
                 tbody { @for (lock, name) in page.locks.iter().zip(&names) { (row(&staff, lock, name)) } }
             }
         }
-        (layout::paging(&staff.visit, &path(&DESK, &[]), &page.next_page_token))
+        (finding::paging(&staff.visit, &path(&DESK, &[]), &page.next_page_token))
     };
     Ok(staff.page(&DESK, staff.say(DESK.title), body))
 }

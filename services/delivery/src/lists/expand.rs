@@ -265,6 +265,7 @@ impl Lists {
                 list: found.list.address.clone(),
                 page_size: size,
                 page_token: cursor.to_owned(),
+                ..Default::default()
             };
             let page = self.directory.account.clone().list_list_members(request).await?.into_inner();
             let members: Vec<EmailAddress> = page

@@ -128,7 +128,7 @@ impl EmailAddress {
     /// What a directory holds: local part in lower case, NFC.
     #[must_use]
     pub fn canonical(&self) -> Self {
-        let local: String = self.local.nfc().flat_map(char::to_lowercase).nfc().collect();
+        let local = folded(&self.local);
         Self { local: local.into_boxed_str(), domain: self.domain.clone() }
     }
 
@@ -236,6 +236,12 @@ impl fmt::Display for ReversePath {
 }
 
 /// `atext` of RFC 5322 section 3.2.3, widened by RFC 6531 section 3.3.
+/// A local part, or what one begins with, in the form in which they are compared: lower case, NFC.
+#[must_use]
+pub fn folded(text: &str) -> String {
+    text.nfc().flat_map(char::to_lowercase).nfc().collect()
+}
+
 fn is_atext(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || (!c.is_ascii() && !is_deceptive(c))
 }

@@ -14,7 +14,7 @@ pub mod limits;
 pub mod rewritten_sender;
 pub mod sasl;
 
-pub use address::{AddressError, DomainName, EmailAddress, ReversePath};
+pub use address::{AddressError, DomainName, EmailAddress, ReversePath, folded};
 pub use failure::{Pop3Code, Reason, SmtpReply, Verdict};
 pub use login::{CUSTOMER_LOGIN_MAX_CHARS, canonical_login, customer_login, is_customer_login};
 pub use message_id::{MessageId, MessageIdError};

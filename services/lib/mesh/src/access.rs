@@ -288,7 +288,7 @@ const TABLE: &[Method] = &[
     row("/postern.account.v1.ApiTokenService/LookupApiToken", SERVICE, Mesh, Read),
 
     row("/postern.account.v1.AuditService/ListAuditEntries", OWN_READ, Audit, Read),
-    row("/postern.account.v1.AuditService/RestoreAuditEntry", OWNER, Audit, Write),
+    row("/postern.account.v1.AuditService/RestoreAuditEntry", USER, Audit, Write),
     row("/postern.account.v1.AuditService/RecordAuditEntry", SERVICE, Mesh, Write),
 
     row("/postern.account.v1.StorageService/ReportBoxUsage", SERVICE, Mesh, Write),

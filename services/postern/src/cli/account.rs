@@ -134,8 +134,12 @@ impl AccountCommand {
             Self::List { domain } => {
                 let mut all = ListMailboxesResponse::default();
                 all_pages(async |page_token| {
-                    let request =
-                        ListMailboxesRequest { domain: domain.clone(), page_size: PAGE_SIZE, page_token };
+                    let request = ListMailboxesRequest {
+                        domain: domain.clone(),
+                        page_size: PAGE_SIZE,
+                        page_token,
+                        ..Default::default()
+                    };
                     let page = client.list_mailboxes(request).await?.into_inner();
                     all.mailboxes.extend(page.mailboxes);
                     Ok(page.next_page_token)

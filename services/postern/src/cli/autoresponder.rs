@@ -120,6 +120,7 @@ impl AutoresponderCommand {
                         domain: domain.clone(),
                         page_size: PAGE_SIZE,
                         page_token,
+                        ..Default::default()
                     };
                     let page = client.list_autoresponders(request).await?.into_inner();
                     all.autoresponders.extend(page.autoresponders);

@@ -118,7 +118,7 @@ async fn set_state(
 async fn list(client: &mut CustomerServiceClient<MeshChannel>) -> Result<ListCustomersResponse, Failure> {
     let mut all = ListCustomersResponse::default();
     all_pages(async |page_token| {
-        let request = ListCustomersRequest { page_size: PAGE_SIZE, page_token };
+        let request = ListCustomersRequest { page_size: PAGE_SIZE, page_token, ..Default::default() };
         let page = client.list_customers(request).await?.into_inner();
         all.customers.extend(page.customers);
         Ok(page.next_page_token)

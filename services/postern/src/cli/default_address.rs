@@ -56,7 +56,7 @@ fn parse_rule(domain: String, rule: String) -> Result<DefaultAddress, Failure> {
         address if address.contains('@') => (DefaultAction::Address, rule),
         _ => return Err(Failure::Usage(format!("`{rule}` is neither box, reject, discard nor an address"))),
     };
-    Ok(DefaultAddress { domain, action: action.into(), target })
+    Ok(DefaultAddress { domain, action: action.into(), target, ..DefaultAddress::default() })
 }
 
 fn sentence(rule: Option<&DefaultAddress>) -> String {

@@ -244,8 +244,12 @@ impl DomainCommand {
             Self::List { customer } => {
                 let mut all = ListDomainsResponse::default();
                 all_pages(async |page_token| {
-                    let request =
-                        ListDomainsRequest { customer: customer.clone(), page_size: PAGE_SIZE, page_token };
+                    let request = ListDomainsRequest {
+                        customer: customer.clone(),
+                        page_size: PAGE_SIZE,
+                        page_token,
+                        ..Default::default()
+                    };
                     let page = client.list_domains(request).await?.into_inner();
                     all.domains.extend(page.domains);
                     Ok(page.next_page_token)

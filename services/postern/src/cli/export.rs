@@ -47,7 +47,12 @@ async fn domains_of(operator: &Operator, customer: &str) -> Result<Vec<String>, 
     let mut client = DomainServiceClient::new(operator.account.clone());
     let mut names = Vec::new();
     all_pages(async |page_token| {
-        let request = ListDomainsRequest { customer: customer.to_owned(), page_size: PAGE_SIZE, page_token };
+        let request = ListDomainsRequest {
+            customer: customer.to_owned(),
+            page_size: PAGE_SIZE,
+            page_token,
+            ..Default::default()
+        };
         let page = client.list_domains(request).await?.into_inner();
         names.extend(page.domains.into_iter().map(|domain| domain.name));
         Ok(page.next_page_token)

@@ -74,8 +74,12 @@ impl ForwardCommand {
             Self::List { domain } => {
                 let mut all = ListForwardsResponse::default();
                 all_pages(async |page_token| {
-                    let request =
-                        ListForwardsRequest { domain: domain.clone(), page_size: PAGE_SIZE, page_token };
+                    let request = ListForwardsRequest {
+                        domain: domain.clone(),
+                        page_size: PAGE_SIZE,
+                        page_token,
+                        ..Default::default()
+                    };
                     let page = client.list_forwards(request).await?.into_inner();
                     all.forwards.extend(page.forwards);
                     Ok(page.next_page_token)

@@ -188,8 +188,12 @@ impl ListCommand {
             Self::List { domain } => {
                 let mut all = ListMailingListsResponse::default();
                 all_pages(async |page_token| {
-                    let request =
-                        ListMailingListsRequest { domain: domain.clone(), page_size: PAGE_SIZE, page_token };
+                    let request = ListMailingListsRequest {
+                        domain: domain.clone(),
+                        page_size: PAGE_SIZE,
+                        page_token,
+                        ..Default::default()
+                    };
                     let page = client.list_mailing_lists(request).await?.into_inner();
                     all.lists.extend(page.lists);
                     Ok(page.next_page_token)

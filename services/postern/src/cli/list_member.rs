@@ -136,7 +136,12 @@ pub(super) fn posts(member: &ListMember) -> String {
 pub(super) async fn members(client: &mut Client, address: &str) -> Result<ListListMembersResponse, Failure> {
     let mut all = ListListMembersResponse::default();
     all_pages(async |page_token| {
-        let request = ListListMembersRequest { list: address.to_owned(), page_size: PAGE_SIZE, page_token };
+        let request = ListListMembersRequest {
+            list: address.to_owned(),
+            page_size: PAGE_SIZE,
+            page_token,
+            ..Default::default()
+        };
         let page = client.list_list_members(request).await?.into_inner();
         all.members.extend(page.members);
         Ok(page.next_page_token)

@@ -171,8 +171,12 @@ async fn members(settings: &Settings, platform: &Platform) -> anyhow::Result<Lis
     }
     let save_seconds = begin.elapsed().as_secs_f64();
     let begin = Instant::now();
-    let request =
-        ListListMembersRequest { list: LIST.to_owned(), page_size: 10_000, page_token: String::new() };
+    let request = ListListMembersRequest {
+        list: LIST.to_owned(),
+        page_size: 10_000,
+        page_token: String::new(),
+        ..Default::default()
+    };
     let shown = client.list_list_members(request).await?.into_inner().members.len();
     let show_seconds = begin.elapsed().as_secs_f64();
     anyhow::ensure!(shown == settings.list_members.min(10_000), "{shown} members are there");

@@ -55,7 +55,7 @@ fn of_account() -> Vec<(&'static str, Value)> {
     let list = "staff@homepage.test";
     vec![
         ("CustomerService/GetCustomer", json!({"login": "homepage"})),
-        ("CustomerService/ListCustomers", json!({"pageToken": ""})),
+        ("CustomerService/ListCustomers", json!({"pageToken": "", "prefix": "a"})),
         (
             "CustomerService/CreateCustomer",
             json!({"login": "fresh", "displayName": "F", "password": password, "requestId": "r1"}),
@@ -71,7 +71,7 @@ fn of_account() -> Vec<(&'static str, Value)> {
             json!({"login": "hashed", "displayName": "H", "password": {"phc": PHC}, "requestId": "r7"}),
         ),
         ("DomainService/GetDomain", json!({"name": "homepage.test"})),
-        ("DomainService/ListDomains", json!({"customer": "homepage", "pageToken": ""})),
+        ("DomainService/ListDomains", json!({"customer": "homepage", "pageToken": "", "prefix": "a"})),
         (
             "DomainService/CreateDomain",
             json!({"name": "second.test", "customer": "homepage", "requestId": "r2", "aliasOf": "homepage.test", "live": true}),
@@ -92,7 +92,7 @@ fn of_account() -> Vec<(&'static str, Value)> {
             json!({"defaultAddress": {"domain": "homepage.test", "action": "DEFAULT_ACTION_ADDRESS", "target": "user@homepage.test"}}),
         ),
         ("MailboxService/GetMailbox", json!({"address": "user@homepage.test"})),
-        ("MailboxService/ListMailboxes", json!({"domain": "homepage.test", "pageToken": ""})),
+        ("MailboxService/ListMailboxes", json!({"domain": "homepage.test", "pageToken": "", "prefix": "a"})),
         ("MailboxService/GetMailboxHistory", json!({"address": "user@homepage.test"})),
         (
             "MailboxService/CreateMailbox",
@@ -133,7 +133,7 @@ fn of_account() -> Vec<(&'static str, Value)> {
             json!({"forward": {"address": "to@homepage.test", "targets": ["user@homepage.test", "a@elsewhere.test"]}, "requestId": "r4"}),
         ),
         ("ForwardService/GetForward", json!({"address": "to@homepage.test"})),
-        ("ForwardService/ListForwards", json!({"domain": "homepage.test", "pageToken": ""})),
+        ("ForwardService/ListForwards", json!({"domain": "homepage.test", "pageToken": "", "prefix": "a"})),
         (
             "ForwardService/UpdateForward",
             json!({"forward": {"address": "to@homepage.test", "targets": ["b@elsewhere.test"]}, "updateMask": "targets"}),
@@ -154,7 +154,10 @@ fn of_account() -> Vec<(&'static str, Value)> {
             json!({"list": {"address": "out@homepage.test", "listserv": "out@lists.elsewhere.test"}, "requestId": "r9"}),
         ),
         ("MailingListService/GetMailingList", json!({"address": list})),
-        ("MailingListService/ListMailingLists", json!({"domain": "homepage.test", "pageToken": ""})),
+        (
+            "MailingListService/ListMailingLists",
+            json!({"domain": "homepage.test", "pageToken": "", "prefix": "a"}),
+        ),
         (
             "MailingListService/UpdateMailingList",
             json!({"list": {"address": list, "subjectPrefix": "[t]", "owner": "user@homepage.test", "description": "All"}, "updateMask": "subjectPrefix,owner,description"}),
@@ -169,7 +172,7 @@ fn of_account() -> Vec<(&'static str, Value)> {
                 "additionId": "0193d1c2-7f1e-7a54-9c3e-5d2f8b6a4e10", "totalCount": 1}),
         ),
         ("MailingListService/ListMemberAdditions", json!({"list": list})),
-        ("MailingListService/ListListMembers", json!({"list": list, "pageToken": ""})),
+        ("MailingListService/ListListMembers", json!({"list": list, "pageToken": "", "prefix": "a"})),
         ("MailingListService/RemoveListMembers", json!({"list": list, "addresses": ["user@homepage.test"]})),
         ("MailingListService/DeleteMailingList", json!({"address": list})),
         (
@@ -177,7 +180,10 @@ fn of_account() -> Vec<(&'static str, Value)> {
             json!({"autoresponder": {"address": "user@homepage.test", "subject": "Away", "text": "Back soon"}, "allowMissing": true}),
         ),
         ("AutoresponderService/GetAutoresponder", json!({"address": "user@homepage.test"})),
-        ("AutoresponderService/ListAutoresponders", json!({"domain": "homepage.test", "pageToken": ""})),
+        (
+            "AutoresponderService/ListAutoresponders",
+            json!({"domain": "homepage.test", "pageToken": "", "prefix": "a"}),
+        ),
         ("AutoresponderService/DeleteAutoresponder", json!({"address": "user@homepage.test"})),
         ("LimitsService/GetLimits", json!({"customer": "homepage"})),
         ("LimitsService/UpdateLimits", json!({"limits": {"customer": "homepage", "limits": {"lists": "5"}}})),

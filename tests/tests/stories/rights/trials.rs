@@ -25,11 +25,12 @@ pub(super) enum Whose {
     Anybody,
 }
 
-/// What a mailbox user changes: the own password, forward, autoresponder, app passwords and second factor, and what is in the own
+/// What a mailbox user changes: the own password, forward, autoresponder (and brings them back), app passwords and second factor, and what is in the own
 /// box.
-pub(super) const CHANGED_BY_MAILBOX_USERS: [&str; 17] = [
+pub(super) const CHANGED_BY_MAILBOX_USERS: [&str; 18] = [
     "/postern.account.v1.AppPasswordService/CreateAppPassword",
     "/postern.account.v1.AppPasswordService/DeleteAppPassword",
+    "/postern.account.v1.AuditService/RestoreAuditEntry",
     "/postern.account.v1.AutoresponderService/DeleteAutoresponder",
     "/postern.account.v1.AutoresponderService/UpdateAutoresponder",
     "/postern.account.v1.ForwardService/CreateForward",

@@ -28,6 +28,9 @@ const NAMES: [(&str, &str); 6] = [
     ("autoresponder.end_time", "end"),
     ("autoresponder.interval_seconds", "interval"),
 ];
+/// What the form may show less exactly than it is stored: the path and the field.
+const FINER: [(&str, &str); 4] =
+    [("text", "text"), ("start_time", "start"), ("end_time", "end"), ("interval_seconds", "interval")];
 /// Pauses to choose from, seconds.
 const INTERVALS: [(&str, &str); 5] = [
     ("3600", "answer-interval-hour"),
@@ -54,7 +57,7 @@ pub(super) async fn create(place: Place) -> Result<Response, Failure> {
         problems.at("local", place.visit.name("answer-there-already", &address));
         return Ok(layout::refused(show(&place, None, form, &problems)));
     }
-    match save(&place, &address, true).await? {
+    match save(&place, &address, None).await? {
         Ok(address) => {
             let said = Said::new("answer-created").with("name", &address);
             let own = place.person.is_mailbox_user();
@@ -80,13 +83,15 @@ pub(super) async fn page(place: Place) -> Result<Response, Failure> {
 pub(super) async fn change(place: Place) -> Result<Response, Failure> {
     let form = &place.visit.form;
     let address = place.param("name").to_owned();
-    match save(&place, &address, false).await? {
+    let before = stored(&place).await?.ok_or(Failure::NotFound)?;
+    match save(&place, &address, Some(&before)).await? {
         Ok(address) => {
             let said = Said::new("answer-changed").with("name", &address);
             Ok(place.visit.done(&answer_path(&place, &address), &said))
         }
         Err(problems) => {
             let now = stored(&place).await?.ok_or(Failure::NotFound)?;
+            let problems = problems.beside(&place.visit, shown(&place, &now));
             Ok(layout::refused(show(&place, Some(&now), form, &problems)))
         }
     }
@@ -95,19 +100,18 @@ pub(super) async fn change(place: Place) -> Result<Response, Failure> {
 pub(super) async fn remove(place: Place) -> Result<Response, Failure> {
     let address = stored(&place).await?.ok_or(Failure::NotFound)?.address;
     let request = DeleteAutoresponderRequest { address: address.clone() };
-    place.calls().autoresponders().delete_autoresponder(request).await?;
+    let answer = place.calls().autoresponders().delete_autoresponder(request).await?.into_inner();
     let said = Said::new("answer-removed").with("name", &address);
-    if place.person.is_mailbox_user() {
-        // The audit that undoing reads is not for the user of one box.
-        return Ok(place.visit.done(&answer_path(&place, &address), &said));
-    }
-    let said = said.undo(place.path(&MENU, &["restore"]), &[("name", &address)]);
-    Ok(place.visit.done(&place.path(&MENU, &[]), &said))
+    let said = undo::offered(said, place.path(&MENU, &["restore"]), answer.audit_id);
+    // The user of one box has one and no list of them.
+    let own = place.person.is_mailbox_user();
+    let to = if own { answer_path(&place, &address) } else { place.path(&MENU, &[]) };
+    Ok(place.visit.done(&to, &said))
 }
 
-/// Brings back the one that was removed last at this address.
+/// Brings back what a removal took away.
 pub(super) async fn restore(place: Place) -> Result<Response, Failure> {
-    let name = undo::removal(&place, "autoresponder").await?;
+    let name = undo::removal(&place).await?.name;
     let said = Said::new("answer-restored").with("name", &name);
     Ok(place.visit.done(&answer_path(&place, &name), &said))
 }
@@ -126,9 +130,14 @@ async fn at(place: &Place, address: &str) -> Result<Option<Autoresponder>, Failu
     Ok(found(answer)?.and_then(|answer| answer.autoresponder))
 }
 
-/// Writes what was typed; the inner error says what is wrong with it.
-async fn save(place: &Place, address: &str, new: bool) -> Result<Result<String, Problems>, Failure> {
+/// Writes what was typed, of one that is there what was touched; the inner error says what is wrong with it.
+async fn save(
+    place: &Place,
+    address: &str,
+    before: Option<&Autoresponder>,
+) -> Result<Result<String, Problems>, Failure> {
     let form = &place.visit.form;
+    let new = before.is_none();
     let mut problems = Problems::none();
     let autoresponder = Autoresponder {
         address: address.to_owned(),
@@ -143,8 +152,11 @@ async fn save(place: &Place, address: &str, new: bool) -> Result<Result<String, 
     if !problems.is_none() {
         return Ok(Err(problems));
     }
-    let paths = ["subject", "text", "start_time", "end_time", "interval_seconds"];
-    let paths = paths.map(str::to_owned).to_vec();
+    let shown = before.map(|before| shown(place, before));
+    let touched = |field: &str| shown.as_ref().is_none_or(|shown| form.touches(field, shown));
+    // Shown without its seconds, its kind of line ends, or by what stands for nothing.
+    let finer = FINER.iter().filter(|(_, field)| touched(field)).map(|(path, _)| (*path).to_owned());
+    let paths = std::iter::once("subject".to_owned()).chain(finer).collect();
     let request = UpdateAutoresponderRequest {
         autoresponder: Some(autoresponder),
         update_mask: Some(FieldMask { paths }),

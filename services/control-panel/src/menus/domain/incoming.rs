@@ -39,7 +39,7 @@ fn typed(place: &Place, form: &Form) -> Domain {
     }
 }
 
-fn shown(domain: &Domain) -> Form {
+pub(super) fn shown(domain: &Domain) -> Form {
     let spam = match domain.spam_handling() {
         SpamHandling::Off => "off",
         SpamHandling::Follow => "follow",
@@ -70,12 +70,13 @@ pub(super) fn card(place: &Place, domain: &Domain, typed: Option<&Form>, problem
             form method="post" action={ (place.path(&MENU, &[])) "/incoming" } {
                 (layout::form_token(&place.visit))
                 input type="hidden" name="etag" value=(domain.etag);
-                (Field::new("spam", place.say("domain-field-spam")).value(form.get("spam")).radio(&spam))
+                (Field::new("spam", place.say("domain-field-spam")).value(form.get("spam")).problem(problems)
+                    .radio(&spam))
                 (Field::new("spam-mailbox", place.say("domain-field-spam-mailbox"))
                     .hint(place.say("domain-field-spam-mailbox-hint")).value(form.get("spam-mailbox"))
                     .problem(problems).text())
                 (Field::new("dmarc", place.say("domain-field-dmarc"))
-                    .hint(place.say("domain-field-dmarc-hint")).tick(form.has("dmarc")))
+                    .hint(place.say("domain-field-dmarc-hint")).problem(problems).tick(form.has("dmarc")))
                 (place.only_with("account.v1.DomainService/UpdateDomain", &html! {
                 div.actions { button.primary type="submit" { (place.say("form-save")) } }
             }))

@@ -21,7 +21,7 @@ pub(super) async fn change(place: Place) -> Result<Response, Failure> {
     let mut problems = Problems::none();
     let (domain, paths) = typed(&place, form, &mut problems);
     if !problems.is_none() {
-        return not_taken(&place, Typed::Rules(form), &problems).await;
+        return not_taken(&place, Typed::Rules(form), problems).await;
     }
     save(&place, domain, &paths, &NAMES, Typed::Rules(form)).await
 }
@@ -45,7 +45,11 @@ fn typed(place: &Place, form: &Form, problems: &mut Problems) -> (Domain, Vec<&'
     };
     let mut paths = vec!["sender_policy", "allowed_senders"];
     if place.domain.alias_of.is_empty() {
-        paths.extend(["auth_only", "grant_ttl_seconds", "plaintext_login"]);
+        paths.extend(["auth_only", "plaintext_login"]);
+        // Shown in whole minutes.
+        if form.touches("grant", &shown(&place.domain)) {
+            paths.push("grant_ttl_seconds");
+        }
     }
     let domain = Domain {
         name: place.name().to_owned(),
@@ -60,7 +64,7 @@ fn typed(place: &Place, form: &Form, problems: &mut Problems) -> (Domain, Vec<&'
     (domain, paths)
 }
 
-fn shown(domain: &Domain) -> Form {
+pub(super) fn shown(domain: &Domain) -> Form {
     let policy = match domain.sender_policy() {
         SenderPolicy::Named => "named",
         SenderPolicy::Anyone => "anyone",
@@ -96,16 +100,17 @@ pub(super) fn card(place: &Place, domain: &Domain, typed: Option<&Form>, problem
             form method="post" action={ (place.path(&MENU, &[])) "/rules" } {
                 (layout::form_token(&place.visit))
                 input type="hidden" name="etag" value=(domain.etag);
-                (Field::new("policy", place.say("domain-field-senders")).value(form.get("policy")).radio(&policies))
+                (Field::new("policy", place.say("domain-field-senders")).value(form.get("policy")).problem(problems)
+                    .radio(&policies))
                 (Field::new("senders", place.say("domain-field-named")).hint(place.say("domain-field-named-hint"))
                     .value(form.get("senders")).problem(problems).area(2))
                 @if domain.alias_of.is_empty() {
                     (Field::new("grant", place.say("domain-field-grant")).hint(place.say("domain-field-grant-hint"))
                         .value(form.get("grant")).suffix(place.say("domain-minutes")).problem(problems).number())
                     (Field::new("auth-only", place.say("domain-field-auth-only"))
-                        .hint(place.say("domain-field-auth-only-hint")).tick(form.has("auth-only")))
+                        .hint(place.say("domain-field-auth-only-hint")).problem(problems).tick(form.has("auth-only")))
                     (Field::new("plaintext", place.say("domain-field-plaintext"))
-                        .hint(place.say("domain-field-plaintext-hint")).tick(form.has("plaintext")))
+                        .hint(place.say("domain-field-plaintext-hint")).problem(problems).tick(form.has("plaintext")))
                 }
                 (place.only_with("account.v1.DomainService/UpdateDomain", &html! {
                 div.actions { button.primary type="submit" { (place.say("form-save")) } }

@@ -71,6 +71,7 @@ pub(super) async fn change(place: Place) -> Result<Response, Failure> {
             let problems = Problems::from_failure(&place.visit, status.into(), &NAMES)?;
             // The etag of now: whoever has read what changed may save over it.
             let now = stored(&place).await?.ok_or(Failure::NotFound)?;
+            let problems = problems.beside(&place.visit, shown(&now));
             Ok(layout::refused(show(&place, Some(&now), form, &problems)))
         }
     }
@@ -79,19 +80,17 @@ pub(super) async fn change(place: Place) -> Result<Response, Failure> {
 pub(super) async fn remove(place: Place) -> Result<Response, Failure> {
     let address = place.param("name").to_owned();
     let request = DeleteForwardRequest { address: address.clone() };
-    place.calls().forwards().delete_forward(request).await?;
+    let audit_id = place.calls().forwards().delete_forward(request).await?.into_inner().audit_id;
     let said = Said::new("forward-removed").with("name", &address);
-    if place.person.is_mailbox_user() {
-        // The audit that undoing reads is not for the user of one box.
-        return Ok(place.visit.done(&forward_path(&place, &address), &said));
-    }
-    let said = said.undo(place.path(&MENU, &["restore"]), &[("name", &address)]);
-    Ok(place.visit.done(&list_path(&place), &said))
+    let said = undo::offered(said, place.path(&MENU, &["restore"]), audit_id);
+    // The user of one box has one forward and no list of them.
+    let to = if place.person.is_mailbox_user() { forward_path(&place, &address) } else { list_path(&place) };
+    Ok(place.visit.done(&to, &said))
 }
 
-/// Brings back what the last removal of this forward took away.
+/// Brings back what a removal took away.
 pub(super) async fn restore(place: Place) -> Result<Response, Failure> {
-    let name = undo::removal(&place, "forward").await?;
+    let name = undo::removal(&place).await?.name;
     let said = Said::new("forward-restored").with("name", &name);
     Ok(place.visit.done(&forward_path(&place, &name), &said))
 }
@@ -127,13 +126,8 @@ fn show(place: &Place, stored: Option<&Forward>, form: &Form, problems: &Problem
     let own = place.person.is_mailbox_user();
     let action =
         stored.map_or_else(|| place.path(&MENU, &["new"]), |forward| forward_path(place, &forward.address));
-    let typed_targets = form.lines("targets").join("\n");
-    let now = stored.filter(|forward| !problems.is_none() && forward.targets.join("\n") != typed_targets);
     let body = html! {
         (problems.summary(&place.say("form-see-below")))
-        @if let Some(now) = now {
-            div.card.soft { p { (place.say("form-now")) } p { code { (now.targets.join(", ")) } } }
-        }
         form.card method="post" action=(action) {
             (layout::form_token(visit))
             @match stored {

@@ -28,6 +28,8 @@ pub(super) const NAMES: [(&str, &str); 1] = [("addresses", "addresses")];
 /// Lines that one form takes, and one call.
 const LINES_MAX: usize = 10_000;
 const PART: usize = 1000;
+/// Lines that were not taken which are told with why; all of them stand in the field.
+const REASONS_SHOWN: usize = 100;
 /// What is done by then is told at once; of what is not, the page tells how far it is.
 const WAITED: Duration = Duration::from_secs(1);
 
@@ -147,14 +149,17 @@ fn course<'c>(place: &Place, list: &MailingList, addition: &'c MemberAddition) -
 
 /// The lines that were not taken, each with why.
 fn refused_lines(place: &Place, addition: &MemberAddition) -> Markup {
+    let told = addition.refused_lines.len().min(REASONS_SHOWN);
+    let more = i64::from(addition.refused_count) - i64::try_from(told).unwrap_or(i64::MAX);
     html! {
         @if !addition.refused_lines.is_empty() {
             details.card open {
                 summary { (place.say("list-report-lines")) }
                 ul.plain {
-                    @for line in &addition.refused_lines {
+                    @for line in addition.refused_lines.iter().take(REASONS_SHOWN) {
                         li.row { span { (line.line) } span.soft { (why(place, line)) } }
                     }
+                    @if more > 0 { li.soft { (place.visit.reader.count("forward-more", more)) } }
                 }
             }
         }

@@ -30,7 +30,9 @@ const NAMES: [(&str, &str); 6] = [
 ];
 /// What a change names.
 const PATHS: [&str; 7] =
-    ["posting", "replies", "subject_prefix", "owner", "description", "message_max_bytes", "listserv"];
+    ["posting", "replies", "subject_prefix", "owner", "description", LARGEST, "listserv"];
+/// Shown in whole kilobytes, so it is left as it is stored unless it is touched.
+const LARGEST: &str = "message_max_bytes";
 /// Octets of the unit in which the largest post is typed.
 const KILOBYTE: i64 = 1000;
 
@@ -86,6 +88,7 @@ pub(super) async fn page(place: Place) -> Result<Response, Failure> {
 pub(super) async fn change(place: Place) -> Result<Response, Failure> {
     let form = &place.visit.form;
     let mut problems = Problems::none();
+    let before = shown(&stored(&place).await?);
     let address = place.param("name").to_owned();
     let list = MailingList {
         address: address.clone(),
@@ -94,7 +97,8 @@ pub(super) async fn change(place: Place) -> Result<Response, Failure> {
     };
     let list = Some(list);
     let problems = if problems.is_none() {
-        let paths = PATHS.iter().map(|path| (*path).to_owned()).collect();
+        let touched = PATHS.iter().filter(|path| **path != LARGEST || form.touches("largest", &before));
+        let paths = touched.map(|path| (*path).to_owned()).collect();
         let request = UpdateMailingListRequest { list, update_mask: Some(FieldMask { paths }) };
         match place.calls().lists().update_mailing_list(request).await {
             Ok(_) => {
@@ -107,6 +111,7 @@ pub(super) async fn change(place: Place) -> Result<Response, Failure> {
         problems
     };
     let now = stored(&place).await?;
+    let problems = problems.beside(&place.visit, shown(&now));
     Ok(layout::refused(show(&place, Some(&now), form, &problems)))
 }
 
@@ -140,13 +145,13 @@ pub(super) async fn remove(place: Place) -> Result<Response, Failure> {
         let names = answer.referring_addresses.iter().take(6).cloned().collect::<Vec<_>>().join(", ");
         Said::new("list-removed-referred").with("name", &list.address).with("names", &names)
     };
-    let said = said.undo(place.path(&MENU, &["restore"]), &[("name", &list.address)]);
+    let said = undo::offered(said, place.path(&MENU, &["restore"]), answer.audit_id);
     Ok(place.visit.done(&place.path(&MENU, &[]), &said))
 }
 
-/// Brings the list back that was removed last under this name, with its members.
+/// Brings back what a removal took away: the list with its members.
 pub(super) async fn restore(place: Place) -> Result<Response, Failure> {
-    let name = undo::removal(&place, "list").await?;
+    let name = undo::removal(&place).await?.name;
     let said = Said::new("list-restored").with("name", &name);
     Ok(place.visit.done(&list_path(&place, &name), &said))
 }
@@ -271,8 +276,9 @@ fn fields(place: &Place, form: &Form, problems: &Problems) -> Markup {
     html! {
         (Field::new("description", place.say("list-field-description")).hint(place.say("list-field-description-hint"))
             .value(form.get("description")).problem(problems).text())
-        (Field::new("posting", place.say("list-field-posting")).value(form.get("posting")).radio(&posting))
-        (Field::new("replies", place.say("list-field-replies")).value(replied).radio(&replies))
+        (Field::new("posting", place.say("list-field-posting")).value(form.get("posting")).problem(problems)
+            .radio(&posting))
+        (Field::new("replies", place.say("list-field-replies")).value(replied).problem(problems).radio(&replies))
         (Field::new("prefix", place.say("list-field-prefix")).hint(place.say("list-field-prefix-hint"))
             .value(form.get("prefix")).problem(problems).text())
         (Field::new("owner", place.say("list-field-owner")).hint(owner_hint).value(form.get("owner"))

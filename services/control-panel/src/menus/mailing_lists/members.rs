@@ -11,7 +11,8 @@ use super::{MENU, editor, list_path, posting};
 use crate::{
     call::Failure,
     form::{Field, Problems},
-    layout::{self, said::Said},
+    layout::{self, finding, said::Said},
+    menus::undo,
     place::Place,
 };
 
@@ -19,8 +20,6 @@ use crate::{
 const ADD: &str = "account.v1.MailingListService/AddListMembers";
 /// Members on one page.
 const PAGE_SIZE: i32 = 100;
-/// Members whose removal can be undone by the button of the next page: their addresses travel in a cookie.
-const UNDOABLE_MAX: usize = 20;
 
 pub(super) async fn page(place: Place) -> Result<Response, Failure> {
     let list = editor::stored(&place).await?;
@@ -34,27 +33,20 @@ pub(super) async fn remove(place: Place) -> Result<Response, Failure> {
     if addresses.is_empty() {
         return Ok(place.visit.done(&path, &Said::new("list-none-ticked")));
     }
-    let request = RemoveListMembersRequest { list, addresses: addresses.clone() };
-    let removed = place.calls().lists().remove_list_members(request).await?.into_inner().removed_count;
-    let said = Said::new("list-members-removed")
-        .with("count", &place.visit.reader.count("list-member-count", removed.into()));
-    let said = if addresses.len() <= UNDOABLE_MAX {
-        said.undo(format!("{path}/members/add-again"), &[("addresses", &addresses.join("\n"))])
-    } else {
-        said
-    };
+    let request = RemoveListMembersRequest { list, addresses };
+    let answer = place.calls().lists().remove_list_members(request).await?.into_inner();
+    let count = place.visit.reader.count("list-member-count", answer.removed_count.into());
+    let said = Said::new("list-members-removed").with("count", &count);
+    let said = undo::offered(said, format!("{path}/members/restore"), answer.audit_id);
     Ok(place.visit.done(&path, &said))
 }
 
-/// Undoes a removal.
-pub(super) async fn add_again(place: Place) -> Result<Response, Failure> {
-    let list = editor::stored(&place).await?.address;
-    let path = list_path(&place, &list);
-    let addresses = place.visit.form.lines("addresses");
-    let request = AddListMembersRequest { list, addresses, ..AddListMembersRequest::default() };
-    let added = place.calls().lists().add_list_members(request).await?.into_inner().added_count;
-    let count = place.visit.reader.count("list-member-count", added.into());
-    Ok(place.visit.done(&path, &Said::new("list-members-back").with("count", &count)))
+/// Undoes a removal of members.
+pub(super) async fn restore(place: Place) -> Result<Response, Failure> {
+    let restored = undo::removal(&place).await?;
+    let count = place.visit.reader.count("list-member-count", undo::members_of(&restored));
+    let said = Said::new("list-members-back").with("count", &count);
+    Ok(place.visit.done(&list_path(&place, &restored.name), &said))
 }
 
 /// The page: `typed` in the field for new members, and above it what became of those before.
@@ -69,6 +61,7 @@ pub(super) async fn show(
         list: list.address.clone(),
         page_size: PAGE_SIZE,
         page_token: place.visit.query.get("page").to_owned(),
+        prefix: finding::asked(&place.visit),
     };
     let members = place.calls().lists().list_list_members(request).await?.into_inner();
     let path = list_path(place, &list.address);
@@ -127,7 +120,10 @@ fn member_table(place: &Place, list: &MailingList, members: &ListListMembersResp
     html! {
         section {
             h2 { (place.say("list-members")) }
-            @if members.members.is_empty() {
+            (finding::search(&place.visit, &path, &members.next_page_token))
+            @if let Some(nothing) = finding::nothing(&place.visit).filter(|_| members.members.is_empty()) {
+                (nothing)
+            } @else if members.members.is_empty() {
                 (layout::empty(&place.say("list-no-members"), &place.say("list-no-members-text"), None))
             } @else {
                 form method="post" action={ (path) "/members/remove" } {
@@ -148,7 +144,7 @@ fn member_table(place: &Place, list: &MailingList, members: &ListListMembersResp
                     }
                 }
             }
-            (layout::paging(&place.visit, &path, &members.next_page_token))
+            (finding::paging(&place.visit, &path, &members.next_page_token))
         }
     }
 }

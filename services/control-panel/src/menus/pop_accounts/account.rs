@@ -37,9 +37,10 @@ pub(super) async fn page(place: Place) -> Result<Response, Failure> {
 }
 
 /// The page after a form that was not taken: with what was typed, and what there is now.
-pub(super) async fn show_again(place: &Place, form: &Form, problems: &Problems) -> Result<Response, Failure> {
+pub(super) async fn show_again(place: &Place, form: &Form, problems: Problems) -> Result<Response, Failure> {
     let known = known(place).await?;
-    Ok(layout::refused(show(place, &known, Some(form), problems)))
+    let problems = problems.beside(&place.visit, changes::shown(&known.mailbox));
+    Ok(layout::refused(show(place, &known, Some(form), &problems)))
 }
 
 /// The box of the page: one of this domain.

@@ -28,10 +28,11 @@ const NO_QUOTA: i64 = -1;
 pub(super) async fn settings(place: Place) -> Result<Response, Failure> {
     let form = &place.visit.form;
     let name = place.param("name").to_owned();
+    let shown = shown(&account::mailbox(&place).await?);
     let mut problems = Problems::none();
     let quota_bytes = quota(&place, form, &mut problems);
     if !problems.is_none() {
-        return account::show_again(&place, form, &problems).await;
+        return account::show_again(&place, form, problems).await;
     }
     let mailbox = Mailbox {
         address: name.clone(),
@@ -40,7 +41,10 @@ pub(super) async fn settings(place: Place) -> Result<Response, Failure> {
         etag: form.get("etag").to_owned(),
         ..Mailbox::default()
     };
-    let paths = vec!["display_name".to_owned(), "quota_bytes".to_owned()];
+    let mut paths = vec!["display_name".to_owned()];
+    if form.touches("quota-kind", &shown) || form.touches("quota", &shown) {
+        paths.push("quota_bytes".to_owned());
+    }
     let request = UpdateMailboxRequest { mailbox: Some(mailbox), update_mask: Some(FieldMask { paths }) };
     match place.calls().mailboxes().update_mailbox(request).await {
         Ok(_) => {
@@ -49,7 +53,7 @@ pub(super) async fn settings(place: Place) -> Result<Response, Failure> {
         }
         Err(status) => {
             let problems = Problems::from_failure(&place.visit, status.into(), &SETTINGS)?;
-            account::show_again(&place, form, &problems).await
+            account::show_again(&place, form, problems).await
         }
     }
 }
@@ -60,7 +64,7 @@ pub(super) async fn password(place: Place) -> Result<Response, Failure> {
     let mut problems = Problems::none();
     let password = Some(new_password::typed(&place.visit, &mut problems));
     if !problems.is_none() {
-        return account::show_again(&place, form, &problems).await;
+        return account::show_again(&place, form, problems).await;
     }
     let request = SetMailboxPasswordRequest { address: name.clone(), password };
     match place.calls().mailboxes().set_mailbox_password(request).await {
@@ -70,7 +74,7 @@ pub(super) async fn password(place: Place) -> Result<Response, Failure> {
         }
         Err(status) => {
             let problems = Problems::from_failure(&place.visit, status.into(), &PASSWORD)?;
-            account::show_again(&place, form, &problems).await
+            account::show_again(&place, form, problems).await
         }
     }
 }
@@ -85,7 +89,7 @@ pub(super) fn quota_fields(place: &Place, kind: &str, megabytes: &str, problems:
     ];
     html! {
         div.pair {
-            (Field::new("quota-kind", place.say("pop-field-quota")).value(kind).select(&kinds))
+            (Field::new("quota-kind", place.say("pop-field-quota")).value(kind).problem(problems).select(&kinds))
             (Field::new("quota", place.say("pop-field-megabytes")).hint(place.say("pop-field-megabytes-hint"))
                 .value(megabytes).suffix("MB".to_owned()).problem(problems).number())
         }
@@ -99,6 +103,13 @@ pub(super) fn quota_typed(quota_bytes: Option<i64>) -> (&'static str, String) {
         Some(NO_QUOTA) => ("none", String::new()),
         Some(bytes) => ("own", (bytes / MEGABYTE).max(1).to_string()),
     }
+}
+
+/// The settings as their form shows them.
+pub(super) fn shown(mailbox: &Mailbox) -> Form {
+    let (kind, megabytes) = quota_typed(mailbox.quota_bytes);
+    let fields = [("display-name", &*mailbox.display_name), ("quota-kind", kind), ("quota", &megabytes)];
+    Form::of(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec())
 }
 
 /// The quota that a form asks for.
@@ -121,11 +132,8 @@ pub(super) fn quota(place: &Place, form: &Form, problems: &mut Problems) -> Opti
 
 /// The forms of the page of a box: `typed` is what was sent and not taken.
 pub(super) fn forms(place: &Place, mailbox: &Mailbox, typed: Option<&Form>, problems: &Problems) -> Markup {
-    let settings_typed = typed.filter(|form| form.has("display-name"));
-    let (kind, megabytes) = quota_typed(mailbox.quota_bytes);
-    let text = |name: &str, stored: &str| settings_typed.map_or(stored, |form| form.get(name)).to_owned();
-    let (name, kind) = (text("display-name", &mailbox.display_name), text("quota-kind", kind));
-    let megabytes = text("quota", &megabytes);
+    let stored = shown(mailbox);
+    let settings = typed.filter(|form| form.has("display-name")).unwrap_or(&stored);
     html! {
         @if place.may("account.v1.MailboxService/UpdateMailbox") {
             section.card {
@@ -134,8 +142,8 @@ pub(super) fn forms(place: &Place, mailbox: &Mailbox, typed: Option<&Form>, prob
                     (layout::form_token(&place.visit))
                     input type="hidden" name="etag" value=(mailbox.etag);
                     (Field::new("display-name", place.say("pop-field-name")).hint(place.say("pop-field-name-hint"))
-                        .value(name).problem(problems).text())
-                    (quota_fields(place, &kind, &megabytes, problems))
+                        .value(settings.get("display-name")).problem(problems).text())
+                    (quota_fields(place, settings.get("quota-kind"), settings.get("quota"), problems))
                     div.actions { button.primary type="submit" { (place.say("form-save")) } }
                 }
             }

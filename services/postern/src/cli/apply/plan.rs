@@ -92,7 +92,8 @@ impl Plan {
         let was = before.and_then(word).unwrap_or_else(|| "box".to_owned());
         if let Some(word) = wanted.default_address.clone().filter(|word| key(word) != key(&was)) {
             let (action, target) = default_rule(&word);
-            let rule = DefaultAddress { domain: name, action: action.into(), target };
+            let rule =
+                DefaultAddress { domain: name, action: action.into(), target, ..DefaultAddress::default() };
             self.finally.push(step("~", Deed::SetDefault(rule), format!("{was} -> {word}")));
         }
     }

@@ -86,7 +86,12 @@ async fn mailboxes(operator: &Operator, domain: &str) -> Result<Vec<MailboxSetti
     let mut client = MailboxServiceClient::new(operator.account.clone());
     let mut all = Vec::new();
     all_pages(async |page_token| {
-        let request = ListMailboxesRequest { domain: domain.to_owned(), page_size: PAGE_SIZE, page_token };
+        let request = ListMailboxesRequest {
+            domain: domain.to_owned(),
+            page_size: PAGE_SIZE,
+            page_token,
+            ..Default::default()
+        };
         let page = client.list_mailboxes(request).await?.into_inner();
         // The default box is made with its domain and has no settings of its own.
         all.extend(page.mailboxes.into_iter().filter(|mailbox| !mailbox.default_box).map(|mailbox| {
@@ -107,7 +112,12 @@ async fn forwards(operator: &Operator, domain: &str) -> Result<Vec<ForwardSettin
     let mut client = ForwardServiceClient::new(operator.account.clone());
     let mut all = Vec::new();
     all_pages(async |page_token| {
-        let request = ListForwardsRequest { domain: domain.to_owned(), page_size: PAGE_SIZE, page_token };
+        let request = ListForwardsRequest {
+            domain: domain.to_owned(),
+            page_size: PAGE_SIZE,
+            page_token,
+            ..Default::default()
+        };
         let page = client.list_forwards(request).await?.into_inner();
         all.extend(page.forwards.into_iter().map(|forward| ForwardSettings {
             address: forward.address,
@@ -124,7 +134,12 @@ async fn lists(operator: &Operator, domain: &str) -> Result<Vec<ListSettings>, F
     let mut client = MailingListServiceClient::new(operator.account.clone());
     let mut all = Vec::new();
     all_pages(async |page_token| {
-        let request = ListMailingListsRequest { domain: domain.to_owned(), page_size: PAGE_SIZE, page_token };
+        let request = ListMailingListsRequest {
+            domain: domain.to_owned(),
+            page_size: PAGE_SIZE,
+            page_token,
+            ..Default::default()
+        };
         let page = client.list_mailing_lists(request).await?.into_inner();
         all.extend(page.lists.into_iter().map(list));
         Ok(page.next_page_token)
@@ -154,7 +169,12 @@ async fn members(operator: &Operator, list: &str) -> Result<Vec<String>, Failure
     let mut client = MailingListServiceClient::new(operator.account.clone());
     let mut all = Vec::new();
     all_pages(async |page_token| {
-        let request = ListListMembersRequest { list: list.to_owned(), page_size: 10_000, page_token };
+        let request = ListListMembersRequest {
+            list: list.to_owned(),
+            page_size: 10_000,
+            page_token,
+            ..Default::default()
+        };
         let page = client.list_list_members(request).await?.into_inner();
         all.extend(page.members.into_iter().map(|member| member.address));
         Ok(page.next_page_token)
@@ -167,8 +187,12 @@ async fn autoresponders(operator: &Operator, domain: &str) -> Result<Vec<Autores
     let mut client = AutoresponderServiceClient::new(operator.account.clone());
     let mut all = Vec::new();
     all_pages(async |page_token| {
-        let request =
-            ListAutorespondersRequest { domain: domain.to_owned(), page_size: PAGE_SIZE, page_token };
+        let request = ListAutorespondersRequest {
+            domain: domain.to_owned(),
+            page_size: PAGE_SIZE,
+            page_token,
+            ..Default::default()
+        };
         let page = client.list_autoresponders(request).await?.into_inner();
         all.extend(page.autoresponders.into_iter().map(autoresponder));
         Ok(page.next_page_token)
