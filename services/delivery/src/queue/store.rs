@@ -16,7 +16,7 @@ use super::{LeasedRow, QueuedMessage, lanes::Lane, leases::Ticket, turns::Cursor
 use crate::{
     accept::{MessageFlags, QueueClass, StoredContent, return_code},
     outbound::Destination,
-    store::{PgQuery, Unhurried},
+    store::{PgQuery, Unhurried, begin_unhurried},
     trace::TraceState,
 };
 
