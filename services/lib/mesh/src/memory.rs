@@ -11,8 +11,6 @@ use std::{
 use postern_mail::ClientKey;
 use thiserror::Error;
 
-/// What is held, octets.
-const HELD_METRIC: &str = "postern_content_memory_bytes";
 /// Strangers together may hold all but one part in so many.
 const KEPT_PART: usize = 4;
 /// One client with a right to send may hold one part in so many.
@@ -129,7 +127,7 @@ impl Inner {
         {
             return Err(NoMemory);
         }
-        metrics::gauge!(HELD_METRIC).increment(bytes as f64);
+        gauge().increment(bytes as f64);
         held.all += bytes;
         if holder.stranger {
             held.strangers += bytes;
@@ -144,7 +142,7 @@ impl Inner {
         if bytes == 0 {
             return;
         }
-        metrics::gauge!(HELD_METRIC).decrement(bytes as f64);
+        gauge().decrement(bytes as f64);
         let mut held = self.held();
         held.all -= bytes;
         if holder.stranger {
@@ -158,6 +156,11 @@ impl Inner {
             }
         }
     }
+}
+
+/// What is held, octets.
+fn gauge() -> metrics::Gauge {
+    metrics::gauge!("postern_content_memory_bytes")
 }
 
 #[cfg(test)]
