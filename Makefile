@@ -41,7 +41,7 @@ bench: stores rivals ## Measure messages, polls, reads, relay for both shapes, w
 
 faults: stores mail-programs ## The long fault run: ROUNDS (20) rounds of load with kill -9
 	$(CARGO) build --workspace --bins
-	POSTERN_FAULT_ROUNDS=$(or $(ROUNDS),20) $(CARGO) test -p postern-tests --test faults -- --nocapture
+	POSTERN_FAULT_ROUNDS=$(or $(ROUNDS),20) $(CARGO) test -p postern-tests --test faults --test faults_outbound -- --nocapture
 
 partition: stores network ## Two of everything on two machines (network namespaces, as root), one of which is cut off
 	$(CARGO) build --workspace --bins
