@@ -73,6 +73,7 @@ impl<'a> Talk<'a> {
             message_max_bytes: LIMITS.message_max_bytes,
             recipients_max: 3,
             refused_recipients_max: dice.coin().then_some(4),
+            inbound_limited: dice.coin(),
         };
         let mut talk = Self {
             session: Session::new(profile),
@@ -175,9 +176,9 @@ impl<'a> Talk<'a> {
                     credential_version: 1,
                 }),
             }),
-            Question::Sender(_) => Event::SenderAnswered(match fails {
+            Question::Sender { login, .. } => Event::SenderAnswered(match fails {
                 true => Err(Refused { reason: trouble, detail: None }),
-                false => Ok(right(false)),
+                false => Ok(right(login.is_some())),
             }),
             Question::Recipients { paths, .. } => {
                 let mut answers = Vec::new();

@@ -56,7 +56,10 @@ async fn what_came_and_went_is_found_with_its_story_by_its_owner_only() -> anyho
         assert!(story.body.contains(told), "{told}: {}", story.body);
     }
     // Who has its number finds it by that, however it was copied; what is none, or nobody's, is told at the field.
-    let typed = |number: &str| format!("{LIST}?number={}", number.replace(' ', "+"));
+    let typed = |number: &str| {
+        let coded: String = number.bytes().map(|octet| format!("%{octet:02X}")).collect();
+        format!("{LIST}?number={coded}")
+    };
     for copied in [id.clone(), reply.clone(), format!("id <{}>;", id.to_uppercase())] {
         assert_eq!(owner.get(&typed(&copied)).await?.location, format!("{LIST}/story/{id}"), "{copied}");
     }

@@ -64,6 +64,11 @@ async fn fine_values(house: &House) -> anyhow::Result<()> {
         allow_missing: true,
     };
     AutoresponderServiceClient::new(admin.account_channel()).update_autoresponder(request).await?;
+    Ok(())
+}
+
+/// The same of limits, which bind from then on.
+async fn fine_limits(house: &House) -> anyhow::Result<()> {
     let limits = Limits {
         storage_bytes: Some(1_073_741_824),
         mailbox_storage_bytes: Some(500_000),
@@ -72,7 +77,7 @@ async fn fine_values(house: &House) -> anyhow::Result<()> {
     let limits =
         CustomerLimits { customer: "homepage".to_owned(), limits: Some(limits), ..CustomerLimits::default() };
     let request = UpdateLimitsRequest { limits: Some(limits) };
-    LimitsServiceClient::new(admin.account_channel()).update_limits(request).await?;
+    LimitsServiceClient::new(house.admin.account_channel()).update_limits(request).await?;
     Ok(())
 }
 
@@ -96,6 +101,7 @@ async fn saving_a_form_changes_only_what_was_touched() -> anyhow::Result<()> {
     assert_eq!((stored.display_name.as_str(), stored.quota_bytes), ("Anna", Some(2_147_483_648)));
     saved(&mut web, &page, &format!("{page}/settings"), &[("quota", "50")]).await?;
     assert_eq!(admin.get_mailbox("user@homepage.test").await?.quota_bytes, Some(50_000_000));
+    fine_limits(&house).await?;
 
     let page = format!("{BASE}/mailing-lists/of/news@homepage.test/settings");
     saved(&mut web, &page, &page, &[("description", "What is new")]).await?;
