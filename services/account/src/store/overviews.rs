@@ -21,7 +21,7 @@ const COUNTED_MAX: i64 = 1000;
 pub(crate) const DAYS_MAX: i32 = 92;
 
 /// Each part of the answer with the count of its whole. All boxes are looked at by what decides, and only those that are named
-/// are read. $3: what a box may hold by the platform's default.
+/// are read; their places are numbered behind the limits, so that no more than these are sorted to the end. $3: what a box may hold by the platform's default.
 const BOXES: &str = concat!(
     "with boxes as materialized ( \
         select mailbox_id, login, state = 2 as is_suspended, over_quota, coalesce(used_bytes, 0) as used, \
@@ -32,13 +32,13 @@ const BOXES: &str = concat!(
         select *, used::float8 / nullif(room, 0) as fill, \
             over_quota or coalesce(used >= room - room / 10, false) as is_nearly_full from boxes \
      ), named as ( \
-        (select 1 as part, count(*) over () as whole, \
-            row_number() over (order by over_quota desc, coalesce(fill, 0) desc, login) as place, mailbox_id \
-         from judged where is_nearly_full order by place limit $4) \
-        union all (select 2, count(*) over (), row_number() over (order by login) as place, mailbox_id \
-         from judged where is_suspended order by place limit $4) \
-        union all (select 3, 0, row_number() over (order by used desc, login) as place, mailbox_id \
-         from judged where used > 0 order by place limit $5) \
+        select 1 as part, whole, row_number() over () as place, mailbox_id from ( \
+            select count(*) over () as whole, mailbox_id from judged where is_nearly_full \
+            order by over_quota desc, coalesce(fill, 0) desc, login limit $4) nearly_full \
+        union all select 2, whole, row_number() over (), mailbox_id from ( \
+            select count(*) over () as whole, mailbox_id from judged where is_suspended order by login limit $4) suspended \
+        union all select 3, 0, row_number() over (), mailbox_id from ( \
+            select mailbox_id from judged where used > 0 order by used desc, login limit $5) largest \
      ) select n.part, n.whole, b.* from named n cross join lateral (",
     select_mailboxes!("mailbox_id = n.mailbox_id limit 1"),
     ") b order by n.part, n.place"
