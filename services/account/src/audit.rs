@@ -16,6 +16,9 @@ use crate::{
     },
 };
 
+/// What a page holds of things before and after: with the rest of its entries it fits into a message that every client takes
+/// (4 MiB). One entry alone is never above that, for it was a request once.
+const PAGE_MAX_BYTES: usize = 1 << 20;
 /// How often old entries are swept away.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
@@ -33,8 +36,9 @@ impl Account {
             }
             filter.customer = Some(caller.customer.clone());
         }
-        let mut rows = audit::list(self.store.pool(), &filter, page).await?;
-        let next = page.finish_below(&mut rows, |entry| entry.audit_id);
+        let mut rows = audit::list(self.store.pool(), &filter, page, PAGE_MAX_BYTES).await?;
+        let size = |entry: &AuditEntry| entry.before_json.len() + entry.after_json.len();
+        let next = page.finish_below_within(PAGE_MAX_BYTES, &mut rows, |entry| entry.audit_id, size);
         Ok((rows, next))
     }
 

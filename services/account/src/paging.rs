@@ -84,22 +84,27 @@ impl Page {
         key: impl Fn(&T) -> &str,
         size: impl Fn(&T) -> usize,
     ) -> String {
-        let mut bytes = 0_usize;
-        let fitting = rows.iter().take_while(|row| {
-            bytes = bytes.saturating_add(size(row));
-            bytes <= max_bytes
-        });
-        let kept = fitting.count().max(1).min(self.rows);
-        if rows.len() <= kept {
-            return String::new();
+        if self.cut(max_bytes, rows, size) {
+            rows.last().map(|last| encoded(key(last))).unwrap_or_default()
+        } else {
+            String::new()
         }
-        rows.truncate(kept);
-        rows.last().map(|last| encoded(key(last))).unwrap_or_default()
     }
 
     /// The same for a list that goes down by number.
     pub(crate) fn finish_below<T>(&self, rows: &mut Vec<T>, key: impl Fn(&T) -> i64) -> String {
-        if self.cut(rows) {
+        self.finish_below_within(usize::MAX, rows, key, |_| 0)
+    }
+
+    /// The same of rows that may be large, as [`Self::finish_within`].
+    pub(crate) fn finish_below_within<T>(
+        &self,
+        max_bytes: usize,
+        rows: &mut Vec<T>,
+        key: impl Fn(&T) -> i64,
+        size: impl Fn(&T) -> usize,
+    ) -> String {
+        if self.cut(max_bytes, rows, size) {
             rows.last().map(|last| encoded(&key(last).to_string())).unwrap_or_default()
         } else {
             String::new()
@@ -107,9 +112,15 @@ impl Page {
     }
 
     /// True when more was read than the page holds.
-    fn cut<T>(&self, rows: &mut Vec<T>) -> bool {
-        let more = rows.len() > self.rows;
-        rows.truncate(self.rows);
+    fn cut<T>(&self, max_bytes: usize, rows: &mut Vec<T>, size: impl Fn(&T) -> usize) -> bool {
+        let mut bytes = 0_usize;
+        let fitting = rows.iter().take_while(|row| {
+            bytes = bytes.saturating_add(size(row));
+            bytes <= max_bytes
+        });
+        let kept = fitting.count().max(1).min(self.rows);
+        let more = rows.len() > kept;
+        rows.truncate(kept);
         more
     }
 }

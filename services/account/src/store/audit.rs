@@ -189,21 +189,28 @@ pub(crate) struct EntryFilter {
     pub(crate) end_micros: Option<i64>,
 }
 
+/// Those that begin within so many octets ($10) of things before and after, and one more, which tells of a next page.
 const ENTRIES: &str = select_entries!(
     "",
-    "where audit_id < $1 and ($2::text is null or customer = $2) and ($3::text is null or kind = $3) \
-     and ($4::text is null or name = $4) and ($5::text is null or action = $5) and ($6::text is null or actor = $6) \
-     and ($7::bigint is null or time >= to_timestamp($7 / 1000000.0)) \
-     and ($8::bigint is null or time < to_timestamp($8 / 1000000.0)) order by audit_id desc limit $9"
+    "join (select audit_id, coalesce(sum(bytes) over ( \
+            order by audit_id desc rows between unbounded preceding and 2 preceding), 0) as bytes_before_last from ( \
+        select audit_id, octet_length(before_json) + octet_length(after_json) as bytes from audit \
+        where audit_id < $1 and ($2::text is null or customer = $2) and ($3::text is null or kind = $3) \
+        and ($4::text is null or name = $4) and ($5::text is null or action = $5) and ($6::text is null or actor = $6) \
+        and ($7::bigint is null or time >= to_timestamp($7 / 1000000.0)) \
+        and ($8::bigint is null or time < to_timestamp($8 / 1000000.0)) order by audit_id desc limit $9) wanted) w \
+     on w.audit_id = a.audit_id where w.bytes_before_last <= $10 order by a.audit_id desc"
 );
 
-/// Newest first.
+/// Newest first: those that begin within so many octets, and one more.
 pub(crate) async fn list(
     pool: &PgPool,
     filter: &EntryFilter,
     page: &Page,
+    max_bytes: usize,
 ) -> Result<Vec<AuditEntry>, AccountError> {
     let below = page.below()?;
+    let max_bytes = i64::try_from(max_bytes).unwrap_or(i64::MAX);
     read!(
         sqlx::query(ENTRIES)
             .bind(below)
@@ -215,6 +222,7 @@ pub(crate) async fn list(
             .bind(filter.start_micros)
             .bind(filter.end_micros)
             .bind(page.limit())
+            .bind(max_bytes)
             .try_map(|row| entry(&row))
             .fetch_all(pool)
     )

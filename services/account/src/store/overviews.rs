@@ -1,7 +1,9 @@
 //! What a first page shows of a domain and of a box: few rows, of a bounded look.
 
+use std::sync::LazyLock;
+
 use postern_proto::account::v1::{DomainOverview, Mailbox, MailboxDay, SuspendedMember};
-use sqlx::{PgPool, Row as _, postgres::PgRow};
+use sqlx::{AssertSqlSafe, PgPool, Row as _, postgres::PgRow};
 
 use super::{
     mailboxes::{NO_QUOTA, mailbox, select_mailboxes},
@@ -21,28 +23,32 @@ const COUNTED_MAX: i64 = 1000;
 pub(crate) const DAYS_MAX: i32 = 92;
 
 /// Each part of the answer with the count of its whole. All boxes are looked at by what decides, and only those that are named
-/// are read; their places are numbered behind the limits, so that no more than these are sorted to the end. $3: what a box may hold by the platform's default.
-const BOXES: &str = concat!(
-    "with boxes as materialized ( \
-        select mailbox_id, login, state = 2 as is_suspended, over_quota, coalesce(used_bytes, 0) as used, \
-            nullif(coalesce(quota_bytes, l.mailbox_storage_bytes, $3), -1) as room \
-        from mailboxes m left join box_usage using (mailbox_id) left join limits l on l.customer_id = m.customer_id \
-        where domain = $1 and removed_time is null order by domain, address limit $2 \
-     ), judged as ( \
-        select *, used::float8 / nullif(room, 0) as fill, \
-            over_quota or coalesce(used >= room - room / 10, false) as is_nearly_full from boxes \
-     ), named as ( \
-        select 1 as part, whole, row_number() over () as place, mailbox_id from ( \
-            select count(*) over () as whole, mailbox_id from judged where is_nearly_full \
-            order by over_quota desc, coalesce(fill, 0) desc, login limit $4) nearly_full \
-        union all select 2, whole, row_number() over (), mailbox_id from ( \
-            select count(*) over () as whole, mailbox_id from judged where is_suspended order by login limit $4) suspended \
-        union all select 3, 0, row_number() over (), mailbox_id from ( \
-            select mailbox_id from judged where used > 0 order by used desc, login limit $5) largest \
-     ) select n.part, n.whole, b.* from named n cross join lateral (",
-    select_mailboxes!("mailbox_id = n.mailbox_id limit 1"),
-    ") b order by n.part, n.place"
-);
+/// are read; their places are numbered behind the limits, so that no more than these are sorted to the end. $2: what a box may
+/// hold by the platform's default. The bounds stand in the text: a plan that does not know them takes them for a tenth of the
+/// rows, and looks for each box by itself.
+static BOXES: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "with boxes as materialized ( \
+            select mailbox_id, login, state = 2 as is_suspended, over_quota, coalesce(used_bytes, 0) as used, \
+                nullif(coalesce(quota_bytes, l.mailbox_storage_bytes, $2), -1) as room \
+            from mailboxes m left join box_usage using (mailbox_id) left join limits l on l.customer_id = m.customer_id \
+            where domain = $1 and removed_time is null limit {LOOKED_AT_MAX} \
+         ), judged as ( \
+            select *, used::float8 / nullif(room, 0) as fill, \
+                over_quota or coalesce(used >= room - room / 10, false) as is_nearly_full from boxes \
+         ), named as ( \
+            select 1 as part, whole, row_number() over () as place, mailbox_id from ( \
+                select count(*) over () as whole, mailbox_id from judged where is_nearly_full \
+                order by over_quota desc, coalesce(fill, 0) desc, login limit {NAMED_MAX}) nearly_full \
+            union all select 2, whole, row_number() over (), mailbox_id from ( \
+                select count(*) over () as whole, mailbox_id from judged where is_suspended \
+                order by login limit {NAMED_MAX}) suspended \
+            union all select 3, 0, row_number() over (), mailbox_id from ( \
+                select mailbox_id from judged where used > 0 order by used desc, login limit {LARGEST_MAX}) largest \
+         ) select n.part, n.whole, b.* from named n cross join lateral ({ONE_BOX}) b order by n.part, n.place"
+    )
+});
+const ONE_BOX: &str = select_mailboxes!("mailbox_id = n.mailbox_id limit 1");
 
 /// What needs somebody at a domain. `room_bytes`: what a box may hold by the platform's default.
 pub(crate) async fn of_domain(
@@ -50,17 +56,8 @@ pub(crate) async fn of_domain(
     domain: &str,
     room_bytes: Option<i64>,
 ) -> Result<DomainOverview, AccountError> {
-    let parts: Vec<(i32, i64, Mailbox)> = read!(
-        sqlx::query(BOXES)
-            .bind(domain)
-            .bind(LOOKED_AT_MAX)
-            .bind(room_bytes.unwrap_or(NO_QUOTA))
-            .bind(NAMED_MAX)
-            .bind(LARGEST_MAX)
-            .try_map(|row: PgRow| Ok((row.try_get("part")?, row.try_get("whole")?, mailbox(&row)?)))
-            .fetch_all(pool)
-    )
-    .doing("look at the boxes of a domain")?;
+    let (parts, members) =
+        tokio::try_join!(boxes(pool, domain, room_bytes), suspended_members(pool, domain))?;
     let mut overview = DomainOverview::default();
     for (part, whole, mailbox) in parts {
         let whole = i32::try_from(whole).unwrap_or(i32::MAX);
@@ -76,11 +73,26 @@ pub(crate) async fn of_domain(
             _ => overview.largest_mailboxes.push(mailbox),
         }
     }
-    let members = suspended_members(pool, domain).await?;
     overview.suspended_member_count =
         members.first().map_or(0, |(whole, _)| i32::try_from(*whole).unwrap_or(i32::MAX));
     overview.suspended_members = members.into_iter().map(|(_, member)| member).collect();
     Ok(overview)
+}
+
+/// Part of the answer, count of its whole, box.
+async fn boxes(
+    pool: &PgPool,
+    domain: &str,
+    room_bytes: Option<i64>,
+) -> Result<Vec<(i32, i64, Mailbox)>, AccountError> {
+    read!(
+        sqlx::query(AssertSqlSafe(BOXES.as_str()))
+            .bind(domain)
+            .bind(room_bytes.unwrap_or(NO_QUOTA))
+            .try_map(|row: PgRow| Ok((row.try_get("part")?, row.try_get("whole")?, mailbox(&row)?)))
+            .fetch_all(pool)
+    )
+    .doing("look at the boxes of a domain")
 }
 
 /// Each with the count of all.

@@ -16,6 +16,7 @@ mod hostile;
 mod house;
 mod lists;
 mod live;
+mod long_audit;
 mod model;
 mod overviews;
 mod rules;
