@@ -13,6 +13,11 @@ const TIME_MAX: Duration = Duration::from_millis(50);
 /// The same among other tests.
 const TIME_MAX_AMONG_OTHERS: Duration = Duration::from_millis(400);
 const TRIES: usize = 7;
+/// Rounds of deliveries to local boxes; the quickest counts, for what else the machine does makes none quicker.
+const ROUNDS: usize = 5;
+/// What deliveries to local boxes may take beside a long queue, against an empty one: the exact figure, and among other tests.
+const SLOWER_MAX: f64 = 1.1;
+const SLOWER_MAX_AMONG_OTHERS: f64 = 2.0;
 
 fn rows_wanted() -> Option<i64> {
     std::env::var("POSTERN_QUEUE_ROWS").ok().and_then(|rows| rows.parse().ok())
@@ -45,7 +50,9 @@ async fn fill(store: &Store, rows: i64) {
     .await
     .expect("rows");
     run(store, "UPDATE queue SET state = 3 WHERE id % 1000 = 0").await;
-    run(store, "ANALYZE queue").await;
+    // As a house is that has had the rows for a while: nobody still cleans up after the filling, or writes it down.
+    run(store, "VACUUM (ANALYZE) queue, messages").await;
+    run(store, "CHECKPOINT").await;
 }
 
 /// The shortest of some tries.
@@ -64,8 +71,16 @@ async fn best<T, F: Future<Output = T>>(what: &str, ask: impl Fn() -> F) -> (Dur
     (took, answer)
 }
 
-/// How long the commit of a message for a local box takes, the middle of many.
+/// How long the commit of a message for a local box takes: the middle of many, in the quickest of some rounds.
 async fn local_delivery(acceptor: &Acceptor) -> Duration {
+    let mut quickest = round_of_deliveries(acceptor).await;
+    for _ in 1..ROUNDS {
+        quickest = quickest.min(round_of_deliveries(acceptor).await);
+    }
+    quickest
+}
+
+async fn round_of_deliveries(acceptor: &Acceptor) -> Duration {
     let content = Bytes::from_static(b"Subject: hello\r\n\r\nbody\r\n");
     let mut took = Vec::new();
     for n in 0..400 {
@@ -117,8 +132,8 @@ async fn many_rows_hide_nobody_and_slow_nothing() {
         before.as_secs_f64() * 1000.0,
         after.as_secs_f64() * 1000.0
     );
-    // Other tests run beside this one: the exact figure is that of `make queue-scale`.
-    assert!(ratio < 2.0, "{before:?} {after:?}");
+    let most = if rows_wanted().is_some() { SLOWER_MAX } else { SLOWER_MAX_AMONG_OTHERS };
+    assert!(ratio < most, "{before:?} {after:?}");
 
     let queue = &queue;
     let page = |filter: EntryFilter| async move { queue.list(&filter, 101).await.expect("a page").len() };
