@@ -19,5 +19,5 @@ pub use failure::{Pop3Code, Reason, SmtpReply, Verdict};
 pub use login::{CUSTOMER_LOGIN_MAX_CHARS, canonical_login, customer_login, is_customer_login};
 pub use message_id::{MessageId, MessageIdError};
 pub use password::Password;
-pub use peer_ip::{ClientKey, PeerIp, PeerIpError};
+pub use peer_ip::{ClientKey, PeerIp, PeerIpError, SiteKey};
 pub use unsubscribe_token::{UnsubscribeToken, unsubscribe_token};

@@ -26,6 +26,10 @@ pub struct PeerIpError;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientKey(IpAddr);
 
+/// The network that one site has at most, an IPv6 /48 (RFC 6177): a household with a /56 is 256 clients, which share a bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SiteKey(u64);
+
 impl PeerIp {
     /// `0.0.0.0`: the address of nobody (RFC 6890).
     pub const NOBODY: Self = Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
@@ -56,6 +60,18 @@ impl PeerIp {
             IpAddr::V6(v6) => {
                 let network = u128::from(v6) & !u128::from(u64::MAX);
                 ClientKey(IpAddr::V6(Ipv6Addr::from(network)))
+            }
+        }
+    }
+
+    /// The site that this address belongs to; none for IPv4, where one address is all that most sites have.
+    #[must_use]
+    pub fn site_key(self) -> Option<SiteKey> {
+        match self.0 {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(v6) => {
+                let [a, b, c, ..] = v6.segments().map(u64::from);
+                Some(SiteKey(a << 32 | b << 16 | c))
             }
         }
     }

@@ -6,13 +6,14 @@
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use clap::Args;
 use ipnet::IpNet;
-use postern_mail::{ClientKey, PeerIp};
+use postern_mail::{ClientKey, PeerIp, SiteKey};
 
 use crate::memory::Holder;
 
@@ -20,6 +21,9 @@ use crate::memory::Holder;
 const MINUTE: Duration = Duration::from_secs(60);
 /// Clients whose new connections are counted; more are let in uncounted until the minute is over.
 const COUNTED_MAX: usize = 200_000;
+/// What the strangers of one site (an IPv6 /48) may do together, in times of what one client may: else one household with its
+/// many /64 would fill the places of all. Customers are not counted: a mobile network has thousands of them in one /48.
+const SITE_FACTOR: usize = 4;
 /// How long a client is known after it showed a right.
 const KNOWN_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// Clients that are known at most.
@@ -32,11 +36,12 @@ pub struct AdmissionSettings {
     #[arg(long, env = "POSTERN_LIMIT_CONNECTIONS", value_name = "COUNT", default_value_t = 10_000)]
     pub limit_connections: usize,
 
-    /// Connections at once from one client: an IPv4 address or an IPv6 /64 (0 = no limit)
+    /// Connections at once from one client: an IPv4 address or an IPv6 /64; strangers of one IPv6 /48 four times as many (0 = no limit)
     #[arg(long, env = "POSTERN_LIMIT_CONNECTIONS_PER_CLIENT", value_name = "COUNT", default_value_t = 50)]
     pub limit_connections_per_client: usize,
 
-    /// New connections within a minute from one client: an IPv4 address or an IPv6 /64 (0 = no limit)
+    /// New connections within a minute from one client: an IPv4 address or an IPv6 /64; strangers of one IPv6 /48 four times as many
+    /// (0 = no limit)
     #[arg(
         long,
         env = "POSTERN_LIMIT_NEW_CONNECTIONS_PER_MINUTE",
@@ -61,9 +66,9 @@ pub enum TurnedAway {
     Full,
     /// What is left is for clients that are known.
     Reserved,
-    /// This client has too many connections.
+    /// This client, or the strangers of its site, have too many connections.
     Client,
-    /// This client connects too often.
+    /// This client, or the strangers of its site, connect too often.
     TooOften,
 }
 
@@ -100,8 +105,12 @@ struct Counts {
     strangers: usize,
     /// Only clients with at least one connection.
     by_client: HashMap<ClientKey, usize>,
+    /// Strangers among them, by their site.
+    strangers_by_site: HashMap<SiteKey, usize>,
     /// New connections in this minute.
     new: HashMap<ClientKey, u32>,
+    /// Those of strangers.
+    new_by_site: HashMap<SiteKey, u32>,
     minute: Instant,
 }
 
@@ -110,8 +119,18 @@ struct Counts {
 pub struct Place {
     inner: Arc<Inner>,
     client: ClientKey,
+    /// `Some`: it counts among the strangers of this site.
+    site: Option<SiteKey>,
     stranger: bool,
     exempt: bool,
+}
+
+/// Who asks for a place.
+struct Asker {
+    client: ClientKey,
+    /// Of strangers only.
+    site: Option<SiteKey>,
+    known: bool,
 }
 
 impl Admission {
@@ -123,7 +142,9 @@ impl Admission {
             all: 0,
             strangers: 0,
             by_client: HashMap::new(),
+            strangers_by_site: HashMap::new(),
             new: HashMap::new(),
+            new_by_site: HashMap::new(),
             minute: Instant::now(),
         };
         Self { inner: Arc::new(Inner { settings, known, counts: Mutex::new(counts) }) }
@@ -146,15 +167,18 @@ impl Admission {
     fn admit_at(&self, peer: PeerIp, now: Instant) -> Result<Place, TurnedAway> {
         let (client, exempt) = (peer.client_key(), self.is_exempt(peer));
         let known = exempt || self.inner.known.contains_key(&client);
+        let site = peer.site_key().filter(|_| !known);
         let mut counts = self.inner.counts();
-        let of_client = counts.by_client.get(&client).copied().unwrap_or(0);
         if !exempt {
-            counts.judge(&client, of_client, known, &self.inner.settings, now)?;
+            counts.judge(&Asker { client, site, known }, &self.inner.settings, now)?;
         }
         counts.all += 1;
         counts.strangers += usize::from(!known);
-        counts.by_client.insert(client, of_client + 1);
-        Ok(Place { inner: Arc::clone(&self.inner), client, stranger: !known, exempt })
+        *counts.by_client.entry(client).or_default() += 1;
+        if let Some(site) = site {
+            *counts.strangers_by_site.entry(site).or_default() += 1;
+        }
+        Ok(Place { inner: Arc::clone(&self.inner), client, site, stranger: !known, exempt })
     }
 
     /// Connections now.
@@ -174,7 +198,9 @@ impl Place {
         }
         if self.stranger {
             self.stranger = false;
-            self.inner.counts().strangers -= 1;
+            let mut counts = self.inner.counts();
+            counts.strangers -= 1;
+            counts.leave_site(self.site.take());
         }
     }
 }
@@ -192,12 +218,8 @@ impl Drop for Place {
         let mut counts = self.inner.counts();
         counts.all -= 1;
         counts.strangers -= usize::from(self.stranger);
-        if let Some(count) = counts.by_client.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                counts.by_client.remove(&self.client);
-            }
-        }
+        one_less(&mut counts.by_client, &self.client);
+        counts.leave_site(self.site);
     }
 }
 
@@ -208,20 +230,16 @@ impl Inner {
 }
 
 impl Counts {
-    fn judge(
-        &mut self,
-        client: &ClientKey,
-        of_client: usize,
-        known: bool,
-        settings: &AdmissionSettings,
-        now: Instant,
-    ) -> Result<(), TurnedAway> {
+    fn judge(&mut self, asker: &Asker, settings: &AdmissionSettings, now: Instant) -> Result<(), TurnedAway> {
         let full = |count: usize, limit: usize| limit > 0 && count >= limit;
         // Also those that are turned away for another reason are counted: trying again and again costs, too.
-        if self.is_too_often(client, settings.limit_new_connections_per_minute, now) {
+        if self.is_too_often(asker, settings.limit_new_connections_per_minute, now) {
             return Err(TurnedAway::TooOften);
         }
-        if full(of_client, settings.limit_connections_per_client) {
+        let of_client = self.by_client.get(&asker.client).copied().unwrap_or(0);
+        let of_site = asker.site.and_then(|site| self.strangers_by_site.get(&site)).copied().unwrap_or(0);
+        let most = settings.limit_connections_per_client;
+        if full(of_client, most) || full(of_site, most.saturating_mul(SITE_FACTOR)) {
             return Err(TurnedAway::Client);
         }
         let total = settings.limit_connections;
@@ -229,26 +247,50 @@ impl Counts {
             return Err(TurnedAway::Full);
         }
         let reserved = total * usize::from(settings.reserved_connections_percent) / 100;
-        if !known && full(self.strangers, total - reserved) {
+        if !asker.known && full(self.strangers, total - reserved) {
             return Err(TurnedAway::Reserved);
         }
         Ok(())
     }
 
-    fn is_too_often(&mut self, client: &ClientKey, limit: u32, now: Instant) -> bool {
+    fn is_too_often(&mut self, asker: &Asker, limit: u32, now: Instant) -> bool {
         if limit == 0 {
             return false;
         }
         if now.saturating_duration_since(self.minute) >= MINUTE {
             self.new = HashMap::new();
+            self.new_by_site = HashMap::new();
             self.minute = now;
         }
-        if self.new.len() >= COUNTED_MAX && !self.new.contains_key(client) {
-            return false;
+        let of_client = one_more(&mut self.new, asker.client);
+        let of_site = asker.site.map_or(0, |site| one_more(&mut self.new_by_site, site));
+        of_client > limit || of_site as usize > (limit as usize).saturating_mul(SITE_FACTOR)
+    }
+
+    fn leave_site(&mut self, site: Option<SiteKey>) {
+        if let Some(site) = site {
+            one_less(&mut self.strangers_by_site, &site);
         }
-        let count = self.new.entry(*client).or_insert(0);
-        *count = count.saturating_add(1);
-        *count > limit
+    }
+}
+
+/// Counts one more connection within the minute; 0: it is not counted, for too many others are.
+fn one_more<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: K) -> u32 {
+    if counts.len() >= COUNTED_MAX && !counts.contains_key(&key) {
+        return 0;
+    }
+    let count = counts.entry(key).or_default();
+    *count = count.saturating_add(1);
+    *count
+}
+
+/// Nothing is kept of those that have none any more.
+fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
     }
 }
 
@@ -306,6 +348,34 @@ mod tests {
         assert!(admission.admit(peer("198.51.100.1")).is_ok(), "exempt");
         let later = Instant::now() + MINUTE;
         assert!(admission.admit_at(peer("2001:db8::2"), later).is_ok(), "after the minute");
+    }
+
+    #[test]
+    fn strangers_of_one_site_share_a_bound_and_its_customers_do_not() {
+        let admission = admission(0, 2, 0, 0);
+        let network = |number: usize| peer(&format!("2001:db8:77:{number:x}::1"));
+        let mut places: Vec<_> =
+            (0..8).map(|number| admission.admit(network(number)).expect("a place")).collect();
+        assert_eq!(admission.admit(network(8)).err(), Some(TurnedAway::Client), "a ninth /64 of that /48");
+        assert!(admission.admit(peer("2001:db8:78::1")).is_ok(), "another site");
+        // One that shows a right is a customer: its place among the strangers of the site is free.
+        places[0].is_customers();
+        let ninth = admission.admit(network(8)).expect("the place of the customer");
+        let again = admission.admit(network(0)).expect("customers are not counted");
+        assert_eq!(admission.admit(network(9)).err(), Some(TurnedAway::Client));
+        drop((ninth, again, places));
+        assert!(admission.inner.counts().strangers_by_site.is_empty(), "nothing is remembered");
+    }
+
+    #[test]
+    fn strangers_of_one_site_connect_so_often_in_a_minute() {
+        let admission = admission(0, 0, 2, 0);
+        let network = |number: usize| peer(&format!("2001:db8:77:{number:x}::1"));
+        for number in 0..8 {
+            assert!(admission.admit(network(number)).is_ok(), "connection {number}");
+        }
+        assert_eq!(admission.admit(network(8)).err(), Some(TurnedAway::TooOften));
+        assert!(admission.admit_at(network(8), Instant::now() + MINUTE).is_ok(), "after the minute");
     }
 
     #[test]
