@@ -118,18 +118,28 @@ async fn messages_of_every_shape_come_out_as_they_went_in() -> anyhow::Result<()
     Ok(())
 }
 
-/// A reader that stops reading holds its own session only.
+/// Readers who stop reading hold their own sessions only, however many they are: all of them read over the one connection that
+/// the gateway has to delivery.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stalled_reader_hinders_nobody() -> anyhow::Result<()> {
+async fn stalled_readers_hinder_nobody() -> anyhow::Result<()> {
+    const READERS: usize = 20;
     let platform = Blueprint::new().start().await?;
     let admin = platform.admin()?;
     admin.domain("homepage", "homepage.test").await?;
-    admin.mailbox(BOX).await?;
     admin.mailbox("other@homepage.test").await?;
-    smtp::send(platform.smtp(0), "a@outside.test", &[BOX], &message("large", 8 * 1024 * 1024)).await?;
-    let mut stalled = Pop3::login(platform.pop3(0), BOX, PASSWORD).await?;
-    stalled.send(b"RETR 1\r\n").await?;
-    assert!(stalled.line().await?.starts_with("+OK"));
+    let boxes: Vec<_> = (0..READERS).map(|number| format!("slow{number}@homepage.test")).collect();
+    for mailbox in &boxes {
+        admin.mailbox(mailbox).await?;
+    }
+    let recipients: Vec<_> = boxes.iter().map(String::as_str).collect();
+    smtp::send(platform.smtp(0), "a@outside.test", &recipients, &message("large", 8 * 1024 * 1024)).await?;
+    let mut stalled = Vec::new();
+    for mailbox in &boxes {
+        let mut reader = Pop3::login(platform.pop3(0), mailbox, PASSWORD).await?;
+        reader.send(b"RETR 1\r\n").await?;
+        assert!(reader.line().await?.starts_with("+OK"));
+        stalled.push(reader);
+    }
 
     for _ in 0..20 {
         let reply =
@@ -138,7 +148,13 @@ async fn a_stalled_reader_hinders_nobody() -> anyhow::Result<()> {
         assert!(reply.starts_with("250 "), "{reply}");
         Pop3::login(platform.pop3(0), "other@homepage.test", PASSWORD).await?.quit().await?;
     }
-    // And it can go on where it stopped.
-    assert!(stalled.multi_line().await?.len() > 8 * 1024 * 1024);
+    // A large message passes them, too, and each can go on where it stopped.
+    let large = message("large too", 8 * 1024 * 1024);
+    smtp::send(platform.smtp(0), "a@outside.test", &["other@homepage.test"], &large).await?;
+    let mut other = Pop3::login(platform.pop3(0), "other@homepage.test", PASSWORD).await?;
+    assert!(other.retr(21).await?.len() > 8 * 1024 * 1024);
+    for mut reader in stalled {
+        assert!(reader.multi_line().await?.len() > 8 * 1024 * 1024);
+    }
     Ok(())
 }

@@ -8,8 +8,9 @@ use std::{
 };
 
 use postern_mail::limits::LOCK_RENEW_SECONDS;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 
 use crate::{session::MaildropLock, upstream::Upstream};
 
@@ -18,6 +19,8 @@ const LOCKS_PER_CALL: usize = 1000;
 /// A failed renewal is tried again soon, while the lock still lives.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
 const RETRIES: usize = 2;
+/// How long one renewal may take, its answer included: all tries end while the locks live.
+const RENEWAL_PATIENCE: Duration = Duration::from_secs(5);
 /// A session that lost its lock may still say QUIT and hear why nothing was deleted (P-83), then it is closed.
 const LOST_GRACE: Duration = Duration::from_secs(5);
 
@@ -82,7 +85,9 @@ impl Locks {
             self.held.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
         for locks in held.chunks(LOCKS_PER_CALL) {
             for attempt in 0..=RETRIES {
-                match upstream.renew(locks).await {
+                // All locks wait for this one: an answer that never ends must not keep the next renewal from being asked.
+                let answer = timeout(RENEWAL_PATIENCE, upstream.renew(locks)).await;
+                match answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time"))) {
                     Ok(lost) => {
                         lost.into_iter().for_each(|lock| self.lost(lock));
                         break;

@@ -12,10 +12,12 @@ use crate::{StartError, guard::GuardLayer, incoming, settings::MeshSettings, shu
 /// Largest message that a tonic server or client decodes by default, octets. Frames of content stay far below it; who
 /// needs more (a list of a million uids) raises `max_decoding_message_size` on its generated server.
 pub const DECODE_MAX_BYTES: usize = 4 * 1024 * 1024;
-/// Flow control of one HTTP/2 stream, octets.
-pub(crate) const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
-/// Flow control of one HTTP/2 connection, octets.
-pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// Flow control of one HTTP/2 stream, octets: what lies unread of a call whose reader does not read.
+pub(crate) const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// Flow control of one HTTP/2 connection, octets: the most that there can be (RFC 9113 section 6.9.1). All calls to a replica
+/// share it, and it comes back only as they are read: with less, a few readers who stand still would stop everybody else's calls.
+/// What is held in memory is bounded by the streams, each with its own window.
+pub(crate) const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 /// A silent connection is asked whether it lives; without an answer in the same time it is dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Calls given up by their callers before the server got to them, on one connection.
