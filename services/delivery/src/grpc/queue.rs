@@ -19,6 +19,7 @@ use postern_proto::{
     google::Timestamp,
 };
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use super::{customer, rights::Rights};
 use crate::{
@@ -93,44 +94,49 @@ impl QueueDoor {
         Ok(found)
     }
 
-    async fn remove(&self, ids: Vec<i64>, silent: bool) -> Result<usize, Status> {
+    /// Ends rows; how many. They are held first: what is not ended when this is cut off does not leave, and stays to be seen.
+    async fn remove(&self, rows: &[EntryRow], silent: bool) -> Result<usize, Status> {
+        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
         // Work that can still be stopped is; where the host may have the mail already, its answer decides.
         let undecided = self.queue.handle.stop(&ids);
-        let ids: Vec<i64> = ids.into_iter().filter(|id| !undecided.contains(id)).collect();
+        let rows = rows.iter().filter(|row| !undecided.contains(&row.id));
+        let ids: Vec<i64> = rows.clone().map(|row| row.id).collect();
         if silent {
             let removed: Vec<Ended> = ids.iter().copied().map(removed).collect();
             self.queue.store.finish(&removed).await.map_err(unavailable)?;
             return Ok(ids.len());
         }
-        let rows = self.queue.store.seize(&ids).await.map_err(unavailable)?;
-        let mut by_message: BTreeMap<MessageId, Vec<LeasedRow>> = BTreeMap::new();
+        self.queue.store.hold(&ids).await.map_err(unavailable)?;
+        let mut by_message: BTreeMap<Uuid, Vec<i64>> = BTreeMap::new();
         for row in rows {
-            by_message.entry(row.message_id).or_default().push(row);
+            by_message.entry(row.message_id).or_default().push(row.id);
         }
         let mut given_up_count = 0;
-        for (id, rows) in by_message {
-            let message = self.queue.store.message(id).await.map_err(unavailable)?;
-            let count = rows.len();
-            let Some(message) = message else {
-                // Nothing is left that a bounce could be about.
-                let gone: Vec<Ended> = rows.iter().map(|row| removed(row.id)).collect();
-                self.queue.store.finish(&gone).await.map_err(unavailable)?;
-                given_up_count += count;
-                continue;
-            };
-            let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-            let failed = rows.into_iter().map(given_up).collect();
-            // A worker may have come first: then there is nothing left to end, or a row that was put off.
-            let is_ended = self.queue.bounces.end(&message, failed).await;
-            if !is_ended && !self.queue.store.existing(&ids, None).await.map_err(unavailable)?.is_empty() {
-                return Err(failure::status_with(
-                    Reason::Unavailable,
-                    format!("the bounce for {id} cannot be made now"),
-                ));
-            }
-            given_up_count += count;
+        for ids in by_message.into_values() {
+            given_up_count += self.give_up(&ids).await?;
         }
         Ok(given_up_count)
+    }
+
+    /// Ends rows of one message and tells its sender; how many.
+    async fn give_up(&self, ids: &[i64]) -> Result<usize, Status> {
+        let rows = self.queue.store.seize(ids).await.map_err(unavailable)?;
+        let count = rows.len();
+        let Some(id) = rows.first().map(|row| row.message_id) else { return Ok(0) };
+        let Some(message) = self.queue.store.message(id).await.map_err(unavailable)? else {
+            // Nothing is left that a bounce could be about.
+            let gone: Vec<Ended> = rows.iter().map(|row| removed(row.id)).collect();
+            self.queue.store.finish(&gone).await.map_err(unavailable)?;
+            return Ok(count);
+        };
+        let failed = rows.into_iter().map(given_up).collect();
+        // A worker may have come first: then there is nothing left to end, or a row that was put off.
+        let is_ended = self.queue.bounces.end(&message, failed).await;
+        if !is_ended && !self.queue.store.existing(ids, None).await.map_err(unavailable)?.is_empty() {
+            let why = format!("the bounce for {id} cannot be made now; what is not removed yet is held");
+            return Err(failure::status_with(Reason::Unavailable, why));
+        }
+        Ok(count)
     }
 }
 
@@ -212,10 +218,16 @@ impl QueueService for QueueDoor {
     ) -> Result<Response<RemoveQueueEntriesResponse>, Status> {
         let (caller, request) = opened(request)?;
         let ids = self.selected(request.selection).await?;
-        let rows = self.rows(&ids).await?;
-        let count = self.remove(ids, request.silent).await?;
-        let action = if request.silent { audit::Action::RemoveSilently } else { audit::Action::Remove };
-        self.record(&caller, action, &rows).await;
+        let door = self.clone();
+        // Bounces of many messages take longer than a caller waits: what was begun is done all the same.
+        let removal = tokio::spawn(async move {
+            let rows = door.rows(&ids).await?;
+            let count = door.remove(&rows, request.silent).await?;
+            let action = if request.silent { audit::Action::RemoveSilently } else { audit::Action::Remove };
+            door.record(&caller, action, &rows).await;
+            Ok::<_, Status>(count)
+        });
+        let count = removal.await.map_err(|error| Status::internal(error.to_string()))??;
         Ok(Response::new(RemoveQueueEntriesResponse { entry_count: clamped(count as u64) }))
     }
 }

@@ -28,7 +28,6 @@ const POLL_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Rows of one poll.
 const POLL_ROWS_MAX: usize = 200;
 /// A third of a lease's life.
-const RENEW_EVERY: Duration = Duration::from_secs(20);
 /// Offers that are taken up together.
 const OFFERS_AT_ONCE: usize = 256;
 const CLOSE_IDLE_EVERY: Duration = Duration::from_secs(2);
@@ -74,6 +73,8 @@ struct Loop {
     lanes: Lanes,
     tasks: JoinSet<Happened>,
     jobs: HashMap<Id, Task>,
+    /// Rows that end with what a task tells their sender.
+    telling: HashMap<Id, Vec<i64>>,
     open: HashMap<MessageId, OpenMessage>,
     poll: Poll,
     /// To be given back, with the next statement that does that.
@@ -103,6 +104,7 @@ impl Dispatcher {
             parts: self,
             tasks: JoinSet::new(),
             jobs: HashMap::new(),
+            telling: HashMap::new(),
             open: HashMap::new(),
             poll: Poll {
                 under_way: None,
@@ -117,7 +119,7 @@ impl Dispatcher {
             giving_back: None,
         };
         let mut offers = Vec::with_capacity(OFFERS_AT_ONCE);
-        let mut renewal = ticks(RENEW_EVERY);
+        let mut renewal = ticks(upkeep::RENEW_EVERY);
         let mut closing = ticks(CLOSE_IDLE_EVERY);
         loop {
             state.start_jobs();
@@ -127,7 +129,7 @@ impl Dispatcher {
             tokio::select! {
                 () = shutdown.triggered() => break,
                 1.. = offered.recv_many(&mut offers, OFFERS_AT_ONCE) => {
-                    state.take_up(offers.drain(..).flatten().collect());
+                    state.take_up(offers.drain(..).flatten().collect(), Instant::now());
                 }
                 Some(ended) = state.tasks.join_next_with_id() => state.task_ended(ended),
                 () = wake.notified() => state.poll_now(),
@@ -160,11 +162,11 @@ impl Loop {
     }
 
     /// Joins rows into jobs: one message, one destination, one kind of copy. Those that have no place here are given back.
-    fn take_up(&mut self, rows: Vec<LeasedRow>) {
+    fn take_up(&mut self, rows: Vec<LeasedRow>, leased: Instant) {
         let now = Instant::now();
         let mut jobs: Vec<Job> = Vec::new();
         for mut row in rows {
-            let Some(ticket) = self.parts.worker.leases.begin(row.id) else { continue };
+            let Some(ticket) = self.parts.worker.leases.begin(row.id, leased) else { continue };
             row.ticket = ticket;
             let outbound = &self.parts.worker.outbound;
             let lane = Lane::of(&row, || outbound.destination(row.recipient.domain()));
@@ -177,7 +179,7 @@ impl Loop {
                     message_id: row.message_id,
                     message: message.filter(|_| self.lanes.keeps_messages()),
                     via: row.via.clone(),
-                    since: now,
+                    since: leased,
                     rows: vec![row],
                 }),
             }
@@ -195,7 +197,7 @@ impl Loop {
     fn give_back(&mut self, jobs: impl IntoIterator<Item = GivenBack>) {
         for GivenBack { mut job, pause } in jobs {
             self.parts.worker.leases.give_up(&mut job.rows);
-            self.unworked.extend(job.rows.iter().map(|row| Unworked { id: row.id, pause, held: row.held }));
+            self.unworked.extend(job.rows.iter().map(|row| Unworked { id: row.id, pause }));
             if !job.lane.is_errand() {
                 self.job_closed(job.message_id, None, Vec::new());
             }
@@ -284,9 +286,12 @@ impl Loop {
             Ok(ended) => ended,
             Err(error) => {
                 tracing::error!(%error, "a task of the queue died");
+                // As those of a job: due again when their leases end.
+                self.parts.worker.leases.end(self.telling.remove(&error.id()).into_iter().flatten());
                 (error.id(), Happened::Nothing)
             }
         };
+        self.telling.remove(&id);
         if self.giving_back == Some(id) {
             self.giving_back = None;
         }
@@ -298,7 +303,7 @@ impl Loop {
                 self.job_ended(&task, JobReport::default());
             }
             (None, Happened::Polled(found)) => self.polled(found),
-            (None, _) if self.poll.under_way == Some(id) => self.polled(Found::default()),
+            (None, _) if self.poll.under_way == Some(id) => self.polled(Found::nothing()),
             (None, _) => {}
         }
     }
@@ -309,7 +314,7 @@ impl Loop {
         self.poll.more_copies |= found.more_copies;
         let found_some = !found.rows.is_empty();
         let exhausted = self.exhausted(&found);
-        self.take_up(found.rows);
+        self.take_up(found.rows, found.leased);
         exhausted.into_iter().for_each(|lane| self.lanes.leave(lane));
         if self.poll.again {
             self.poll.next = Instant::now();
@@ -361,11 +366,13 @@ impl Loop {
         let Some(message) = message.filter(|_| !failed.is_empty()) else { return };
         let bounces = Arc::clone(&self.parts.bounces);
         let trace = report_trace(&message);
+        let ids = failed.iter().map(|row| row.id).collect();
         let telling = async move {
             bounces.end(&message, failed).await;
             Happened::Nothing
         };
-        self.tasks.spawn(telling.instrument(trace));
+        let task = self.tasks.spawn(telling.instrument(trace));
+        self.telling.insert(task.id(), ids);
     }
 
     /// What is told at once: of successes and delays a sender need not hear together with failures.
@@ -418,7 +425,7 @@ impl Loop {
         // Those whose end of data was sent stay leased: their fate is open until the lease ends.
         let in_doubt = self.parts.worker.leases.stop(&unfinished);
         let free = unfinished.into_iter().filter(|id| !in_doubt.contains(id));
-        self.unworked.extend(free.map(|id| Unworked { id, pause: Duration::ZERO, held: false }));
+        self.unworked.extend(free.map(|id| Unworked { id, pause: Duration::ZERO }));
         self.give_back_now(Vec::new()).await;
         // What hosts took must be known before this process is gone, else it would be sent again.
         if !self.parts.worker.recorder.flush(FLUSH_GRACE).await {
@@ -428,11 +435,7 @@ impl Loop {
 
     async fn give_back_now(&mut self, rows: Vec<LeasedRow>) {
         let mut unworked = std::mem::take(&mut self.unworked);
-        unworked.extend(rows.iter().map(|row| Unworked {
-            id: row.id,
-            pause: Duration::ZERO,
-            held: row.held,
-        }));
+        unworked.extend(rows.iter().map(|row| Unworked { id: row.id, pause: Duration::ZERO }));
         if unworked.is_empty() {
             return;
         }

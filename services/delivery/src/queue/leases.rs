@@ -6,8 +6,10 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::LeasedRow;
@@ -27,6 +29,8 @@ pub(crate) struct Ticket(u64);
 #[derive(Debug)]
 struct TakenUp {
     ticket: Ticket,
+    /// When its lease was asked for, the last time that it was given.
+    leased: Instant,
     /// `None`: it waits.
     control: Option<Arc<JobControl>>,
 }
@@ -48,15 +52,15 @@ impl Leases {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a row up; `None` when it is at work already.
-    pub(super) fn begin(&self, id: i64) -> Option<Ticket> {
+    /// Takes a row up whose lease was asked for at `leased`; `None` when it is at work already.
+    pub(super) fn begin(&self, id: i64, leased: Instant) -> Option<Ticket> {
         let mut rows = self.rows();
         if rows.by_id.contains_key(&id) {
             return None;
         }
         rows.last_ticket += 1;
         let ticket = Ticket(rows.last_ticket);
-        rows.by_id.insert(id, TakenUp { ticket, control: None });
+        rows.by_id.insert(id, TakenUp { ticket, leased, control: None });
         Some(ticket)
     }
 
@@ -90,6 +94,23 @@ impl Leases {
         for id in ids {
             rows.by_id.remove(&id);
         }
+    }
+
+    /// The leases of these rows were renewed by a question of that time.
+    pub(super) fn renewed(&self, ids: impl IntoIterator<Item = i64>, asked: Instant) {
+        let mut rows = self.rows();
+        for id in ids {
+            if let Some(taken) = rows.by_id.get_mut(&id) {
+                taken.leased = asked;
+            }
+        }
+    }
+
+    /// Rows whose leases are so old.
+    pub(super) fn older_than(&self, age: Duration) -> Vec<i64> {
+        let rows = self.rows();
+        let old = rows.by_id.iter().filter(|(_, taken)| taken.leased.elapsed() > age);
+        old.map(|(id, _)| *id).collect()
     }
 
     /// All rows at work.
@@ -129,7 +150,7 @@ mod tests {
     fn taken_up(leases: &Leases, id: i64) -> LeasedRow {
         LeasedRow {
             id,
-            ticket: leases.begin(id).expect("not at work yet"),
+            ticket: leases.begin(id, Instant::now()).expect("not at work yet"),
             message_id: MessageId::new(),
             recipient: "b@far.test".parse().expect("address"),
             via: None,
@@ -150,10 +171,10 @@ mod tests {
     #[test]
     fn a_row_is_taken_up_once() {
         let leases = Leases::default();
-        assert!(leases.begin(1).is_some());
-        assert!(leases.begin(1).is_none());
+        assert!(leases.begin(1, Instant::now()).is_some());
+        assert!(leases.begin(1, Instant::now()).is_none());
         leases.end([1]);
-        assert!(leases.begin(1).is_some());
+        assert!(leases.begin(1, Instant::now()).is_some());
         assert_eq!(leases.ids(), [1]);
     }
 
@@ -195,5 +216,17 @@ mod tests {
         leases.give_up(&mut rows);
         assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), [2]);
         assert_eq!(leases.ids(), [1]);
+    }
+
+    #[test]
+    fn leases_grow_old_until_they_are_renewed() {
+        let leases = Leases::default();
+        let minute = Duration::from_secs(60);
+        let before = Instant::now().checked_sub(minute).expect("the machine runs for a minute");
+        leases.begin(1, before).expect("not at work yet");
+        leases.begin(2, before).expect("not at work yet");
+        leases.begin(3, Instant::now()).expect("not at work yet");
+        leases.renewed([2], Instant::now());
+        assert_eq!(leases.older_than(Duration::from_secs(40)), [1]);
     }
 }

@@ -35,7 +35,8 @@ pub(crate) struct EntryRow {
 }
 
 const COLUMNS: &str = "SELECT q.id, q.message_id, q.recipient, q.attempts, q.last_outcome, q.customer,
-        CASE WHEN q.state = 2 AND q.lease_until < now() THEN 1::smallint ELSE q.state END AS state,
+        CASE WHEN q.state <> 2 OR q.lease_until >= now() THEN q.state
+            WHEN q.ends_only THEN 3::smallint ELSE 1::smallint END AS state,
         (extract(epoch FROM q.create_time) * 1000000)::bigint AS create_micros,
         (extract(epoch FROM q.next_attempt_time) * 1000000)::bigint AS next_attempt_micros,
         (extract(epoch FROM q.create_time + make_interval(secs => $1)) * 1000000)::bigint AS expire_micros,
@@ -76,7 +77,9 @@ impl QueueStore {
         query.push(" WHERE q.id > ").push_bind(filter.after);
         match filter.state {
             Some(1) => {
-                query.push(" AND (q.state = 1 OR (q.state = 2 AND q.lease_until < now()))");
+                query.push(
+                    " AND (q.state = 1 OR (q.state = 2 AND q.lease_until < now() AND NOT q.ends_only))",
+                );
             }
             Some(3) => {
                 query.push(" AND q.state = 3");
@@ -109,7 +112,8 @@ impl QueueStore {
     /// Makes rows due now, held ones too. Those at work are left alone.
     pub(crate) async fn retry(&self, ids: &[i64]) -> Result<u64, sqlx::Error> {
         let done = sqlx::query(
-            "UPDATE queue SET state = 1, next_attempt_time = now(), lease_owner = NULL, lease_until = NULL
+            "UPDATE queue SET state = 1, ends_only = false, next_attempt_time = now(), lease_owner = NULL,
+                lease_until = NULL
             WHERE id = ANY($1) AND (state <> 2 OR lease_until < now())",
         )
         .bind(ids)
@@ -121,7 +125,8 @@ impl QueueStore {
     /// Stops attempts. A worker that has one loses its lease.
     pub(crate) async fn hold(&self, ids: &[i64]) -> Result<u64, sqlx::Error> {
         let done = sqlx::query(
-            "UPDATE queue SET state = 3, lease_owner = NULL, lease_until = NULL WHERE id = ANY($1)",
+            "UPDATE queue SET state = 3, ends_only = false, lease_owner = NULL, lease_until = NULL
+            WHERE id = ANY($1)",
         )
         .bind(ids)
         .execute(self.pool())

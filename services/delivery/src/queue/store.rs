@@ -97,8 +97,6 @@ pub(super) struct Unworked {
     pub(super) id: i64,
     /// Nobody need look at it for so long; 0: it is as due as it was.
     pub(super) pause: Duration,
-    /// It was held, and is again.
-    pub(super) held: bool,
 }
 
 /// The queue of this replica.
@@ -173,12 +171,13 @@ impl QueueStore {
         Ok(taken)
     }
 
-    /// Frees the rows of workers that died, so that they are due at once.
+    /// Frees the rows of workers that died, so that they are due at once; those that were to be ended are held.
     pub(super) async fn reap(&self) -> Result<u64, sqlx::Error> {
         let done = sqlx::query(
             "WITH dead AS MATERIALIZED (
                 SELECT id FROM queue WHERE state = 2 AND lease_until < now() LIMIT $1 FOR UPDATE SKIP LOCKED)
-            UPDATE queue q SET state = 1, lease_owner = NULL, lease_until = NULL, next_attempt_time = now()
+            UPDATE queue q SET state = CASE WHEN q.ends_only THEN 3 ELSE 1 END, ends_only = false,
+                lease_owner = NULL, lease_until = NULL, next_attempt_time = now()
             FROM dead WHERE q.id = dead.id",
         )
         .bind(REAP_MAX)
@@ -193,7 +192,8 @@ impl QueueStore {
             "WITH old AS MATERIALIZED (
                 SELECT id FROM queue WHERE state = 3 AND create_time + make_interval(secs => $2) <= now()
                 LIMIT $4 FOR UPDATE SKIP LOCKED)
-            UPDATE queue q SET state = 2, lease_owner = $1, lease_until = now() + make_interval(secs => $3)
+            UPDATE queue q SET state = 2, ends_only = true, lease_owner = $1,
+                lease_until = now() + make_interval(secs => $3)
             FROM old WHERE q.id = old.id RETURNING {}, true AS held",
             self.leased_columns()
         );
@@ -207,10 +207,11 @@ impl QueueStore {
         Ok(rows.iter().filter_map(leased_row).collect())
     }
 
-    /// Leases rows whatever their state, for an operator who removes them.
+    /// Leases rows whatever their state, for an operator who removes them. From then on they do not leave, whatever comes between.
     pub(crate) async fn seize(&self, ids: &[i64]) -> Result<Vec<LeasedRow>, sqlx::Error> {
         let statement = format!(
-            "UPDATE queue q SET state = 2, lease_owner = $1, lease_until = now() + make_interval(secs => $3)
+            "UPDATE queue q SET state = 2, ends_only = true, lease_owner = $1,
+                lease_until = now() + make_interval(secs => $3)
             WHERE q.id = ANY($4) RETURNING {}, true AS held",
             self.leased_columns()
         );
@@ -259,20 +260,19 @@ impl QueueStore {
     pub(super) async fn give_back(&self, rows: &[Unworked]) -> Result<(), sqlx::Error> {
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
         let pauses: Vec<f64> = rows.iter().map(|row| row.pause.as_secs_f64()).collect();
-        let held: Vec<bool> = rows.iter().map(|row| row.held).collect();
         // One that is forgotten is due again when its lease ends.
         let mut transaction = begin_unhurried(&self.pool).await?;
         sqlx::query(
-            "UPDATE queue q SET state = CASE WHEN r.held THEN 3 ELSE 1 END, lease_owner = NULL, lease_until = NULL,
+            "UPDATE queue q SET state = CASE WHEN q.ends_only THEN 3 ELSE 1 END, ends_only = false,
+                lease_owner = NULL, lease_until = NULL,
                 next_attempt_time = CASE WHEN r.pause > 0 THEN now() + make_interval(secs => r.pause)
                     ELSE q.next_attempt_time END
-            FROM unnest($2::bigint[], $3::double precision[], $4::boolean[]) AS r (id, pause, held)
+            FROM unnest($2::bigint[], $3::double precision[]) AS r (id, pause)
             WHERE q.id = r.id AND q.state = 2 AND q.lease_owner = $1",
         )
         .bind(self.replica)
         .bind(ids)
         .bind(pauses)
-        .bind(held)
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await
@@ -329,7 +329,7 @@ impl QueueStore {
             "WITH deferred AS (
                 UPDATE queue q SET attempts = q.attempts + 1, last_outcome = d.outcome,
                     next_attempt_time = now() + make_interval(secs => d.pause),
-                    state = CASE WHEN q.state = 2 THEN 1 ELSE q.state END,
+                    state = CASE WHEN q.state = 2 AND NOT q.ends_only THEN 1 ELSE 3 END, ends_only = false,
                     lease_owner = NULL, lease_until = NULL
                 FROM unnest($2::bigint[], $3::double precision[], $4::text[]) AS d(id, pause, outcome)
                 WHERE q.id = d.id AND ((q.state = 2 AND q.lease_owner = $1) OR q.state = 3)

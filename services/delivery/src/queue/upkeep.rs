@@ -2,9 +2,11 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{
     LeasedRow,
-    store::{Unworked, Wanted},
+    store::{LEASE_SECONDS, Unworked, Wanted},
     worker::Worker,
 };
 use crate::store::{in_time, within};
@@ -12,10 +14,16 @@ use crate::store::{in_time, within};
 /// Rows are given back in such a time or not at all: later their leases may be somebody else's.
 const GIVE_BACK_TIME: Duration = Duration::from_secs(20);
 
+/// How often leases are renewed.
+pub(super) const RENEW_EVERY: Duration = Duration::from_secs(20);
+/// An answer that comes later helps nobody: the next question is due.
+const RENEWAL_TIME: Duration = Duration::from_secs(10);
+
 /// What a poll came to.
-#[derive(Default)]
 pub(super) struct Found {
     pub(super) rows: Vec<LeasedRow>,
+    /// When the leases of these rows were asked for.
+    pub(super) leased: Instant,
     /// What was asked for.
     pub(super) wanted: Wanted,
     /// There may be more mail.
@@ -24,8 +32,21 @@ pub(super) struct Found {
     pub(super) more_copies: bool,
 }
 
+impl Found {
+    pub(super) fn nothing() -> Self {
+        Self {
+            rows: Vec::new(),
+            leased: Instant::now(),
+            wanted: Wanted::default(),
+            more_mail: false,
+            more_copies: false,
+        }
+    }
+}
+
 /// Looks for what is due. Without the database nothing is.
 pub(super) async fn poll(worker: &Worker, wanted: Wanted, held_too: bool) -> Found {
+    let leased = Instant::now();
     let take = async {
         worker.store.reap().await?;
         let mut rows = worker.store.take_due(&wanted).await?;
@@ -45,10 +66,10 @@ pub(super) async fn poll(worker: &Worker, wanted: Wanted, held_too: bool) -> Fou
         Ok::<_, sqlx::Error>((rows, more_mail, more_copies))
     };
     match in_time(take).await {
-        Ok((rows, more_mail, more_copies)) => Found { rows, wanted, more_mail, more_copies },
+        Ok((rows, more_mail, more_copies)) => Found { rows, leased, wanted, more_mail, more_copies },
         Err(error) => {
             tracing::warn!(%error, "the queue cannot be polled");
-            Found::default()
+            Found::nothing()
         }
     }
 }
@@ -59,8 +80,10 @@ pub(super) async fn renew(worker: &Worker) {
     if ids.is_empty() {
         return;
     }
-    match in_time(worker.store.renew(&ids)).await {
+    let asked = Instant::now();
+    match within(RENEWAL_TIME, worker.store.renew(&ids)).await {
         Ok(renewed) => {
+            worker.leases.renewed(renewed.iter().copied(), asked);
             let renewed: HashSet<i64> = renewed.into_iter().collect();
             let lost: Vec<i64> =
                 ids.into_iter().filter(|id| !renewed.contains(id) && worker.leases.contains(*id)).collect();
@@ -69,8 +92,12 @@ pub(super) async fn renew(worker: &Worker) {
                 tracing::warn!(lost = lost.len(), in_doubt = in_doubt.len(), "leases were lost");
             }
         }
-        // Nobody else can take them either while the database is away.
-        Err(error) => tracing::warn!(%error, "leases cannot be renewed"),
+        // The database may be away for us alone: what could be somebody else's before the next renewal does not go on.
+        Err(error) => {
+            let old = worker.leases.older_than(Duration::from_secs_f64(LEASE_SECONDS) - RENEW_EVERY);
+            let in_doubt = worker.leases.stop(&old);
+            tracing::warn!(%error, stopped = old.len(), in_doubt = in_doubt.len(), "leases cannot be renewed");
+        }
     }
 }
 

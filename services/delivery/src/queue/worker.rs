@@ -139,7 +139,7 @@ impl Worker {
             }
             ErrandOutcome::Stopped => {
                 self.leases.end([row.id]);
-                let unworked = Unworked { id: row.id, pause: Duration::ZERO, held: false };
+                let unworked = Unworked { id: row.id, pause: Duration::ZERO };
                 if let Err(error) = self.store.give_back(&[unworked]).await {
                     tracing::warn!(%error, "a lease cannot be given back; it runs out by itself");
                 }
@@ -184,12 +184,14 @@ impl Worker {
             content: &open,
         };
         let attempts = tokio::select! {
-            attempts = self.outbound.send(destination, &outgoing, &control.transit) => attempts,
+            // First of all: else one more step of the attempt could be the dot that ends the message.
+            biased;
             () = control.stopped.cancelled() => {
                 tracing::info!(queue_id = %message.id, "stopped: the rows are not ours any more");
                 self.leases.end(job.rows.iter().map(|row| row.id));
                 return JobReport::default();
             }
+            attempts = self.outbound.send(destination, &outgoing, &control.transit) => attempts,
         };
         if let Some(first) = attempts.first() {
             Span::current().record("outcome", first.name());

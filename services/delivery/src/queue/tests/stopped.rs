@@ -59,12 +59,13 @@ async fn rows_that_did_not_begin_are_as_they_were() {
     )
     .await;
     let rows = ours.take_due(&wanted(10)).await.expect("take");
-    let row = |name: &str, pause: u64, held: bool| {
+    let row = |name: &str, pause: u64| {
         let found = rows.iter().find(|row| row.recipient.to_string().starts_with(name)).expect(name);
-        store::Unworked { id: found.id, pause: Duration::from_secs(pause), held }
+        store::Unworked { id: found.id, pause: Duration::from_secs(pause) }
     };
-    let unworked = [row("due", 0, false), row("later", 30, false), row("held", 0, true)];
+    let unworked = [row("due", 0), row("later", 30), row("held", 0)];
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    run(&store, "UPDATE queue SET ends_only = true WHERE recipient LIKE 'held@%'").await;
     // One is somebody else's by now, one lease is nearly over, and none is theirs to give back.
     run(&store, "UPDATE queue SET lease_owner = gen_random_uuid() WHERE recipient LIKE 'theirs@%'").await;
     run(&store, "UPDATE queue SET lease_until = now() + interval '9 seconds' WHERE recipient LIKE 'due@%'")
@@ -84,4 +85,41 @@ async fn rows_that_did_not_begin_are_as_they_were() {
     ] {
         assert_eq!(count(&store, &format!("queue WHERE {what}")).await, expected, "{what}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_to_be_ended_does_not_leave_whatever_comes_between() {
+    let (_postgres, store) = Postgres::start().await;
+    let queue = queue_of(&store, DAYS);
+    due_message(&store, &["died@far.test", "unsaid@far.test", "back@far.test"]).await;
+    let ids = [
+        id_of(&store, "died@far.test").await,
+        id_of(&store, "unsaid@far.test").await,
+        id_of(&store, "back@far.test").await,
+    ];
+    let held = "queue WHERE state = 3 AND NOT ends_only";
+    assert_eq!(queue.seize(&ids).await.expect("seize").len(), 3);
+    assert_eq!(queue.renew(&ids).await.expect("renew").len(), 3, "they are at work");
+    // The process dies, the report cannot be made now, the process ends.
+    run(&store, "UPDATE queue SET lease_until = now() - interval '1 second' WHERE recipient LIKE 'died@%'")
+        .await;
+    assert_eq!(count(&store, "queue WHERE state = 2 AND lease_until < now()").await, 1);
+    let waiting = EntryFilter { state: Some(1), ..EntryFilter::default() };
+    assert!(queue.list(&waiting, 10).await.expect("list").is_empty(), "nor is it shown as if it would leave");
+    assert_eq!(queue.reap().await.expect("reap"), 1);
+    let deferral =
+        Deferral { id: ids[1], pause: Duration::ZERO, outcome: "given up by an operator".to_owned() };
+    queue.defer(&mut queue.unhurried(), &[deferral]).await.expect("defer");
+    queue.give_back(&[store::Unworked { id: ids[2], pause: Duration::ZERO }]).await.expect("give back");
+    assert_eq!(count(&store, held).await, 3);
+    assert!(queue.take_due(&wanted(10)).await.expect("take").is_empty());
+    // The same of those that were held until their time was over.
+    let impatient = queue_of(&store, Duration::ZERO);
+    assert_eq!(impatient.take_expired_held().await.expect("take").len(), 3);
+    run(&store, "UPDATE queue SET lease_until = now() - interval '1 second'").await;
+    assert_eq!(queue.reap().await.expect("reap"), 3);
+    assert_eq!(count(&store, held).await, 3);
+    // Somebody may still say that they shall leave.
+    assert_eq!(queue.retry(&ids).await.expect("retry"), 3);
+    assert_eq!(queue.take_due(&wanted(10)).await.expect("take").len(), 3);
 }
