@@ -17,7 +17,7 @@ use crate::{
     layout::{self, Frame, Page},
     menus::{self, Menu},
     router::FRONT,
-    session::Person,
+    session::{self, Person},
     visit::Visit,
 };
 
@@ -119,6 +119,14 @@ pub(crate) async fn customer_domains(
 impl Place {
     pub(crate) fn calls(&self) -> &Calls {
         &self.person.calls
+    }
+
+    /// The same page with calls of its own from now on: what proves who asks is good for a minute, and a page that took a long
+    /// upload is older.
+    pub(crate) async fn anew(self) -> Result<Self, Failure> {
+        let token = self.person.token.clone();
+        let person = session::person(&self.visit.panel, token).await?.ok_or(Failure::SessionEnded)?;
+        Ok(Self { person, ..self })
     }
 
     /// As [`Person::may`].

@@ -103,6 +103,25 @@ async fn a_file_of_mail_comes_into_the_box_while_it_is_sent() -> anyhow::Result<
     Ok(())
 }
 
+/// What proves to the other services who asks is good for a minute, and files of mail take longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_takes_longer_than_a_minute_comes_to_its_course() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    let mut web = owner(&house).await?;
+    // Faster than the least pace.
+    let pieces: Vec<_> = (0..70).map(|number| letter(number, &"slow ".repeat(2000))).collect();
+    let mut sending = web.send_file(IMPORT, "slow.mbox", pieces.iter().map(String::len).sum()).await?;
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    for piece in &pieces {
+        seconds.tick().await;
+        sending.piece(piece.as_bytes()).await?;
+    }
+    let answer = sending.finish().await?;
+    assert!(answer.status == 303 && answer.location.starts_with(&format!("{IMPORT}/")), "{}", answer.status);
+    assert_eq!(figures(&web.get(&answer.location).await?.body), ["70", "0", "0"]);
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_mail_breaks_off_or_does_not_fit_is_told() -> anyhow::Result<()> {
     let house = House::start().await?;

@@ -53,7 +53,7 @@ pub(super) async fn take(place: Place, mut upload: Upload) -> Result<Response, F
                 Busy::Person => "import-busy-person",
             };
             upload.drain().await;
-            let mut page = show(&place, &mailbox, Some(problem)).await?;
+            let mut page = show(&place.anew().await?, &mailbox, Some(problem)).await?;
             *page.status_mut() = StatusCode::TOO_MANY_REQUESTS;
             return Ok(page);
         }
@@ -62,23 +62,26 @@ pub(super) async fn take(place: Place, mut upload: Upload) -> Result<Response, F
     let Some(kind) = Kind::of(&begin) else {
         let problem = if begin.is_empty() { "import-no-file" } else { "import-no-mbox" };
         upload.drain().await;
-        return Ok(layout::refused(show(&place, &mailbox, Some(problem)).await?));
+        return Ok(layout::refused(show(&place.anew().await?, &mailbox, Some(problem)).await?));
     };
     let import_id = Uuid::new_v4();
     let mail = pipe::Mail { mailbox_id: mailbox.mailbox_id, import_id, kind, begin, upload };
     let piped = pipe::through(place.calls().boxes(), mail, turn).await;
+    let import_id = import_id.to_string();
+    let course = format!("{}/import/{import_id}", box_path(&place, &mailbox.login));
+    let place = match place.anew().await {
+        // Whoever signs in again is led to what became of it.
+        Err(Failure::SessionEnded) if !piped.is_empty => return Ok(Redirect::to(&course).into_response()),
+        other => other?,
+    };
     if piped.is_empty {
         return Ok(layout::refused(show(&place, &mailbox, Some("import-no-mail")).await?));
     }
-    let import_id = import_id.to_string();
     let is_known = imports(&place, &mailbox).await?.iter().any(|import| import.import_id == import_id);
     match piped.answer {
         Err(failure) if !is_known => Err(failure),
         // What became of it, well or not, stands in its course.
-        _ => {
-            let to = format!("{}/import/{import_id}", box_path(&place, &mailbox.login));
-            Ok(Redirect::to(&to).into_response())
-        }
+        _ => Ok(Redirect::to(&course).into_response()),
     }
 }
 
