@@ -28,6 +28,7 @@ mod logins;
 mod panel_sessions;
 mod sightings;
 
+use postern_redis::Connection;
 use redis::{RedisError, RedisResult};
 use thiserror::Error;
 
@@ -36,7 +37,6 @@ pub(crate) use self::{
     grants::REVOCATIONS_CHANNEL,
     logins::{Noted, WantedGrant},
 };
-use crate::redis_connection::RedisConnection;
 
 /// Redis did not do what was asked. Always temporary.
 #[derive(Debug, Error)]
@@ -61,15 +61,15 @@ impl<T> Doing<T> for RedisResult<T> {
 /// The questions of auth to Redis.
 #[derive(Clone)]
 pub(crate) struct RedisStore {
-    connection: RedisConnection,
+    connection: Connection,
 }
 
 impl RedisStore {
-    pub(crate) fn new(connection: RedisConnection) -> Self {
+    pub(crate) fn new(connection: Connection) -> Self {
         Self { connection }
     }
 
-    pub(crate) fn connection(&self) -> &RedisConnection {
+    pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
 }

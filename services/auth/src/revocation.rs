@@ -99,8 +99,9 @@ impl Revocations {
     }
 
     async fn listen(&self) -> RedisResult<()> {
-        let client = self.store.connection().client();
-        let mut channel = within(client.get_async_pubsub()).await?;
+        let connection = self.store.connection();
+        let generation = connection.generation();
+        let mut channel = within(connection.client().get_async_pubsub()).await?;
         within(channel.subscribe(REVOCATIONS_CHANNEL)).await?;
         let (mut questions, mut messages) = channel.split();
         let mut ping = tokio::time::interval(PING_EVERY);
@@ -110,7 +111,11 @@ impl Revocations {
                     Some(message) => self.hear(message.get_payload_bytes()),
                     None => return Ok(()),
                 },
-                _ = ping.tick() => within(questions.ping::<redis::Value>()).await.map(|_| ())?,
+                // Another Redis may have taken the place of the one that this channel still hangs on.
+                _ = ping.tick() => match connection.generation() == generation {
+                    true => within(questions.ping::<redis::Value>()).await.map(drop)?,
+                    false => return Ok(()),
+                },
             }
         }
     }
