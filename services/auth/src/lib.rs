@@ -1,6 +1,6 @@
 //! auth: who is it, and may this client send mail to the outside.
 //!
-//! A login walks `grpc/login -> authenticate -> directory, verify_cache, throttle, password -> redis_store`; a question
+//! A login walks `grpc/login -> authenticate -> directory, throttle, password_memory, password -> redis_store`; a question
 //! about relaying walks `grpc/relay -> relay -> redis_store, directory`. Why one of them ends as it does is told by `explain`,
 //! which runs the same code dry. State is in Redis only and may be lost.
 
@@ -15,6 +15,7 @@ mod login_history;
 mod operator_token;
 mod panel_session;
 mod password;
+mod password_memory;
 mod redis_store;
 mod relay;
 mod revocation;
@@ -22,7 +23,6 @@ mod settings;
 mod sightings;
 mod throttle;
 mod tokens;
-mod verify_cache;
 
 use std::{sync::Arc, time::Duration};
 
@@ -56,6 +56,7 @@ use crate::{
     operator_token::OperatorTokens,
     panel_session::PanelSessions,
     password::Passwords,
+    password_memory::PasswordMemory,
     redis_store::RedisStore,
     relay::RelayDesk,
     revocation::Revocations,
@@ -87,17 +88,18 @@ pub async fn open(
     let policy = settings.grant_policy();
     let history = LoginHistory::new(store.clone());
     history.begin(shutdown);
+    let memory = PasswordMemory::new(&mesh.mesh_key, settings.password_memory());
     let logins = Arc::new(Authenticator::new(
         directory.clone(),
         account.clone(),
         store.clone(),
-        Passwords::new(settings.argon2_workers),
+        (Passwords::new(settings.argon2_workers), memory),
         policy.clone(),
         settings.throttle_limits(),
         history.clone(),
     ));
     let revocations = Revocations::new(store.clone());
-    revocations.begin(&directory, Arc::clone(&logins), shutdown);
+    revocations.begin(&directory, shutdown);
     rest_now_and_then(&logins, shutdown);
     grant_census::begin(store.clone(), shutdown);
     let sessions = PanelSessions::new(store.clone(), account.clone());

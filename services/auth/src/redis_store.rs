@@ -9,6 +9,7 @@
 //! | `crowds` | sorted set: client address of many customers -> until when | 2 hours after the last login that speaks for it |
 //! | `clients:{mailbox}` | sorted set: client -> last good login | 30 days after the last one |
 //! | `failed_account:{login}`, `failed_client:{client}`, `failed_pair:{login}:{client}` | failures | 10 minutes |
+//! | `pw:{HMAC}` | nothing: this password was right ([`crate::password_memory`]) | `POSTERN_PASSWORD_MEMORY_SECONDS` after its last use |
 //! | `seen:{client}` | hash: door -> second it was last seen there | a day |
 //! | `sent_mailbox:{mailbox}:{hour}`, `sent_client:{client}:{hour}`, `sent_customer:{customer}:{hour}` | remote recipients | 2 hours |
 //! | `inbound:{recipient}:{hour}` | messages of strangers | 2 hours |
@@ -35,7 +36,7 @@ use thiserror::Error;
 pub(crate) use self::{
     budgets::{Budget, UsedUp},
     grants::REVOCATIONS_CHANNEL,
-    logins::{Noted, WantedGrant},
+    logins::{Noted, Password, WantedGrant},
 };
 
 /// Redis did not do what was asked. Always temporary.

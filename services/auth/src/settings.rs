@@ -103,6 +103,11 @@ pub struct Settings {
     #[arg(long, env = "POSTERN_LIMIT_MAILBOXES_BEHIND_CLIENT", value_name = "COUNT", default_value_t = 20)]
     pub limit_mailboxes_behind_client: u32,
 
+    /// How long after its last use a right password is remembered, seconds, so that a poll costs no check of its hash: longer than
+    /// mail programs pause between two polls; a changed one is forgotten at once; 0 = off
+    #[arg(long, env = "POSTERN_PASSWORD_MEMORY_SECONDS", value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    pub password_memory_seconds: u32,
+
     /// Passwords that are checked at once (19 MiB of memory each); 0 = one for each core, as far as half of the container's
     /// memory holds them
     #[arg(long, env = "POSTERN_ARGON2_WORKERS", value_name = "COUNT", default_value_t = 0)]
@@ -125,6 +130,11 @@ impl Settings {
             per_client_max: self.limit_grants_per_client,
             crowd_boxes: self.limit_mailboxes_behind_client,
         }
+    }
+
+    /// For how long right passwords are remembered.
+    pub(crate) fn password_memory(&self) -> Duration {
+        Duration::from_secs(self.password_memory_seconds.into())
     }
 
     /// How often a password may be wrong.
