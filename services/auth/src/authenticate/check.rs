@@ -108,12 +108,14 @@ impl Authenticator {
         })
     }
 
-    /// Under what this password is remembered, if it may be: of an account in service, and not where it is half a proof.
+    /// Under what this password is remembered, if it may be: of an account in service, not where it is half a proof, and no app
+    /// password, which costs nothing to check.
     pub(super) fn remembered(&self, identity: &LoginIdentity, attempt: &LoginAttempt) -> Option<Remembered> {
         let password = &attempt.password.0;
         let may_be = refusal_at(identity, attempt.protocol).is_none()
             && !is_half_a_proof(identity, attempt)
-            && password.len() <= PASSWORD_MAX_BYTES;
+            && password.len() <= PASSWORD_MAX_BYTES
+            && self.app_password_of(identity, attempt) == 0;
         may_be.then(|| self.memory.of(identity, password)).flatten()
     }
 
