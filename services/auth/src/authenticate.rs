@@ -1,6 +1,6 @@
-//! One login, in the order of its questions: who is that (directory), was this password right within the last minute
-//! (verify cache), may this client try now (throttle), is the password right (argon2), and then in one step of Redis:
-//! the count, the good name and the grant.
+//! One login, in the order of its questions: who is that (directory), may this client try now and was this password right
+//! lately (throttle and password memory), is it right (argon2), and then in one step of Redis: the count, the good name and the
+//! grant. The first step of Redis is the last one, too, when the password is remembered.
 //!
 //! Unknown login, wrong password, suspended and not live take the same way to the same answer.
 
@@ -27,9 +27,9 @@ use crate::{
     grant::GrantPolicy,
     login_history::LoginHistory,
     password::Passwords,
-    redis_store::{RedisStore, StoreError},
+    password_memory::PasswordMemory,
+    redis_store::{Password as Shown, RedisStore, StoreError},
     throttle::{Attempt, ThrottleLimits, Wait},
-    verify_cache::VerifyCache,
 };
 
 /// Attempts on one account are checked one after the other; accounts are spread over so many places.
@@ -55,7 +55,7 @@ pub(crate) struct Authenticator {
     directory: Directory,
     store: RedisStore,
     passwords: Passwords,
-    verified: VerifyCache,
+    memory: PasswordMemory,
     policy: GrantPolicy,
     limits: ThrottleLimits,
     account: DirectoryServiceClient<MeshChannel>,
@@ -72,20 +72,20 @@ impl Authenticator {
         directory: Directory,
         account: MeshChannel,
         store: RedisStore,
-        passwords: Passwords,
+        (passwords, memory): (Passwords, PasswordMemory),
         policy: GrantPolicy,
         limits: ThrottleLimits,
         history: LoginHistory,
     ) -> Self {
         let turns = std::iter::repeat_with(|| Mutex::new(())).take(TURNS).collect();
-        let (verified, spread) = (VerifyCache::new(), RandomState::new());
+        let spread = RandomState::new();
         let account = DirectoryServiceClient::new(account);
         let comparer = Comparer::new();
         Self {
             directory,
             store,
             passwords,
-            verified,
+            memory,
             policy,
             limits,
             account,
@@ -165,7 +165,7 @@ impl Authenticator {
         }
         let counted = Attempt::new(&identity.login, counted_as(identity), peer.client_key());
         let grant = self.policy.wanted(identity, None, peer);
-        self.store.good_login(&counted, self.limits, unix_millis(), false, grant).await?;
+        self.store.good_login(&counted, self.limits, unix_millis(), Shown::Right(None), grant).await?;
         self.history.good(identity.mailbox_id, Protocol::Panel, peer, 0);
         Ok(())
     }
@@ -183,12 +183,15 @@ impl Authenticator {
             identity.as_ref().map(|identity| &identity.login).or(login.as_ref()).unwrap_or(&attempt.login);
         let mailbox_id = identity.as_ref().map_or(0, |identity| counted_as(identity));
         let counted = Attempt::new(known_as, mailbox_id, attempt.peer.client_key());
-        if let Some(identity) = identity.as_ref().filter(|identity| self.is_verified(identity, &attempt)) {
-            return self.let_in(identity, &attempt, &counted, true, 0).await;
+        let remembered = identity.as_ref().and_then(|identity| self.remembered(identity, &attempt));
+        if let (Some(identity), Some(remembered)) = (&identity, &remembered)
+            && let Some(login) = self.let_in_again(identity, &attempt, &counted, remembered).await?
+        {
+            return Ok(login);
         }
         // In a task of its own: who hangs up before the answer has tried all the same, and is counted.
         let this = Arc::clone(self);
-        let checking = async move { this.check(identity, attempt, counted).await };
+        let checking = async move { this.check(identity, attempt, counted, remembered).await };
         let checked = tokio::spawn(checking.in_current_span());
         checked.await.map_err(LoginError::Aborted)?
     }
@@ -249,11 +252,6 @@ impl Authenticator {
             return Ok(None);
         }
         Ok(Some(self.store.failures(&asked).await?))
-    }
-
-    /// Forgets what it remembers of these mailboxes.
-    pub(crate) fn forget(&self, mailbox_ids: &[i64]) {
-        self.verified.forget(mailbox_ids);
     }
 
     /// Gives memory back that was not needed lately; called now and then.

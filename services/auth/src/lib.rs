@@ -1,6 +1,6 @@
 //! auth: who is it, and may this client send mail to the outside.
 //!
-//! A login walks `grpc/login -> authenticate -> directory, verify_cache, throttle, password -> redis_store`; a question
+//! A login walks `grpc/login -> authenticate -> directory, throttle, password_memory, password -> redis_store`; a question
 //! about relaying walks `grpc/relay -> relay -> redis_store, directory`. Why one of them ends as it does is told by `explain`,
 //! which runs the same code dry. State is in Redis only and may be lost.
 
@@ -15,7 +15,7 @@ mod login_history;
 mod operator_token;
 mod panel_session;
 mod password;
-mod redis_connection;
+mod password_memory;
 mod redis_store;
 mod relay;
 mod revocation;
@@ -23,7 +23,6 @@ mod settings;
 mod sightings;
 mod throttle;
 mod tokens;
-mod verify_cache;
 
 use std::{sync::Arc, time::Duration};
 
@@ -42,6 +41,7 @@ use postern_proto::auth::v1::{
     panel_session_service_server::PanelSessionServiceServer, relay_service_server::RelayServiceServer,
     sighting_service_server::SightingServiceServer,
 };
+use postern_redis::Connection;
 use tonic::service::Routes;
 
 use crate::{
@@ -56,7 +56,7 @@ use crate::{
     operator_token::OperatorTokens,
     panel_session::PanelSessions,
     password::Passwords,
-    redis_connection::RedisConnection,
+    password_memory::PasswordMemory,
     redis_store::RedisStore,
     relay::RelayDesk,
     revocation::Revocations,
@@ -68,7 +68,7 @@ pub use settings::{Networks, NetworksError, Settings};
 /// Memory of password checks is given back after so long without a need.
 const REST_EVERY: Duration = Duration::from_secs(60);
 
-/// Waits for Redis, refuses one that evicts, begins to watch the directory and the other replicas, and gives all services of
+/// Waits for Redis, refuses one that evicts or is a replica, begins to watch the directory and the other replicas, and gives all services of
 /// auth. Without a way to delivery, explanations leave locks out.
 ///
 /// # Errors
@@ -81,24 +81,25 @@ pub async fn open(
     shutdown: &Shutdown,
 ) -> Result<Routes, StartError> {
     let token = settings.operator_token()?;
-    let connection = RedisConnection::new(&settings.redis_url()?)?;
+    let connection = Connection::new(&settings.redis)?;
     connection.wait_until_fit().await?;
     let store = RedisStore::new(connection);
     let directory = Directory::new(account.clone(), shutdown);
     let policy = settings.grant_policy();
     let history = LoginHistory::new(store.clone());
     history.begin(shutdown);
+    let memory = PasswordMemory::new(&mesh.mesh_key, settings.password_memory());
     let logins = Arc::new(Authenticator::new(
         directory.clone(),
         account.clone(),
         store.clone(),
-        Passwords::new(settings.argon2_workers),
+        (Passwords::new(settings.argon2_workers), memory),
         policy.clone(),
         settings.throttle_limits(),
         history.clone(),
     ));
     let revocations = Revocations::new(store.clone());
-    revocations.begin(&directory, Arc::clone(&logins), shutdown);
+    revocations.begin(&directory, shutdown);
     rest_now_and_then(&logins, shutdown);
     grant_census::begin(store.clone(), shutdown);
     let sessions = PanelSessions::new(store.clone(), account.clone());
@@ -183,17 +184,17 @@ fn routes(parts: Parts) -> Routes {
         .add_service(ExplainServiceServer::new(ExplainFace { explainer }))
 }
 
-/// Whether auth can work, for `/readyz`: Redis answers. What hinders grants is told there, too.
+/// Whether auth can work, for `/readyz`: Redis answers and takes writes. What hinders grants is told there, too.
 ///
 /// # Errors
-/// When the URL of Redis is none.
+/// When the settings name no Redis.
 pub fn readiness(settings: &Settings) -> Result<Readiness, StartError> {
-    let connection = RedisConnection::new(&settings.redis_url()?)?;
+    let connection = Connection::new(&settings.redis)?;
     let store = RedisStore::new(connection.clone());
     let watches = settings.limit_mailboxes_behind_client > 0;
     let ready = Readiness::new().check("redis", move || {
         let connection = connection.clone();
-        async move { connection.ping().await }
+        async move { connection.probe().await }
     });
     Ok(ready.notice("grants", move || {
         let store = store.clone();

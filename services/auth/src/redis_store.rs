@@ -9,6 +9,7 @@
 //! | `crowds` | sorted set: client address of many customers -> until when | 2 hours after the last login that speaks for it |
 //! | `clients:{mailbox}` | sorted set: client -> last good login | 30 days after the last one |
 //! | `failed_account:{login}`, `failed_client:{client}`, `failed_pair:{login}:{client}` | failures | 10 minutes |
+//! | `pw:{HMAC}` | nothing: this password was right ([`crate::password_memory`]) | `POSTERN_PASSWORD_MEMORY_SECONDS` after its last use |
 //! | `seen:{client}` | hash: door -> second it was last seen there | a day |
 //! | `sent_mailbox:{mailbox}:{hour}`, `sent_client:{client}:{hour}`, `sent_customer:{customer}:{hour}` | remote recipients | 2 hours |
 //! | `inbound:{recipient}:{hour}` | messages of strangers | 2 hours |
@@ -28,15 +29,15 @@ mod logins;
 mod panel_sessions;
 mod sightings;
 
+use postern_redis::Connection;
 use redis::{RedisError, RedisResult};
 use thiserror::Error;
 
 pub(crate) use self::{
     budgets::{Budget, UsedUp},
     grants::REVOCATIONS_CHANNEL,
-    logins::{Noted, WantedGrant},
+    logins::{Noted, Password, WantedGrant},
 };
-use crate::redis_connection::RedisConnection;
 
 /// Redis did not do what was asked. Always temporary.
 #[derive(Debug, Error)]
@@ -61,15 +62,15 @@ impl<T> Doing<T> for RedisResult<T> {
 /// The questions of auth to Redis.
 #[derive(Clone)]
 pub(crate) struct RedisStore {
-    connection: RedisConnection,
+    connection: Connection,
 }
 
 impl RedisStore {
-    pub(crate) fn new(connection: RedisConnection) -> Self {
+    pub(crate) fn new(connection: Connection) -> Self {
         Self { connection }
     }
 
-    pub(crate) fn connection(&self) -> &RedisConnection {
+    pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
 }

@@ -4,7 +4,7 @@
 //! Cutting is a courtesy, not the guarantee: a revocation may be missed while the channel is down, but each remote
 //! recipient asks CheckRelay again, and that reads the grants and the directory.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use postern_mesh::{
@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::{
-    authenticate::Authenticator,
     redis_store::{REVOCATIONS_CHANNEL, RedisStore, StoreError},
     relay::{RelayError, is_alive},
 };
@@ -78,14 +77,14 @@ impl Revocations {
     }
 
     /// Begins to listen to the other replicas and to the directory, until shutdown.
-    pub(crate) fn begin(&self, directory: &Directory, logins: Arc<Authenticator>, shutdown: &Shutdown) {
+    pub(crate) fn begin(&self, directory: &Directory, shutdown: &Shutdown) {
         let (this, ending) = (self.clone(), shutdown.clone());
         shutdown.spawn(async move {
             tokio::select! { () = this.follow_channel() => {}, () = ending.triggered() => {} }
         });
         let (this, ending, directory) = (self.clone(), shutdown.clone(), directory.clone());
         shutdown.spawn(async move {
-            tokio::select! { () = this.follow_directory(directory, &logins) => {}, () = ending.triggered() => {} }
+            tokio::select! { () = this.follow_directory(directory) => {}, () = ending.triggered() => {} }
         });
     }
 
@@ -99,8 +98,9 @@ impl Revocations {
     }
 
     async fn listen(&self) -> RedisResult<()> {
-        let client = self.store.connection().client();
-        let mut channel = within(client.get_async_pubsub()).await?;
+        let connection = self.store.connection();
+        let generation = connection.generation();
+        let mut channel = within(connection.client().get_async_pubsub()).await?;
         within(channel.subscribe(REVOCATIONS_CHANNEL)).await?;
         let (mut questions, mut messages) = channel.split();
         let mut ping = tokio::time::interval(PING_EVERY);
@@ -110,7 +110,11 @@ impl Revocations {
                     Some(message) => self.hear(message.get_payload_bytes()),
                     None => return Ok(()),
                 },
-                _ = ping.tick() => within(questions.ping::<redis::Value>()).await.map(|_| ())?,
+                // Another Redis may have taken the place of the one that this channel still hangs on.
+                _ = ping.tick() => match connection.generation() == generation {
+                    true => within(questions.ping::<redis::Value>()).await.map(drop)?,
+                    false => return Ok(()),
+                },
             }
         }
     }
@@ -125,12 +129,11 @@ impl Revocations {
         }
     }
 
-    async fn follow_directory(&self, directory: Directory, logins: &Authenticator) {
+    async fn follow_directory(&self, directory: Directory) {
         let mut changes = directory.changes();
         loop {
             match changes.recv().await {
                 Ok(DirectoryEvent::Change { revoked_mailbox_ids: dead, .. }) if !dead.is_empty() => {
-                    logins.forget(&dead);
                     for mailbox_id in dead {
                         self.tell_watchers(Revocation { client: String::new(), mailbox_id });
                         tokio::spawn(remove_dead_grants(directory.clone(), self.store.clone(), mailbox_id));

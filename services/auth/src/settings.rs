@@ -5,7 +5,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 use clap::Args;
 use ipnet::IpNet;
 use postern_mail::PeerIp;
-use postern_mesh::{StartError, proxy::ProxySettings, secret, settings::PlaintextLogin};
+use postern_mesh::{StartError, proxy::ProxySettings, settings::PlaintextLogin};
+use postern_redis::RedisSettings;
 use thiserror::Error;
 
 use crate::{grant::GrantPolicy, relay::BudgetLimits, throttle::ThrottleLimits};
@@ -22,13 +23,9 @@ const OPERATOR_TOKEN_MIN_BYTES: usize = 16;
 /// Settings of the auth service.
 #[derive(Args, Clone)]
 pub struct Settings {
-    /// Redis that holds grants and throttles: redis://host:port/db or redis+unix:///path
-    #[arg(long, env = "POSTERN_REDIS_URL", value_name = "URL", hide_env_values = true)]
-    pub redis_url: Option<String>,
-
-    /// File that holds the URL of POSTERN_REDIS_URL
-    #[arg(long, env = "POSTERN_REDIS_URL_FILE", value_name = "FILE")]
-    pub redis_url_file: Option<PathBuf>,
+    /// Where Redis is
+    #[command(flatten)]
+    pub redis: RedisSettings,
 
     /// Address of the gRPC door
     #[arg(long, env = "POSTERN_AUTH_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7102")]
@@ -106,6 +103,11 @@ pub struct Settings {
     #[arg(long, env = "POSTERN_LIMIT_MAILBOXES_BEHIND_CLIENT", value_name = "COUNT", default_value_t = 20)]
     pub limit_mailboxes_behind_client: u32,
 
+    /// How long after its last use a right password is remembered, seconds, so that a poll costs no check of its hash: longer than
+    /// mail programs pause between two polls; a changed one is forgotten at once; 0 = off
+    #[arg(long, env = "POSTERN_PASSWORD_MEMORY_SECONDS", value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    pub password_memory_seconds: u32,
+
     /// Passwords that are checked at once (19 MiB of memory each); 0 = one for each core, as far as half of the container's
     /// memory holds them
     #[arg(long, env = "POSTERN_ARGON2_WORKERS", value_name = "COUNT", default_value_t = 0)]
@@ -130,6 +132,11 @@ impl Settings {
         }
     }
 
+    /// For how long right passwords are remembered.
+    pub(crate) fn password_memory(&self) -> Duration {
+        Duration::from_secs(self.password_memory_seconds.into())
+    }
+
     /// How often a password may be wrong.
     pub(crate) fn throttle_limits(&self) -> ThrottleLimits {
         ThrottleLimits {
@@ -146,14 +153,6 @@ impl Settings {
             client: self.limit_recipients_per_hour_client,
             inbound: self.limit_inbound_per_hour_mailbox,
         }
-    }
-
-    /// Where Redis is.
-    ///
-    /// # Errors
-    /// When it is not set, set twice, or its file cannot be read.
-    pub(crate) fn redis_url(&self) -> Result<String, StartError> {
-        secret::REDIS_URL.read(self.redis_url.as_deref(), self.redis_url_file.as_deref())
     }
 
     /// The operator token, from the setting or its file; `None`: nobody is an operator.

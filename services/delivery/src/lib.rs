@@ -141,7 +141,7 @@ impl Stores {
     async fn open(settings: &Settings) -> Result<Self, StartError> {
         let blobs = Blobs::open(&settings.blob_url)?;
         let store = Store::open(&settings.database_url()?, settings.database_connections).await?;
-        let locks = Locks::open(&settings.redis_url()?).await?;
+        let locks = Locks::open(&settings.redis).await?;
         let least_bytes = 2 * (settings.inline_max_bytes + blobs.upload_memory_bytes());
         let budget = MemoryBudget::new(settings.content_memory_bytes, least_bytes);
         Ok(Self { store, locks, blobs, budget })
@@ -284,14 +284,19 @@ impl House<'_> {
     }
 }
 
-/// Redis is not among the checks: without it mail is still accepted, delivered and sent.
+/// Redis is not among the checks: without it mail is still accepted, delivered and sent. It is told, and gauged.
 fn readiness(store: &Store, locks: &Locks) -> Readiness {
     let (store, locks) = (store.clone(), locks.clone());
-    Readiness::new().check("postgres", move || {
-        let (store, locks) = (store.clone(), locks.clone());
+    let ready = Readiness::new().check("postgres", move || {
+        let store = store.clone();
+        async move { if store.is_ready().await { Ok(()) } else { Err("the database does not answer") } }
+    });
+    ready.notice("redis", move || {
+        let locks = locks.clone();
         async move {
-            metrics::gauge!("postern_delivery_redis_up").set(if locks.is_ready().await { 1.0 } else { 0.0 });
-            if store.is_ready().await { Ok(()) } else { Err("the database does not answer") }
+            let found = locks.probe().await;
+            metrics::gauge!("postern_delivery_redis_up").set(if found.is_ok() { 1.0 } else { 0.0 });
+            found.map_err(|error| format!("no box can be opened: {error}"))
         }
     })
 }

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Args;
 use postern_mail::limits;
 use postern_mesh::{StartError, secret};
+use postern_redis::RedisSettings;
 
 use crate::{authenticity::AuthenticitySettings, queue::QueueSettings, spam::SpamSettings};
 
@@ -38,13 +39,9 @@ pub struct Settings {
     #[arg(long, env = "POSTERN_DATABASE_CONNECTIONS", value_name = "COUNT", default_value_t = 16)]
     pub database_connections: u32,
 
-    /// Redis, such as redis://host:6379 or redis+unix:///path
-    #[arg(long, env = "POSTERN_REDIS_URL", value_name = "URL", hide_env_values = true)]
-    pub redis_url: Option<String>,
-
-    /// File that holds the URL of POSTERN_REDIS_URL
-    #[arg(long, env = "POSTERN_REDIS_URL_FILE", value_name = "FILE")]
-    pub redis_url_file: Option<PathBuf>,
+    /// Where Redis is
+    #[command(flatten)]
+    pub redis: RedisSettings,
 
     /// Where large messages are kept: file:///folder or s3://bucket/prefix
     #[arg(long, env = "POSTERN_BLOB_URL", value_name = "URL")]
@@ -138,14 +135,6 @@ impl Settings {
     /// When it is not set, set twice, or its file cannot be read.
     pub(crate) fn database_url(&self) -> Result<String, StartError> {
         secret::DATABASE_URL.read(self.database_url.as_deref(), self.database_url_file.as_deref())
-    }
-
-    /// Where Redis is.
-    ///
-    /// # Errors
-    /// As [`Self::database_url`].
-    pub(crate) fn redis_url(&self) -> Result<String, StartError> {
-        secret::REDIS_URL.read(self.redis_url.as_deref(), self.redis_url_file.as_deref())
     }
 
     /// Checks what clap cannot.

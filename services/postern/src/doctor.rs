@@ -15,6 +15,7 @@ mod stores;
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use clap::Args;
+use postern_redis::RedisSettings;
 use serde::Serialize;
 
 use crate::cli::{Failure, Reach, print};
@@ -40,12 +41,8 @@ pub struct Doctor {
     database_url_file: Option<PathBuf>,
 
     /// Redis, to look at what it promises
-    #[arg(long, env = "POSTERN_REDIS_URL", value_name = "URL", hide_env_values = true)]
-    redis_url: Option<String>,
-
-    /// File that holds the URL of POSTERN_REDIS_URL
-    #[arg(long, env = "POSTERN_REDIS_URL_FILE", value_name = "FILE")]
-    redis_url_file: Option<PathBuf>,
+    #[command(flatten)]
+    redis: RedisSettings,
 
     /// The platform's mail host, to look at its DNS and the certificates of its doors
     #[arg(long, env = "POSTERN_MAIL_HOST", value_name = "NAME")]

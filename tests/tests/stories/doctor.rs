@@ -1,6 +1,9 @@
 //! `postern doctor`: a whole installation is found good, and what is wrong is named with what to do about it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use hickory_server::proto::rr::{Name, RData, rdata::PTR};
 use postern_tests::{
@@ -102,6 +105,22 @@ async fn a_good_house_is_good_and_what_is_wrong_is_named() -> anyhow::Result<()>
     assert!(found["account wrong"].1.contains("is it started"), "{found:#?}");
     let away = format!("health at http://{} wrong", platform.replica(Service::Account, 0).health);
     assert!(found.contains_key(&away), "{found:#?}");
+
+    // A failover that nobody told: this Redis is a replica now, and takes no writes.
+    redis::cmd("REPLICAOF").arg(&["127.0.0.1", "1"]).query_async::<()>(&mut connection).await?;
+    let auth = format!("health at http://{} wrong", platform.replica(Service::Auth, 0).health);
+    let begun = Instant::now();
+    loop {
+        let (_, found) = look(&mut platform, &world).await?;
+        assert!(found["Redis wrong"].1.contains("replica"), "{found:#?}");
+        // A health door keeps its answers for a while.
+        let is_told = found.get(&auth).is_some_and(|(_, told)| told.contains("replica"))
+            && found.values().any(|(_, told)| told.contains("no box can be opened"));
+        if is_told {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "{found:#?}");
+    }
     Ok(())
 }
 

@@ -15,10 +15,16 @@ fn own_dependencies(manifest: &Path) -> BTreeSet<String> {
 
 #[test]
 fn crates_depend_downwards_only() {
-    let libraries: BTreeSet<String> =
-        ["postern-proto", "postern-mail", "postern-smtp", "postern-mesh", "postern-postgres"]
-            .map(str::to_owned)
-            .into();
+    let libraries: BTreeSet<String> = [
+        "postern-proto",
+        "postern-mail",
+        "postern-smtp",
+        "postern-mesh",
+        "postern-postgres",
+        "postern-redis",
+    ]
+    .map(str::to_owned)
+    .into();
     for service in ["account", "auth", "delivery", "pop3-gateway", "smtp-gateway", "control-panel"] {
         let manifest = project().join("services").join(service).join("Cargo.toml");
         let dependencies = own_dependencies(&manifest);
@@ -31,6 +37,7 @@ fn crates_depend_downwards_only() {
         ("services/lib/smtp", vec!["postern-mail"]),
         ("services/lib/mesh", vec!["postern-proto", "postern-mail"]),
         ("services/lib/postgres", vec!["postern-mesh"]),
+        ("services/lib/redis", vec!["postern-mesh"]),
         ("proto", vec![]),
     ] {
         let dependencies = own_dependencies(&project().join(library).join("Cargo.toml"));

@@ -15,7 +15,8 @@ use tokio::time::Instant;
 use super::{Authenticator, GoodLogin, LoginAttempt, LoginError, TURNS, refusal_at};
 use crate::{
     password::{PasswordError, QUEUE_WAIT_MAX},
-    redis_store::Noted,
+    password_memory::Remembered,
+    redis_store::{Noted, Password as Shown},
     throttle::Attempt,
 };
 
@@ -28,19 +29,26 @@ impl Authenticator {
         identity: Option<Arc<LoginIdentity>>,
         attempt: LoginAttempt,
         counted: Attempt,
+        remembered: Option<Remembered>,
     ) -> Result<GoodLogin, LoginError> {
         let deadline = Instant::now() + QUEUE_WAIT_MAX;
-        let turn = self.turns.get(counted.place(&self.spread, TURNS));
-        let _turn = match turn {
-            Some(turn) => {
-                let taken = tokio::time::timeout_at(deadline, turn.lock()).await;
-                Some(taken.map_err(|_| PasswordError::Overloaded)?)
-            }
-            None => None,
-        };
+        let mut waited = false;
+        let _turn =
+            match self.turns.get(counted.place(&self.spread, TURNS)).map(|turn| (turn, turn.try_lock())) {
+                Some((_, Ok(taken))) => Some(taken),
+                Some((turn, Err(_))) => {
+                    waited = true;
+                    let taken = tokio::time::timeout_at(deadline, turn.lock()).await;
+                    Some(taken.map_err(|_| PasswordError::Overloaded)?)
+                }
+                None => None,
+            };
         // Another session of the same owner may have been first.
-        if let Some(identity) = identity.as_ref().filter(|identity| self.is_verified(identity, &attempt)) {
-            return self.let_in(identity, &attempt, &counted, true, 0).await;
+        if waited
+            && let (Some(identity), Some(remembered)) = (&identity, &remembered)
+            && let Some(login) = self.let_in_again(identity, &attempt, &counted, remembered).await?
+        {
+            return Ok(login);
         }
         if !self.store.admit(&counted, self.limits, unix_millis()).await? {
             return Err(LoginError::Throttled);
@@ -55,13 +63,9 @@ impl Authenticator {
             Some(_) if refusal.is_some() => Err(LoginError::Suspended),
             // Not remembered: it is good for its protocol only, and checking it costs nothing.
             Some(identity) if by_app_password => {
-                self.let_in(&identity, &attempt, &counted, false, app_password_id).await
+                self.let_in(&identity, &attempt, &counted, None, app_password_id).await
             }
-            Some(identity) => {
-                let key = self.verified.key(&identity, &attempt.password.0);
-                self.verified.remember(key, identity.mailbox_id);
-                self.let_in(&identity, &attempt, &counted, false, 0).await
-            }
+            Some(identity) => self.let_in(&identity, &attempt, &counted, remembered.as_ref(), 0).await,
             None => {
                 let failures = self.store.failed_login(&counted, self.limits, unix_millis()).await?;
                 Err(LoginError::BadCredentials {
@@ -104,42 +108,85 @@ impl Authenticator {
         })
     }
 
-    pub(super) fn is_verified(&self, identity: &LoginIdentity, attempt: &LoginAttempt) -> bool {
+    /// Under what this password is remembered, if it may be: of an account in service, not where it is half a proof, and no app
+    /// password, which costs nothing to check.
+    pub(super) fn remembered(&self, identity: &LoginIdentity, attempt: &LoginAttempt) -> Option<Remembered> {
         let password = &attempt.password.0;
-        refusal_at(identity, attempt.protocol).is_none()
+        let may_be = refusal_at(identity, attempt.protocol).is_none()
+            && !is_half_a_proof(identity, attempt)
             && password.len() <= PASSWORD_MAX_BYTES
-            && self.verified.holds(&self.verified.key(identity, password))
+            && self.app_password_of(identity, attempt) == 0;
+        may_be.then(|| self.memory.of(identity, password)).flatten()
     }
 
-    pub(super) async fn let_in(
+    /// Lets somebody in whose password was right lately; `None`: nothing is remembered of it.
+    pub(super) async fn let_in_again(
         &self,
         identity: &Arc<LoginIdentity>,
         attempt: &LoginAttempt,
         counted: &Attempt,
-        ask_throttle: bool,
+        remembered: &Remembered,
+    ) -> Result<Option<GoodLogin>, LoginError> {
+        let noted = self.note_good(identity, attempt, counted, Shown::IfRemembered(remembered)).await?;
+        good(identity, attempt, noted, 0)
+    }
+
+    /// Lets somebody in whose password is right; it is remembered where that is named.
+    async fn let_in(
+        &self,
+        identity: &Arc<LoginIdentity>,
+        attempt: &LoginAttempt,
+        counted: &Attempt,
+        remember: Option<&Remembered>,
         app_password_id: i64,
     ) -> Result<GoodLogin, LoginError> {
-        if attempt.protocol == Protocol::Panel && identity.second_factor {
-            // Half a proof makes no good name: that comes with the code.
-            if ask_throttle && !self.store.admit(counted, self.limits, unix_millis()).await? {
-                return Err(LoginError::Throttled);
-            }
+        if is_half_a_proof(identity, attempt) {
+            // It makes no good name: that comes with the code.
             return Ok(GoodLogin { identity: Arc::clone(identity), granted: false, app_password_id });
         }
+        let noted = self.note_good(identity, attempt, counted, Shown::Right(remember)).await?;
+        let login = good(identity, attempt, noted, app_password_id)?;
+        // A right password is never one that is not remembered.
+        login.ok_or(LoginError::Throttled)
+    }
+
+    async fn note_good(
+        &self,
+        identity: &LoginIdentity,
+        attempt: &LoginAttempt,
+        counted: &Attempt,
+        shown: Shown<'_>,
+    ) -> Result<Noted, LoginError> {
         let life = self.policy.life_for(identity, attempt.protocol, attempt.peer);
         let grant = self.policy.wanted(identity, life, attempt.peer);
-        match self.store.good_login(counted, self.limits, unix_millis(), ask_throttle, grant).await? {
-            // Also with the right password: else the remembered ones could be guessed without an end.
-            Noted::Throttled => Err(LoginError::Throttled),
-            Noted::In { granted, new_crowd } => {
-                if new_crowd {
-                    tracing::warn!(
-                        client = %attempt.peer.client_key(),
-                        "nearly all customers come from this address: it is nobody's own, and wins no grants"
-                    );
-                }
-                Ok(GoodLogin { identity: Arc::clone(identity), granted, app_password_id })
+        Ok(self.store.good_login(counted, self.limits, unix_millis(), shown, grant).await?)
+    }
+}
+
+/// In the panel the password of who has a second factor waits for its code.
+fn is_half_a_proof(identity: &LoginIdentity, attempt: &LoginAttempt) -> bool {
+    attempt.protocol == Protocol::Panel && identity.second_factor
+}
+
+/// What became of a login that Redis has noted; `None`: its password is not remembered.
+fn good(
+    identity: &Arc<LoginIdentity>,
+    attempt: &LoginAttempt,
+    noted: Noted,
+    app_password_id: i64,
+) -> Result<Option<GoodLogin>, LoginError> {
+    match noted {
+        // Also with the right password: else the remembered ones could be guessed without an end.
+        Noted::Throttled => Err(LoginError::Throttled),
+        Noted::NotRemembered => Ok(None),
+        Noted::In { granted, new_crowd } => {
+            if new_crowd {
+                tracing::warn!(
+                    client = %attempt.peer.client_key(),
+                    "nearly all customers come from this address: it is nobody's own, and wins no grants"
+                );
             }
+            Ok(Some(GoodLogin { identity: Arc::clone(identity), granted, app_password_id }))
         }
     }
 }

@@ -8,6 +8,7 @@ use redis::{AsyncCommands as _, Script};
 use super::{Doing as _, RedisStore, StoreError, crowds, grants::grant_key};
 use crate::{
     grant::GrantPolicy,
+    password_memory::Remembered,
     throttle::{Attempt, Failures, GOOD_NAME_SECONDS, ThrottleLimits, WINDOW_SECONDS, Wait},
 };
 
@@ -23,11 +24,22 @@ static ADMIT: LazyLock<Script> = throttle_script!("scripts/admit.lua");
 static FAILED_LOGIN: LazyLock<Script> = throttle_script!("scripts/failed_login.lua");
 static GOOD_LOGIN: LazyLock<Script> = throttle_script!("scripts/crowd.lua", "scripts/good_login.lua");
 
-/// What became of a right password.
+/// What is known of the password of a login.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Password<'a> {
+    /// It was checked, and the throttle was asked; it is remembered where that is named.
+    Right(Option<&'a Remembered>),
+    /// It is right if it is remembered, and nobody asked the throttle for this attempt yet.
+    IfRemembered(&'a Remembered),
+}
+
+/// What became of a password that is right, or may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Noted {
     /// It was right and has to wait all the same.
     Throttled,
+    /// Nobody knows whether it is right; nothing was noted.
+    NotRemembered,
     /// Let in.
     In {
         /// A grant of this client and mailbox lives now.
@@ -92,14 +104,13 @@ impl RedisStore {
         Ok(Failures { account, client })
     }
 
-    /// Notes a right password and writes or renews the grant that it wins. `ask_throttle` when nobody asked it for this
-    /// attempt yet.
+    /// Notes a right password and writes or renews the grant that it wins.
     pub(crate) async fn good_login(
         &self,
         attempt: &Attempt,
         limits: ThrottleLimits,
         now: i64,
-        ask_throttle: bool,
+        password: Password<'_>,
         wanted: WantedGrant<'_>,
     ) -> Result<Noted, StoreError> {
         let WantedGrant { identity, life, per_client_max, crowd_boxes } = wanted;
@@ -109,8 +120,14 @@ impl RedisStore {
         for key in crowds::crowd_keys(&attempt.client, now) {
             invocation.key(key);
         }
+        let (is_asked, remembered) = match password {
+            Password::Right(remembered) => (false, remembered),
+            Password::IfRemembered(remembered) => (true, Some(remembered)),
+        };
+        // Without a life nothing is kept under this name.
+        invocation.key(remembered.map_or(&b"pw:"[..], |remembered| &remembered.name));
         invocation
-            .arg(u8::from(ask_throttle))
+            .arg(u8::from(is_asked))
             .arg(identity.mailbox_id)
             .arg(life)
             .arg(identity.credential_version)
@@ -123,11 +140,13 @@ impl RedisStore {
             .arg(crowds::CUSTOMERS_MIN)
             .arg(crowds::SHARE_PERCENT)
             .arg(crowds::VERDICT_SECONDS)
-            .arg(crowds::COUNT_SECONDS);
+            .arg(crowds::COUNT_SECONDS)
+            .arg(remembered.map_or(0, |remembered| remembered.life));
         let answer: i64 =
             invocation.invoke_async(&mut self.connection.clone()).await.doing("noting a login")?;
         Ok(match answer {
             -1 => Noted::Throttled,
+            -2 => Noted::NotRemembered,
             other => Noted::In { granted: other == 1, new_crowd: other == 2 },
         })
     }

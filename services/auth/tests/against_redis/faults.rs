@@ -97,3 +97,48 @@ async fn a_redis_that_evicts_ends_the_start_in_clear_words() {
     let line = refused.to_string();
     assert!(line.contains("Redis") && line.contains("allkeys-lru") && line.contains("noeviction"), "{line}");
 }
+
+/// A planned failover: the primary becomes a replica and keeps its connections, and its address leads to another one.
+#[tokio::test]
+async fn a_primary_that_was_demoted_is_left_for_the_one_that_took_its_address() {
+    let (redis, directory) = (PrivateRedis::start(), directory());
+    let auth = Replica::open(&redis, &directory, &[]).await;
+    let ready = postern_auth::readiness(&settings(&redis, &[])).unwrap();
+    auth.pop3("user@homepage.test", "sesame-1", HOME).await.unwrap();
+    assert_eq!(ready.results().await["redis"], None);
+    // Nobody is there to copy from: all the same it takes no writes.
+    redis.demote().await;
+    expect_unavailable(&auth).await;
+    let ready = postern_auth::readiness(&settings(&redis, &[])).unwrap();
+    let told = ready.results().await["redis"].clone().unwrap();
+    assert!(told.contains("replica"), "{told}");
+    let shutdown = Shutdown::new();
+    let mesh = MeshSettings::with_key(MeshKey::random());
+    let account = MeshChannel::local(Routes::default(), "auth", &mesh);
+    let refused = open(&settings(&redis, &[]), &mesh, account, None, &shutdown).await.err().unwrap();
+    assert!(refused.to_string().contains("name the primary"), "{refused}");
+
+    let promoted = PrivateRedis::start();
+    promoted.take_address_of(&redis);
+    let begun = Instant::now();
+    while let Err(status) = auth.pop3("user@homepage.test", "sesame-1", HOME).await {
+        assert_eq!(postern_mesh::failure::reason_of(&status), Reason::Unavailable);
+        assert!(begun.elapsed() < SOON, "auth stays with the replica");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    auth.check(HOME, "").await.unwrap();
+    let ready = postern_auth::readiness(&settings(&redis, &[])).unwrap();
+    assert_eq!(ready.results().await["redis"], None);
+}
+
+/// The demotion is seen at the very question that it comes before, where the next primary is there already.
+#[tokio::test]
+async fn a_failover_between_two_questions_is_not_even_noticed() {
+    let (redis, directory) = (PrivateRedis::start(), directory());
+    let auth = Replica::open(&redis, &directory, &[]).await;
+    auth.pop3("user@homepage.test", "sesame-1", HOME).await.unwrap();
+    redis.demote().await;
+    let promoted = PrivateRedis::start();
+    promoted.take_address_of(&redis);
+    auth.pop3("user@homepage.test", "sesame-1", HOME).await.unwrap();
+}

@@ -44,7 +44,8 @@ pub(crate) struct Replica {
 
 impl Replica {
     pub(crate) async fn open(redis: &PrivateRedis, directory: &FakeDirectory, more: &[&str]) -> Self {
-        let mesh = MeshSettings::with_key(MeshKey::random());
+        // Replicas of one house share its key.
+        let mesh = MeshSettings::with_key(MeshKey::from_hex(&"5e".repeat(32)).unwrap());
         let shutdown = Shutdown::new();
         let account = Routes::new(DirectoryServiceServer::new(directory.clone()));
         let account = MeshChannel::local(account, "auth", &mesh);

@@ -6,6 +6,7 @@ mod fake_directory;
 mod faults;
 mod house;
 mod logins;
+mod memory;
 mod private_redis;
 mod relaying;
 mod revoking;

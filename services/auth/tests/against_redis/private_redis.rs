@@ -63,6 +63,16 @@ impl PrivateRedis {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
+    /// It is a replica from now on, of a primary that is not there.
+    pub(crate) async fn demote(&self) {
+        let _: String = self.ask(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    }
+
+    /// Who connects to the other one from now on comes here; connections that stand are left alone.
+    pub(crate) fn take_address_of(&self, other: &Self) {
+        std::fs::rename(self.socket(), other.socket()).unwrap();
+    }
+
     pub(crate) async fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
         let client = redis::Client::open(self.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();

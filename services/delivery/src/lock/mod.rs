@@ -8,21 +8,16 @@
 pub(crate) mod endings;
 mod scripts;
 
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use postern_mail::limits;
 use postern_mesh::StartError;
-use redis::{
-    AsyncCommands as _, Client, FromRedisValue, RedisError, ScriptInvocation,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
+use postern_redis::{Connection, RedisSettings};
+use redis::{AsyncCommands as _, FromRedisValue as _, RedisError, RedisResult};
 use thiserror::Error;
 
 use scripts::Scripts;
 
-const SETTING: &str = "POSTERN_REDIS_URL";
-/// A call to Redis, with the attempt to connect (fault matrix: deadlines).
-const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Locks renewed by one script run.
 const RENEW_CHUNK: usize = 256;
 /// Keys looked at by one step of a listing.
@@ -30,14 +25,8 @@ const SCAN_COUNT: usize = 1000;
 
 /// Redis is away or answered nonsense: nobody knows who holds the box.
 #[derive(Debug, Error)]
-pub enum LockError {
-    /// It said so.
-    #[error("Redis failed")]
-    Redis(#[from] RedisError),
-    /// It was silent.
-    #[error("Redis did not answer in time")]
-    Timeout,
-}
+#[error("Redis failed")]
+pub struct LockError(#[from] RedisError);
 
 /// Whether this session has asked for its box before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,52 +78,32 @@ pub enum Opened {
 }
 
 /// The locks of all boxes. Clones share one connection, made when it is first needed.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Locks {
-    connection: ConnectionManager,
+    connection: Connection,
     scripts: Scripts,
-}
-
-impl fmt::Debug for Locks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Locks")
-    }
 }
 
 impl Locks {
     /// Prepares the connection. A Redis that is away now hinders nothing but POP3 logins; one that throws keys away to
-    /// make room is refused.
+    /// make room, or is a replica, is refused.
     ///
     /// # Errors
-    /// When the URL makes no sense, or Redis evicts.
-    pub async fn open(url: &str) -> Result<Self, StartError> {
-        let refused = |error: RedisError| StartError::setting(SETTING, error.to_string());
-        let client = Client::open(url).map_err(refused)?;
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(1)
-            .set_min_delay(Duration::from_millis(20))
-            .set_max_delay(Duration::from_millis(100))
-            .set_connection_timeout(Some(Duration::from_secs(1)))
-            .set_response_timeout(Some(Duration::from_secs(1)));
-        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(refused)?;
-        let locks = Self { connection, scripts: Scripts::default() };
-        match locks.eviction_policy().await {
-            Ok(policy) if policy != "noeviction" => {
-                let why = format!(
-                    "Redis has maxmemory-policy = {policy}; locks would vanish, set it to noeviction"
-                );
-                return Err(StartError::setting(SETTING, why));
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "Redis is away: no box can be opened until it is back"),
+    /// When the settings make no sense, or Redis may not be used.
+    pub async fn open(settings: &RedisSettings) -> Result<Self, StartError> {
+        let connection = Connection::new(settings)?;
+        if !connection.refuse_unfit().await? {
+            tracing::warn!("no box can be opened until Redis is back");
         }
-        Ok(locks)
+        Ok(Self { connection, scripts: Scripts::default() })
     }
 
-    /// True when Redis answers.
-    pub async fn is_ready(&self) -> bool {
-        let mut redis = self.connection.clone();
-        within(async move { redis::cmd("PING").query_async::<String>(&mut redis).await }).await.is_ok()
+    /// Whether boxes can be opened now.
+    ///
+    /// # Errors
+    /// When Redis is away, or takes no writes.
+    pub async fn probe(&self) -> RedisResult<()> {
+        self.connection.probe().await
     }
 
     /// Takes the box if nobody has it, or this session itself by an earlier call that it heard nothing of. An attempt that
@@ -158,14 +127,14 @@ impl Locks {
             .arg(limits::LOCK_TTL_SECONDS)
             .arg(attempt)
             .arg(u8::from(again));
-        let answer: Result<(i64, String), _> = self.run(&script).await;
+        let answer: Result<(i64, String), _> = self.connection.run(&script).await;
         match answer {
             Ok((token, _)) if token > 0 => Ok(Opened::Locked(token)),
             Ok((since, peer_ip)) => Ok(Opened::InUse { since_micros: -since, peer_ip }),
             Err(error) => {
                 // Redis may have done it and only its answer is lost.
                 self.free_attempt(mailbox_id, attempt).await;
-                Err(error)
+                Err(error.into())
             }
         }
     }
@@ -178,7 +147,7 @@ impl Locks {
         let mut redis = self.connection.clone();
         let mut pipe = redis::pipe();
         pipe.exists(key(mailbox_id)).pttl(opened_key(mailbox_id));
-        let (held, millis): (bool, i64) = within(async move { pipe.query_async(&mut redis).await }).await?;
+        let (held, millis): (bool, i64) = pipe.query_async(&mut redis).await?;
         let left = u64::try_from(millis).ok().filter(|millis| *millis > 0 && !held);
         Ok(left.map(Duration::from_millis))
     }
@@ -186,8 +155,7 @@ impl Locks {
     /// Remembers for so many seconds that a box was opened. What cannot be written now is forgotten.
     pub async fn note_opened(&self, mailbox_id: i64, seconds: u64) {
         let mut redis = self.connection.clone();
-        let noting = async move { redis.set_ex::<_, _, ()>(opened_key(mailbox_id), 1, seconds).await };
-        if let Err(error) = within(noting).await {
+        if let Err(error) = redis.set_ex::<_, _, ()>(opened_key(mailbox_id), 1, seconds).await {
             tracing::debug!(%error, mailbox_id, "nobody will know that this box was opened");
         }
     }
@@ -204,7 +172,7 @@ impl Locks {
     ) -> Result<Option<i64>, LockError> {
         let mut script = self.scripts.raise.key(key(mailbox_id));
         script.arg(token).arg(last_token.saturating_add(1));
-        let raised: i64 = self.run(&script).await?;
+        let raised: i64 = self.connection.run(&script).await?;
         Ok((raised > 0).then_some(raised))
     }
 
@@ -214,7 +182,7 @@ impl Locks {
     /// When Redis is away.
     pub async fn is_held(&self, mailbox_id: i64, token: i64) -> Result<bool, LockError> {
         let mut redis = self.connection.clone();
-        let held: Option<i64> = within(async move { redis.hget(key(mailbox_id), "token").await }).await?;
+        let held: Option<i64> = redis.hget(key(mailbox_id), "token").await?;
         Ok(held == Some(token))
     }
 
@@ -230,7 +198,7 @@ impl Locks {
             for (mailbox_id, token) in chunk {
                 script.key(key(*mailbox_id)).arg(*token);
             }
-            let renewed: Vec<i64> = self.run(&script).await?;
+            let renewed: Vec<i64> = self.connection.run(&script).await?;
             lost.extend(
                 chunk.iter().zip(renewed).filter(|(_, renewed)| *renewed == 0).map(|(lock, _)| *lock),
             );
@@ -245,7 +213,7 @@ impl Locks {
     pub async fn release(&self, mailbox_id: i64, token: i64) -> Result<bool, LockError> {
         let mut script = self.scripts.release.key(key(mailbox_id));
         script.arg("token").arg(token);
-        let freed: i64 = self.run(&script).await?;
+        let freed: i64 = self.connection.run(&script).await?;
         Ok(freed > 0)
     }
 
@@ -255,7 +223,7 @@ impl Locks {
     /// When Redis is away.
     pub async fn force_release(&self, mailbox_id: i64) -> Result<Option<HeldLock>, LockError> {
         let script = self.scripts.take_away.key(key(mailbox_id));
-        let (fields, ttl): (HashMap<String, String>, i64) = self.run(&script).await?;
+        let (fields, ttl): (HashMap<String, String>, i64) = self.connection.run(&script).await?;
         Ok(held_lock(mailbox_id, &fields, ttl))
     }
 
@@ -278,7 +246,7 @@ impl Locks {
             let mut redis = self.connection.clone();
             let mut scan = redis::cmd("SCAN");
             scan.arg(cursor).arg("MATCH").arg("lock:*").arg("COUNT").arg(SCAN_COUNT);
-            let step: (u64, Vec<String>) = within(async move { scan.query_async(&mut redis).await }).await?;
+            let step: (u64, Vec<String>) = scan.query_async(&mut redis).await?;
             cursor = step.0;
             let found = step.1.iter().filter_map(|key| key.strip_prefix("lock:")?.parse::<i64>().ok());
             ids.extend(found.filter(|id| *id > after));
@@ -308,7 +276,7 @@ impl Locks {
             pipe.hgetall(key(*id)).ttl(key(*id));
         }
         let mut redis = self.connection.clone();
-        let answers: Vec<redis::Value> = within(async move { pipe.query_async(&mut redis).await }).await?;
+        let answers: Vec<redis::Value> = pipe.query_async(&mut redis).await?;
         let mut locks = Vec::with_capacity(mailbox_ids.len());
         for (id, answer) in mailbox_ids.iter().zip(answers.chunks_exact(2)) {
             let fields =
@@ -323,30 +291,9 @@ impl Locks {
     async fn free_attempt(&self, mailbox_id: i64, attempt: u64) {
         let mut script = self.scripts.release.key(key(mailbox_id));
         script.arg("attempt").arg(attempt);
-        if let Err(error) = self.run::<i64>(&script).await {
+        if let Err(error) = self.connection.run::<i64>(&script).await {
             tracing::debug!(%error, mailbox_id, "a lock may be left to free itself");
         }
-    }
-
-    async fn eviction_policy(&self) -> Result<String, LockError> {
-        let mut redis = self.connection.clone();
-        let memory: String =
-            within(async move { redis::cmd("INFO").arg("memory").query_async(&mut redis).await }).await?;
-        let policy = memory.lines().find_map(|line| line.trim().strip_prefix("maxmemory_policy:"));
-        Ok(policy.unwrap_or("noeviction").to_owned())
-    }
-
-    async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, LockError> {
-        let mut redis = self.connection.clone();
-        within(script.invoke_async(&mut redis)).await
-    }
-}
-
-/// A call that takes too long has failed.
-async fn within<T>(call: impl Future<Output = Result<T, RedisError>>) -> Result<T, LockError> {
-    match tokio::time::timeout(CALL_TIMEOUT, call).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(LockError::Timeout),
     }
 }
 

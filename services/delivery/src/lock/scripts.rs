@@ -62,7 +62,7 @@ return {held, ttl}
 ";
 
 /// All of them, hashed once.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Scripts {
     pub(super) open: Arc<Script>,
     pub(super) raise: Arc<Script>,

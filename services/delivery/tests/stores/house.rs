@@ -26,6 +26,7 @@ use postern_mail::{MessageId, ReversePath};
 use postern_mesh::{
     client::MeshChannel, directory::Directory, identity::MeshKey, settings::MeshSettings, shutdown::Shutdown,
 };
+use postern_redis::RedisSettings;
 use postern_smtp::dsn::MessageDsn;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tempfile::TempDir;
@@ -131,7 +132,7 @@ impl House {
         let blob_folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(&database_url, 16).await.expect("Postgres");
         let blobs = Blobs::open(&format!("file://{}", blob_folder.path().display())).expect("blobs");
-        let locks = Locks::open(&redis_url).await.expect("Redis");
+        let locks = Locks::open(&RedisSettings::at(&redis_url)).await.expect("Redis");
         let (fake, shutdown) = (FakeDirectory::default(), Shutdown::new());
         let directory = Directory::new(fake.channel(), &shutdown);
         let maildrops = Maildrops::new(store.clone(), locks.clone(), blobs.clone(), directory.clone());

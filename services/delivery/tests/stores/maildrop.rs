@@ -1,6 +1,6 @@
 //! A box and its lock: one holder, deletes by the newest token only, all or none, whatever happens beside it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use postern_delivery::{
@@ -8,6 +8,7 @@ use postern_delivery::{
     maildrop::{Form, MaildropError, Maildrops, OpenBox},
 };
 use postern_mesh::directory::Directory;
+use postern_redis::RedisSettings;
 
 use crate::house::{House, blob_unit, files, holder, new_box, report, unit};
 
@@ -332,7 +333,9 @@ async fn without_redis_mail_is_accepted_and_no_box_opens() {
     let mailbox = new_box();
     let nowhere = format!("redis+unix://{}/none.sock", house.blob_folder.path().display());
     let begin = Instant::now();
-    let locks = Locks::open(&nowhere).await.expect("a Redis that is away is no reason not to start");
+    let locks = Locks::open(&RedisSettings::at(&nowhere))
+        .await
+        .expect("a Redis that is away is no reason not to start");
     let directory = Directory::new(house.fake.channel(), &house.shutdown);
     let maildrops = Maildrops::new(house.store.clone(), locks, house.blobs.clone(), directory);
     house.commit(unit(b"A: b\r\n", &[mailbox])).await;
@@ -344,4 +347,77 @@ async fn without_redis_mail_is_accepted_and_no_box_opens() {
     assert_eq!(maildrops.close(mailbox, 1, &[]).await.expect("nothing to delete, nothing to fail"), 0);
     assert_eq!(house.uids(mailbox).await, uids);
     assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
+}
+
+/// A planned failover: the primary becomes a replica and keeps its connections, and its address leads to another one.
+#[tokio::test]
+async fn a_primary_that_was_demoted_is_left_for_the_one_that_took_its_address() {
+    let house = House::new().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (old, new) = (OwnRedis::start(folder.path(), "a").await, OwnRedis::start(folder.path(), "b").await);
+    let url = format!("redis+unix://{}", old.socket.display());
+    let locks = Locks::open(&RedisSettings::at(&url)).await.expect("a primary");
+    let directory = Directory::new(house.fake.channel(), &house.shutdown);
+    let maildrops = Maildrops::new(house.store.clone(), locks.clone(), house.blobs.clone(), directory);
+    let mailbox = new_box();
+    let client = holder("a");
+    let open = || maildrops.open(mailbox, &client, Asked::Again, Form::Stored);
+    open().await.expect("open");
+    locks.probe().await.expect("a primary");
+
+    // Nobody is there to copy from: all the same it takes no writes.
+    old.ask(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    let outcome = open().await;
+    assert!(matches!(outcome, Err(MaildropError::Lock(_))), "{outcome:?}");
+    assert!(locks.probe().await.expect_err("no box can be opened").to_string().contains("replica"));
+    let refused = Locks::open(&RedisSettings::at(&url)).await.expect_err("a replica").to_string();
+    assert!(refused.contains("name the primary"), "{refused}");
+
+    std::fs::rename(&new.socket, &old.socket).expect("the address moves");
+    let begun = Instant::now();
+    while let Err(error) = open().await {
+        assert!(begun.elapsed() < Duration::from_secs(3), "stays with the replica: {error:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    locks.probe().await.expect("a primary again");
+}
+
+/// A Redis that no other test uses, ended with its test.
+struct OwnRedis {
+    socket: std::path::PathBuf,
+    child: std::process::Child,
+}
+
+impl OwnRedis {
+    async fn start(folder: &std::path::Path, name: &str) -> Self {
+        let socket = folder.join(name);
+        let child = std::process::Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--maxmemory-policy", "noeviction", "--unixsocket"])
+            .arg(&socket)
+            .arg("--dir")
+            .arg(folder)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("redis-server");
+        let begun = Instant::now();
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "Redis did not start");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Self { socket, child }
+    }
+
+    async fn ask(&self, words: &[&str]) {
+        let client =
+            redis::Client::open(format!("redis+unix://{}", self.socket.display())).expect("a client");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("Redis");
+        let () = redis::cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await.expect("an answer");
+    }
+}
+
+impl Drop for OwnRedis {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }

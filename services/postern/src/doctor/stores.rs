@@ -4,6 +4,7 @@
 use std::{str::FromStr as _, time::Duration};
 
 use postern_mesh::secret;
+use postern_redis::Connection;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, Row as _, postgres::PgConnectOptions};
 
 use super::{Doctor, Findings};
@@ -27,17 +28,18 @@ pub(super) async fn look(doctor: &Doctor, findings: &mut Findings) {
             }),
         },
     }
-    match (doctor.redis_url.as_deref(), doctor.redis_url_file.as_deref()) {
-        (None, None) => {
-            let advice = "name it: POSTERN_REDIS_URL or POSTERN_REDIS_URL_FILE";
-            findings.unknown("Redis", "not looked at, save by the services themselves", advice);
-        }
-        (url, file) => match secret::REDIS_URL.read(url, file) {
-            Err(error) => findings.wrong("Redis", error.to_string(), "correct the setting"),
-            Ok(url) => within("Redis", redis(&url, findings)).await.unwrap_or_else(|(seen, advice)| {
+    if !doctor.redis.is_given() {
+        let advice = "name it: POSTERN_REDIS_URL or POSTERN_REDIS_URL_FILE";
+        findings.unknown("Redis", "not looked at, save by the services themselves", advice);
+        return;
+    }
+    match Connection::new(&doctor.redis) {
+        Err(error) => findings.wrong("Redis", error.to_string(), "correct the setting"),
+        Ok(connection) => {
+            within("Redis", redis(connection, findings)).await.unwrap_or_else(|(seen, advice)| {
                 findings.wrong("Redis", seen, advice);
-            }),
-        },
+            })
+        }
     }
 }
 
@@ -148,10 +150,20 @@ async fn promises(connection: &mut PgConnection, findings: &mut Findings) -> Res
     Ok(())
 }
 
-async fn redis(url: &str, findings: &mut Findings) -> Result<(), String> {
-    let client = redis::Client::open(url).map_err(|_| "the URL is none".to_owned())?;
-    let mut connection = client.get_multiplexed_async_connection().await.map_err(|e| e.to_string())?;
-    let info: String = redis::cmd("INFO").query_async(&mut connection).await.map_err(|e| e.to_string())?;
+async fn redis(mut connection: Connection, findings: &mut Findings) -> Result<(), String> {
+    match redis::cmd("INFO").query_async::<String>(&mut connection).await {
+        Ok(info) => redis_promises(&info, findings),
+        // It answered, and services do not take it.
+        Err(error) if matches!(error.kind(), redis::ErrorKind::Server(redis::ServerErrorKind::ReadOnly)) => {
+            let advice = "it is no primary (any more): let its address lead to the one that is, services follow by themselves";
+            findings.wrong("Redis", error.to_string(), advice);
+        }
+        Err(error) => return Err(error.to_string()),
+    }
+    Ok(())
+}
+
+fn redis_promises(info: &str, findings: &mut Findings) {
     let value = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     match value("maxmemory_policy") {
         Some("noeviction") => {
@@ -172,5 +184,4 @@ async fn redis(url: &str, findings: &mut Findings) -> Result<(), String> {
         let advice = "raise maxmemory: a full Redis refuses logins";
         findings.care("Redis", format!("{used} of {most} octets are taken"), advice);
     }
-    Ok(())
 }

@@ -61,6 +61,8 @@ struct Settings {
 
 /// Boxes that the loads use; session n uses box n.
 const BOXES: usize = 110;
+/// Passwords that are checked at once at most: more of them only wait for each other, and in the end are refused.
+const CHECKED_AT_ONCE: usize = 10;
 
 fn box_login(number: usize) -> String {
     format!("user{number}@homepage.test")
@@ -96,23 +98,32 @@ fn operations() -> Vec<(&'static str, Operation)> {
     ]
 }
 
-async fn measure_house(settings: &Settings, one_process: bool, report: &mut Report) -> anyhow::Result<()> {
-    let shape = if one_process { "one process" } else { "separate" };
-    eprintln!("starting the house: {shape}");
-    let blueprint = Blueprint::new().set("POSTERN_LOG", "warn");
+/// A house with the boxes of the loads.
+async fn started(blueprint: Blueprint, one_process: bool) -> anyhow::Result<Platform> {
     let platform = if one_process { blueprint.one_process() } else { blueprint }.start().await?;
     let admin = platform.admin()?;
     admin.domain("homepage", "homepage.test").await?;
     for number in 0..BOXES {
         admin.mailbox(&box_login(number)).await?;
     }
-    let target = Target {
+    Ok(platform)
+}
+
+fn target(platform: &Platform) -> Target {
+    Target {
         smtp: platform.smtp(0),
         pop3: platform.pop3(0),
         login: box_login,
         sender: "user0@homepage.test",
         outside: "outside.test",
-    };
+    }
+}
+
+async fn measure_house(settings: &Settings, one_process: bool, report: &mut Report) -> anyhow::Result<()> {
+    let shape = if one_process { "one process" } else { "separate" };
+    eprintln!("starting the house: {shape}");
+    let platform = started(Blueprint::new().set("POSTERN_LOG", "warn"), one_process).await?;
+    let target = target(&platform);
     report.memory(shape, "idle", memory_mib(&platform.processes()));
     for (name, operation) in operations() {
         for sessions in &settings.sessions {
@@ -128,7 +139,28 @@ async fn measure_house(settings: &Settings, one_process: bool, report: &mut Repo
             .await,
     );
     large_box(settings, shape, &platform, &target, report).await?;
-    idle_sessions(settings, shape, &platform, report).await
+    idle_sessions(settings, shape, &platform, report).await?;
+    drop(platform);
+    checked_polls(settings, shape, one_process, report).await
+}
+
+/// A poll whose password nobody remembers, as the first one of a day: in a house that remembers none, since session n polls box n
+/// over and over.
+async fn checked_polls(
+    settings: &Settings,
+    shape: &str,
+    one_process: bool,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let blueprint = Blueprint::new().set("POSTERN_LOG", "warn").set("POSTERN_PASSWORD_MEMORY_SECONDS", "0");
+    let platform = started(blueprint, one_process).await?;
+    let target = target(&platform);
+    for sessions in settings.sessions.iter().filter(|sessions| **sessions <= CHECKED_AT_ONCE) {
+        let processes = platform.processes();
+        let name = "poll, password checked";
+        report.row(figure(settings, shape, name, &Operation::Poll, *sessions, &target, &processes).await);
+    }
+    Ok(())
 }
 
 /// A grant for the loads that need one; full boxes for the readers, small ones for the others.

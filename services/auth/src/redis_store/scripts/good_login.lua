@@ -2,14 +2,27 @@
 --
 -- KEYS 5 grant:{client}              hash: mailbox -> "issued ttl credential redis_expiry domain login",
 --                                    both times in milliseconds
--- ARGV 7 1: ask the throttle first   8 mailbox   9 life of the grant (seconds, 0 = none)   10 credential version
+--      11 pw:{HMAC}                  there: this password was right lately
+-- ARGV 7 1: ask the throttle first, and whether the password is remembered   8 mailbox   9 life of the grant (seconds, 0 = none)   10 credential version
 --     11 domain   12 login   13 a grant younger than this is not written again (seconds)
 --     14 mailboxes that may hold a grant of one client (0 = off)
--- Keys 6 to 10 and arguments from 15 on are those of crowd.lua.
--- Answers -1: throttled, 0: noted, no grant asked for or won, 1: noted, the grant lives, 2: as 0, and that the client is a
+--     21 the password is remembered for so long after this (seconds, 0 = not)
+-- Keys 6 to 10 and arguments from 15 to 20 are those of crowd.lua.
+-- Answers -1: throttled, -2: the password is not remembered and nothing was done, 0: noted, no grant asked for or won, 1: noted, the grant lives, 2: as 0, and that the client is a
 -- crowd was found out now.
-if ARGV[7] == '1' and is_throttled() then
-  return -1
+local memory, left = tonumber(ARGV[21]), -2
+if ARGV[7] == '1' then
+  if is_throttled() then
+    return -1
+  end
+  left = redis.call('TTL', KEYS[11])
+  if left == -2 then
+    return -2
+  end
+end
+-- Not written at each poll: what is left may be an eighth short. More than is allowed now was left by an earlier setting.
+if memory > 0 and (left < memory * 7 / 8 or left > memory) then
+  redis.call('SET', KEYS[11], '', 'EX', memory)
 end
 
 local mailbox, ttl, credential = ARGV[8], tonumber(ARGV[9]), ARGV[10]

@@ -41,6 +41,12 @@ impl MeshKey {
         Self::from_secret(&rand::random::<[u8; KEY_BYTES]>())
     }
 
+    /// A key for one purpose of one service, the same in all its replicas; it says nothing about this one.
+    #[must_use]
+    pub fn derive(&self, purpose: &str) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&self.0, purpose.as_bytes()).as_ref())
+    }
+
     fn from_secret(secret: &[u8; KEY_BYTES]) -> Self {
         Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, secret)))
     }
