@@ -65,7 +65,7 @@ async fn each_service_checks_its_own_health() -> anyhow::Result<()> {
 /// The main story with TLS between all services and every secret in a file, as docker-compose.yml has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_house_works_with_certificates_and_secrets_in_files() -> anyhow::Result<()> {
-    let platform = Blueprint::new().secrets_in_files().start().await?;
+    let mut platform = Blueprint::new().secrets_in_files().start().await?;
     let admin = platform.admin()?;
     admin.domain("homepage", "homepage.test").await?;
     admin.mailbox("user@homepage.test").await?;
