@@ -1,6 +1,6 @@
 # The images of Postern: one small image for each service, all from one shared build.
 #
-#   docker build --build-arg SERVICE=account -t postern/account .
+#   docker build --build-arg SERVICE=account -t localhost/postern/account .
 #
 # SERVICE is account, auth, delivery, pop3-gateway, smtp-gateway, control-panel, or postern (the operator's command). The
 # stages up to `binaries` do not depend on it, so a second image costs one COPY.

@@ -22,7 +22,7 @@ NETWORK := iproute2 nftables
 BROWSER := chromium chromium-driver
 PROBES := testssl.sh
 
-.PHONY: help up test bench faults partition scale queue-scale conformance fuzz differential siege probes screenshots accessibility containers contract check fmt clean stores mail-programs rivals scanner authority mail-servers network browser probe-programs
+.PHONY: help up test bench faults partition scale queue-scale conformance fuzz differential siege probes screenshots accessibility containers alerts contract check fmt clean stores mail-programs rivals scanner authority mail-servers network browser probe-programs
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -88,6 +88,11 @@ containers: ## The compose file on a real Docker engine, seen from outside (as r
 	@scripts/install-packages docker.io docker-compose debootstrap iproute2 python3 openssl
 	$(CARGO) build --release --workspace --bins
 	tests/containers/run $(TARGET_FOLDER)/release
+
+alerts: ## The alerts evaluated by promtool (of Debian's prometheus, unpacked and not installed): each fires from an empty start
+	@mkdir -p $(TARGET_FOLDER)/promtool
+	@cd $(TARGET_FOLDER)/promtool && { [ -x usr/bin/promtool ] || { apt-get download -q prometheus && dpkg -x prometheus_*.deb .; }; }
+	$(TARGET_FOLDER)/promtool/usr/bin/promtool test rules tests/alerts.yaml
 
 contract: ## Write down what is new at the gRPC face (proto/contract.txt), so that it is guarded from now on
 	POSTERN_WRITE_CONTRACT=true $(CARGO) test -p postern-proto --test contract

@@ -256,6 +256,94 @@ fn the_dockerfile_builds_each_service() {
     assert!(!last.contains("\nRUN "));
 }
 
+/// Where each of these stands in the page, which must have all of them in this order.
+fn assert_order(page: &str, steps: &[&str]) {
+    let text = fs::read_to_string(project().join(page)).expect(page);
+    let mut after = 0;
+    for step in steps {
+        let at = text[after..].find(step).unwrap_or_else(|| panic!("{page}: `{step}` is not in its place"));
+        after += at + step.len();
+    }
+}
+
+/// A newcomer types the lines as they stand: settings before the certificates that are made of them, ports before what opens them, and
+/// all images, that of the operator's command too, before the first is started.
+#[test]
+fn the_first_steps_are_in_order() {
+    let steps = [
+        "echo POSTERN_MAIL_HOST=",
+        "ip_unprivileged_port_start=25",
+        "scripts/make-secrets",
+        "docker compose --profile tools build",
+        "docker compose up -d",
+        "docker compose run --rm postern customer add",
+    ];
+    for page in ["README.md", "docs/DEPLOY.md"] {
+        assert_order(page, &steps);
+    }
+    let upgrade =
+        ["**Upgrade.**", "git pull", "POSTERN_VERSION=", "--profile tools build", "docker compose up -d"];
+    assert_order("docs/DEPLOY.md", &upgrade);
+    let text = fs::read_to_string(project().join("docker-compose.yml")).expect("docker-compose.yml");
+    for page in ["README.md", "docs/DEPLOY.md"] {
+        let told = fs::read_to_string(project().join(page)).expect(page);
+        assert!(!told.contains("up -d --build"), "{page}: this leaves the operator's command as it was");
+    }
+    assert!(!text.contains("up -d --build"));
+    let services = compose();
+    for service in SERVICES.into_iter().chain(["postern", "certificates"]) {
+        let version = &services["services"][service]["build"]["args"]["VERSION"];
+        assert_eq!(version, "${POSTERN_VERSION:-latest}", "{service}");
+    }
+    let trying = [
+        "kubectl apply -k k8s/overlays/dev",
+        "kubectl -n postern wait",
+        "customer add",
+        "port-forward",
+        "## Production",
+        "apply -k",
+    ];
+    assert_order("k8s/README.md", &trying);
+}
+
+/// The pair of the doors is for the mail host of `.env`, and is made anew before it ends; one that somebody else put there is left alone.
+#[test]
+fn the_pair_of_the_doors_is_of_the_mail_host() {
+    let house = tempfile::tempdir().expect("a folder");
+    fs::create_dir(house.path().join("scripts")).expect("a folder");
+    let script = house.path().join("scripts/make-secrets");
+    fs::copy(project().join("scripts/make-secrets"), &script).expect("a copy");
+    fs::write(house.path().join(".env"), "POSTERN_MAIL_HOST=mail.example.net # ours\n").expect(".env");
+    let folder = house.path().join("secrets");
+    let run = || {
+        let mut command = Command::new(&script);
+        command.arg(&folder).env_remove("POSTERN_MAIL_HOST").stdout(Stdio::null());
+        assert!(command.status().expect("make-secrets").success());
+    };
+    let file = folder.join("doors/certificate.pem");
+    let subject = || {
+        let output = Command::new("openssl").args(["x509", "-noout", "-subject", "-in"]).arg(&file).output();
+        String::from_utf8(output.expect("openssl").stdout).expect("UTF-8")
+    };
+    // Ends in ten days; by the key that is there.
+    let replace = |name: &str| {
+        fs::remove_file(&file).expect("a certificate");
+        let mut command = Command::new("openssl");
+        command.args(["req", "-x509", "-new", "-days", "10", "-subj", &format!("/CN={name}"), "-key"]);
+        command.arg(folder.join("doors/key.pem")).arg("-out").arg(&file);
+        assert!(command.status().expect("openssl").success());
+        fs::read(&file).expect("a certificate")
+    };
+    run();
+    assert!(subject().contains("mail.example.net"), "{}", subject());
+    let short = replace("mail.example.net");
+    run();
+    assert_ne!(fs::read(&file).expect("a certificate"), short, "what we made is renewed");
+    let strange = replace("somebody.else.example");
+    run();
+    assert_eq!(fs::read(&file).expect("a certificate"), strange, "what others put there stays");
+}
+
 /// The certificates that the script makes are what a service takes, and a second run leaves them as they are.
 #[tokio::test]
 async fn services_take_the_secrets_that_are_made() {

@@ -65,7 +65,7 @@ async fn each_service_checks_its_own_health() -> anyhow::Result<()> {
 /// The main story with TLS between all services and every secret in a file, as docker-compose.yml has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_house_works_with_certificates_and_secrets_in_files() -> anyhow::Result<()> {
-    let platform = Blueprint::new().secrets_in_files().start().await?;
+    let mut platform = Blueprint::new().secrets_in_files().start().await?;
     let admin = platform.admin()?;
     admin.domain("homepage", "homepage.test").await?;
     admin.mailbox("user@homepage.test").await?;
@@ -83,6 +83,14 @@ async fn the_house_works_with_certificates_and_secrets_in_files() -> anyhow::Res
     let (code, out, error) = platform.postern(&["mailbox", "show", "user@homepage.test"], "").await?;
     assert_eq!(code, 0, "{error}");
     assert!(out.contains("user@homepage.test"), "{out}");
+    // When what they hang on ends is a metric.
+    let health = platform.replica(Service::Account, 0).health;
+    for of in ["mesh", "authority"] {
+        let line = format!("postern_certificate_end_seconds{{of=\"{of}\"}} ");
+        let told =
+            eventually(LIMIT, async || metrics::all(health).await.is_ok_and(|text| text.contains(&line)));
+        assert!(told.await, "account does not tell when its {of} ends");
+    }
     // The doors speak nothing but TLS.
     let mut plain = TcpStream::connect(platform.account_door()).await?;
     plain.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await?;

@@ -439,6 +439,22 @@ fn nobody_is_killed_who_still_drains() {
     }
 }
 
+/// A replica that migrates is not ready, for hours in a large house; that is no failed rollout.
+#[test]
+fn a_rollout_waits_as_long_as_its_start_may_take() {
+    const USUAL_DEADLINE_SECONDS: i32 = 600;
+    for overlay in Overlay::all() {
+        for object in overlay.of_kind("Deployment") {
+            let spec = typed::<Deployment>(object).spec.expect("a spec");
+            let pod = spec.template.spec.expect("a pod");
+            let Some(probe) = &pod.containers[0].startup_probe else { continue };
+            let may_take = probe.period_seconds.unwrap_or(10) * probe.failure_threshold.unwrap_or(3);
+            let waits = spec.progress_deadline_seconds.unwrap_or(USUAL_DEADLINE_SECONDS);
+            assert!(waits >= may_take, "{}: {waits} s for {may_take} s", name(object));
+        }
+    }
+}
+
 #[test]
 fn the_mesh_certificates_bear_the_names_of_their_services() {
     for overlay in Overlay::all() {

@@ -115,6 +115,31 @@ fn every_metric_of_dashboards_and_alerts_is_recorded() {
     assert!(seen.len() > 20, "only {} metrics are shown", seen.len());
 }
 
+/// A sum over series that nobody has counted yet is nothing, and a comparison with nothing is never true. So a sum that stands beside
+/// another one or beside a number has to be 0 then, or else the alert is silent from an empty start: the very time it is for.
+#[test]
+fn alerts_that_compare_sums_fire_from_an_empty_start() {
+    let alone = |expression: &str| expression.matches("sum").count() == 1 && expression.contains(" > ");
+    let mut compared = 0;
+    for (of, query) in queries() {
+        if !of.starts_with("alert ") || alone(&query) {
+            continue;
+        }
+        for (at, _) in query.match_indices("sum(") {
+            let mut depth = 0;
+            let end = query[at..].find(|c| {
+                depth += i32::from(c == '(') - i32::from(c == ')');
+                c == ')' && depth == 0
+            });
+            let after = end.and_then(|end| query.get(at + end + 1..)).unwrap_or_default();
+            assert!(after.starts_with(" or vector(0))"), "{of}: `{}` is nothing at first", &query[at..]);
+            assert!(query[..at].ends_with('('), "{of}: `or` binds less than all else: {query}");
+            compared += 1;
+        }
+    }
+    assert!(compared >= 12, "only {compared} sums are compared");
+}
+
 #[test]
 fn every_alert_leads_to_a_trouble_of_the_runbook() {
     let runbook = fs::read_to_string(project().join("k8s/README.md")).expect("k8s/README.md");

@@ -1,6 +1,9 @@
 //! The arrows of the network: what NetworkPolicies let through is what the services' settings say, from both ends.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort};
 use serde::Deserialize as _;
@@ -9,7 +12,7 @@ use serde_json::Value;
 use crate::{
     kubernetes::{Overlay, typed},
     kustomize::name,
-    settings::{self, SERVICES},
+    settings::{self, SERVICES, project},
 };
 
 const NAME: &str = "app.kubernetes.io/name";
@@ -305,6 +308,40 @@ fn gateways_learn_the_clients_own_addresses() {
         for service in ["pop3-gateway", "smtp-gateway", "auth", "control-panel"] {
             assert!(settings::of(service).contains("POSTERN_PROXY_NETWORKS"), "{service}");
         }
+    }
+}
+
+/// Behind the edge a gateway's keep-alive sees the edge alone, which lives: the edge finds dead clients, in the times of our own doors.
+#[test]
+fn the_edge_finds_dead_clients_as_our_doors_do() {
+    let doors = fs::read_to_string(project().join("services/lib/mesh/src/doors.rs")).expect("doors.rs");
+    let number = |constant: &str| {
+        let value =
+            doors.split(&format!("const {constant}: ")).nth(1).and_then(|rest| rest.split(';').next());
+        let digits: String = value
+            .expect(constant)
+            .split('=')
+            .nth(1)
+            .expect("a value")
+            .chars()
+            .filter(char::is_ascii_digit)
+            .collect();
+        digits.parse::<u32>().expect("a number")
+    };
+    for overlay in Overlay::all() {
+        let config = overlay.of_kind("ConfigMap").find(|object| name(object) == "edge").expect("its config");
+        let config = config["data"]["haproxy.cfg"].as_str().expect("haproxy.cfg");
+        let says = |wanted: &str| config.lines().any(|line| line.trim() == wanted);
+        for side in ["clitcpka", "srvtcpka"] {
+            assert!(says(&format!("option {side}")), "{side}");
+            assert!(says(&format!("{side}-idle {}s", number("KEEPALIVE_IDLE"))), "{side}");
+            assert!(says(&format!("{side}-intvl {}s", number("KEEPALIVE_INTERVAL"))), "{side}");
+            assert!(says(&format!("{side}-cnt {}", number("KEEPALIVE_RETRIES"))), "{side}");
+        }
+        let unacknowledged = format!(" tcp-ut {}s", number("UNACKNOWLEDGED_TIMEOUT"));
+        let binds: Vec<_> = config.lines().filter(|line| line.trim().starts_with("bind ")).collect();
+        assert_eq!(binds.len(), 7);
+        assert!(binds.iter().all(|line| line.ends_with(&unacknowledged)), "{binds:?}");
     }
 }
 

@@ -76,6 +76,39 @@ fn the_operators_pod_has_what_its_command_looks_at() {
     }
 }
 
+/// Docker Hub's `postern/...` is not ours, and whoever runs ours hands it the secrets of the house: a name without a registry's host is
+/// fetched there when the image is not on this machine. Docker takes the first part for a host when it has a dot or a port, or is
+/// `localhost`.
+#[test]
+fn no_image_of_ours_is_fetched_from_strangers() {
+    let has_host = |image: &str| {
+        image.split_once('/').is_some_and(|(host, _)| host.contains(['.', ':']) || host == "localhost")
+    };
+    let mut seen = 0;
+    for overlay in Overlay::all() {
+        for (of, pod) in overlay.pods() {
+            for container in pod.spec.iter().flat_map(|spec| &spec.containers) {
+                let image = container.image.as_deref().expect("an image");
+                if SERVICES.contains(&of.as_str()) {
+                    assert!(has_host(image), "{}: {of}: {image}", overlay.name);
+                    seen += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(seen, 2 * SERVICES.len());
+    let compose = crate::compose::compose();
+    for service in SERVICES.into_iter().chain(["postern", "certificates"]) {
+        let image = compose["services"][service]["image"].as_str().expect("an image");
+        let usual = image.replace("${POSTERN_IMAGES:-", "").replacen('}', "", 1);
+        assert!(has_host(&usual), "docker-compose.yml: {service}: {usual}");
+    }
+    for line in runbook().lines().filter(|line| line.contains("docker build ") || line.contains("--image=")) {
+        let image = line.split(" -t ").nth(1).or_else(|| line.split("--image=").nth(1)).expect("an image");
+        assert!(has_host(image), "k8s/README.md: {line}");
+    }
+}
+
 /// An image without a tag is `latest` of somebody's registry, fetched anew at each start.
 #[test]
 fn every_image_has_a_tag() {

@@ -13,7 +13,7 @@ use std::{
 use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
 use tokio::{net::TcpListener, sync::Mutex, time::Instant};
 
-use crate::{StartError, shutdown::Shutdown, telemetry};
+use crate::{StartError, shutdown::Shutdown, telemetry, tls::ends};
 
 /// A check that takes longer has failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -162,7 +162,10 @@ pub async fn serve(
         let mut upkeep = tokio::time::interval(UPKEEP_EVERY);
         loop {
             tokio::select! {
-                _ = upkeep.tick() => telemetry::keep_metrics(),
+                _ = upkeep.tick() => {
+                    telemetry::keep_metrics();
+                    ends::tell();
+                }
                 () = ending.triggered() => return,
             }
         }

@@ -20,7 +20,11 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
 
-use crate::{StartError, reload::Reload};
+use crate::{
+    StartError,
+    reload::Reload,
+    tls::ends::{self, Of},
+};
 
 const CA: &str = "POSTERN_MESH_TLS_CA";
 const CERTIFICATE: &str = "POSTERN_MESH_TLS_CERTIFICATE";
@@ -87,6 +91,7 @@ impl MeshTlsSettings {
     /// When one of the three is missing, or they do not fit together.
     pub(crate) fn server(&self) -> Result<Option<ServerTls>, StartError> {
         let Some(files) = self.files()? else { return Ok(None) };
+        files.watch_ends();
         Reload::new(files.all(), move || server_config(&files).map(Arc::new)).map(Some)
     }
 
@@ -96,6 +101,7 @@ impl MeshTlsSettings {
     /// As [`Self::server`].
     pub(crate) fn client(&self) -> Result<Option<ClientTls>, StartError> {
         let Some(files) = self.files()? else { return Ok(None) };
+        files.watch_ends();
         let make =
             move || client_config(&files.authority, Some((&files.certificate, &files.key))).map(Arc::new);
         let all = self.files()?.map(|files| files.all()).unwrap_or_default();
@@ -118,6 +124,12 @@ impl MeshTlsSettings {
 }
 
 impl Files {
+    /// Lets the end of both certificates be told.
+    fn watch_ends(&self) {
+        ends::watch(Of::Authority, &self.authority);
+        ends::watch(Of::Mesh, &self.certificate);
+    }
+
     fn all(&self) -> Vec<PathBuf> {
         vec![self.authority.clone(), self.certificate.clone(), self.key.clone()]
     }

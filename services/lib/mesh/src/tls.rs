@@ -3,6 +3,7 @@
 
 mod authority;
 mod by_name;
+pub(crate) mod ends;
 mod pair;
 mod unjudged;
 
@@ -74,6 +75,7 @@ impl TlsSettings {
             }
             (Some(certificate), Some(key), None) => {
                 let (certificate, key) = (certificate.clone(), key.clone());
+                ends::watch(ends::Of::Doors, &certificate);
                 let files = vec![certificate.clone(), key.clone()];
                 let made = Reload::new(files, move || pair::load(&certificate, &key, (CERTIFICATE, KEY)))?;
                 Ok(Some(Others::Files(made)))

@@ -20,6 +20,8 @@ const ABOVE_GRPC: u16 = 2000;
 /// Clocks that differ by more are told: assertions end after 60 s, and bear 30 s.
 const SKEW_CARE_SECONDS: i64 = 5;
 const SKEW_WRONG_SECONDS: i64 = 25;
+/// Whoever renews certificates does it long before.
+const CERTIFICATE_CARE_DAYS: f64 = 14.0;
 /// What a ready service says of grants is about addresses that it gives none.
 const NOTICE_OF_GRANTS: &str = "grants";
 const CLIENTS_UNSEEN: &str = "the gateways do not see their clients' own addresses: let the load balancer keep them, or speak \
@@ -46,6 +48,7 @@ pub(super) async fn look(named: &[String], doors: &Doors, findings: &mut Finding
             };
             match answers(&door, *replica).await {
                 Ok((ready, told)) => {
+                    certificates(&subject, &told, Timestamp::now(), findings);
                     judge(subject, &ready, findings);
                     metrics.push_str(&told);
                 }
@@ -105,6 +108,21 @@ fn notices(door: &str, body: &str, findings: &mut Findings) {
             findings.wrong(NOTICE_OF_GRANTS, text, CLIENTS_UNSEEN);
         } else {
             findings.care(door, text, "its log says more");
+        }
+    }
+}
+
+/// The certificates that a replica was told by file, by what it says in its metrics.
+fn certificates(door: &str, metrics: &str, now: Timestamp, findings: &mut Findings) {
+    let told = metrics.lines().filter_map(|line| line.strip_prefix("postern_certificate_end_seconds{of=\""));
+    for (of, end) in told.filter_map(|told| told.split_once("\"} ")) {
+        let Ok(end) = end.trim().parse::<f64>() else { continue };
+        let days = (end - now.as_second() as f64) / 86_400.0;
+        if days < CERTIFICATE_CARE_DAYS {
+            let seen = format!("its certificate ({of}) ends in {days:.0} days");
+            let advice =
+                "renew it: scripts/make-secrets in containers (from cron), cert-manager in Kubernetes";
+            if days < 0.0 { findings.wrong(door, seen, advice) } else { findings.care(door, seen, advice) }
         }
     }
 }
@@ -181,6 +199,20 @@ mod tests {
         let expected =
             ["http://account:9101", "http://127.0.0.1:10102", "http://127.0.0.1:2009", "http://[::1]:9103"];
         assert_eq!(beside(&doors), expected);
+    }
+
+    #[test]
+    fn a_certificate_that_ends_soon_is_told() {
+        let told = |of: &str, days: i64| {
+            let end = days * 86_400;
+            let mut findings = Findings::default();
+            let metrics = format!("postern_certificate_end_seconds{{of=\"{of}\"}} {end}\n");
+            certificates("health", &metrics, Timestamp::UNIX_EPOCH, &mut findings);
+            (findings.count(super::super::State::Care), findings.count(super::super::State::Wrong))
+        };
+        assert_eq!(told("mesh", 13), (1, 0));
+        assert_eq!(told("doors", -1), (0, 1));
+        assert_eq!(told("authority", 15), (0, 0));
     }
 
     #[test]
