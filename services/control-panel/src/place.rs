@@ -17,7 +17,7 @@ use crate::{
     layout::{self, Frame, Page},
     menus::{self, Menu},
     router::FRONT,
-    session::Person,
+    session::{self, Person},
     visit::Visit,
 };
 
@@ -114,6 +114,16 @@ pub(crate) async fn customer_domains(
 impl Place {
     pub(crate) fn calls(&self) -> &Calls {
         &self.person.calls
+    }
+
+    /// Asks anew who this is: the calls of a page are good for a minute, and something longer lies between.
+    ///
+    /// # Errors
+    /// When the session has ended meanwhile, or auth does not answer.
+    pub(crate) async fn renew(&mut self) -> Result<(), Failure> {
+        let person = session::person(&self.visit.panel, self.person.token.clone()).await?;
+        self.person = person.ok_or(Failure::SessionEnded)?;
+        Ok(())
     }
 
     /// As [`Person::may`].

@@ -301,3 +301,37 @@ async fn a_browser_sends_the_file_and_arrives_at_its_course() -> anyhow::Result<
     assert_eq!(house.admin.message_count(mailbox_id).await?, 199);
     Ok(())
 }
+
+/// Who somebody is, is known to the services for a minute; a file may take longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_takes_longer_than_a_minute_leads_to_its_course() -> anyhow::Result<()> {
+    /// Twice this is longer than an assertion is good for; once is less than a piece may take.
+    const LONG: Duration = Duration::from_secs(35);
+    let house = House::start().await?;
+    let mut web = owner(&house).await?;
+    // Large enough that nobody is taken for one who drips.
+    let text = "A line of a long letter.\n".repeat(40_000);
+    let file = [letter(1, &text), letter(2, &text)].concat();
+    let (begin, rest) = file.split_at(file.len() / 3);
+    let (rest, last) = rest.split_at(rest.len() / 2);
+    let picture = "\u{7f}".repeat(1_500_000);
+    let (start, more) = picture.split_at(500_000);
+    let (more, end) = more.split_at(500_000);
+    let mut good = web.send_file(IMPORT, "mail.mbox", file.len()).await?;
+    good.piece(begin.as_bytes()).await?;
+    let mut bad = web.send_file(IMPORT, "picture.png", picture.len()).await?;
+    bad.piece(start.as_bytes()).await?;
+    tokio::time::sleep(LONG).await;
+    good.piece(rest.as_bytes()).await?;
+    bad.piece(more.as_bytes()).await?;
+    tokio::time::sleep(LONG).await;
+    good.piece(last.as_bytes()).await?;
+    let answer = good.finish().await?;
+    assert_eq!(answer.status, 303, "{}", answer.body);
+    let course = web.get(&answer.location).await?;
+    assert_eq!(figures(&course.body), ["2", "0", "0"], "{}", course.body);
+    bad.piece(end.as_bytes()).await?;
+    let answer = bad.finish().await?;
+    assert_eq!(answer.status, 422, "{}", answer.body);
+    Ok(())
+}
