@@ -1057,6 +1057,7 @@ factor-confirm-hint = Sechs Ziffern, die die App jetzt anzeigt.
 factor-confirm = Einschalten
 factor-again = Die App hat den Schlüssel schon. Geben Sie den Code ein, den sie jetzt anzeigt, oder brechen Sie ab und beginnen Sie mit einem neuen Schlüssel.
 factor-turned-on = Der zweite Faktor ist an. Alle anderen Browser wurden abgemeldet.
+factor-turned-on-others-stay = Der zweite Faktor ist an. Die anderen Browser konnten gerade nicht abgemeldet werden: Bewahren Sie die Codes auf und melden Sie die anderen danach unter Sicherheit ab.
 factor-codes-title = Wiederherstellungscodes
 factor-codes-text = Fehlt das Telefon, können Sie sich mit jedem dieser Codes einmal anmelden. Sie werden nur jetzt angezeigt: Drucken oder notieren Sie sie.
 factor-codes-kept = Ich habe sie aufbewahrt

@@ -1057,6 +1057,7 @@ factor-confirm-hint = Six digits that the app shows now.
 factor-confirm = Turn on
 factor-again = The app has the key already. Enter the code that it shows now; or cancel and begin again with a new key.
 factor-turned-on = The second factor is on. All other browsers were signed out.
+factor-turned-on-others-stay = The second factor is on. Other browsers could not be signed out just now: keep the codes, then sign the others out under Security.
 factor-codes-title = Recovery codes
 factor-codes-text = If your phone is lost, each of these codes lets you sign in once. They are shown only now: print them or write them down.
 factor-codes-kept = I have kept them
