@@ -121,12 +121,14 @@ impl Place {
         &self.person.calls
     }
 
-    /// The same page with calls of its own from now on: what proves who asks is good for a minute, and a page that took a long
-    /// upload is older.
-    pub(crate) async fn anew(self) -> Result<Self, Failure> {
-        let token = self.person.token.clone();
-        let person = session::person(&self.visit.panel, token).await?.ok_or(Failure::SessionEnded)?;
-        Ok(Self { person, ..self })
+    /// Asks anew who this is: the calls of a page are good for a minute, and something longer lies between.
+    ///
+    /// # Errors
+    /// When the session has ended meanwhile, or auth does not answer.
+    pub(crate) async fn renew(&mut self) -> Result<(), Failure> {
+        let person = session::person(&self.visit.panel, self.person.token.clone()).await?;
+        self.person = person.ok_or(Failure::SessionEnded)?;
+        Ok(())
     }
 
     /// As [`Person::may`].

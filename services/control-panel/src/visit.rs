@@ -28,7 +28,7 @@ use crate::{
     layout::said::Said,
     listener::{Peer, Seat},
     moment::{self, Reader},
-    router::FRONT,
+    router::{FRONT, SIGN_OUT},
     session::{self, Person, SessionToken},
     texts::{Language, Texts},
     upload,
@@ -248,6 +248,8 @@ pub(crate) async fn receive(
 
 async fn page_of(visit: &Visit, failure: &Failure) -> Response {
     match failure {
+        // Whoever wanted to sign out has what was wanted.
+        Failure::SessionEnded if visit.address == SIGN_OUT => Redirect::to(FRONT).into_response(),
         Failure::SessionEnded if visit.method == Method::POST => carry::sign_in_again(visit),
         Failure::SessionEnded => Redirect::to(&front::sign_in_for(&visit.address)).into_response(),
         Failure::Elsewhere(address) => Redirect::to(address).into_response(),

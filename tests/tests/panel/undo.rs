@@ -1,8 +1,14 @@
 //! A removal has a way back, however large it was and whoever did it.
 
 use anyhow::Context as _;
-use postern_proto::account::v1::{GetForwardRequest, ListListMembersRequest, MailingList};
-use postern_tests::{admin::PASSWORD, web::Web};
+use postern_proto::account::v1::{
+    CustomerLimits, GetForwardRequest, Limits, ListListMembersRequest, MailingList, UpdateLimitsRequest,
+    limits_service_client::LimitsServiceClient,
+};
+use postern_tests::{
+    admin::PASSWORD,
+    web::{Answer, Web},
+};
 
 use crate::house::House;
 
@@ -93,5 +99,59 @@ async fn the_user_of_one_box_has_a_way_back_too() -> anyhow::Result<()> {
     assert_eq!(web.submit(&to, &fields).await?.status, 404);
     let request = GetForwardRequest { address: "sales@homepage.test".to_owned() };
     assert!(house.admin.forwards().get_forward(request).await.is_err());
+    Ok(())
+}
+
+/// Presses the button of the oldest removal of a box.
+async fn undo_the_oldest(web: &mut Web) -> anyhow::Result<Answer> {
+    let activity = web.get(&format!("{BASE}/activity?kind=mailbox&action=delete")).await?;
+    let ids = activity.body.split("name=\"mailbox-id\" value=\"").skip(1);
+    let ids: Vec<i64> = ids.filter_map(|rest| rest.split('"').next()?.parse().ok()).collect();
+    let oldest = ids.last().context("a removal")?.to_string();
+    web.submit(&format!("{BASE}/pop-accounts/restore"), &[("address", ANNA), ("mailbox-id", &oldest)]).await
+}
+
+const ANNA: &str = "anna@homepage.test";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_undo_of_a_removal_brings_back_the_box_of_its_line() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    let first = house.admin.mailbox(ANNA).await?.mailbox_id;
+    house.admin.remove_mailbox(ANNA).await?;
+    let second = house.admin.mailbox(ANNA).await?.mailbox_id;
+    house.admin.remove_mailbox(ANNA).await?;
+    assert_ne!(first, second);
+    let mut web = Web::new(house.platform.panel());
+    web.sign_in("homepage", PASSWORD).await?;
+    let answer = undo_the_oldest(&mut web).await?;
+    assert_eq!(answer.status, 303, "{}", answer.body);
+    assert_eq!(house.admin.get_mailbox(ANNA).await?.mailbox_id, first);
+    // Pressed once more, it is no page that does not exist.
+    let answer = undo_the_oldest(&mut web).await?;
+    assert_eq!(answer.status, 303, "{}", answer.body);
+    let said = web.get(&answer.location).await?;
+    assert!(said.status == 200 && said.body.contains("did not come back"), "{}", said.body);
+    assert_eq!(house.admin.get_mailbox(ANNA).await?.mailbox_id, first);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_come_back_with_a_box_is_named() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    house.admin.mailbox(ANNA).await?;
+    house.admin.forward(ANNA, &["out@outside.test"], true).await?;
+    house.admin.remove_mailbox(ANNA).await?;
+    house.admin.forward("other@homepage.test", &["out@outside.test"], false).await?;
+    let limits = Limits { forwards: Some(1), ..Limits::default() };
+    let limits =
+        CustomerLimits { customer: "homepage".to_owned(), limits: Some(limits), ..CustomerLimits::default() };
+    let request = UpdateLimitsRequest { limits: Some(limits) };
+    LimitsServiceClient::new(house.admin.account_channel()).update_limits(request).await?;
+    let mut web = Web::new(house.platform.panel());
+    web.sign_in("homepage", PASSWORD).await?;
+    let answer = undo_the_oldest(&mut web).await?;
+    assert_eq!(answer.status, 303, "{}", answer.body);
+    let said = web.get(&answer.location).await?;
+    assert!(said.body.contains("but without: forward"), "{}", said.body);
     Ok(())
 }

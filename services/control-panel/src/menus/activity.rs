@@ -10,7 +10,7 @@ use axum::{
 use jiff::{ToSpan as _, civil::Date};
 use maud::{Markup, html};
 use postern_proto::{
-    account::v1::{AuditEntry, ListAuditEntriesRequest},
+    account::v1::{AuditEntry, ListAuditEntriesRequest, Mailbox},
     google::Timestamp as Moment,
 };
 
@@ -145,11 +145,20 @@ fn undo_button(place: &Place, entry: &AuditEntry) -> Markup {
             if entry.name.ends_with(&format!("@{}", place.name()))
                 && place.may("account.v1.MailboxService/RestoreMailbox") =>
         {
-            let fields = [("address", entry.name.as_str()), ("mailbox-id", "0")];
+            // The box of this removal: its address may have had others since.
+            let Some(mailbox_id) = removed_mailbox(entry) else { return html! {} };
+            let mailbox_id = mailbox_id.to_string();
+            let fields = [("address", entry.name.as_str()), ("mailbox-id", mailbox_id.as_str())];
             button(&place.visit, &place.path(&pop_accounts::MENU, &["restore"]), &text, "", &fields)
         }
         _ => html! {},
     }
+}
+
+/// Number of the box that the entry of a removal tells of; `None` where it names none.
+fn removed_mailbox(entry: &AuditEntry) -> Option<i64> {
+    let mailbox: Mailbox = serde_json::from_str(&entry.before_json).ok()?;
+    Some(mailbox.mailbox_id).filter(|id| *id > 0)
 }
 
 async fn undo(place: Place) -> Result<Response, Failure> {
@@ -171,6 +180,24 @@ fn guide(place: &Place) -> Markup {
             dt { (place.say("activity-guide-who")) } dd { (place.say("activity-guide-who-text")) }
             dt { (place.say("layout-undo")) } dd { (place.say("activity-guide-undo-text")) }
             dt { (place.say("activity-guide-secrets")) } dd { (place.say("activity-guide-secrets-text")) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removal_names_its_own_box() {
+        let of = |before_json: &str| {
+            removed_mailbox(&AuditEntry { before_json: before_json.to_owned(), ..AuditEntry::default() })
+        };
+        let before =
+            Mailbox { mailbox_id: 5, address: "anna@homepage.test".to_owned(), ..Mailbox::default() };
+        assert_eq!(of(&serde_json::to_string(&before).expect("JSON")), Some(5));
+        for nothing in ["", "{}", "x", r#"{"mailboxId":"0"}"#] {
+            assert_eq!(of(nothing), None, "{nothing}");
         }
     }
 }

@@ -27,6 +27,8 @@ use crate::{
 
 /// As account names the field, and as the form does.
 const NAMES: [(&str, &str); 1] = [("code", "code")];
+/// In the query of the page of the recovery codes: the other sessions could not be ended.
+const OTHERS_STAY: &str = "others-stay";
 
 /// Whose it is: the customer for all of its logins.
 fn login(person: &Person) -> String {
@@ -135,15 +137,26 @@ pub(super) async fn confirm(Somebody { visit, person }: Somebody) -> Result<Resp
     };
     let except_session_id = person.token.session_id();
     let others = EndPanelSessionsRequest { except_session_id, ..EndPanelSessionsRequest::default() };
-    person.calls.sessions().end_panel_sessions(others).await?;
-    once::lead_to(&visit, &person, &path("/codes"), &codes.join(" "))
+    // The codes are shown this once only, whatever becomes of the rest.
+    let page = match person.calls.sessions().end_panel_sessions(others).await {
+        Ok(_) => path("/codes"),
+        Err(error) => {
+            tracing::warn!(%error, "the other sessions of somebody with a new second factor were not ended");
+            format!("{}?{OTHERS_STAY}=yes", path("/codes"))
+        }
+    };
+    once::lead_to(&visit, &person, &page, &codes.join(" "))
 }
 
 /// The recovery codes, once.
 pub(super) async fn codes(Somebody { visit, .. }: Somebody) -> Result<Response, Failure> {
     let Some(codes) = &visit.once else { return Err(Failure::Elsewhere(SECURITY.to_owned())) };
     let body = html! {
-        div.notice.good role="status" { p { (visit.say("factor-turned-on")) } }
+        @if visit.query.has(OTHERS_STAY) {
+            div.notice.warn role="status" { p { (visit.say("factor-turned-on-others-stay")) } }
+        } @else {
+            div.notice.good role="status" { p { (visit.say("factor-turned-on")) } }
+        }
         section.card {
             h2 { (visit.say("factor-codes-title")) }
             p { (visit.say("factor-codes-text")) }

@@ -42,7 +42,7 @@ pub(super) async fn page(place: Place) -> Result<Response, Failure> {
 }
 
 /// Takes a file. The answer comes when all of it was looked at; meanwhile the page of its course tells how far it is.
-pub(super) async fn take(place: Place, mut upload: Upload) -> Result<Response, Failure> {
+pub(super) async fn take(mut place: Place, mut upload: Upload) -> Result<Response, Failure> {
     let mailbox = account::mailbox(&place).await?;
     let turn = match place.visit.panel.imports.take(&place.person.caller) {
         Ok(turn) => turn,
@@ -53,7 +53,8 @@ pub(super) async fn take(place: Place, mut upload: Upload) -> Result<Response, F
                 Busy::Person => "import-busy-person",
             };
             upload.drain().await;
-            let mut page = show(&place.anew().await?, &mailbox, Some(problem)).await?;
+            place.renew().await?;
+            let mut page = show(&place, &mailbox, Some(problem)).await?;
             *page.status_mut() = StatusCode::TOO_MANY_REQUESTS;
             return Ok(page);
         }
@@ -62,26 +63,34 @@ pub(super) async fn take(place: Place, mut upload: Upload) -> Result<Response, F
     let Some(kind) = Kind::of(&begin) else {
         let problem = if begin.is_empty() { "import-no-file" } else { "import-no-mbox" };
         upload.drain().await;
-        return Ok(layout::refused(show(&place.anew().await?, &mailbox, Some(problem)).await?));
+        place.renew().await?;
+        return Ok(layout::refused(show(&place, &mailbox, Some(problem)).await?));
     };
     let import_id = Uuid::new_v4();
     let mail = pipe::Mail { mailbox_id: mailbox.mailbox_id, import_id, kind, begin, upload };
     let piped = pipe::through(place.calls().boxes(), mail, turn).await;
-    let import_id = import_id.to_string();
-    let course = format!("{}/import/{import_id}", box_path(&place, &mailbox.login));
-    let place = match place.anew().await {
-        // Whoever signs in again is led to what became of it.
-        Err(Failure::SessionEnded) if !piped.is_empty => return Ok(Redirect::to(&course).into_response()),
-        other => other?,
-    };
     if piped.is_empty {
+        place.renew().await?;
         return Ok(layout::refused(show(&place, &mailbox, Some("import-no-mail")).await?));
     }
-    let is_known = imports(&place, &mailbox).await?.iter().any(|import| import.import_id == import_id);
-    match piped.answer {
-        Err(failure) if !is_known => Err(failure),
-        // What became of it, well or not, stands in its course.
-        _ => Ok(Redirect::to(&course).into_response()),
+    let import_id = import_id.to_string();
+    if let Err(failure) = piped.answer
+        && !is_known(&mut place, &mailbox, &import_id).await?
+    {
+        return Err(failure);
+    }
+    // What became of it, well or not, stands in its course.
+    let to = format!("{}/import/{import_id}", box_path(&place, &mailbox.login));
+    Ok(Redirect::to(&to).into_response())
+}
+
+/// Whether delivery has begun this import. Nobody can be asked when the session has ended meanwhile: then its course is the page
+/// to sign in for.
+async fn is_known(place: &mut Place, mailbox: &Mailbox, import_id: &str) -> Result<bool, Failure> {
+    match place.renew().await {
+        Err(Failure::SessionEnded) => Ok(true),
+        Err(failure) => Err(failure),
+        Ok(()) => Ok(imports(place, mailbox).await?.iter().any(|import| import.import_id == import_id)),
     }
 }
 

@@ -4,7 +4,9 @@ use axum::response::Response;
 use http::StatusCode;
 use maud::html;
 use postern_proto::{
-    account::v1::{DeleteMailboxRequest, Mailbox, Reference, ReferenceKind, RestoreMailboxRequest},
+    account::v1::{
+        DeleteMailboxRequest, Mailbox, Reference, ReferenceKind, RestoreMailboxRequest, WentAlong,
+    },
     delivery::v1::MoveMessagesRequest,
 };
 
@@ -86,10 +88,17 @@ pub(super) async fn restore(place: Place) -> Result<Response, Failure> {
     }
     let mailbox_id = form.get("mailbox-id").parse().unwrap_or(0);
     let request = RestoreMailboxRequest { address: address.clone(), mailbox_id };
-    let answer = place.calls().mailboxes().restore_mailbox(request).await?.into_inner();
+    let answer = match place.calls().mailboxes().restore_mailbox(request).await.map_err(Failure::from) {
+        // Pressed twice, or too late: nothing is wrong with the page.
+        Err(Failure::NotFound) => {
+            let said = Said::new("pop-restored-not").with("name", &address);
+            return Ok(place.visit.done(&place.path(&MENU, &[]), &said));
+        }
+        answer => answer?.into_inner(),
+    };
     let from_mailbox_id = answer.merge_from_mailbox_id;
     if from_mailbox_id == 0 {
-        let said = Said::new("pop-restored").with("name", &address);
+        let said = restored_said(&place, &address, &answer.went_along);
         return Ok(place.visit.done(&box_path(&place, &address), &said));
     }
     let new = answer.mailbox.ok_or(Failure::Away)?;
@@ -100,6 +109,22 @@ pub(super) async fn restore(place: Place) -> Result<Response, Failure> {
     let request = MoveMessagesRequest { from_mailbox_id, to_mailbox_id: new.mailbox_id };
     place.calls().boxes().move_messages(request).await?;
     Ok(place.visit.done(&box_path(&place, &address), &Said::new("pop-merged").with("name", &address)))
+}
+
+/// Says that a box is back, and names what was removed with it and could not come along; it waits in the activity.
+fn restored_said(place: &Place, address: &str, went_along: &[WentAlong]) -> Said {
+    let left: Vec<_> = went_along
+        .iter()
+        .filter(|along| !along.refused.is_empty())
+        .map(|along| match along.kind.as_str() {
+            "autoresponder" => place.say("activity-kind-autoresponder"),
+            _ => place.say("activity-kind-forward"),
+        })
+        .collect();
+    if left.is_empty() {
+        return Said::new("pop-restored").with("name", address);
+    }
+    Said::new("pop-restored-without").with("name", address).with("names", &left.join(", "))
 }
 
 fn ask_to_merge(place: &Place, new: &Mailbox, from_mailbox_id: i64) -> Response {
