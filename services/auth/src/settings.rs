@@ -105,7 +105,7 @@ pub struct Settings {
 
     /// How long after its last use a right password is remembered, seconds, so that a poll costs no check of its hash: longer than
     /// mail programs pause between two polls; a changed one is forgotten at once; 0 = off
-    #[arg(long, env = "POSTERN_PASSWORD_MEMORY_SECONDS", value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    #[arg(long, env = "POSTERN_PASSWORD_MEMORY_SECONDS", value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u32).range(0..=86_400))]
     pub password_memory_seconds: u32,
 
     /// Passwords that are checked at once (19 MiB of memory each); 0 = one for each core, as far as half of the container's
