@@ -215,7 +215,7 @@ async fn mail_is_drawn_by_the_day_and_by_the_hour_with_its_figures() -> anyhow::
     }
     // A box is drawn as it filled, once there are two days of it.
     let page = "/controlpanel/homepage.test/pop-accounts/box/user@homepage.test";
-    assert!(!web.get(page).await?.body.contains("How it filled"));
+    assert!(!web.get(page).await?.body.contains("Storage over time"));
     let mailbox_id = house.admin.get_mailbox("user@homepage.test").await?.mailbox_id;
     let pool = sqlx::PgPool::connect(&house.platform.stores.database_url()).await?;
     let days = "insert into account.box_usage_days select $1, current_date - back, 1000 * back, back \
@@ -223,7 +223,7 @@ async fn mail_is_drawn_by_the_day_and_by_the_hour_with_its_figures() -> anyhow::
     sqlx::query(days).bind(mailbox_id).execute(&pool).await?;
     pool.close().await;
     let body = web.get(page).await?.body;
-    assert!(body.contains("How it filled") && body.contains("From 9.0\u{a0}kB on "), "{body}");
+    assert!(body.contains("Storage over time") && body.contains("From 9.0\u{a0}kB on "), "{body}");
     assert!(
         body.contains("<path class=\"line\" d=\"M0,") && body.contains("<td>4.0\u{a0}kB</td><td>4</td>"),
         "{body}"

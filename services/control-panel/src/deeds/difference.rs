@@ -187,7 +187,7 @@ mod tests {
             "<ins>suspended</ins>",
             "Size: → <ins>200\u{a0}kB</ins>",
             "Answers until: → <ins>1 Jan 2026, 00:00</ins>",
-            "Pause: → <ins>24 hours</ins>",
+            "Interval: → <ins>24 hours</ins>",
             "Mail that looks like spam: → <ins>Do not scan</ins>",
             "odd: ",
         ] {

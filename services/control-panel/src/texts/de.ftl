@@ -13,7 +13,7 @@ layout-all-domains = Alle Domains
 layout-zone = Zeiten gelten für { $zone }.
 layout-zone-change = Ändern
 layout-about = Postern, die Mailplattform
-layout-looks-only = Hier sehen Sie nur zu: Das ändert, wem die Domain gehört.
+layout-looks-only = Nur zur Ansicht: Ändern kann das der Inhaber der Domain.
 layout-undo = Rückgängig
 layout-paging = Seiten
 layout-first-page = Erste Seite
@@ -45,7 +45,7 @@ front-session-ended = Ihre Sitzung ist zu Ende. Melden Sie sich wieder an; Ihre 
 front-wrong = Login oder Passwort ist falsch.
 front-suspended = Dieses Konto ist gesperrt. Bitte wenden Sie sich an Ihren Anbieter.
 front-throttled = Zu viele Versuche. Bitte warten Sie eine Minute und versuchen Sie es wieder.
-front-away = Die Anmeldung ist gerade nicht möglich. Mit Ihrem Passwort ist alles in Ordnung; bitte versuchen Sie es gleich wieder.
+front-away = Die Anmeldung ist gerade nicht möglich. Das liegt nicht an Ihrem Passwort; bitte versuchen Sie es gleich wieder.
 
 ## Ein Formular, das noch einmal gesendet wird
 
@@ -101,7 +101,7 @@ moment-tomorrow = morgen, { $time }
 failure-home = Zur ersten Seite
 failure-not-found = Diese Seite gibt es nicht
 failure-not-found-text = Hier ist nichts, oder es gehört Ihnen nicht. Vielleicht wurde es inzwischen entfernt.
-failure-not-permitted = Das ist nicht für Sie
+failure-not-permitted = Keine Berechtigung
 failure-not-permitted-text = Ihr Login darf das nicht.
 failure-changed = Jemand war schneller
 failure-changed-text = Das wurde inzwischen geändert. Gehen Sie zurück, laden Sie die Seite neu und sehen Sie noch einmal nach.
@@ -196,9 +196,9 @@ wording-dns-mx = Setzen Sie diesen MX im DNS von { $a }; ohne ihn kommt die Mail
 wording-dns-claim = Mehr als ein Kunde hat { $a } gewünscht, oder die Domain hatte hier einen anderen Inhaber: Setzen Sie diesen TXT-Eintrag bei { $b }, um zu zeigen, dass sie Ihnen gehört.
 wording-dns-host-remove = Entfernen Sie diesen Eintrag: Die Plattform hat keine Adresse dieser Art, und Mailprogramme warten bei { $a } vergebens.
 wording-dns-host = Setzen Sie { $a } auf die erwarteten Adressen: Dort suchen Mailprogramme die Plattform.
-wording-dns-key = Setzen Sie diesen TXT-Eintrag bei { $a }: Er zeigt den Schlüssel, mit dem die Mail der Domain unterschrieben wird.
-wording-dns-key-next = Setzen Sie diesen TXT-Eintrag bei { $a } und lassen Sie den anderen stehen: Er zeigt den nächsten Schlüssel; mit ihm wird unterschrieben, sobald DNS ihn zeigt.
-wording-dns-key-ended = Lassen Sie diesen TXT-Eintrag bei { $a } noch einige Tage stehen: Mail, die mit diesem Schlüssel unterschrieben wurde, ist noch unterwegs.
+wording-dns-key = Setzen Sie diesen TXT-Eintrag bei { $a }: Er zeigt den Schlüssel, mit dem die Mail der Domain signiert wird.
+wording-dns-key-next = Setzen Sie diesen TXT-Eintrag bei { $a } und lassen Sie den anderen stehen: Er zeigt den nächsten Schlüssel; mit ihm wird signiert, sobald DNS ihn zeigt.
+wording-dns-key-ended = Lassen Sie diesen TXT-Eintrag bei { $a } noch einige Tage stehen: Mail, die mit diesem Schlüssel signiert wurde, ist noch unterwegs.
 wording-dns-dmarc-many = { $a } hat mehr als einen DMARC-Eintrag, und damit gilt keiner: Lassen Sie einen stehen.
 wording-dns-dmarc = Setzen Sie diesen TXT-Eintrag bei { $a }; andere sollen wissen, was sie mit Mail tun, die nicht wirklich von der Domain ist.
 
@@ -356,7 +356,7 @@ forward-guide = Eine Weiterleitung nimmt Mail für eine Adresse von { $name } an
 forward-guide-alias = Alle Ziele sind eigene Adressen, etwa vertrieb@{ $name } an anna@{ $name }: ein anderer Name für ein Postfach.
 forward-guide-forward = Ein Ziel ist anderswo: Mail für info@{ $name } verlässt die Plattform.
 forward-guide-copy = Das POP-Konto derselben Adresse bekommt die Mail auch.
-forward-guide-ring = Ringe
+forward-guide-ring = Schleifen
 forward-guide-ring-text = Eine Weiterleitung, die zu sich selbst zurückführen würde, wird nicht angenommen; der Weg wird gezeigt.
 
 ## Start
@@ -383,7 +383,7 @@ home-suspended-more = { $count ->
  }
 home-refused = Mail von { $sender } an { $recipient } wurde abgelehnt ({ $time }).
 home-refused-automatic = Eine automatische Antwort oder ein Bericht an { $recipient } wurde abgelehnt ({ $time }).
-home-late = Mail an { $name } konnte noch nicht hinaus.
+home-late = Mail an { $name } konnte noch nicht zugestellt werden.
 home-late-more = { $count ->
     [one] Noch eine Nachricht konnte bisher nicht hinaus.
    *[other] Noch { $count } Nachrichten konnten bisher nicht hinaus.
@@ -530,8 +530,8 @@ answer-field-start = Antwortet ab
 answer-field-start-hint = Leer: sofort.
 answer-field-end = Antwortet bis
 answer-field-zone-hint = Leer: ohne Ende. Beides in { $name }.
-answer-field-interval = Pause
-answer-field-interval-hint = Derselbe Absender bekommt in dieser Zeit eine Antwort.
+answer-field-interval = Abstand
+answer-field-interval-hint = Derselbe Absender bekommt in dieser Zeit höchstens eine Antwort.
 answer-interval-hour = eine Stunde
 answer-interval-day = ein Tag
 answer-interval-days = drei Tage
@@ -582,7 +582,7 @@ default-guide = Sie nimmt, was bei { $name } sonst nichts nimmt: Namen mit Tippf
 default-guide-order = Wer zuerst kommt
 default-guide-order-text = POP-Konten, Weiterleitungen, Listen und Autoresponder gehen immer vor, gleich wann sie angelegt wurden.
 default-guide-postmaster = Postmaster
-default-guide-postmaster-text = postmaster@{ $name } und abuse@{ $name } erreichen in jedem Fall das Standardpostfach: Die Regeln der Mail wollen es so.
+default-guide-postmaster-text = postmaster@{ $name } und abuse@{ $name } erreichen in jedem Fall das Standardpostfach: Das verlangen die Standards für E-Mail.
 default-guide-spam = Unerwünschte Mail
 default-guide-spam-text = Absender unerwünschter Mail raten Namen. „Ablehnen“ hält das fern.
 
@@ -651,7 +651,7 @@ domain-field-alias-hint = Dieselben Postfächer, Weiterleitungen und Listen sind
 domain-created = { $name } wurde hinzugefügt. Jetzt muss das DNS hierher führen.
 domain-removed = { $name } wurde entfernt, mit Postfächern und Weiterleitungen.
 domain-remove-this = Diese Domain entfernen
-domain-remove-ask = Mit { $name } werden alle Postfächer, Weiterleitungen, Listen und Autoresponder entfernt. Mail dorthin wird dann abgelehnt. Dafür gibt es kein „Rückgängig“.
+domain-remove-ask = Mit { $name } werden alle Postfächer, Weiterleitungen, Listen und Autoresponder entfernt. Mail dorthin wird dann abgelehnt. Wird die Domain hier wieder angelegt, stehen ihre Postfächer unter „Entfernte Konten“, und das Übrige lässt sich unter „Aktivität“ zurückholen, solange die Frist dafür läuft.
 domain-remove-confirm = Geben Sie zur Bestätigung { $name } ein
 domain-remove-differs = Das ist nicht { $name }.
 domain-guide = Das DNS sagt der Welt, wohin Mail für { $name } geht. Bitten Sie, wer Ihr DNS pflegt, das hier Gezeigte einzutragen.
@@ -686,7 +686,7 @@ dns-other = Eintrag
 activity-title = Aktivität
 activity-lead = Wer was wann von wo geändert hat.
 activity-empty = Nichts vorhanden
-activity-empty-text = Nichts dergleichen ist geschehen.
+activity-empty-text = Dazu ist nichts verzeichnet.
 activity-any = alle
 activity-kind = Art
 activity-action = Vorgang
@@ -828,7 +828,7 @@ trouble-mend-set-up = Einstellungen zum Senden zeigen
 trouble-mend-records = Mail kommt an, aber nicht alle Einträge sind, wie sie sein sollten: Andere könnten Ihrer Mail misstrauen.
 trouble-mend-resume = Sperre aufheben
 trouble-mend-owner = Der Inhaber der Domain kann das unter „Domain & DNS“ beheben.
-trouble-mend-default-box = Das Standardpostfach hat das Passwort seines Kunden, der es auch setzt.
+trouble-mend-default-box = Das Standardpostfach hat das Passwort des Kundenlogins; nur der Kunde kann es ändern.
 trouble-mend-login = Tippen Sie den Benutzernamen noch einmal, Buchstabe für Buchstabe, wie Sie ihn bekommen haben.
 trouble-mend-new-box = Legen Sie das Postfach { $name } jetzt an:
 trouble-mend-recipient = Das kann nur der Inhaber dieser Adresse beheben. Prüfen Sie die Schreibweise.
@@ -853,7 +853,7 @@ setup-apple-profile = Profil holen
 setup-phone = Auf dem Telefon
 setup-phone-text = Richten Sie die Kamera auf den Code: Er öffnet diese Einstellungen auf dem Telefon.
 setup-phone-code = Code der Adresse mit den Einstellungen von { $name }
-setup-guide = Jedes Programm, das POP3 und SMTP kann, geht mit { $name }.
+setup-guide = Jedes Programm, das POP3 und SMTP kann, funktioniert mit { $name }.
 setup-guide-server = { $name }, zum Abrufen und zum Senden.
 setup-guide-thunderbird = Findet seine Einstellungen bei { $name }, wenn DNS auch diesen Namen hierher führt.
 setup-guide-outlook = Fragt { $name }; auch dieser Name muss hierher führen.
@@ -929,7 +929,7 @@ operator-queue-chosen-none = Nichts ausgewählt: Kreuzen Sie zuerst Einträge an
 operator-queue-retried = Jetzt versucht: { $count }.
 operator-queue-stopped = Angehalten: { $count }.
 operator-queue-removed = Aufgegeben: { $count }.
-operator-queue-guide = Jede Zeile ist eine Nachricht für einen Empfänger außerhalb.
+operator-queue-guide = Jede Zeile ist eine Nachricht für einen Empfänger außerhalb oder eine Aufgabe, etwa das Verteilen eines Beitrags an eine Liste.
 operator-queue-guide-retry = Macht die Einträge sofort fällig, auch angehaltene.
 operator-queue-guide-hold = Keine Versuche mehr, bis jemand es wieder versucht; die Tage bis zur Rücksendung als unzustellbar laufen weiter.
 operator-queue-guide-remove = Beendet es endgültig. Der Absender erfährt es, wenn Sie nichts anderes sagen.
@@ -967,7 +967,7 @@ operator-health-guide = Solange einer von ihnen fehlt, arbeiten die anderen weit
 operator-health-account = Kunden, Domains, Postfächer und wohin Mail führt.
 operator-health-auth = Anmeldungen, und wer senden darf.
 operator-health-delivery = Die Postfächer und die Warteschlange.
-operator-health-gateways = Die Zugänge für Mailprogramme. Sie und jede einzelne Instanz der anderen werden gefragt, wenn das Panel ihre Gesundheitsports kennt (POSTERN_HEALTH_DOORS).
+operator-health-gateways = Die Zugänge für Mailprogramme. Sie und jede einzelne Instanz der anderen werden gefragt, wenn das Panel ihre Health-Ports kennt (POSTERN_HEALTH_DOORS).
 
 ## Gesendet & empfangen
 mail-title = Gesendet & empfangen
@@ -990,7 +990,7 @@ mail-column-state = Stand
 mail-column-size = Größe
 mail-sender-none = Bericht oder automatische Antwort
 mail-state-queued = wartet
-mail-state-queued-text = Die Zustellung wird fünf Tage lang von selbst wiederholt.
+mail-state-queued-text = Die Zustellung wird einige Tage lang von selbst wiederholt.
 mail-state-delivered = im Postfach
 mail-state-delivered-text = Sie liegt hier in einem Postfach oder wurde dort abgeholt.
 mail-state-sent = übergeben
@@ -998,12 +998,12 @@ mail-state-sent-text = Der Server des Empfängers nahm sie an; was dort geschieh
 mail-state-failed = gescheitert
 mail-state-failed-text = Sie wurde aufgegeben und der Absender benachrichtigt. Die Geschichte der Nachricht nennt den Grund.
 mail-state-passed-on = weitergeleitet
-mail-state-passed-on-text = Die Adresse führte weiter: zu einer Weiterleitung, einer Liste, oder zu niemandem, wie ihr Inhaber es will.
+mail-state-passed-on-text = Die Adresse führte weiter: zu einer Weiterleitung oder einer Liste, oder die Mail wird auf Wunsch des Inhabers verworfen.
 mail-state-removed = herausgenommen
 mail-state-removed-text = Ein Betreiber nahm sie aus der Warteschlange.
-mail-guide = Alles, was in den letzten Wochen zu { $name } kam oder von dort ging. Die Zeit einer Nachricht führt zu ihrer Geschichte.
+mail-guide = Alles, was in den letzten Wochen an Ihre Adressen kam oder von ihnen ausging. Die Uhrzeit einer Nachricht führt zu ihrem Verlauf.
 mail-guide-refused = Nicht dabei?
-mail-guide-refused-text = Was schon bei der Übergabe abgelehnt wurde, wurde hier nie zu Mail: Der Absender erfuhr sofort, warum. „Probleme?“ findet heraus, was ein Absender hören würde.
+mail-guide-refused-text = Was schon bei der Übergabe abgelehnt wurde, taucht hier nicht auf: Der Absender erfuhr sofort, warum. „Probleme?“ findet heraus, was ein Absender hören würde.
 mail-story-title = Geschichte einer Nachricht
 mail-story-lead = Was mit ihr geschah, der Reihe nach.
 mail-story-id = Nummer der Nachricht
@@ -1098,7 +1098,7 @@ app-remove = Zurücknehmen
 app-removed = Das App-Passwort „{ $name }“ öffnet nichts mehr.
 app-guide-text = Passwörter für einzelne Programme an { $name }, jedes für Abrufen oder Senden. Sie öffnen nie dieses Panel.
 factor-codes-left = { $count ->
-    [0] Kein Wiederherstellungscode ist übrig: schalten Sie ihn aus und wieder ein, um neue zu bekommen.
+    [0] Kein Wiederherstellungscode ist übrig: Schalten Sie den zweiten Faktor aus und wieder ein, um neue zu bekommen.
     [one] Ein Wiederherstellungscode ist übrig.
    *[other] { $count } Wiederherstellungscodes sind übrig.
 }
@@ -1114,7 +1114,7 @@ moment-weekday = { $day ->
     [6] Sa
    *[other] So
  }
-picture-traffic = Mail herein und hinaus
+picture-traffic = Eingehende und ausgehende Mail
 picture-traffic-text = Ein Balken über der Linie für Mail, die kam, einer darunter für Mail, die ging. Die Zahlen stehen in der Tabelle dahinter.
 picture-traffic-none = In dieser Zeit kam und ging keine Mail.
 picture-spans = Wie weit zurück
@@ -1127,7 +1127,7 @@ picture-fates-text = Ein Balken, geteilt nach dem, was aus der Mail wurde. Die Z
 picture-fates-week = Der letzten sieben Tage, je Empfänger gezählt.
 picture-fates-partial = Der letzten sieben Tage; gezählt sind die neuesten 5000.
 picture-fates-none = In den letzten sieben Tagen wurde nichts gesendet.
-picture-growth = Wie es sich füllte
+picture-growth = Belegung im Verlauf
 picture-growth-text = Von { $first } am { $from } auf { $now } jetzt.
 picture-today = jetzt
 
@@ -1165,10 +1165,10 @@ import-column-count = Importiert
 import-nameless = eine Datei ohne Namen
 import-done-text = Alle Nachrichten der Datei wurden angesehen; die neuen liegen in { $name }.
 import-full-text = { $name } ist voll. Was importiert wurde, bleibt. Schaffen Sie Platz oder erhöhen Sie die Größe und senden Sie dieselbe Datei noch einmal: Es geht weiter, wo es aufhörte.
-import-stopped-text = Es endete vor der Datei: Die Leitung brach ab, ein Teil der Plattform war nicht erreichbar, oder das Archiv ist ab dieser Stelle beschädigt. Was importiert wurde, bleibt. Senden Sie dieselbe Datei noch einmal: Es geht weiter, wo es aufhörte.
+import-stopped-text = Der Import brach vor dem Ende der Datei ab: Die Verbindung riss ab, ein Teil der Plattform war nicht erreichbar, oder das Archiv ist ab dieser Stelle beschädigt. Was importiert wurde, bleibt. Senden Sie dieselbe Datei noch einmal: Es geht weiter, wo es aufhörte.
 import-imported = Neue Nachrichten
 import-known = Schon vorhanden
-import-refused = Nicht genommen
+import-refused = Abgelehnt
 import-message-number = Nachricht { $count } der Datei
 import-why-large = größer, als eine Nachricht sein darf
 import-why-content = keine Nachricht: Sie enthält Zeichen, die Mail nicht enthalten darf

@@ -13,7 +13,7 @@ layout-all-domains = All domains
 layout-zone = Times are in { $zone }.
 layout-zone-change = Change
 layout-about = Postern, the mail platform
-layout-looks-only = You only look here: this is changed by the owner of the domain.
+layout-looks-only = For your information: only the owner of the domain can change this.
 layout-undo = Undo
 layout-paging = Pages
 layout-first-page = First page
@@ -45,7 +45,7 @@ front-session-ended = Your session has ended. Sign in again; what you typed is k
 front-wrong = Login or password is wrong.
 front-suspended = This account is suspended. Please contact your provider.
 front-throttled = Too many attempts. Please wait a minute and try again.
-front-away = Signing in does not work right now. Nothing is wrong with your password; please try again shortly.
+front-away = Signing in does not work right now. This is not because of your password; please try again shortly.
 
 ## A form that is sent once more
 
@@ -363,10 +363,10 @@ forward-guide-ring-text = A forward that would lead back to itself is not taken;
 
 home-title = Home
 home-heading = { $name } at a glance
-home-all-well = All is well: { $name } is in service, and nothing needs you.
-home-needs = Needs you
-home-not-live = { $name } is not in service yet: neither its name servers nor its MX lead here. Strangers cannot reach it.
-home-lost = { $name } is out of service: DNS leads elsewhere. Strangers cannot reach it.
+home-all-well = All is well: { $name } is in service, and nothing needs your attention.
+home-needs = Needs your attention
+home-not-live = { $name } is not in service yet: neither its name servers nor its MX lead here. Mail from elsewhere does not arrive.
+home-lost = { $name } is out of service: DNS leads elsewhere. Mail from elsewhere does not arrive.
 home-grace = DNS no longer leads { $name } here. It is served on until { $time }.
 home-records = In the DNS of { $name } these records are missing or differ: { $records }.
 home-claim = { $name } needs the TXT record { $record }, which proves that it is yours.
@@ -425,7 +425,7 @@ list-column-since = Since
 list-column-posts = Posts
 list-posts-sent = gets them
 list-posts-suspended = gets none
-list-posts-why = Copies came back; since
+list-posts-why = Mail bounced; since
 list-posts-resume = Send again
 list-posts-resumed = { $name } gets posts of this list again.
 list-members = Members
@@ -478,7 +478,7 @@ list-remove-members = { $count ->
     }
 list-add-members = Add members
 list-field-members = Addresses
-list-field-members-hint = One a line, up to 10,000 at once. Each line is reported on; a wrong one keeps no other out.
+list-field-members-hint = One a line, up to 10,000 at once. Each line is reported on; a wrong one does not stop the others.
 list-field-members-new-hint = One address a line, up to 10,000. May stay empty: members can be entered and join at any time.
 list-too-many-lines = More than 10,000 lines: please add them in parts.
 list-none-ticked = No member was ticked.
@@ -530,8 +530,8 @@ answer-field-start = Answers from
 answer-field-start-hint = Empty: at once.
 answer-field-end = Answers until
 answer-field-zone-hint = Empty: without an end. Both in { $name }.
-answer-field-interval = Pause
-answer-field-interval-hint = The same sender gets one answer in this time.
+answer-field-interval = Interval
+answer-field-interval-hint = The same sender gets at most one answer in this time.
 answer-interval-hour = one hour
 answer-interval-day = one day
 answer-interval-days = three days
@@ -651,7 +651,7 @@ domain-field-alias-hint = The same boxes, forwards and lists are then reached un
 domain-created = { $name } was added. Now its DNS must lead here.
 domain-removed = { $name } was removed, with its boxes and forwards.
 domain-remove-this = Remove this domain
-domain-remove-ask = With { $name } all its boxes, forwards, lists and autoresponders are removed. Mail to it is refused from then on. There is no “Undo” for this.
+domain-remove-ask = With { $name } all its mailboxes, forwards, lists and autoresponders are removed. Mail to it is refused from then on. If the domain is added here again in time, its mailboxes stand under “Removed accounts”, and the rest can be brought back under “Activity”.
 domain-remove-confirm = Type { $name } to confirm
 domain-remove-differs = This is not { $name }.
 domain-guide = DNS tells the world where mail for { $name } goes. Ask whoever keeps your DNS to set what is shown here.
@@ -686,7 +686,7 @@ dns-other = Record
 activity-title = Activity
 activity-lead = Who changed what, when, and from where.
 activity-empty = Nothing here
-activity-empty-text = Nothing of this kind has happened.
+activity-empty-text = Nothing is recorded here.
 activity-any = any
 activity-kind = Kind
 activity-action = Action
@@ -823,7 +823,7 @@ trouble-rule-own-address = Is the computer’s address its own?
 trouble-rule-grants-allowed = Is checking mail first enough?
 trouble-rule-client-seen = Does mail from this computer arrive?
 trouble-rule-dns-asked = Was DNS asked?
-trouble-mend = Mend it
+trouble-mend = Fix it
 trouble-mend-set-up = Show the settings for sending
 trouble-mend-records = Mail comes in, but not all records are as they should be: others may doubt your mail.
 trouble-mend-resume = End the suspension
@@ -838,7 +838,7 @@ trouble-guide = Four things go wrong with mail programs. Here you learn why, for
 trouble-guide-send = Fetch mail at { $name } first; then you may send for { $time }.
 trouble-guide-lock = The mailbox is open in another program. A program that crashed frees it after a minute; the button does so at once.
 trouble-guide-login = The user name is the whole address, as in anna@{ $name }. Passwords are never shown, only set anew.
-trouble-guide-host = Mail programs must find { $name }. Whether the world finds it, DNS says.
+trouble-guide-host = Mail programs must find { $name }. DNS decides whether they do.
 
 ## Mail programs
 
@@ -929,7 +929,7 @@ operator-queue-chosen-none = Nothing was chosen: tick the entries first.
 operator-queue-retried = Tried now: { $count }.
 operator-queue-stopped = Held: { $count }.
 operator-queue-removed = Given up: { $count }.
-operator-queue-guide = Each line is one message for one recipient outside.
+operator-queue-guide = Each line is one message for one recipient outside, or a task, such as sending a post to the members of a list.
 operator-queue-guide-retry = Makes the entries due at once, held ones, too.
 operator-queue-guide-hold = No more attempts until somebody tries again; the days until it comes back as undeliverable run on.
 operator-queue-guide-remove = Ends it for good. The sender is told unless you say otherwise.
@@ -990,7 +990,7 @@ mail-column-state = State
 mail-column-size = Size
 mail-sender-none = report or automatic answer
 mail-state-queued = waiting
-mail-state-queued-text = It is tried again by itself, for five days.
+mail-state-queued-text = It is tried again by itself for some days.
 mail-state-delivered = in the box
 mail-state-delivered-text = It lies in a box here, or was fetched from it.
 mail-state-sent = handed over
@@ -1001,9 +1001,9 @@ mail-state-passed-on = passed on
 mail-state-passed-on-text = The address led on: to a forward, a list, or to nobody as its owner wishes.
 mail-state-removed = taken out
 mail-state-removed-text = An operator took it out of the queue.
-mail-guide = Everything that came to { $name } or left from it within the last weeks. Click the time of a message to read its story.
+mail-guide = Everything that came to your addresses or left from them within the last weeks. Click the time of a message to read its story.
 mail-guide-refused = Not here?
-mail-guide-refused-text = What was refused while it was handed over never became mail here: its sender heard why at once. "Trouble?" finds out what a sender would hear.
+mail-guide-refused-text = What was refused while it was handed over does not appear here: its sender heard why at once. "Trouble?" finds out what a sender would hear.
 mail-story-title = Story of a message
 mail-story-lead = What happened to it, in order.
 mail-story-id = Number of the message
@@ -1098,7 +1098,7 @@ app-remove = Take back
 app-removed = The app password “{ $name }” opens nothing any more.
 app-guide-text = Passwords for single programs at { $name }, each for fetching or for sending. They never open this panel.
 factor-codes-left = { $count ->
-    [0] No recovery code is left: turn it off and on again for new ones.
+    [0] No recovery code is left: turn the second factor off and on again for new ones.
     [one] One recovery code is left.
    *[other] { $count } recovery codes are left.
 }
@@ -1127,7 +1127,7 @@ picture-fates-text = One bar, divided by what became of the mail. The list below
 picture-fates-week = Of the last seven days, counted for each recipient.
 picture-fates-partial = Of the last seven days; the newest 5,000 are counted.
 picture-fates-none = Nothing was sent in the last seven days.
-picture-growth = How it filled
+picture-growth = Storage over time
 picture-growth-text = From { $first } on { $from } to { $now } now.
 picture-today = now
 
