@@ -31,6 +31,7 @@ pub mod mail_file;
 pub mod memory;
 pub mod mesh_tls;
 pub mod probe;
+pub mod process;
 pub mod proxy;
 pub mod room;
 pub mod secret;
