@@ -35,6 +35,7 @@ pub mod process;
 pub mod proxy;
 pub mod room;
 pub mod secret;
+pub mod sending;
 pub mod server;
 pub mod settings;
 pub mod shutdown;
