@@ -1,16 +1,16 @@
 //! The auth service as a process of its own.
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use clap::Parser;
-use postern_mesh::{
-    client::MeshChannel, health, probe, server, settings::MeshSettings, shutdown::Shutdown, telemetry,
-};
+use postern_mesh::{client::MeshChannel, probe, process, server, settings::MeshSettings};
+
+const SERVICE: &str = "auth";
 
 /// Who is it, and may this client relay: checks passwords, keeps grants and throttles in Redis.
 #[derive(Parser)]
 #[command(name = "postern-auth", version, after_help = probe::HELP)]
-struct Program {
+struct Arguments {
     #[command(flatten)]
     mesh: MeshSettings,
 
@@ -26,25 +26,24 @@ struct Program {
     delivery_url: Option<String>,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    if let Some(answer) = probe::asked() {
-        return Ok(answer);
+impl process::Settings for Arguments {
+    fn mesh(&self) -> &MeshSettings {
+        &self.mesh
     }
-    let program = Program::parse();
-    let _telemetry = telemetry::init("auth", &program.mesh.log, program.mesh.log_format)?;
-    let shutdown = Shutdown::new();
-    shutdown.on_signals();
-    let account = MeshChannel::connect(&program.account_url, "auth", &program.mesh)?;
-    let delivery = program.delivery_url.as_deref();
-    let delivery = delivery.map(|url| MeshChannel::connect(url, "auth", &program.mesh)).transpose()?;
-    let routes = tokio::select! {
-        routes = postern_auth::open(&program.auth, &program.mesh, account, delivery, &shutdown) => routes?,
-        () = shutdown.triggered() => return Ok(ExitCode::SUCCESS),
-    };
-    server::serve(program.auth.auth_listen, routes, "auth", &program.mesh, &shutdown).await?;
-    health::serve(program.mesh.health_listen, postern_auth::readiness(&program.auth)?, &shutdown).await?;
-    shutdown.triggered().await;
-    shutdown.finish(Duration::from_secs(program.mesh.drain_seconds)).await;
-    Ok(ExitCode::SUCCESS)
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    process::run(
+        SERVICE,
+        async |Arguments { mesh, auth, account_url, delivery_url }: &Arguments, shutdown| {
+            let account = MeshChannel::connect(account_url, SERVICE, mesh)?;
+            let delivery = delivery_url.as_deref();
+            let delivery = delivery.map(|url| MeshChannel::connect(url, SERVICE, mesh)).transpose()?;
+            let routes = postern_auth::open(auth, mesh, account, delivery, shutdown).await?;
+            server::serve(auth.auth_listen, routes, SERVICE, mesh, shutdown).await?;
+            postern_auth::readiness(auth)
+        },
+    )
+    .await
 }

@@ -1,17 +1,10 @@
 //! The control panel as a process of its own.
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use clap::Parser;
 use postern_control_panel::{Settings, Upstreams};
-use postern_mesh::{
-    client::MeshChannel,
-    health::{self, Readiness},
-    probe,
-    settings::MeshSettings,
-    shutdown::Shutdown,
-    telemetry,
-};
+use postern_mesh::{client::MeshChannel, health::Readiness, probe, process, settings::MeshSettings};
 
 const SERVICE: &str = "control-panel";
 
@@ -37,24 +30,23 @@ struct Arguments {
     delivery_url: String,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    if let Some(answer) = probe::asked() {
-        return Ok(answer);
+impl process::Settings for Arguments {
+    fn mesh(&self) -> &MeshSettings {
+        &self.mesh
     }
-    let arguments = Arguments::parse();
-    let mesh = &arguments.mesh;
-    let _telemetry = telemetry::init(SERVICE, &mesh.log, mesh.log_format)?;
-    let shutdown = Shutdown::new();
-    shutdown.on_signals();
-    let upstreams = Upstreams {
-        account: MeshChannel::connect(&arguments.account_url, SERVICE, mesh)?,
-        auth: MeshChannel::connect(&arguments.auth_url, SERVICE, mesh)?,
-        delivery: MeshChannel::connect(&arguments.delivery_url, SERVICE, mesh)?,
-    };
-    postern_control_panel::open(&arguments.settings, mesh, upstreams, &shutdown).await?;
-    health::serve(mesh.health_listen, Readiness::new(), &shutdown).await?;
-    shutdown.triggered().await;
-    shutdown.finish(Duration::from_secs(mesh.drain_seconds)).await;
-    Ok(ExitCode::SUCCESS)
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    process::run(SERVICE, async |arguments: &Arguments, shutdown| {
+        let mesh = &arguments.mesh;
+        let upstreams = Upstreams {
+            account: MeshChannel::connect(&arguments.account_url, SERVICE, mesh)?,
+            auth: MeshChannel::connect(&arguments.auth_url, SERVICE, mesh)?,
+            delivery: MeshChannel::connect(&arguments.delivery_url, SERVICE, mesh)?,
+        };
+        postern_control_panel::open(&arguments.settings, mesh, upstreams, shutdown).await?;
+        Ok(Readiness::new())
+    })
+    .await
 }

@@ -1,16 +1,9 @@
 //! The POP3 gateway as a process of its own.
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use clap::Parser;
-use postern_mesh::{
-    client::MeshChannel,
-    health::{self, Readiness},
-    probe,
-    settings::MeshSettings,
-    shutdown::Shutdown,
-    telemetry,
-};
+use postern_mesh::{client::MeshChannel, health::Readiness, probe, process, settings::MeshSettings};
 use postern_pop3_gateway::{Settings, Upstreams};
 
 const SERVICE: &str = "pop3-gateway";
@@ -31,23 +24,23 @@ struct Arguments {
     delivery_url: String,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    if let Some(answer) = probe::asked() {
-        return Ok(answer);
+impl process::Settings for Arguments {
+    fn mesh(&self) -> &MeshSettings {
+        &self.mesh
     }
-    let arguments = Arguments::parse();
-    let _telemetry = telemetry::init(SERVICE, &arguments.mesh.log, arguments.mesh.log_format)?;
-    let shutdown = Shutdown::new();
-    shutdown.on_signals();
-    let upstreams = Upstreams {
-        auth: MeshChannel::connect(&arguments.auth_url, SERVICE, &arguments.mesh)?,
-        delivery: MeshChannel::connect(&arguments.delivery_url, SERVICE, &arguments.mesh)?,
-    };
-    postern_pop3_gateway::open(&arguments.settings, upstreams, &shutdown).await?;
-    // Ready without its upstreams too: a client that hears [SYS/TEMP] knows more than one that is not let in.
-    health::serve(arguments.mesh.health_listen, Readiness::new(), &shutdown).await?;
-    shutdown.triggered().await;
-    shutdown.finish(Duration::from_secs(arguments.mesh.drain_seconds)).await;
-    Ok(ExitCode::SUCCESS)
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    process::run(SERVICE, async |arguments: &Arguments, shutdown| {
+        let mesh = &arguments.mesh;
+        let upstreams = Upstreams {
+            auth: MeshChannel::connect(&arguments.auth_url, SERVICE, mesh)?,
+            delivery: MeshChannel::connect(&arguments.delivery_url, SERVICE, mesh)?,
+        };
+        postern_pop3_gateway::open(&arguments.settings, upstreams, shutdown).await?;
+        // Ready without its upstreams too: a client that hears [SYS/TEMP] knows more than one that is not let in.
+        Ok(Readiness::new())
+    })
+    .await
 }

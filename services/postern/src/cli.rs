@@ -35,6 +35,9 @@ use clap::Subcommand;
 pub(crate) use self::operator::{Operator, PAGE_SIZE, all_pages, print};
 pub use self::{failure::Failure, operator::Reach};
 
+/// Standard input or output, where a file is asked for.
+const STANDARD: &str = "-";
+
 /// The nouns.
 #[derive(Debug, Subcommand)]
 pub enum Noun {

@@ -2,19 +2,21 @@
 //!
 //! The walk: `services` (whether they answer, whether anybody may send, how long mail waits) with `health` (readiness and clock of each
 //! replica), `stores` (what Postgres and Redis promise, whether the schema is that of this version), `outside` (the mail host in DNS, the
-//! certificates of its doors) with `doors` (does somebody answer behind each), `certificates` (those of customers' names). What cannot be
+//! certificates of its doors) with `doors` (does somebody answer behind each) and `sending` (the names of what mail leaves by), `certificates` (those of customers' names). What cannot be
 //! looked at from here is said, too.
 
 mod certificates;
 mod doors;
 mod health;
 mod outside;
+mod sending;
 mod services;
 mod stores;
 
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use clap::Args;
+use postern_mesh::sending::SendingSettings;
 use postern_redis::RedisSettings;
 use serde::Serialize;
 
@@ -47,6 +49,10 @@ pub struct Doctor {
     /// The platform's mail host, to look at its DNS and the certificates of its doors
     #[arg(long, env = "POSTERN_MAIL_HOST", value_name = "NAME")]
     mail_host: Option<String>,
+
+    /// Where mail leaves from, as account is told.
+    #[command(flatten)]
+    sending: SendingSettings,
 
     /// Doors to knock at where they are not at the usual ports of the mail host, as smtp=2525 or smtp=203.0.113.25:25, several
     /// separated by commas: smtp, submission, smtps, pop3, pop3s, http, https

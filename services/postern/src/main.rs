@@ -9,6 +9,7 @@ use postern::{
     doctor::Doctor,
     up::Up,
 };
+use postern_mesh::process;
 
 /// Postern, a mail platform: the house on one machine, and the operator's commands
 #[derive(Debug, Parser)]
@@ -68,7 +69,7 @@ async fn run_up(mut up: Up, matches: &ArgMatches, reach: &Reach) -> ExitCode {
     match up.run(&reach.home).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("postern: {error:#}");
+            eprintln!("postern: {}", process::one_line(error.as_ref()));
             ExitCode::FAILURE
         }
     }

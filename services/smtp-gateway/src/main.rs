@@ -3,21 +3,14 @@
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
-use postern_mesh::{
-    client::MeshChannel,
-    health::{self, Readiness},
-    probe,
-    settings::MeshSettings,
-    shutdown::Shutdown,
-    telemetry,
-};
+use postern_mesh::{client::MeshChannel, health::Readiness, probe, process, settings::MeshSettings};
 use postern_smtp_gateway::{Settings, Upstreams};
 
 const SERVICE: &str = "smtp-gateway";
 
 /// Speaks SMTP on the MX, submission and SMTPS doors.
 #[derive(Parser)]
-#[command(version, after_help = probe::HELP)]
+#[command(name = "postern-smtp-gateway", version, after_help = probe::HELP)]
 struct Arguments {
     #[command(flatten)]
     mesh: MeshSettings,
@@ -38,25 +31,24 @@ struct Arguments {
     delivery_url: String,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    if let Some(answer) = probe::asked() {
-        return Ok(answer);
+impl process::Settings for Arguments {
+    fn mesh(&self) -> &MeshSettings {
+        &self.mesh
     }
-    let arguments = Arguments::parse();
-    let mesh = &arguments.mesh;
-    let _telemetry = telemetry::init(SERVICE, &mesh.log, mesh.log_format)?;
-    let shutdown = Shutdown::new();
-    shutdown.on_signals();
-    let upstreams = Upstreams {
-        account: MeshChannel::connect(&arguments.account_url, SERVICE, mesh)?,
-        auth: MeshChannel::connect(&arguments.auth_url, SERVICE, mesh)?,
-        delivery: MeshChannel::connect(&arguments.delivery_url, SERVICE, mesh)?,
-    };
-    let drain = Duration::from_secs(mesh.drain_seconds);
-    postern_smtp_gateway::open(&arguments.gateway, upstreams, drain, &shutdown).await?;
-    health::serve(mesh.health_listen, Readiness::new(), &shutdown).await?;
-    shutdown.triggered().await;
-    shutdown.finish(drain).await;
-    Ok(ExitCode::SUCCESS)
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    process::run(SERVICE, async |arguments: &Arguments, shutdown| {
+        let mesh = &arguments.mesh;
+        let upstreams = Upstreams {
+            account: MeshChannel::connect(&arguments.account_url, SERVICE, mesh)?,
+            auth: MeshChannel::connect(&arguments.auth_url, SERVICE, mesh)?,
+            delivery: MeshChannel::connect(&arguments.delivery_url, SERVICE, mesh)?,
+        };
+        let drain = Duration::from_secs(mesh.drain_seconds);
+        postern_smtp_gateway::open(&arguments.gateway, upstreams, drain, shutdown).await?;
+        Ok(Readiness::new())
+    })
+    .await
 }

@@ -8,7 +8,7 @@ use std::{
 use hickory_server::proto::rr::{Name, RData, rdata::PTR};
 use postern_tests::{
     admin::PASSWORD,
-    dns::{World, address},
+    dns::{World, address, txt},
     platform::{Blueprint, Platform, Service},
     pop3::Pop3,
     smtp::Smtp,
@@ -20,6 +20,15 @@ const HOST: &str = "mail.postern.test";
 async fn look(
     platform: &mut Platform,
     world: &World,
+) -> anyhow::Result<(i32, BTreeMap<String, (String, String)>)> {
+    look_with(platform, world, &[]).await
+}
+
+/// The same with more words.
+async fn look_with(
+    platform: &mut Platform,
+    world: &World,
+    more: &[&str],
 ) -> anyhow::Result<(i32, BTreeMap<String, (String, String)>)> {
     let health =
         Service::ALL.map(|service| format!("http://{}", platform.replica(service, 0).health)).join(",");
@@ -35,6 +44,7 @@ async fn look(
     );
     let resolver = world.address.to_string();
     let words = ["doctor", "--json", "--health-doors", &health, "--doors", &doors, "--resolver", &resolver];
+    let words = [&words, more].concat();
     let (code, out, error) = platform.postern(&words, "").await?;
     let found: serde_json::Value =
         serde_json::from_str(&out).map_err(|e| anyhow::anyhow!("{e}: {out} {error}"))?;
@@ -79,6 +89,24 @@ async fn a_good_house_is_good_and_what_is_wrong_is_named() -> anyhow::Result<()>
     assert_eq!(ready.count(), Service::ALL.len(), "{found:#?}");
     // A house on one machine is good, and is told what it does without.
     assert!(found["Postgres care"].1.contains("synchronous standby"), "{found:#?}");
+
+    // Where mail leaves from is told by nobody, then by settings that DNS does not know, then by those that it does.
+    assert!(found["sending address unknown"].1.contains("POSTERN_SENDING_ADDRESSES"), "{found:#?}");
+    let sending =
+        ["--sending-addresses", "203.0.113.7,203.0.113.8", "--spf-mechanism", "include:_spf.postern.test"];
+    world.add("7.113.0.203.in-addr.arpa", RData::PTR(PTR(Name::from_ascii("out.postern.test.")?)));
+    world.add("8.113.0.203.in-addr.arpa", RData::PTR(PTR(Name::from_ascii("out.postern.test.")?)));
+    world.add("out.postern.test", address("203.0.113.7"));
+    let (code, found) = look_with(&mut platform, &world, &sending).await?;
+    assert_eq!(code, 1, "{found:#?}");
+    assert!(found["sending address good"].1.contains("203.0.113.7 is out.postern.test"), "{found:#?}");
+    assert!(found["sending address care"].1.contains("203.0.113.8"), "{found:#?}");
+    assert!(found["SPF wrong"].1.contains("_spf.postern.test"), "{found:#?}");
+    world.add("_spf.postern.test", txt("v=spf1 ip4:203.0.113.7 ip4:203.0.113.8 -all"));
+    world.add("out.postern.test", address("203.0.113.8"));
+    let (code, found) = look_with(&mut platform, &world, &sending).await?;
+    assert_eq!(code, 0, "{found:#?}");
+    assert!(found.contains_key("SPF good") && !found.contains_key("sending address care"), "{found:#?}");
 
     // One gateway goes, which nobody but the world asks.
     let (smtp, health) = (platform.smtp(0), platform.replica(Service::Smtp, 0).health);

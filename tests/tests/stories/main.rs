@@ -31,6 +31,7 @@ mod rights;
 mod sessions;
 mod shapes;
 mod spam;
+mod starts;
 mod story;
 mod structure;
 mod telemetry;

@@ -267,3 +267,30 @@ async fn mail_is_brought_along_and_taken_away() -> anyhow::Result<()> {
     assert!(said.starts_with("1 message imported, 2 there already"), "{said}");
     Ok(())
 }
+
+/// In a container there is no folder to read or write: mail goes through pipes, which are read once.
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_is_brought_along_and_taken_away_through_pipes() -> anyhow::Result<()> {
+    const MATE: &str = "mate@homepage.test";
+    let (platform, admin) = house().await?;
+    admin.mailbox(MATE).await?;
+    let mbox = "From a@x.test Thu Jan  1 00:01:40 1970\nSubject: first\n\n>From here\n\n\
+                From b@x.test Thu Jan  1 00:01:41 1970\nSubject: second\n\nbody\n";
+    let (code, said, error) = platform.postern(&["import", USER, "-"], mbox).await?;
+    assert!(code == 0 && said.starts_with("2 messages imported"), "{code} {said} {error}");
+    let (code, _, error) = platform.postern(&["import", USER, "-"], "no mail at all").await?;
+    assert!(code == 2 && error.contains("neither an mbox"), "{code} {error}");
+
+    // Only texts here, so that the archive is one, too. What is told of it is not in it.
+    let (code, archive, error) = platform.postern(&["export-mail", USER, "-", "--after-input"], "").await?;
+    assert!(code == 0 && error.contains("2 messages written"), "{code} {error}");
+    assert!(!archive.contains("messages written"), "{archive}");
+    let (code, said, error) = platform.postern(&["import", MATE, "-"], &archive).await?;
+    assert!(code == 0 && said.starts_with("2 messages imported"), "{code} {said} {error}");
+    let read = read_all(platform.pop3(0), MATE, PASSWORD).await?;
+    assert_eq!(read, [&b"Subject: first\r\n\r\nFrom here\r\n"[..], b"Subject: second\r\n\r\nbody\r\n"]);
+    // A part of it is not taken for all of it.
+    let (code, _, error) = platform.postern(&["import", MATE, "-"], &archive[..archive.len() - 1519]).await?;
+    assert!(code != 0, "{error}");
+    Ok(())
+}

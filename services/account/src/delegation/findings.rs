@@ -10,7 +10,7 @@ use super::{
     Delegation, LOOK_TIMEOUT, Look,
     dkim::{self, KeyRecord},
     dns::Answer,
-    settings::Expected,
+    settings::{Expected, Sender},
     spf::{self, NoAnswer},
 };
 use crate::store::mail_keys::Stage;
@@ -85,7 +85,8 @@ impl Delegation {
         own: Option<&[std::net::IpAddr]>,
         until: Instant,
     ) -> DnsFinding {
-        let mechanism = format!("a:{}", self.expected.mail_host);
+        let Sender { mechanism, addresses } = &self.expected.sender;
+        let own = addresses.as_deref().or(own);
         let records: Option<Vec<String>> =
             answer.texts().map(|texts| texts.into_iter().filter(|text| spf::is_record(text)).collect());
         let (verdict, wanted, advice) = match records.as_deref() {
@@ -101,7 +102,7 @@ impl Delegation {
                 Ok(true) => (DnsVerdict::Good, record.clone(), String::new()),
                 Ok(false) => (
                     DnsVerdict::Different,
-                    spf::with(record, &mechanism),
+                    spf::with(record, mechanism),
                     format!(
                         "the SPF record of {name} does not let this platform send: add {mechanism} to it"
                     ),
@@ -110,7 +111,7 @@ impl Delegation {
             },
             Some([first, ..]) => (
                 DnsVerdict::Different,
-                spf::with(first, &mechanism),
+                spf::with(first, mechanism),
                 format!("{name} has more than one SPF record, which makes all of them void: leave one"),
             ),
         };
@@ -139,8 +140,10 @@ impl Delegation {
                 spf::permits(&self.dns, name.as_str(), record, addresses, until).await
             }
             // Without an address of ours only the words can be compared.
-            _ => Ok(record.split_whitespace().any(|term| {
-                term.trim_start_matches('+').eq_ignore_ascii_case(&format!("a:{}", self.expected.mail_host))
+            _ => Ok(self.expected.sender.mechanism.split(' ').all(|wanted| {
+                record
+                    .split_whitespace()
+                    .any(|term| term.trim_start_matches('+').eq_ignore_ascii_case(wanted))
             })),
         }
     }

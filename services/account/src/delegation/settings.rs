@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
 use postern_mail::DomainName;
-use postern_mesh::StartError;
+use postern_mesh::{StartError, sending::SendingSettings};
 
 use super::dkim::KeyChange;
 
@@ -38,6 +38,10 @@ pub struct DelegationSettings {
     /// Addresses that mail.<domain> should have, separated by commas (none: those that the mail host has in DNS)
     #[arg(long, env = "POSTERN_MAIL_HOST_ADDRESSES", value_name = "IP,...", value_delimiter = ',')]
     pub mail_host_addresses: Vec<IpAddr>,
+
+    /// Where mail leaves from.
+    #[command(flatten)]
+    pub sending: SendingSettings,
 
     /// Seconds between two looks at the DNS of one domain (0 = only when somebody asks)
     #[arg(long, env = "POSTERN_DOMAIN_CHECK_SECONDS", value_name = "SECONDS", default_value_t = 3600)]
@@ -85,6 +89,7 @@ impl Default for DelegationSettings {
             name_servers: Vec::new(),
             mail_host: "mail.postern.test".to_owned(),
             mail_host_addresses: Vec::new(),
+            sending: SendingSettings::default(),
             domain_check_seconds: 0,
             domain_grace_seconds: 259_200,
             dkim_rotate_days: 180,
@@ -100,6 +105,17 @@ pub(crate) struct Expected {
     pub(crate) mail_host: String,
     /// Empty: those that the mail host has in DNS.
     pub(crate) addresses: Vec<IpAddr>,
+    /// What lets this platform send by a domain's SPF record.
+    pub(crate) sender: Sender,
+}
+
+/// Where mail leaves from, as an SPF record tells it.
+#[derive(Clone, Debug)]
+pub(crate) struct Sender {
+    /// One or more terms of a record.
+    pub(crate) mechanism: String,
+    /// What a record must permit; `None`: the addresses of the mail host.
+    pub(crate) addresses: Option<Vec<IpAddr>>,
 }
 
 impl Expected {
@@ -111,11 +127,22 @@ impl Expected {
             let name = name.map_err(|error| StartError::setting(setting, format!("{text:?}: {error}")))?;
             Ok::<_, StartError>(name.as_str().to_owned())
         };
+        settings.sending.check()?;
+        let mail_host = host("POSTERN_MAIL_HOST", &settings.mail_host)?;
         let names = settings.name_servers.iter().filter(|name| !name.is_empty());
         Ok(Self {
             name_servers: names.map(|name| host("POSTERN_NAME_SERVERS", name)).collect::<Result<_, _>>()?,
-            mail_host: host("POSTERN_MAIL_HOST", &settings.mail_host)?,
+            sender: Sender::new(&settings.sending, &mail_host),
+            mail_host,
             addresses: settings.mail_host_addresses.iter().map(IpAddr::to_canonical).collect(),
         })
+    }
+}
+
+impl Sender {
+    fn new(settings: &SendingSettings, mail_host: &str) -> Self {
+        // Of a mechanism alone only the words can be compared: the mail host may be elsewhere.
+        let is_named = !settings.sending_addresses.is_empty() || settings.spf_mechanism.is_some();
+        Self { mechanism: settings.mechanism(mail_host), addresses: is_named.then(|| settings.ends()) }
     }
 }

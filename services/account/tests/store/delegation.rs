@@ -10,6 +10,7 @@ use postern_mail::{
     Reason,
     rewritten_sender::{SenderKey, day_of, rewrite},
 };
+use postern_mesh::sending::SendingSettings;
 use postern_proto::account::v1::{
     CreateDomainRequest, DeleteDomainRequest, DnsFinding, DnsPurpose, DnsVerdict, Domain, DomainState,
     GetDomainRequest, ListSenderKeysRequest, LookupSigningKeyRequest, UpdateDomainRequest,
@@ -279,6 +280,74 @@ async fn each_record_is_shown_as_the_world_sees_it_and_as_it_should_be() {
     let two = finding(&answer, DnsPurpose::Spf, "TXT");
     assert!(two.verdict() == DnsVerdict::Different && two.advice.contains("more than one"), "{two:?}");
     assert_eq!(two.found.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spf_goes_by_what_mail_leaves_from_not_by_the_mail_host() {
+    let (postgres, world) = (Postgres::start(), World::start().await);
+    world.add("mail.postern.test", address("192.0.2.1"));
+    world.add("_spf.postern.test", txt("v=spf1 ip4:203.0.113.0/28 -all"));
+    // What mail leaves from, the mechanism, the record of the domain, what is said of it, and the record that is wanted.
+    type Case = (&'static [&'static str], Option<&'static str>, &'static str, DnsVerdict, &'static str);
+    let cases: [Case; 6] = [
+        (
+            &["203.0.113.0/29"],
+            None,
+            "v=spf1 a:mail.postern.test ~all",
+            DnsVerdict::Different,
+            "v=spf1 a:mail.postern.test ip4:203.0.113.0/29 ~all",
+        ),
+        (&["203.0.113.0/29"], None, "v=spf1 include:_spf.postern.test -all", DnsVerdict::Good, ""),
+        // Only one end of what sends is permitted.
+        (
+            &["203.0.113.8/28"],
+            Some("include:_spf.postern.test"),
+            "v=spf1 ip4:203.0.113.0/29 -all",
+            DnsVerdict::Different,
+            "v=spf1 ip4:203.0.113.0/29 include:_spf.postern.test -all",
+        ),
+        (
+            &["203.0.113.8/28"],
+            Some("include:_spf.postern.test"),
+            "v=spf1 ip4:203.0.113.0/24 -all",
+            DnsVerdict::Good,
+            "",
+        ),
+        (
+            &[],
+            Some("include:_spf.postern.test"),
+            "v=spf1 +Include:_spf.postern.test -all",
+            DnsVerdict::Good,
+            "",
+        ),
+        (
+            &[],
+            Some("include:_spf.postern.test"),
+            "v=spf1 a:mail.postern.test -all",
+            DnsVerdict::Different,
+            "v=spf1 a:mail.postern.test include:_spf.postern.test -all",
+        ),
+    ];
+    for (number, (networks, mechanism, record, verdict, wanted)) in cases.into_iter().enumerate() {
+        let sending = SendingSettings {
+            sending_addresses: networks.iter().map(|network| network.parse().unwrap()).collect(),
+            spf_mechanism: mechanism.map(str::to_owned),
+        };
+        let settings = DelegationSettings { sending, ..asking(&world) };
+        let replica =
+            Replica::open_with(&postgres.database(&format!("sending{number}")), false, settings).await;
+        replica.customer("shop").await;
+        replica.domain("shop.test", "shop").await;
+        world.clear("shop.test");
+        world.add("shop.test", txt(record));
+        let answer = verify(&replica, "shop.test").await;
+        let spf = finding(&answer, DnsPurpose::Spf, "TXT");
+        assert_eq!(spf.verdict(), verdict, "{record}: {spf:?}");
+        if verdict == DnsVerdict::Different {
+            assert_eq!(spf.expected, [format!("\"{wanted}\"")], "{record}");
+            assert!(!spf.advice.contains("a:mail"), "{}", spf.advice);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

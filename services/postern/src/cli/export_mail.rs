@@ -1,13 +1,17 @@
-//! `postern export-mail`: a box into a maildir. Names are made of uids, so that a repeated export adds only what is new.
+//! `postern export-mail`: a box into a maildir ([`maildir`]), or as a tar of one to standard output ([`archive`]), for whoever runs the
+//! command in a container that can write nowhere. Names are made of uids, so that a repeated export adds only what is new.
+
+mod archive;
+mod maildir;
 
 use std::{
-    collections::HashSet,
-    fs::{self, File},
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Stdout},
     path::{Path, PathBuf},
 };
 
+use archive::Archive;
 use clap::Args;
+use maildir::Maildir;
 use postern_proto::delivery::v1::{
     ExportMessagesRequest, ExportedMessage, box_service_client::BoxServiceClient,
     export_messages_response::Frame,
@@ -19,13 +23,18 @@ use super::{Failure, mailbox, operator::Operator, table::counted};
 /// What is exported, and where to.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  postern export-mail anna@homepage.test ./anna\n\nExit code 1 when messages are damaged."
+    after_help = "Examples:\n  postern export-mail anna@homepage.test ./anna\n  postern export-mail anna@homepage.test - > anna.tar\n\n\
+                  Exit code 1 when messages are damaged."
 )]
 pub struct ExportMailArgs {
     /// Address of the box, or the login of a default box
     address: String,
-    /// The maildir; made when it is missing
+    /// The maildir, made when it is missing; `-`: a tar of one to standard output
+    #[arg(value_name = "FOLDER|-")]
     folder: PathBuf,
+    /// Begin when standard input ends: who attaches to the output of a container late has missed nothing
+    #[arg(long)]
+    after_input: bool,
 }
 
 /// What was done.
@@ -36,26 +45,63 @@ struct Exported {
     damaged: i64,
 }
 
+/// Where messages go.
+enum Place {
+    Folder(Maildir),
+    Stream(Archive<Stdout>),
+}
+
+impl Place {
+    fn open(folder: &Path, mailbox_id: i64) -> io::Result<Self> {
+        if folder != Path::new(super::STANDARD) {
+            return Maildir::open(folder.to_owned(), mailbox_id).map(Self::Folder);
+        }
+        let out = io::stdout();
+        if out.is_terminal() {
+            return Err(io::Error::other("standard output is a terminal: send it into a file"));
+        }
+        Archive::begin(out, mailbox_id).map(Self::Stream)
+    }
+
+    fn take(&mut self, frame: Frame) -> io::Result<()> {
+        match self {
+            Self::Folder(maildir) => maildir.take(frame),
+            Self::Stream(archive) => archive.take(frame),
+        }
+    }
+
+    /// Everything was taken.
+    fn finish(self) -> io::Result<Exported> {
+        match self {
+            Self::Folder(maildir) => Ok(maildir.finish()),
+            Self::Stream(archive) => archive.finish(),
+        }
+    }
+}
+
 impl ExportMailArgs {
     pub(super) async fn run(self, operator: &Operator) -> Result<(), Failure> {
+        if self.after_input {
+            let ended = tokio::task::spawn_blocking(|| io::copy(&mut io::stdin().lock(), &mut io::sink()));
+            ended.await.ok().transpose().map_err(|e| Failure::Usage(format!("standard input: {e}")))?;
+        }
         let mailbox_id = mailbox::get(operator, self.address).await?.mailbox_id;
-        let mut maildir =
-            Maildir::open(self.folder.clone(), mailbox_id).map_err(|e| unwritable(&self.folder, &e))?;
+        let unwritable = |e: io::Error| Failure::Usage(format!("{}: {e}", self.folder.display()));
+        let mut place = Place::open(&self.folder, mailbox_id).map_err(unwritable)?;
         let mut client = BoxServiceClient::new(operator.delivery.clone());
         let mut frames = client.export_messages(ExportMessagesRequest { mailbox_id }).await?.into_inner();
         while let Some(answer) = frames.message().await? {
             let Some(frame) = answer.frame else { continue };
-            maildir.take(frame).map_err(|e| unwritable(&self.folder, &e))?;
+            place.take(frame).map_err(unwritable)?;
         }
-        let exported = maildir.exported;
-        operator.show(&exported, |done| {
-            format!(
-                "{} written, {} there already, {} damaged",
-                counted(done.written, "message", "messages"),
-                done.there_already,
-                done.damaged
-            )
-        })?;
+        let is_stream = matches!(place, Place::Stream(_));
+        let exported = place.finish().map_err(unwritable)?;
+        if is_stream {
+            // Standard output is the archive.
+            eprintln!("{}", said(&exported));
+        } else {
+            operator.show(&exported, said)?;
+        }
         match exported.damaged {
             0 => Ok(()),
             count => {
@@ -65,93 +111,38 @@ impl ExportMailArgs {
     }
 }
 
-fn unwritable(folder: &Path, error: &io::Error) -> Failure {
-    Failure::Usage(format!("{}: {error}", folder.display()))
+fn said(done: &Exported) -> String {
+    format!(
+        "{} written, {} there already, {} damaged",
+        counted(done.written, "message", "messages"),
+        done.there_already,
+        done.damaged
+    )
 }
 
-/// A maildir that grows.
-struct Maildir {
-    folder: PathBuf,
-    mailbox_id: i64,
-    /// Names in new and cur, without flags.
-    known: HashSet<String>,
-    open: Option<Writing>,
-    exported: Exported,
+/// The name of a message in a maildir, without flags: that of the same message at each export.
+fn name_of(begin: &ExportedMessage, mailbox_id: i64) -> String {
+    format!("{}.U{}B{mailbox_id}.postern", seconds_of(begin), begin.uid)
 }
 
-/// The message that is being written.
-struct Writing {
-    uid: u64,
-    name: String,
-    /// `None`: it is there already.
-    file: Option<File>,
+/// When it came, seconds of the Unix epoch.
+fn seconds_of(begin: &ExportedMessage) -> i64 {
+    begin.receive_time.as_ref().map_or(0, |time| time.seconds)
+}
+
+fn tell_damaged(uid: u64, reason: &str) {
+    eprintln!("damaged: uid {uid}: {reason}");
+}
+
+/// A maildir on Unix has LF line ends.
+#[derive(Debug, Default)]
+struct LineEnds {
     /// A CR whose LF may follow.
     held: bool,
 }
 
-impl Maildir {
-    fn open(folder: PathBuf, mailbox_id: i64) -> io::Result<Self> {
-        let mut known = HashSet::new();
-        for part in ["tmp", "new", "cur"] {
-            fs::create_dir_all(folder.join(part))?;
-        }
-        for part in ["new", "cur"] {
-            for entry in fs::read_dir(folder.join(part))? {
-                let name = entry?.file_name().to_string_lossy().into_owned();
-                known.insert(name.split(':').next().unwrap_or_default().to_owned());
-            }
-        }
-        Ok(Self { folder, mailbox_id, known, open: None, exported: Exported::default() })
-    }
-
-    fn take(&mut self, frame: Frame) -> io::Result<()> {
-        match frame {
-            Frame::Begin(begin) => self.begin(&begin),
-            Frame::Content(octets) => self.open.as_mut().map_or(Ok(()), |writing| writing.write(&octets)),
-            Frame::End(_) => self.end(),
-            Frame::Failure(failure) => {
-                if let Some(writing) = self.open.take() {
-                    eprintln!("damaged: uid {}: {}", writing.uid, failure.reason);
-                    if writing.file.is_some() {
-                        fs::remove_file(self.folder.join("tmp").join(&writing.name))?;
-                    }
-                }
-                self.exported.damaged += 1;
-                Ok(())
-            }
-        }
-    }
-
-    fn begin(&mut self, begin: &ExportedMessage) -> io::Result<()> {
-        let seconds = begin.receive_time.as_ref().map_or(0, |time| time.seconds);
-        let name = format!("{seconds}.U{}B{}.postern", begin.uid, self.mailbox_id);
-        let is_known = self.known.contains(&name);
-        let file = if is_known { None } else { Some(File::create(self.folder.join("tmp").join(&name))?) };
-        self.open = Some(Writing { uid: begin.uid, name, file, held: false });
-        Ok(())
-    }
-
-    /// Complete and on disk before it has its name.
-    fn end(&mut self) -> io::Result<()> {
-        let Some(Writing { name, file, held, .. }) = self.open.take() else { return Ok(()) };
-        let Some(mut file) = file else {
-            self.exported.there_already += 1;
-            return Ok(());
-        };
-        if held {
-            file.write_all(b"\r")?;
-        }
-        file.sync_all()?;
-        fs::rename(self.folder.join("tmp").join(&name), self.folder.join("new").join(&name))?;
-        self.exported.written += 1;
-        Ok(())
-    }
-}
-
-impl Writing {
-    /// A maildir on Unix has LF line ends.
-    fn write(&mut self, octets: &[u8]) -> io::Result<()> {
-        let Some(file) = &mut self.file else { return Ok(()) };
+impl LineEnds {
+    fn convert(&mut self, octets: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(octets.len() + 1);
         for octet in octets.iter().copied() {
             if self.held && octet != b'\n' {
@@ -162,41 +153,11 @@ impl Writing {
                 out.push(octet);
             }
         }
-        file.write_all(&out)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use postern_proto::delivery::v1::{ExportFailure, ExportedEnd};
-
-    use super::*;
-
-    fn give(maildir: &mut Maildir, uid: u64, pieces: &[&'static [u8]], end: Frame) {
-        let begin = ExportedMessage { uid, ..ExportedMessage::default() };
-        maildir.take(Frame::Begin(begin)).expect("begun");
-        for piece in pieces {
-            maildir.take(Frame::Content((*piece).into())).expect("written");
-        }
-        maildir.take(end).expect("ended");
+        out
     }
 
-    #[test]
-    fn a_second_export_adds_only_what_is_new() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let end = || Frame::End(ExportedEnd {});
-        let mut first = Maildir::open(folder.path().join("box"), 7).expect("open");
-        give(&mut first, 1, &[b"A: b\r", b"\n\r\nx\r"], end());
-        give(&mut first, 2, &[b"A: half"], Frame::Failure(ExportFailure::default()));
-        assert_eq!((first.exported.written, first.exported.damaged), (1, 1));
-        let written = folder.path().join("box/new/0.U1B7.postern");
-        assert_eq!(fs::read(&written).expect("written"), b"A: b\n\nx\r");
-        // A mail program has read it.
-        fs::rename(&written, folder.path().join("box/cur/0.U1B7.postern:2,S")).expect("read");
-        let mut second = Maildir::open(folder.path().join("box"), 7).expect("open");
-        give(&mut second, 1, &[b"A: b\r\n"], end());
-        give(&mut second, 3, &[b"A: c\r\n"], end());
-        assert_eq!((second.exported.written, second.exported.there_already), (1, 1));
-        assert_eq!(fs::read_dir(folder.path().join("box/tmp")).expect("tmp").count(), 0);
+    /// What is left at the end of the message.
+    fn rest(self) -> &'static [u8] {
+        if self.held { b"\r" } else { b"" }
     }
 }

@@ -23,14 +23,16 @@ const FRAMES_AHEAD: usize = 16;
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  postern import anna@homepage.test old-mail.mbox\n  postern import anna@homepage.test ~/Maildir\n  \
-                  postern import anna@homepage.test maildir.tar.gz\n\n\
+                  postern import anna@homepage.test maildir.tar.gz\n  \
+                  postern import anna@homepage.test - < old-mail.mbox\n\n\
                   The same messages again are left out. Exit code 1 when messages were refused."
 )]
 pub struct ImportArgs {
     /// Address of the box, or the login of a default box
     address: String,
-    /// An mbox file, a maildir (a folder with new and cur), or an archive of a maildir or of .eml files (zip, tar, tar.gz)
-    #[arg(value_name = "FILE|FOLDER")]
+    /// An mbox file, a maildir (a folder with new and cur), or an archive of a maildir or of .eml files (zip, tar, tar.gz); `-`: one of
+    /// these files from standard input
+    #[arg(value_name = "FILE|FOLDER|-")]
     path: PathBuf,
 }
 

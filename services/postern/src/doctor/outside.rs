@@ -6,6 +6,7 @@ use std::{
 };
 
 use hickory_resolver::{
+    TokioResolver,
     config::ResolveHosts,
     proto::rr::{Name, RData, RecordType},
 };
@@ -26,7 +27,7 @@ use x509_parser::parse_x509_certificate;
 use super::{
     Doctor, Findings,
     certificates::{RENEW_DAYS, days_until},
-    doors,
+    doors, sending,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,8 +39,12 @@ pub(super) async fn look(doctor: &Doctor, findings: &mut Findings) {
         findings.unknown("mail host", "its DNS and certificates are not looked at", advice);
         return;
     };
-    let addresses = match names(doctor, host, findings).await {
-        Ok(addresses) => addresses,
+    let addresses = match resolver(doctor) {
+        Ok(resolver) => {
+            let addresses = names(&resolver, host, findings).await;
+            sending::look(doctor, host, &resolver, findings).await;
+            addresses
+        }
         Err(why) => {
             findings.wrong(
                 "DNS",
@@ -69,19 +74,28 @@ pub(super) async fn look(doctor: &Doctor, findings: &mut Findings) {
     }
 }
 
-/// The addresses of the mail host, and whether they lead back to it: others refuse mail of hosts where they do not.
-async fn names(doctor: &Doctor, host: &str, findings: &mut Findings) -> Result<Vec<IpAddr>, String> {
+/// What the world sees counts, not what this machine's hosts file says.
+fn resolver(doctor: &Doctor) -> Result<TokioResolver, String> {
     let resolver = dns::resolver(&doctor.resolver, |options| {
         options.timeout = Duration::from_secs(1);
-        // What the world sees counts, not what this machine's hosts file says.
         options.use_hosts_file = ResolveHosts::Never;
     });
-    let resolver = resolver.map_err(|e| e.to_string())?;
-    let mut name = Name::from_ascii(host).map_err(|e| format!("{host}: {e}"))?;
-    name.set_fqdn(true);
+    resolver.map_err(|e| e.to_string())
+}
+
+/// A name to ask DNS about, whatever the search list of this machine is.
+pub(super) fn absolute(name: &str) -> Result<Name, String> {
+    let mut absolute = Name::from_ascii(name).map_err(|e| format!("{name}: {e}"))?;
+    absolute.set_fqdn(true);
+    Ok(absolute)
+}
+
+/// The addresses of a host in DNS.
+pub(super) async fn addresses_of(resolver: &TokioResolver, host: &str) -> Result<Vec<IpAddr>, String> {
+    let name = absolute(host)?;
     let mut addresses = Vec::new();
     for kind in [RecordType::A, RecordType::AAAA] {
-        // No such record is an error of this resolver, too; that there is neither is told below.
+        // No such record is an error of this resolver, too; that there is neither is told by who asks.
         let Ok(found) = resolver.lookup(name.clone(), kind).await else { continue };
         addresses.extend(found.answers().iter().filter_map(|record| match &record.data {
             RData::A(a) => Some(IpAddr::V4(a.0)),
@@ -89,20 +103,35 @@ async fn names(doctor: &Doctor, host: &str, findings: &mut Findings) -> Result<V
             _ => None,
         }));
     }
+    Ok(addresses)
+}
+
+/// The names that an address has in DNS.
+pub(super) async fn names_of(resolver: &TokioResolver, ip: IpAddr) -> Vec<String> {
+    let found = resolver.lookup(Name::from(ip), RecordType::PTR).await;
+    let records = found.iter().flat_map(|found| found.answers());
+    let named = records.filter_map(|record| match &record.data {
+        RData::PTR(name) => Some(host_name(&name.0)),
+        _ => None,
+    });
+    named.collect()
+}
+
+/// The addresses of the mail host, and whether they lead back to it: others refuse mail of hosts where they do not.
+async fn names(resolver: &TokioResolver, host: &str, findings: &mut Findings) -> Vec<IpAddr> {
+    let addresses = match addresses_of(resolver, host).await {
+        Ok(addresses) => addresses,
+        Err(why) => {
+            findings.wrong("mail host", why, "is it a host name? POSTERN_MAIL_HOST");
+            return Vec::new();
+        }
+    };
     if addresses.is_empty() {
         let advice = "give it an A record: MX records and mail programs lead to this name";
         findings.wrong("mail host", format!("{host} has no address in DNS"), advice);
     }
     for ip in &addresses {
-        let back = resolver.lookup(Name::from(*ip), RecordType::PTR).await;
-        let back: Vec<String> = back
-            .iter()
-            .flat_map(|found| found.answers())
-            .filter_map(|record| match &record.data {
-                RData::PTR(name) => Some(host_name(&name.0)),
-                _ => None,
-            })
-            .collect();
+        let back = names_of(resolver, *ip).await;
         if back.iter().any(|name| name.eq_ignore_ascii_case(host)) {
             findings.good("mail host", format!("{host} is {ip}, and {ip} is {host}"));
         } else {
@@ -115,7 +144,7 @@ async fn names(doctor: &Doctor, host: &str, findings: &mut Findings) -> Result<V
             findings.care("mail host", seen, advice);
         }
     }
-    Ok(addresses)
+    addresses
 }
 
 /// The certificate that a door shows for this name, whoever signed it.

@@ -11,7 +11,7 @@ use clap::{
     Arg, ArgAction, ArgMatches, Args, Command,
     builder::{Resettable, ValueParser},
 };
-use postern_mesh::{secret::SecretNames, settings::MeshSettings};
+use postern_mesh::{process, secret::SecretNames, settings::MeshSettings};
 
 use crate::home::Home;
 
@@ -152,8 +152,9 @@ impl Profile {
                 words.push(format!("--{flag}"));
             }
         }
-        let parsed = command.try_get_matches_from(words).and_then(|matches| A::from_arg_matches(&matches));
-        parsed.map_err(|error| anyhow!(one_line(&error.to_string())))
+        let parsed =
+            command.clone().try_get_matches_from(words).and_then(|matches| A::from_arg_matches(&matches));
+        parsed.map_err(|error| anyhow!(process::one_line_of_usage(&error, &command)))
     }
 
     /// The value that clap does not find by itself.
@@ -241,13 +242,6 @@ fn setting_of(arg: &Arg) -> Option<String> {
     arg.get_env().map(|name| name.to_string_lossy().into_owned())
 }
 
-/// clap explains at length; a bad setting ends the process with one clear line.
-fn one_line(text: &str) -> String {
-    let first = text.split("\n\n").next().unwrap_or(text);
-    let joined = first.split_whitespace().collect::<Vec<_>>().join(" ");
-    joined.trim_start_matches("error: ").to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -278,7 +272,7 @@ mod tests {
     fn a_bad_setting_is_one_line() {
         let profile = profile(&[("POSTERN_GRANT_SECONDS", "soon")]);
         let error = profile.parse::<postern_auth::Settings>().map(|_| ()).expect_err("no number").to_string();
-        assert!(error.contains("grant-seconds") && error.contains("soon"), "{error}");
+        assert!(error.contains("POSTERN_GRANT_SECONDS") && error.contains("soon"), "{error}");
         assert!(!error.contains('\n'));
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufReader, Error, ErrorKind, Read as _},
+    io::{self, BufRead, BufReader, Cursor, Error, ErrorKind, Read},
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
@@ -11,25 +11,26 @@ use postern_mesh::mail_file::{BEGIN_BYTES, Kind, MailFrames, maildir_seconds};
 use postern_proto::delivery::v1::ImportMessagesRequest;
 use tokio::sync::mpsc::Sender;
 
+use super::super::STANDARD;
+
 /// A message is told of on standard error after so many.
 const PROGRESS_EVERY: u64 = 1000;
 
 /// Where messages come from.
-#[derive(Debug)]
 pub(super) enum Source {
-    File(PathBuf, Kind),
+    /// Read once: it may be a pipe.
+    File(Kind, Box<dyn BufRead + Send>),
     /// Files in the order of their delivery.
     Maildir(Vec<PathBuf>),
 }
 
 impl Source {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
+        if path == Path::new(STANDARD) {
+            return Self::read(io::stdin());
+        }
         if !fs::metadata(path)?.is_dir() {
-            let mut begin = Vec::new();
-            File::open(path)?.take(BEGIN_BYTES as u64).read_to_end(&mut begin)?;
-            // An empty file is an mbox without messages.
-            let kind = if begin.is_empty() { Some(Kind::Mbox) } else { Kind::of(&begin) };
-            return Ok(Self::File(path.to_owned(), kind.ok_or_else(no_mail)?));
+            return Self::read(File::open(path)?);
         }
         let mut files = Vec::new();
         for folder in ["new", "cur"] {
@@ -45,6 +46,16 @@ impl Source {
         Ok(Self::Maildir(files))
     }
 
+    /// A file, known by its begin.
+    fn read(mut file: impl Read + Send + 'static) -> io::Result<Self> {
+        let mut begin = Vec::new();
+        (&mut file).take(BEGIN_BYTES as u64).read_to_end(&mut begin)?;
+        // An empty file is an mbox without messages.
+        let kind = if begin.is_empty() { Some(Kind::Mbox) } else { Kind::of(&begin) };
+        let whole = Cursor::new(begin).chain(BufReader::new(file));
+        Ok(Self::File(kind.ok_or_else(no_mail)?, Box::new(whole)))
+    }
+
     /// Sends all messages behind the `first` frame; ends early when nobody takes them.
     pub(super) fn send_all(
         self,
@@ -52,8 +63,8 @@ impl Source {
         first: ImportMessagesRequest,
     ) -> io::Result<()> {
         let mut outgoing = MailFrames::new(frames, first, tell_progress);
-        let sent = outgoing.begin_call().and_then(|()| match &self {
-            Self::File(path, kind) => outgoing.file(*kind, BufReader::new(File::open(path)?)),
+        let sent = outgoing.begin_call().and_then(|()| match self {
+            Self::File(kind, file) => outgoing.file(kind, file),
             Self::Maildir(files) => files.iter().try_for_each(|file| {
                 let name = file.display().to_string();
                 outgoing.message(BufReader::new(File::open(file)?), Some(seconds_of(file)), &name)
