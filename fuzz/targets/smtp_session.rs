@@ -35,7 +35,7 @@ struct Talk<'a> {
     expect: Expect,
     /// Code of each reply.
     codes: Vec<u16>,
-    /// Recipients that were accepted since the last MAIL.
+    /// Recipients that were accepted since the last MAIL that was taken.
     accepted: BTreeSet<String>,
     /// And whether one of them is outside.
     leaves: bool,
@@ -95,11 +95,13 @@ impl<'a> Talk<'a> {
     fn event(&mut self, event: Event) -> bool {
         let mut event = event;
         loop {
-            if let Event::Mail(..) = &event {
+            let is_mail = matches!(event, Event::Mail(..));
+            let effects = self.session.step(event);
+            // A MAIL within a transaction is refused, and the transaction goes on (RFC 5321 section 4.1.4).
+            if is_mail && effects.replies.iter().all(|reply| reply.code() != 503) {
                 self.accepted.clear();
                 self.leaves = false;
             }
-            let effects = self.session.step(event);
             for reply in &effects.replies {
                 self.note(reply);
             }
