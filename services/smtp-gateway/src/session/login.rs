@@ -67,7 +67,7 @@ impl Session {
                 let question = Question::Login { credentials, clear_text };
                 Effects { replies: Vec::new(), next: Next::Ask(question) }
             }
-            Err(Reason::BadCredentials) => self.login_failed(),
+            Err(reason @ Reason::BadCredentials) => self.login_failed(reason),
             Err(reason) => self.refuse(reason),
         }
     }
@@ -83,17 +83,18 @@ impl Session {
                 self.login = Some(login);
                 reply(Reply::authenticated(), Next::Command)
             }
-            Err(Reason::BadCredentials) => self.login_failed(),
+            // Whoever goes on while logins are put off is asked for no more often than one who guesses.
+            Err(reason @ (Reason::BadCredentials | Reason::LoginThrottled)) => self.login_failed(reason),
             Err(reason) => self.fail(&reason.into()),
         }
     }
 
-    fn login_failed(&mut self) -> Effects {
+    fn login_failed(&mut self, reason: Reason) -> Effects {
         self.login_failures += 1;
         if self.login_failures >= LOGIN_FAILURES_MAX {
             return self.close(Reason::TooManyFailures);
         }
-        reply(Reason::BadCredentials.into(), Next::Command)
+        reply(reason.into(), Next::Command)
     }
 }
 

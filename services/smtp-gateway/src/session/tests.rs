@@ -177,6 +177,17 @@ fn s_07_twenty_errors_end_a_session_and_success_between_does_not_help() {
 }
 
 #[test]
+fn s_07_a_sender_who_is_refused_again_and_again_ends_the_session_and_an_outage_does_not() {
+    let mut talk = Talk::greeted(Door::Submission);
+    for n in 1..20 {
+        assert_eq!(talk.code("MAIL FROM:<u@homepage.test>"), "530", "{n}");
+        assert_eq!(talk.code("MAIL FROM:<away@homepage.test>"), "451", "{n}");
+    }
+    assert_eq!(talk.code("MAIL FROM:<u@homepage.test>"), "421");
+    assert!(talk.is_closed());
+}
+
+#[test]
 fn s_19_the_word_about_content() {
     for (answer, line, closed) in [
         (Ok(()), "250 2.0.0 queued as 0193c2a1b4c97f3e8d4a5b6c7d8e9f00", false),

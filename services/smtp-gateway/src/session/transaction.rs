@@ -86,7 +86,9 @@ impl Session {
                     self.phase = Phase::Open(transaction);
                     reply(Reply::sender_ok(), Next::Command)
                 }
-                Err(refused) => self.fail(&refused),
+                Err(refused) if refused.reason.verdict() == Verdict::Temporary => self.fail(&refused),
+                // The client's to mend: asked again and again it is an error like others, for each costs a look at grants and domains.
+                Err(refused) => self.refuse(refused),
             },
             phase => {
                 self.phase = phase;
@@ -128,7 +130,8 @@ impl Session {
             return self.recipients_answered(Vec::new());
         }
         let login = self.login.clone();
-        let counted = self.profile.inbound_limited && login.is_none();
+        // Who may send is no stranger, whether by AUTH or by having checked mail.
+        let counted = self.profile.inbound_limited && login.is_none() && self.rights.is_empty();
         let question = Question::Recipients { sender, login, paths, counted };
         Effects { replies: Vec::new(), next: Next::Ask(question) }
     }

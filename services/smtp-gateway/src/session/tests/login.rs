@@ -166,6 +166,15 @@ fn s_81_auth_that_goes_wrong() {
 }
 
 #[test]
+fn s_83_logins_that_are_put_off_count_like_failed_ones() {
+    let mut talk = Talk::greeted(Door::Submission);
+    assert_eq!(talk.code("AUTH PLAIN AHUAb2Z0ZW4="), "454");
+    assert_eq!(talk.code("AUTH PLAIN AHUAd3Jvbmc="), "535");
+    assert_eq!(talk.code("AUTH PLAIN AHUAb2Z0ZW4="), "421");
+    assert!(talk.is_closed());
+}
+
+#[test]
 fn s_83_three_failed_logins() {
     let mut talk = Talk::greeted(Door::Submission);
     assert_eq!(talk.code("AUTH PLAIN AHUAd3Jvbmc="), "535");

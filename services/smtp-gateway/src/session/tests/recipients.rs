@@ -87,3 +87,21 @@ fn refused_recipients_end_a_session_and_temporary_ones_do_not() {
         assert_eq!(exempt.code("RCPT TO:<gone@x.test>"), "550");
     }
 }
+
+#[test]
+fn only_strangers_are_counted_against_what_a_recipient_gets() {
+    for (door, sender, expected) in
+        [(Door::Mx, "a@x.test", true), (Door::Submission, "granted@homepage.test", false)]
+    {
+        let mut talk = Talk::greeted(door);
+        assert_eq!(talk.code(&format!("MAIL FROM:<{sender}>")), "250");
+        let path = postern_smtp::command::RcptCommand {
+            path: postern_smtp::command::RcptPath::Address("box@x.test".parse().expect("address")),
+            written: None,
+            dsn: Default::default(),
+        };
+        talk.event(Event::Recipients(vec![Ok(path)]));
+        let Next::Ask(Question::Recipients { counted, .. }) = &talk.next else { panic!("asks") };
+        assert_eq!(*counted, expected, "{sender}");
+    }
+}

@@ -126,6 +126,7 @@ pub(super) fn answer(question: &Question) -> Event {
         Question::Login { credentials, .. } => Event::LoginAnswered(match &credentials.password.0[..] {
             b"right" => Ok(login()),
             b"away" => Err(Reason::AuthenticationUnavailable),
+            b"often" => Err(Reason::LoginThrottled),
             _ => Err(Reason::BadCredentials),
         }),
         Question::Sender { sender, login } => Event::SenderAnswered(match sender.to_string().as_str() {
