@@ -2,6 +2,7 @@
 
 mod backlog;
 mod directory;
+mod overdue;
 pub(crate) mod postgres;
 mod stopped;
 mod turns;
@@ -230,6 +231,16 @@ impl House {
     }
 
     async fn open_as(host: &Host, settings: &QueueSettings, errands: Arc<dyn ErrandRunner>) -> Self {
+        let smarthost = Smarthost { host: host.address.ip().to_string(), port: host.address.port() };
+        Self::open_towards(Some(smarthost), settings, errands).await
+    }
+
+    /// `smarthost`: where everything goes; `None`: where DNS says.
+    async fn open_towards(
+        smarthost: Option<Smarthost>,
+        settings: &QueueSettings,
+        errands: Arc<dyn ErrandRunner>,
+    ) -> Self {
         let (postgres, store) = Postgres::start().await;
         let shutdown = Shutdown::new();
         let replica = Uuid::new_v4();
@@ -237,7 +248,7 @@ impl House {
         let folder = tempfile::tempdir().expect("folder");
         let blobs = Blobs::open(&format!("file://{}", folder.path().display())).expect("blobs");
         let outbound = OutboundSettings {
-            smarthost: Some(Smarthost { host: host.address.ip().to_string(), port: host.address.port() }),
+            smarthost,
             timeouts: Timeouts {
                 banner: Duration::from_secs(3),
                 dot: Duration::from_secs(3),
@@ -246,7 +257,8 @@ impl House {
             ..settings.outbound(None, "mail.postern.test").expect("settings")
         };
         let parts = QueueParts {
-            store: QueueStore::new(store.pool().clone(), replica, settings.lifetime()),
+            store: QueueStore::new(store.pool().clone(), replica, settings.lifetime())
+                .telling_delays(settings.delay_notice()),
             acceptor: acceptor.clone(),
             directory: fake_directory(&shutdown),
             contents: Arc::new(StoredContents::new(blobs)),
