@@ -1,9 +1,10 @@
 //! `SubmissionService`: takes a message in and answers when it is committed.
 //!
-//! The walk: envelope -> `content` while it streams -> `route` -> `lists` (may it be posted?) -> `authenticity` (is it what it
-//! says?) -> `spam` (what does the scanner say?) -> `bounce` for those it cannot reach -> `accept` -> the workers of `queue` are
-//! told.
+//! The walk: envelope -> `content` while it streams -> `authors` (may it be written in these names?) -> `route` -> `lists` (may it be
+//! posted?) -> `authenticity` (is it what it says?) -> `spam` (what does the scanner say?) -> `bounce` for those it cannot reach ->
+//! `accept` -> the workers of `queue` are told.
 
+mod authors;
 mod checked;
 mod envelope;
 mod wishes;
@@ -145,6 +146,7 @@ impl SubmissionDoor {
     /// Finds out where it goes and makes that durable.
     async fn settle(&self, received: Received) -> Result<(), Status> {
         let Received { mut submission, content, wishes, answer_by } = received;
+        self.check_names(&submission, &content.found).await?;
         let mut plan = self.plan(&submission, &submission.recipients, &content).await?;
         let arrival = Timestamp::now();
         let Checked { fields: mut prefix, note, put_aside } =

@@ -79,13 +79,7 @@ impl Session {
                     self.phase = Phase::Open(transaction);
                     reply(Reply::sender_ok(), Next::Command)
                 }
-                // Nobody can say now. Who logged in may still write to boxes here; what leaves is asked for again at RCPT.
-                Err(refused)
-                    if transaction.right.is_some() && refused.reason.verdict() == Verdict::Temporary =>
-                {
-                    self.phase = Phase::Open(transaction);
-                    reply(Reply::sender_ok(), Next::Command)
-                }
+                // Nobody can say now, so nothing is taken in this name (R0).
                 Err(refused) if refused.reason.verdict() == Verdict::Temporary => self.fail(&refused),
                 // The client's to mend: asked again and again it is an error like others, for each costs a look at grants and domains.
                 Err(refused) => self.refuse(refused),

@@ -26,7 +26,7 @@ const COMMIT_WITHIN_MILLIS: u32 = 40_000;
 const FRAMES_WAITING_MAX: usize = 1;
 
 /// What delivery may say for good (PROMISES.md, promise 2, submission.proto).
-const REASONS_OF_DELIVERY: [Reason; 16] = [
+const REASONS_OF_DELIVERY: [Reason; 17] = [
     Reason::NoSuchMailbox,
     Reason::PostingNotPermitted,
     Reason::FailsAuthentication,
@@ -40,6 +40,7 @@ const REASONS_OF_DELIVERY: [Reason; 16] = [
     Reason::ContentLineTooLong,
     Reason::RelayProhibited,
     Reason::SenderNotPermitted,
+    Reason::AuthorNotPermitted,
     Reason::DomainNotLive,
     Reason::OverQuota,
     Reason::BudgetExhausted,
