@@ -17,7 +17,7 @@ use postern_mail::{EmailAddress, MessageId, PeerIp, Reason, ReversePath};
 use postern_mesh::{
     directory::Directory,
     failure,
-    memory::{Holder, MemoryBudget, MemoryShare},
+    memory::{Holder, MemoryBudget, MemoryShare, NoMemory},
     trace_context,
 };
 use postern_proto::delivery::v1::{
@@ -100,7 +100,7 @@ impl SubmissionDoor {
         {
             return Err(failure::status(Reason::MessageTooLarge));
         }
-        let held = self.budget.share(self.holder(&submission));
+        let held = self.budget.share(self.holder(&submission)).giving_way();
         let mut ingest =
             Ingest::begin(submission.id, &self.blobs, held, self.limits).without_results_of(&self.mail_host);
         if submission.envelope.submitter.is_some() {
@@ -127,7 +127,11 @@ impl SubmissionDoor {
                 let content = ingest.finish().await.map_err(|error| refused(&submission, &error))?;
                 return Ok(Received { submission, content, wishes, answer_by });
             }
-            frame = frames.message().await?.ok_or_else(incomplete)?;
+            frame = tokio::select! {
+                biased;
+                () = ingest.lost() => return Err(refused(&submission, &NoMemory.into())),
+                next = frames.message() => next?.ok_or_else(incomplete)?,
+            };
             if frame.envelope.is_some() {
                 return Err(invalid("envelope: only in the first frame"));
             }

@@ -10,7 +10,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use postern_mail::Reason;
 use postern_proto::auth::v1 as auth;
 
-use crate::session::Door;
+use crate::{connection::Slowest, session::Door};
 use house::{INBOUND_LIMIT, TestHouse};
 
 const START: &str = "S: 220 mail.postern.test ESMTP
