@@ -67,7 +67,14 @@ async fn boxes_of(channel: MeshChannel, domain: &str) -> Result<usize, Status> {
 async fn add_box(channel: MeshChannel, address: &str) -> Result<(), Status> {
     let password = Some(NewPassword { secret: Some(Secret::Plain(PASSWORD.to_owned())) });
     let request = CreateMailboxRequest { address: address.to_owned(), password, ..Default::default() };
-    MailboxServiceClient::new(channel).create_mailbox(request).await.map(|_| ())
+    let mut client = MailboxServiceClient::new(channel);
+    loop {
+        let made = client.create_mailbox(request.clone()).await.map(|_| ());
+        // Passwords are hashed a few at a time: who hears that there are too many asks again.
+        if !matches!(&made, Err(status) if failure::typed_reason(status) == Some(Reason::Overloaded)) {
+            return made;
+        }
+    }
 }
 
 /// Runs the command as its own user would, with `POSTERN_API_TOKEN`.
