@@ -2,7 +2,9 @@
 //! the session has ended, the page to sign in carries it, and so does the page after it. Secrets are not carried: they never
 //! stand in a page.
 
-use axum::response::Response;
+mod deed;
+
+use axum::response::{IntoResponse as _, Redirect, Response};
 use http::{Method, StatusCode};
 use maud::{Markup, html};
 
@@ -10,7 +12,7 @@ use crate::{
     call::Failure,
     form::{Form, TOKEN_FIELD},
     front,
-    layout::{self, Frame, Page},
+    layout::{self, Frame, Page, said::Said},
     router::FRONT,
     visit::Visit,
 };
@@ -19,6 +21,8 @@ use crate::{
 pub(crate) const TO_FIELD: &str = "carried-to";
 /// Before the names of the fields that are carried.
 const PREFIX: &str = "carried.";
+/// Hidden beside it where a form was sent: the page that the form stood on.
+const FROM_FIELD: &str = "carried-from";
 /// Octets that are carried, as a page holds them, for somebody who is signed in, and for a stranger.
 const CARRIED_MAX_BYTES: usize = 1024 * 1024;
 const STRANGERS_MAX_BYTES: usize = 128 * 1024;
@@ -68,6 +72,8 @@ const LABELS: [(&str, &str); 36] = [
 pub(crate) struct Carried {
     /// Where it goes; empty: nothing is carried.
     pub(crate) to: String,
+    /// The page that it stood on; empty where no form was sent.
+    from: String,
     fields: Vec<(String, String)>,
 }
 
@@ -75,14 +81,15 @@ impl Carried {
     /// Of a form that was sent to the address of this visit; `None`: so much is not carried.
     fn of(visit: &Visit) -> Option<Self> {
         let fields = visit.form.fields().iter().filter(|(name, _)| !is_secret(name));
-        let carried = Self { to: visit.address.clone(), fields: fields.cloned().collect() };
+        let from = visit.from_page.clone().unwrap_or_else(|| visit.address.clone());
+        let carried = Self { to: visit.address.clone(), from, fields: fields.cloned().collect() };
         let most = if visit.person.is_some() { CARRIED_MAX_BYTES } else { STRANGERS_MAX_BYTES };
         (carried.octets() <= most).then_some(carried)
     }
 
     /// Nothing but where to go.
     pub(crate) fn only_to(to: String) -> Self {
-        Self { to, fields: Vec::new() }
+        Self { to, ..Self::default() }
     }
 
     /// As the page to sign in has carried it; only addresses of the panel are taken.
@@ -93,8 +100,9 @@ impl Carried {
             let name = name.strip_prefix(PREFIX).filter(|name| !is_secret(name))?;
             Some((name.to_owned(), value.clone()))
         });
-        let carried = Self { to, fields: fields.collect() };
-        if carried.octets() > STRANGERS_MAX_BYTES { Self::only_to(carried.to) } else { carried }
+        let from = front::own_address(form.get(FROM_FIELD)).unwrap_or_default();
+        let carried = Self { to, from, fields: fields.collect() };
+        if carried.octets() > STRANGERS_MAX_BYTES { Self { fields: Vec::new(), ..carried } } else { carried }
     }
 
     /// As hidden fields of the page to sign in.
@@ -102,6 +110,7 @@ impl Carried {
         html! {
             @if !self.to.is_empty() {
                 input type="hidden" name=(TO_FIELD) value=(self.to);
+                @if !self.from.is_empty() { input type="hidden" name=(FROM_FIELD) value=(self.from); }
                 @for (name, value) in &self.fields {
                     input type="hidden" name={ (PREFIX) (name) } value=(value);
                 }
@@ -109,8 +118,9 @@ impl Carried {
         }
     }
 
-    pub(crate) fn has_fields(&self) -> bool {
-        !self.fields.is_empty()
+    /// What the form was to do, in words.
+    fn deed(&self, visit: &Visit) -> String {
+        visit.say(deed::key(&self.to, &Form::of(self.fields.clone())))
     }
 
     /// As a page holds it: a few octets are written as more.
@@ -142,10 +152,11 @@ fn is_secret(name: &str) -> bool {
 }
 
 /// The session has ended while a form was filled in.
-pub(crate) fn sign_in_again(visit: &Visit) -> Response {
+pub(crate) async fn sign_in_again(visit: &Visit) -> Response {
     match Carried::of(visit) {
         Some(carried) => {
             front::page(visit, &carried, Some(visit.say("front-session-ended")), StatusCode::UNAUTHORIZED)
+                .await
         }
         None => layout::failure(visit, &Failure::TooLarge),
     }
@@ -188,9 +199,27 @@ pub(crate) fn send_later(visit: &Visit, failure: &Failure) -> Response {
     shown(visit, &carried, visit.say(title), &lead, &token, failure.status())
 }
 
-/// The page after signing in.
-pub(crate) fn page(visit: &Visit, carried: &Carried, status: StatusCode) -> Response {
-    let lead = html! { p.lead { (visit.say("carry-lead")) } };
+/// Where somebody goes who has signed in: to what was looked for, or to the form that was sent when the session had ended. What
+/// was typed can be sent with one press; of a button alone it is said, where it stands, that nothing was done.
+pub(crate) fn after_sign_in(visit: &Visit, carried: &Carried) -> Response {
+    if !carried.fields.is_empty() {
+        return page(visit, carried, StatusCode::OK);
+    }
+    if carried.from.is_empty() {
+        let to = if carried.to.is_empty() { FRONT } else { &carried.to };
+        return Redirect::to(to).into_response();
+    }
+    let said = Said::new("carry-not-done").with("deed", &carried.deed(visit)).warning();
+    visit.done(&carried.from, &said)
+}
+
+/// The page after signing in, with what was typed before.
+fn page(visit: &Visit, carried: &Carried, status: StatusCode) -> Response {
+    let deed = carried.deed(visit);
+    let typed = if carried.shown().next().is_some() { "carry-typed" } else { "carry-now" };
+    let lead = html! {
+        p.lead { (visit.texts().fill("carry-lead", &[("deed", deed.into())])) " " (visit.say(typed)) }
+    };
     shown(visit, carried, visit.say("carry-title"), &lead, &html! {}, status)
 }
 
@@ -203,6 +232,7 @@ fn shown(
     status: StatusCode,
 ) -> Response {
     let mut typed = carried.shown().peekable();
+    let back = if carried.from.is_empty() { FRONT } else { &carried.from };
     let body = html! {
         (lead)
         form.card method="post" action=(carried.to) {
@@ -218,7 +248,7 @@ fn shown(
             }
             div.actions {
                 button.primary type="submit" { (visit.say("carry-send")) }
-                a.button href=(FRONT) { (visit.say("carry-drop")) }
+                a.button href=(back) { (visit.say("carry-drop")) }
             }
         }
     };
@@ -244,14 +274,17 @@ mod tests {
             ("carried.token", "hush"),
             ("carried.form-token", "old"),
             ("login", "homepage"),
+            (FROM_FIELD, "/controlpanel/homepage.test/forwards"),
         ]));
         assert_eq!(carried.fields, [("address".to_owned(), "a\"b".to_owned())]);
         let hidden = carried.hidden().into_string();
+        assert!(hidden.contains("name=\"carried-from\" value=\"/controlpanel/homepage.test/forwards\""));
         assert!(hidden.contains("a&quot;b") && !hidden.contains("hush") && !hidden.contains("old"));
         for foreign in
             ["https://evil.test/", "//evil.test", "/elsewhere", "/controlpanel\\..", "javascript:x"]
         {
-            assert_eq!(Carried::read(&form(&[(TO_FIELD, foreign)])).to, "", "{foreign}");
+            let read = Carried::read(&form(&[(TO_FIELD, foreign), (FROM_FIELD, foreign)]));
+            assert_eq!(read, Carried::default(), "{foreign}");
         }
     }
 
@@ -280,7 +313,7 @@ mod tests {
         let much = "\"".repeat(STRANGERS_MAX_BYTES / 5);
         for (text, is_carried) in [(little, true), (much, false)] {
             let carried = Carried::read(&form(&[(TO_FIELD, FRONT), ("carried.text", &text)]));
-            assert_eq!((carried.to.as_str(), carried.has_fields()), (FRONT, is_carried));
+            assert_eq!((carried.to.as_str(), !carried.fields.is_empty()), (FRONT, is_carried));
         }
     }
 }

@@ -47,11 +47,11 @@ pub(crate) async fn confirm(Extension(visit): Extension<Arc<Visit>>) -> Result<R
     };
     match session::sessions(&visit.panel).confirm_panel_session(request).await {
         Ok(opened) => front::opened_session(&visit, &carried, opened.into_inner().token).await,
-        Err(status) => Ok(refused(&visit, &carried, failure::typed_reason(&status))),
+        Err(status) => Ok(refused(&visit, &carried, failure::typed_reason(&status)).await),
     }
 }
 
-fn refused(visit: &Visit, carried: &Carried, reason: Option<Reason>) -> Response {
+async fn refused(visit: &Visit, carried: &Carried, reason: Option<Reason>) -> Response {
     let again = |key: &str, status: StatusCode| {
         let mut problems = Problems::none();
         problems.at("code", visit.say(key));
@@ -61,7 +61,7 @@ fn refused(visit: &Visit, carried: &Carried, reason: Option<Reason>) -> Response
         Some(Reason::BadCredentials) => again("code-wrong", StatusCode::UNAUTHORIZED),
         Some(Reason::LoginThrottled) => again("code-too-many", StatusCode::TOO_MANY_REQUESTS),
         Some(Reason::CallerUnknown) => {
-            front::page(visit, carried, Some(visit.say("code-waited")), StatusCode::UNAUTHORIZED)
+            front::page(visit, carried, Some(visit.say("code-waited")), StatusCode::UNAUTHORIZED).await
         }
         _ => again("front-away", StatusCode::SERVICE_UNAVAILABLE),
     }

@@ -2,6 +2,7 @@
 //! word in every language; what a newer version wrote is shown as it stands.
 
 pub(crate) mod difference;
+mod words;
 
 use postern_mesh::{
     audit::{Action, Thing},

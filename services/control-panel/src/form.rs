@@ -71,6 +71,12 @@ impl Form {
         self.get(name) != shown.get(name)
     }
 
+    /// Whether something was typed into a field that the page had not shown there: it was meant, and may not be dropped for what
+    /// was chosen beside it.
+    pub(crate) fn is_typed_anew(&self, name: &str, shown: &Self) -> bool {
+        !self.trimmed(name).is_empty() && self.touches(name, shown)
+    }
+
     /// The id of what this form makes: sent twice it makes one thing.
     pub(crate) fn request_id(&self) -> String {
         self.get(REQUEST_ID_FIELD).to_owned()
@@ -115,6 +121,13 @@ impl Problems {
     /// Something is wrong with this field.
     pub(crate) fn at(&mut self, field: &'static str, why: impl Into<String>) {
         self.fields.push((field, why.into()));
+    }
+
+    /// Together with what else is wrong.
+    #[must_use]
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.fields.extend(other.fields);
+        Self { whole: self.whole.or(other.whole), ..self }
     }
 
     /// Something is wrong with the whole.
@@ -181,6 +194,29 @@ impl Problems {
             Failure::Away => Ok(Self::with_whole(visit.say("form-away"))),
             Failure::NotPermitted => Ok(Self::with_whole(visit.say("failure-not-permitted-text"))),
             other => Err(other),
+        }
+    }
+
+    /// What a list answers to a search, and what is wrong with the search: where a field is, nothing was looked for. Of what is not
+    /// there, nothing is found.
+    ///
+    /// # Errors
+    /// When it failed for another reason than a field of `names`, as for [`Self::from_failure`].
+    pub(crate) fn of_search<T: Default>(
+        visit: &Visit,
+        answer: Result<tonic::Response<T>, tonic::Status>,
+        names: &[(&str, &'static str)],
+    ) -> Result<(T, Self), Failure> {
+        let failure = match answer {
+            Ok(page) => return Ok((page.into_inner(), Self::none())),
+            Err(status) => Failure::from(status),
+        };
+        match &failure {
+            Failure::Field { name, .. } if names.iter().any(|(service, _)| name == service) => {
+                Ok((T::default(), Self::from_failure(visit, failure, names)?))
+            }
+            Failure::NotFound => Ok((T::default(), Self::none())),
+            _ => Err(failure),
         }
     }
 

@@ -22,7 +22,8 @@ use crate::{
     cookie::Cookie,
     form::Field,
     layout::{self, Frame, Page},
-    mail_program, menus,
+    mail_program::{self, Sending},
+    menus,
     moment::{self, ZONES},
     operator,
     place::{self, Somebody, path_at, segment},
@@ -53,7 +54,7 @@ pub(crate) async fn front(Extension(visit): Extension<Arc<Visit>>) -> Result<Res
         return arrive(&visit, person).await;
     }
     let carried = Carried::only_to(own_address(visit.query.get("to")).unwrap_or_default());
-    Ok(page(&visit, &carried, None, StatusCode::OK))
+    Ok(page(&visit, &carried, None, StatusCode::OK).await)
 }
 
 /// Where somebody who is signed in begins.
@@ -96,22 +97,28 @@ pub(crate) async fn domains(Somebody { visit, person }: Somebody) -> Result<Resp
 }
 
 /// The page to sign in, with what a form wanted before.
-pub(crate) fn page(
+pub(crate) async fn page(
     visit: &Visit,
     carried: &Carried,
     problem: Option<String>,
     status: StatusCode,
 ) -> Response {
     let problem = problem.map(|problem| html! { div.notice.bad role="alert" { p { (problem) } } });
-    shown(visit, carried, &problem.unwrap_or_default(), status)
+    shown(visit, carried, &problem.unwrap_or_default(), status).await
 }
 
 /// The same, when something good was done.
-pub(crate) fn page_saying(visit: &Visit, carried: &Carried, said: &str, status: StatusCode) -> Response {
-    shown(visit, carried, &html! { div.notice.good role="status" { p { (said) } } }, status)
+pub(crate) async fn page_saying(
+    visit: &Visit,
+    carried: &Carried,
+    said: &str,
+    status: StatusCode,
+) -> Response {
+    shown(visit, carried, &html! { div.notice.good role="status" { p { (said) } } }, status).await
 }
 
-fn shown(visit: &Visit, carried: &Carried, notice: &Markup, status: StatusCode) -> Response {
+async fn shown(visit: &Visit, carried: &Carried, notice: &Markup, status: StatusCode) -> Response {
+    let sending = Sending::at_host(visit).await;
     let title = visit.name("front-title", visit.host.as_str());
     let body = html! {
         p.lead { (visit.say("front-lead")) }
@@ -124,7 +131,7 @@ fn shown(visit: &Visit, carried: &Carried, notice: &Markup, status: StatusCode) 
             div {
                 h2 { (visit.say("front-program")) }
                 (mail_program::cards(visit, visit.host.as_str(), None))
-                (mail_program::rule(visit))
+                (mail_program::rule(visit, visit.host.as_str(), sending))
             }
         }
     };
@@ -182,7 +189,7 @@ pub(crate) async fn sign_in(Extension(visit): Extension<Arc<Visit>>) -> Result<R
                 }
                 _ => ("front-away", StatusCode::SERVICE_UNAVAILABLE),
             };
-            return Ok(page(&visit, &carried, Some(visit.say(key)), code));
+            return Ok(page(&visit, &carried, Some(visit.say(key)), code).await);
         }
     };
     if !opened.code_token.is_empty() {
@@ -211,13 +218,9 @@ pub(crate) async fn opened_session(
 }
 
 async fn after_sign_in(visit: &Visit, carried: &Carried, token: &SessionToken) -> Result<Response, Failure> {
-    if carried.has_fields() {
-        let person = session::person(&visit.panel, token.clone()).await?;
-        let visit = Visit { person, ..visit.clone() };
-        return Ok(carry::page(&visit, carried, StatusCode::OK));
-    }
-    let to = if carried.to.is_empty() { FRONT } else { &carried.to };
-    Ok(Redirect::to(to).into_response())
+    let person = session::person(&visit.panel, token.clone()).await?;
+    let visit = Visit { person, ..visit.clone() };
+    Ok(carry::after_sign_in(&visit, carried))
 }
 
 /// Ends the session, here and at auth.

@@ -4,6 +4,7 @@
 pub(crate) mod finding;
 mod icon;
 pub(crate) mod said;
+pub(crate) mod ticks;
 
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
@@ -13,7 +14,6 @@ pub(crate) use self::icon::icon;
 use crate::{
     call::Failure,
     form::TOKEN_FIELD,
-    front,
     menus::{self, Menu},
     operator::{self, Desk, OPERATOR},
     place::{Place, path_at, segment},
@@ -217,7 +217,7 @@ fn foot(visit: &Visit) -> Markup {
     html! {
         footer.foot {
             form.languages method="post" action=(PREFERENCES) {
-                input type="hidden" name="back" value=(front::own_address(&visit.address).unwrap_or_default());
+                input type="hidden" name="back" value=(visit.here());
                 @for language in Language::ALL {
                     button type="submit" name="language" value=(language.tag()) lang=(language.tag())
                         aria-pressed=(if language == visit.texts().0 { "true" } else { "false" }) {
@@ -227,7 +227,7 @@ fn foot(visit: &Visit) -> Markup {
             }
             p {
                 (visit.texts().fill("layout-zone", &[("zone", zone_name(visit).into())])) " "
-                a href=(PREFERENCES) { (visit.say("layout-zone-change")) }
+                a href={ (PREFERENCES) "?back=" (segment(&visit.here())) } { (visit.say("layout-zone-change")) }
             }
             p.about { (visit.say("layout-about")) }
         }
@@ -298,11 +298,17 @@ pub(crate) fn next_page(visit: &Visit, address: &str, filters: &[&str], next: &s
     }
 }
 
+/// A text that may be broken at one place. What is copied of it is the text alone: the style draws the place, where `wbr` would
+/// come along.
+pub(crate) fn broken(before: &str, after: &str) -> Markup {
+    html! { (before) span.broken { (after) } }
+}
+
 /// An address that is broken before its `@` where it must be broken.
 pub(crate) fn address(text: &str) -> Markup {
     html! {
         @match text.rsplit_once('@') {
-            Some((local, domain)) => span.address { (local) wbr; "@" (domain) },
+            Some((local, domain)) => span.address { (broken(local, &format!("@{domain}"))) },
             None => span.address { (text) },
         }
     }
@@ -312,7 +318,12 @@ pub(crate) fn address(text: &str) -> Markup {
 pub(crate) fn copyable(visit: &Visit, text: &str) -> Markup {
     html! {
         span.copyable {
-            code { (text) }
+            code {
+                @match text.rsplit_once('@') {
+                    Some((local, domain)) => (broken(local, &format!("@{domain}"))),
+                    None => (text),
+                }
+            }
             button.copy type="button" hidden title=(visit.say("layout-copy")) aria-label=(visit.name("layout-copy-this", text))
                 data-done=(visit.name("layout-copied", text)) { (icon("copy")) (icon("done")) }
         }

@@ -1,8 +1,8 @@
-//! What a mail program must be told: servers, ports and login, as cards.
+//! What a mail program must be told: servers, ports and login, as cards, and what lets it send.
 
 use maud::{Markup, html};
 
-use crate::{layout::copyable, visit::Visit};
+use crate::{Panel, layout::copyable, place::Place, programs::Account, visit::Visit};
 
 /// One server as a mail program wants it.
 pub(crate) struct Server {
@@ -54,23 +54,73 @@ pub(crate) fn cards(visit: &Visit, domain: &str, login: Option<&str>) -> Markup 
     }
 }
 
-/// The rule that surprises people, and what to do.
-pub(crate) fn rule(visit: &Visit) -> Markup {
-    html! {
-        section.card.rule {
-            h2 { (visit.say("program-rule")) }
-            p { (visit.texts().fill("program-rule-text", &[("time", grant_time(visit).into())])) }
-            p { (visit.say("program-rule-auth")) }
+/// What lets mail programs of a domain send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sending {
+    /// Checking mail, for so many seconds; logging in for sending serves, too.
+    AfterCheck(i64),
+    /// Logging in for sending, and nothing else.
+    WithLogin,
+}
+
+impl Sending {
+    /// By what a domain sets; `None` for a time of its own: that of the platform.
+    pub(crate) fn of(panel: &Panel, auth_only: bool, grant_ttl_seconds: Option<i32>) -> Self {
+        let seconds = grant_ttl_seconds.map_or_else(|| i64::from(panel.settings.grant_seconds), i64::from);
+        if auth_only { Self::WithLogin } else { Self::AfterCheck(seconds) }
+    }
+
+    /// Of the domain where the reader is.
+    pub(crate) fn at(place: &Place) -> Self {
+        let domain = &place.domain;
+        Self::of(&place.visit.panel, domain.auth_only, domain.grant_ttl_seconds)
+    }
+
+    /// Of the domain whose host was typed; where nobody says, as the platform has it.
+    pub(crate) async fn at_host(visit: &Visit) -> Self {
+        match Account::find(&visit.panel, &visit.host, "").await {
+            Ok(account) => account.sending,
+            Err(_) => Self::of(&visit.panel, false, None),
+        }
+    }
+
+    /// What a guide says of it: `key` with `time`, and with `name` that of a host, or that one must log in at that host.
+    pub(crate) fn told(self, visit: &Visit, key: &str, host: &str) -> String {
+        match self {
+            Self::AfterCheck(seconds) => {
+                let values = [("name", host.into()), ("time", span(visit, seconds).into())];
+                visit.texts().fill(key, &values)
+            }
+            Self::WithLogin => visit.name("program-login-text", host),
         }
     }
 }
 
-/// How long one may send after checking mail.
-pub(crate) fn grant_time(visit: &Visit) -> String {
-    let seconds = i64::from(visit.panel.settings.grant_seconds);
+/// The rule that surprises people, and what to do.
+pub(crate) fn rule(visit: &Visit, domain: &str, sending: Sending) -> Markup {
+    let title = match sending {
+        Sending::AfterCheck(_) => "program-rule",
+        Sending::WithLogin => "program-login",
+    };
+    html! {
+        section.card.rule {
+            h2 { (visit.say(title)) }
+            p { (sending.told(visit, "program-rule-text", &format!("mail.{domain}"))) }
+            @if sending != Sending::WithLogin { p { (visit.say("program-rule-auth")) } }
+        }
+    }
+}
+
+/// A span in words.
+fn span(visit: &Visit, seconds: i64) -> String {
     if seconds % 60 == 0 {
         visit.reader.count("span-minutes", seconds / 60)
     } else {
         visit.reader.count("span-seconds", seconds)
     }
+}
+
+/// How long one may send after checking mail where a domain says nothing of it.
+pub(crate) fn usual_time(visit: &Visit) -> String {
+    span(visit, visit.panel.settings.grant_seconds.into())
 }

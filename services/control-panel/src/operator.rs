@@ -27,6 +27,7 @@ use postern_mesh::identity::Role;
 use crate::{
     Panel,
     call::{Calls, Failure},
+    form::Problems,
     layout::{self, Frame, Page},
     place::{Somebody, segment},
     session::Person,
@@ -125,6 +126,11 @@ impl Staff {
         let page = Page { title, crumbs, body, guide, status: StatusCode::OK };
         layout::page(&Frame::Desk(&self.visit, desk), page)
     }
+}
+
+/// A page with a search: not taken where something is wrong with it.
+fn searched(response: Response, problems: &Problems) -> Response {
+    if problems.is_none() { response } else { layout::refused(response) }
 }
 
 /// Head of a table: keys of its columns.

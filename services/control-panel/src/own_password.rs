@@ -1,23 +1,18 @@
-//! The own password of a customer: the old one is asked for once more, so that a browser left alone gives nothing away.
+//! The own password of a customer.
 
 use axum::response::Response;
 use http::StatusCode;
 use maud::html;
 use postern_mesh::identity::Role;
-use postern_proto::{
-    account::v1::{NewPassword, SetCustomerPasswordRequest, new_password::Secret},
-    auth::v1::CreatePanelSessionRequest,
-};
+use postern_proto::account::v1::{NewPassword, SetCustomerPasswordRequest, new_password::Secret};
 
 use crate::{
     call::Failure,
-    carry::Carried,
     form::{Field, Problems},
-    front,
     layout::{self, Frame, Page},
+    new_password,
     place::Somebody,
     router::{OWN_PASSWORD, SECURITY},
-    session::{self, SessionToken},
     visit::Visit,
 };
 
@@ -42,8 +37,8 @@ pub(crate) async fn change(Somebody { visit, person }: Somebody) -> Result<Respo
     let mut problems = Problems::none();
     if form.get("new-password") != form.get("password-again") {
         problems.at("password-again", visit.say("pop-password-differs"));
-    } else if !is_right(&visit, &person.caller.subject, form.get("current-password")).await? {
-        problems.at("current-password", visit.say("front-wrong"));
+    } else {
+        new_password::check_current(&visit, &person.caller.subject, &mut problems).await?;
     }
     if !problems.is_none() {
         return Ok(layout::refused(show(&visit, &problems)));
@@ -54,35 +49,11 @@ pub(crate) async fn change(Somebody { visit, person }: Somebody) -> Result<Respo
         password: Some(NewPassword { secret: Some(secret) }),
     };
     match person.calls.customers().set_customer_password(request).await {
-        // Every session of the old password has ended with it, this one too.
-        Ok(_) => {
-            let gone = Visit { person: None, ..(*visit).clone() };
-            Ok(front::page_saying(&gone, &Carried::default(), &visit.say("password-changed"), StatusCode::OK))
-        }
+        Ok(_) => Ok(new_password::signed_out(&visit).await),
         Err(status) => {
             let problems = Problems::from_failure(&visit, status.into(), &NAMES)?;
             Ok(layout::refused(show(&visit, &problems)))
         }
-    }
-}
-
-/// Asks auth as at any sign-in, so that guessing is throttled as there; the session that this opens is ended at once.
-async fn is_right(visit: &Visit, login: &str, password: &str) -> Result<bool, Failure> {
-    let request = CreatePanelSessionRequest {
-        login: login.to_owned(),
-        password: password.as_bytes().to_vec().into(),
-        peer_ip: visit.peer.to_string(),
-        ..CreatePanelSessionRequest::default()
-    };
-    match session::open(&visit.panel, request).await {
-        // Where a second factor is on no session is opened yet, and its code is not what is asked here.
-        Ok(opened) if opened.token.is_empty() => Ok(true),
-        Ok(opened) => {
-            session::end(&visit.panel, &SessionToken::new(opened.token)).await?;
-            Ok(true)
-        }
-        Err(status) if status.code() == tonic::Code::Unauthenticated => Ok(false),
-        Err(status) => Err(status.into()),
     }
 }
 
@@ -92,8 +63,7 @@ fn show(visit: &Visit, problems: &Problems) -> Response {
         (problems.summary(&visit.say("form-see-below")))
         form.card method="post" action=(OWN_PASSWORD) {
             (layout::form_token(visit))
-            (Field::new("current-password", visit.say("password-current")).problem(problems).required()
-                .autocomplete("current-password").password())
+            (new_password::current(visit, problems))
             (Field::new("new-password", visit.say("password-new")).hint(visit.say("pop-field-password-hint"))
                 .problem(problems).required().autocomplete("new-password").password())
             (Field::new("password-again", visit.say("pop-field-password-again")).problem(problems).required()

@@ -10,9 +10,13 @@ use http::{StatusCode, request::Parts};
 use maud::{Markup, html};
 use postern_mail::EmailAddress;
 use postern_mesh::identity::Role;
-use postern_proto::account::v1::{Domain, GetDomainRequest, ListDomainsRequest, ListDomainsResponse};
+use postern_proto::account::v1::{
+    Domain, GetDomainRequest, ListDomainsRequest, ListDomainsResponse, LookupDomainRequest,
+    directory_service_client::DirectoryServiceClient,
+};
 
 use crate::{
+    Panel,
     call::{Calls, Failure},
     layout::{self, Frame, Page},
     menus::{self, Menu},
@@ -28,7 +32,7 @@ const CHOOSER_PAGE: i32 = layout::CHOOSER_MAX as i32 + 1;
 pub(crate) struct Place {
     pub(crate) visit: Arc<Visit>,
     pub(crate) person: Person,
-    /// Of a mailbox user only its name is known.
+    /// Of a mailbox user only its name and what lets its mail programs send are known.
     pub(crate) domain: Domain,
     /// Those that can be chosen at once, and one more where there are more.
     pub(crate) domains: Vec<Domain>,
@@ -44,7 +48,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Place {
             .await
             .map_err(|_| Failure::NotFound)?;
         let wanted = params.get("domain").cloned().unwrap_or_default();
-        let (domain, domains) = domains(&person, &wanted).await?;
+        let (domain, domains) = domains(&visit.panel, &person, &wanted).await?;
         if let Some(address) = menus::instead(&domain, parts.uri.path()) {
             return Err(Failure::Elsewhere(address));
         }
@@ -69,14 +73,23 @@ impl<S: Send + Sync> FromRequestParts<S> for Somebody {
 }
 
 /// The domain that is wanted, and those that the person may choose from at once.
-async fn domains(person: &Person, wanted: &str) -> Result<(Domain, Vec<Domain>), Failure> {
+async fn domains(panel: &Panel, person: &Person, wanted: &str) -> Result<(Domain, Vec<Domain>), Failure> {
     match person.caller.role {
         Role::Mailbox => {
             let own = person.caller.subject.parse::<EmailAddress>().map_err(|_| Failure::NotPermitted)?;
             if own.domain().as_str() != wanted {
                 return Err(Failure::NotFound);
             }
-            let domain = Domain { name: wanted.to_owned(), ..Domain::default() };
+            let mut directory = DirectoryServiceClient::new(panel.upstreams.account.clone());
+            let request = LookupDomainRequest { name: wanted.to_owned() };
+            let known = directory.lookup_domain(request).await.map_err(Failure::from)?.into_inner();
+            let known = known.domain.ok_or(Failure::NotFound)?;
+            let domain = Domain {
+                name: wanted.to_owned(),
+                grant_ttl_seconds: known.grant_ttl_seconds,
+                auth_only: known.auth_only,
+                ..Domain::default()
+            };
             Ok((domain.clone(), vec![domain]))
         }
         Role::Customer => {

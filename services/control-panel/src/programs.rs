@@ -14,7 +14,9 @@ use http::{HeaderMap, Uri};
 use postern_mail::{DomainName, EmailAddress};
 use postern_proto::account::v1::{LookupDomainRequest, directory_service_client::DirectoryServiceClient};
 
-use crate::{Panel, PublicPorts, call::Failure, form::Form, host, place::segment, visit::Visit};
+use crate::{
+    Panel, PublicPorts, call::Failure, form::Form, host, mail_program::Sending, place::segment, visit::Visit,
+};
 
 /// The page with everything, for whoever has a phone in the hand.
 pub(crate) const SET_UP: &str = "/controlpanel/set-up";
@@ -46,6 +48,7 @@ pub(crate) struct Account {
     pub(crate) domain: DomainName,
     /// `None`: it did not say for whom.
     pub(crate) address: Option<EmailAddress>,
+    pub(crate) sending: Sending,
     ports: PublicPorts,
     /// The mail doors have TLS.
     tls: bool,
@@ -77,8 +80,9 @@ impl Account {
         let request = LookupDomainRequest { name: domain.to_string() };
         let mut directory = DirectoryServiceClient::new(panel.upstreams.account.clone());
         let known = directory.lookup_domain(request).await.map_err(Failure::from)?.into_inner();
-        known.domain.ok_or(Failure::NotFound)?;
-        Ok(Self { domain, address, ports: panel.settings.ports(), tls: panel.tls })
+        let known = known.domain.ok_or(Failure::NotFound)?;
+        let sending = Sending::of(panel, known.auth_only, known.grant_ttl_seconds);
+        Ok(Self { domain, address, sending, ports: panel.settings.ports(), tls: panel.tls })
     }
 
     async fn asked(panel: &Panel, headers: &HeaderMap, uri: &Uri) -> Result<Self, Failure> {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Router,
-    http::{HeaderName, HeaderValue, header},
+    http::{HeaderName, HeaderValue, Method, Uri, header},
     middleware,
-    response::{Redirect, Response},
+    response::{IntoResponse as _, Redirect, Response},
     routing::{get, post},
 };
 
@@ -93,7 +93,7 @@ pub(crate) fn router(panel: &Arc<Panel>, door: Door) -> Router {
         .merge(mine)
         .merge(everybodys)
         .fallback(async || Failure::NotFound)
-        .method_not_allowed_fallback(async || Failure::NotFound)
+        .method_not_allowed_fallback(above)
         .layer(middleware::from_fn(visit::to_tls))
         .layer(middleware::from_fn_with_state(Arc::clone(panel), visit::receive))
         .layer(Extension(door))
@@ -110,6 +110,17 @@ pub(crate) fn router(panel: &Arc<Panel>, door: Door) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(panel), programs::autodiscover::any_case))
         .layer(middleware::map_response(move |response| secured(response, door)))
         .with_state(Arc::clone(panel))
+}
+
+/// What is only sent to is no page. Whoever comes there, by a tab that is opened again or by pressing Enter in the address, finds the
+/// page above it.
+async fn above(method: Method, uri: Uri) -> Response {
+    let up = uri.path().rsplit_once('/').map_or("", |(up, _)| up);
+    if method == Method::GET && up.starts_with(FRONT) {
+        Redirect::to(up).into_response()
+    } else {
+        Failure::NotFound.into_response()
+    }
 }
 
 /// A file of the program.

@@ -47,6 +47,18 @@
   }
 })();
 
+// All lines of a list are ticked, or none: without this a link brings the page with them ticked.
+(() => {
+  for (const link of document.querySelectorAll("a[data-tick]")) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      for (const box of link.closest("form").querySelectorAll("tbody input[type='checkbox']")) {
+        box.checked = link.dataset.tick === "all";
+      }
+    });
+  }
+})();
+
 // Menus of the header close by Escape, and by a press elsewhere; without this by a press on their name.
 (() => {
   const menus = document.querySelectorAll(".top details");

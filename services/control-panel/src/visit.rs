@@ -70,6 +70,8 @@ pub(crate) struct Visit {
     pub(crate) once: Option<String>,
     /// That the browser says that one of our own pages sent this.
     pub(crate) from_here: bool,
+    /// The page of the panel that led here, as the browser says.
+    pub(crate) from_page: Option<String>,
 }
 
 impl Visit {
@@ -102,6 +104,7 @@ impl Visit {
             said: None,
             once: None,
             from_here: false,
+            from_page: page_before(headers),
         }
     }
 
@@ -123,6 +126,12 @@ impl Visit {
     /// Whether a password may come through this door from there.
     pub(crate) fn may_give_password(&self) -> bool {
         self.secure || self.here
+    }
+
+    /// Where one comes back to this page: what is only sent to is no page.
+    pub(crate) fn here(&self) -> String {
+        let page = if self.method == Method::POST { self.from_page.clone() } else { None };
+        page.or_else(|| front::own_address(&self.address)).unwrap_or_else(|| FRONT.to_owned())
     }
 
     /// Goes to another page, which says what was done.
@@ -209,6 +218,17 @@ fn came_from_here(headers: &HeaderMap) -> Result<bool, Failure> {
     Ok(here)
 }
 
+/// The page of this host that the browser comes from (RFC 9110 section 10.1.3).
+fn page_before(headers: &HeaderMap) -> Option<String> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let (_, referer) = text("referer")?.split_once("://")?;
+    let (host, path) = referer.split_at(referer.find('/')?);
+    if !host.eq_ignore_ascii_case(text("host")?) {
+        return None;
+    }
+    front::own_address(path.split('#').next()?)
+}
+
 /// Every request: reads it, hands it on, and makes a page of a failure.
 pub(crate) async fn receive(
     State(panel): State<Arc<Panel>>,
@@ -250,7 +270,7 @@ async fn page_of(visit: &Visit, failure: &Failure) -> Response {
     match failure {
         // Whoever wanted to sign out has what was wanted.
         Failure::SessionEnded if visit.address == SIGN_OUT => Redirect::to(FRONT).into_response(),
-        Failure::SessionEnded if visit.method == Method::POST => carry::sign_in_again(visit),
+        Failure::SessionEnded if visit.method == Method::POST => carry::sign_in_again(visit).await,
         Failure::SessionEnded => Redirect::to(&front::sign_in_for(&visit.address)).into_response(),
         Failure::Elsewhere(address) => Redirect::to(address).into_response(),
         // A form of a session that ended: the browser says that it is ours, so it can be sent once more.
@@ -299,6 +319,28 @@ pub(crate) async fn to_tls(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_page_before_is_one_of_ours() {
+        let before = |referer: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", "mail.a.test:8080".parse().expect("a value"));
+            headers.insert("referer", referer.parse().expect("a value"));
+            page_before(&headers)
+        };
+        let page = "/controlpanel/a.test/home?x=1";
+        assert_eq!(before(&format!("http://mail.a.test:8080{page}#y")).as_deref(), Some(page));
+        for other in [
+            "http://mail.a.test/controlpanel",
+            "http://evil.test/controlpanel",
+            "http://mail.a.test:8080",
+            "http://mail.a.test:8080/elsewhere",
+            "http://mail.a.test:8080//evil.test",
+            "x",
+        ] {
+            assert_eq!(before(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn a_form_of_another_page_is_known_by_its_browser() {

@@ -3,6 +3,7 @@
 use postern_proto::account::v1::{CreateMailboxRequest, MailingList, NewPassword, new_password::Secret};
 use postern_tests::{
     admin::{Admin, PASSWORD},
+    browser::Looks,
     web::Web,
 };
 
@@ -45,7 +46,9 @@ async fn a_long_list_is_searched_by_what_its_names_begin_with() -> anyhow::Resul
         ("mailing-lists", "l-z", "l-zoe"),
         ("mailing-lists/of/big@homepage.test", "zo", "zoe"),
     ];
-    let shown = |name: &str| format!("<span class=\"address\">{name}<wbr>@homepage.test</span>");
+    let shown = |name: &str| {
+        format!("<span class=\"address\">{name}<span class=\"broken\">@homepage.test</span></span>")
+    };
     for (page, prefix, name) in lists {
         let page = format!("{BASE}/{page}");
         let first = web.get(&page).await?;
@@ -74,6 +77,101 @@ async fn a_long_list_is_searched_by_what_its_names_begin_with() -> anyhow::Resul
         }
     }
     Ok(())
+}
+
+/// A search that cannot be meant is told where it was typed, and stays to be mended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistake_in_a_search_is_told_at_its_field() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    let mut owner = Web::new(house.platform.panel());
+    owner.sign_in("homepage", PASSWORD).await?;
+    let mut staff = Web::new(house.platform.panel());
+    staff.sign_in_with_token(house.platform.operator_token()).await?;
+    const OPERATOR: &str = "/controlpanel/operator";
+    for (is_staff, page, query, field) in [
+        (false, format!("{BASE}/mail"), "address=no+address&state=sent&from=2026-01-02", "address"),
+        (false, format!("{BASE}/mail"), "address=a%40b.test&from=no+address&state=sent", "from"),
+        (false, format!("{BASE}/activity"), "name=x&from=2026-01-02&to=no+address", "to"),
+        (false, format!("{BASE}/activity"), "name=no+address&from=2026-01-02&to=2026-01-01", "to"),
+        (true, format!("{OPERATOR}/audit"), "customer=no+address&actor=x", "customer"),
+        (true, format!("{OPERATOR}/domains"), "customer=no+address&find=x", "customer"),
+        (true, format!("{OPERATOR}/queue"), "customer=no+address", "customer"),
+        (true, format!("{OPERATOR}/grants"), "client=no+address", "client"),
+    ] {
+        let web = if is_staff { &mut staff } else { &mut owner };
+        let answer = web.get(&format!("{page}?{query}")).await?;
+        assert_eq!(answer.status, 422, "{page}?{query}: {}", answer.body);
+        assert!(answer.body.contains(&format!("id=\"{field}-problem\"")), "{page}?{query}: {}", answer.body);
+        for typed in query.split('&').filter_map(|pair| pair.split('=').nth(1)) {
+            let typed = typed.replace('+', " ").replace("%40", "@");
+            let stands = answer.body.contains(&format!("value=\"{typed}\""));
+            assert!(stands, "{page}?{query}: {typed} stays in the form: {}", answer.body);
+        }
+        assert!(!answer.body.contains("class=\"empty\""), "{page}?{query}: nothing was looked for");
+    }
+    // What comes along when a name is copied from a table is no mistake.
+    let found = owner.get(&format!("{BASE}/pop-accounts?find=us%09er")).await?;
+    assert!(found.status == 200 && found.body.contains("user<span"), "{}", found.body);
+    Ok(())
+}
+
+/// All that a page shows is ticked by one press, with scripts or without, and what was looked for stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_lines_are_ticked_at_once_and_what_is_looked_for_stays() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    let list = MailingList { address: "news@homepage.test".to_owned(), ..MailingList::default() };
+    let members = ["a1@out.test", "a2@out.test", "b1@out.test", "b2@out.test"].map(str::to_owned);
+    house.admin.mailing_list(list, &members).await?;
+    for (scripts, begin) in [(true, "a"), (false, "b")] {
+        let browser = house.browser(Looks { scripts, ..Looks::default() }).await?;
+        browser.open(&format!("{BASE}/mailing-lists/of/news@homepage.test?find={begin}")).await?;
+        let ticked = async || {
+            let ticked = fantoccini::Locator::Css("main input[name='member']:checked");
+            anyhow::Ok(browser.client.find_all(ticked).await?.len())
+        };
+        for (link, count) in [("all", 2), ("none", 0), ("all", 2)] {
+            let link = format!("main a[data-tick='{link}']");
+            // With scripts there is no page to wait for.
+            if scripts { browser.find(&link).await?.click().await? } else { browser.press(&link).await? }
+            assert_eq!(ticked().await?, count, "{link}, scripts: {scripts}");
+            assert_eq!(browser.value("find").await?, begin);
+        }
+        browser.press_text("Remove ticked members").await?;
+        assert!(browser.said().await?.contains("Removed from the list: 2 members"));
+        assert_eq!(browser.value("find").await?, begin, "what was looked for stays");
+        browser.press_text("Undo").await?;
+        assert_eq!(browser.value("find").await?, begin);
+        assert!(browser.text("table").await?.contains(&format!("{begin}2@out.test")));
+        browser.close().await?;
+    }
+    Ok(())
+}
+
+/// However many mailboxes were removed, each can be found and brought back.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_removed_mailboxes_are_reached_by_pages() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    for n in 0..23 {
+        let address = format!("gone{n:02}@homepage.test");
+        let password = Some(NewPassword { secret: Some(Secret::Phc(PHC.to_owned())) });
+        let request = CreateMailboxRequest { address: address.clone(), password, ..Default::default() };
+        house.admin.mailboxes().create_mailbox(request).await?;
+        house.admin.remove_mailbox(&address).await?;
+    }
+    let browser = house.browser(Looks { scripts: false, ..Looks::default() }).await?;
+    browser.open(&format!("{BASE}/pop-accounts")).await?;
+    let mut seen = browser.text("#removed").await?;
+    browser.press_text("More removed accounts").await?;
+    let later = browser.text("#removed").await?;
+    assert!(later.contains("First page") && !later.contains("More removed accounts"), "{later}");
+    seen += &later;
+    for n in 0..23 {
+        let address = format!("gone{n:02}@homepage.test");
+        assert_eq!(seen.matches(&address).count(), 1, "{address}: {seen}");
+    }
+    browser.press("#removed form button").await?;
+    assert!(browser.said().await?.contains("is back"));
+    browser.close().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

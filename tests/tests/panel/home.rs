@@ -90,9 +90,9 @@ async fn home_names_what_needs_somebody_until_it_is_mended() -> anyhow::Result<(
     let id = reply.rsplit(' ').next().unwrap_or_default().to_owned();
 
     let told = [
-        "The box full@homepage.test is full".to_owned(),
+        "The mailbox full@homepage.test is full".to_owned(),
         "pop-accounts/box/full@homepage.test\"".to_owned(),
-        "The box nearly@homepage.test is nearly full: 9".to_owned(),
+        "The mailbox nearly@homepage.test is nearly full: 9".to_owned(),
         "stopped@homepage.test is suspended".to_owned(),
         format!("Mail from user@homepage.test to {MEMBER} was refused (today"),
         "550 5.1.1 nobody of that name".to_owned(),

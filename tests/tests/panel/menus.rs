@@ -105,7 +105,7 @@ async fn sessions_and_grants(house: &House, browser: &Browser) -> anyhow::Result
     assert!(house.admin.relay().list_grants(request).await?.into_inner().grants.is_empty());
     // Emptied, and filled again.
     assert!(house.send("user@homepage.test", "to-be-cleared").await?.starts_with("250 "));
-    browser.press_text("Empty this box …").await?;
+    browser.press_text("Empty this mailbox …").await?;
     browser.press_text("Take out all messages").await?;
     assert!(browser.said().await?.contains("Taken out: 1 message"));
     let mailbox_id = house.admin.get_mailbox("user@homepage.test").await?.mailbox_id;
@@ -113,7 +113,7 @@ async fn sessions_and_grants(house: &House, browser: &Browser) -> anyhow::Result
     browser.client.refresh().await?;
     assert!(browser.said().await?.contains("Taken out: 1 message"), "it survives a reload");
     browser.press_text("Bring back").await?;
-    assert!(browser.said().await?.contains("Back in the box: 1 message"));
+    assert!(browser.said().await?.contains("Back in the mailbox: 1 message"));
     assert_eq!(house.admin.message_count(mailbox_id).await?, 1);
     Ok(())
 }
@@ -275,7 +275,7 @@ async fn incoming_mail(house: &House, browser: &Browser) -> anyhow::Result<()> {
     browser.find("main input[name='spam'][value='quarantine']").await?.click().await?;
     browser.find("main input[name='dmarc']").await?.click().await?;
     browser.press(save).await?;
-    assert!(browser.text("main").await?.contains("Say which box spam is put into"));
+    assert!(browser.text("main").await?.contains("Say which mailbox spam is put into"));
     browser.fill("spam-mailbox", "nobody@elsewhere.test").await?;
     browser.press(save).await?;
     assert!(browser.text("main").await?.contains("nobody@elsewhere.test is none of your POP accounts"));

@@ -134,6 +134,49 @@ async fn the_page_of_a_box_leads_a_phone_to_its_settings() -> anyhow::Result<()>
     Ok(())
 }
 
+/// For how long one may send, or that one must log in, is told as the domain has it: to its owner, its users and strangers.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lets_programs_send_is_told_as_the_domain_has_it() -> anyhow::Result<()> {
+    let house = House::start().await?;
+    let panel = house.platform.panel();
+    let mut owner = Web::new(panel);
+    owner.sign_in("homepage", PASSWORD).await?;
+    let mut user = Web::new(panel);
+    user.sign_in("user@homepage.test", PASSWORD).await?;
+    let mut stranger = Web::new(panel).at_host("homepage.test");
+    for (rule, told, untold) in [
+        (["--grant-minutes", "10"], "10 minutes", "30 minutes"),
+        (["--auth-only", "true"], "not enough to check mail first", "minutes, and each time"),
+    ] {
+        let set = [&["domain", "set", "homepage.test"][..], &rule].concat();
+        let (code, said, problem) = house.platform.postern(&set, "").await?;
+        assert_eq!(code, 0, "{said}{problem}");
+        for path in ["/controlpanel", "/controlpanel/set-up"] {
+            let page = stranger.get(path).await?.body;
+            assert!(page.contains(told) && !page.contains(untold), "{path}: {told}: {page}");
+        }
+        for menu in
+            ["home", "pop-accounts/box/user@homepage.test", "set-up/box/user@homepage.test", "trouble"]
+        {
+            for web in [&mut owner, &mut user] {
+                let page = web.get(&format!("/controlpanel/homepage.test/{menu}")).await?.body;
+                assert!(page.contains(told) && !page.contains(untold), "{menu}: {told}: {page}");
+            }
+        }
+    }
+    // What was set is told in words there, too.
+    let page = owner.get("/controlpanel/homepage.test/activity").await?.body;
+    for told in
+        ["May send after checking mail for: ", "<ins>10 minutes</ins>", "Sending with a password only: "]
+    {
+        assert!(page.contains(told), "{told}: {page}");
+    }
+    assert!(!page.contains("grantTtl") && !page.contains("authOnly"), "{page}");
+    let page = owner.get("/controlpanel/homepage.test/pop-accounts/box/user@homepage.test").await?.body;
+    assert!(page.contains("Nobody: mail programs of this domain must log in"), "{page}");
+    Ok(())
+}
+
 /// With scripts a button copies what stands beside it; without them it is not there, and one click selects all of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_mail_programs_need_is_copied_by_a_button() -> anyhow::Result<()> {
@@ -151,6 +194,18 @@ async fn what_mail_programs_need_is_copied_by_a_button() -> anyhow::Result<()> {
     let read =
         "const done = arguments[0]; navigator.clipboard.readText().then(done, error => done(String(error)))";
     assert_eq!(browser.client.execute_async(read, vec![]).await?.as_str(), Some("user@homepage.test"));
+    // What is selected on a page is copied as it is, wherever its line may be broken.
+    for (page, selector) in [("pop-accounts", "th .address"), ("home", "aside code")] {
+        browser.open(&format!("/controlpanel/homepage.test/{page}")).await?;
+        let select = "const place = document.querySelector(arguments[0]); \
+                      getSelection().selectAllChildren(place); return place.textContent;";
+        let shown = browser.client.execute(select, vec![json!(selector)]).await?;
+        let copy = json!({"type": "rawKeyDown", "key": "c", "code": "KeyC", "modifiers": 2, "commands": ["copy"]});
+        browser.devtools("Input.dispatchKeyEvent", copy).await?;
+        let copied = browser.client.execute_async(read, vec![]).await?;
+        assert_eq!(copied, shown, "{page}");
+        assert!(copied.as_str().is_some_and(|text| text.is_ascii() && !text.is_empty()), "{page}: {copied}");
+    }
     browser.close().await?;
 
     let browser = house.browser(Looks { scripts: false, ..Looks::default() }).await?;

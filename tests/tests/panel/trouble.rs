@@ -100,7 +100,7 @@ async fn any_login_error(house: &House, browser: &Browser) -> anyhow::Result<()>
     browser.fill("mailbox", "newbie@homepage.test").await?;
     browser.press_text("Find out why").await?;
     let shown = browser.text("main").await?;
-    assert!(shown.contains(&heard) && shown.contains("There is no such login"), "{shown}");
+    assert!(shown.contains(&heard) && shown.contains("There is no such user name"), "{shown}");
     browser.fill("password", NEW_PASSWORD).await?;
     browser.fill("password-again", NEW_PASSWORD).await?;
     browser.press_text("Create POP account").await?;
@@ -185,7 +185,7 @@ async fn the_user_of_one_box_mends_the_own_box_and_no_other() -> anyhow::Result<
 
     for login in ["boss@homepage.test", "user@rival.test", "homepage"] {
         let page = web.get(&format!("{TROUBLE}/lock?mailbox={login}")).await?;
-        assert!(page.body.contains("There is no such login"), "{login}: {}", page.body);
+        assert!(page.body.contains("There is no such user name"), "{login}: {}", page.body);
         assert!(!page.body.contains("IN-USE"), "{login}");
         for deed in ["release", "password", "resume"] {
             let fields = [

@@ -35,6 +35,28 @@ async fn no_page_is_wider_than_its_window_in_either_language() -> anyhow::Result
     Ok(())
 }
 
+/// Where there is room, cards stand beside each other; where there is none, each has the whole line.
+#[tokio::test(flavor = "multi_thread")]
+async fn cards_stand_side_by_side_where_there_is_room() -> anyhow::Result<()> {
+    const COLUMNS: &str = "
+        const lists = [...document.querySelectorAll('main .cards.wide')];
+        return lists.map(list => new Set([...list.children].map(card => Math.round(card.getBoundingClientRect().left))).size);";
+    let house = crate::house::House::start().await?;
+    let browser = house.browser(Looks::default()).await?;
+    for page in ["home", "pop-accounts/box/user@homepage.test", "mail", "set-up"] {
+        browser.open(&format!("/controlpanel/homepage.test/{page}")).await?;
+        for (width, columns) in [(360, 1), (1280, 2), (1920, 2)] {
+            browser.look(Looks { width, ..Looks::default() }).await?;
+            let found = browser.client.execute(COLUMNS, vec![]).await?;
+            let found: Vec<u64> = found.as_array().into_iter().flatten().filter_map(|n| n.as_u64()).collect();
+            assert!(!found.is_empty(), "{page} has cards");
+            let fits = |n: &u64| if columns == 1 { *n == 1 } else { *n >= columns };
+            assert!(found.iter().all(fits), "{page} at {width}: {found:?} columns");
+        }
+    }
+    browser.close().await
+}
+
 /// The measure itself: what is too wide is seen.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_sticks_out_is_seen() -> anyhow::Result<()> {

@@ -337,7 +337,9 @@ pub(crate) async fn domain(pool: &PgPool, name: &DomainName) -> Result<Option<Do
              coalesce(d.alias_of, '') as alias_of, coalesce(t.plaintext_login, d.plaintext_login) as plaintext_login, \
              coalesce(t.dmarc_handling, d.dmarc_handling) as dmarc_handling, \
              coalesce(t.spam_handling, d.spam_handling) as spam_handling, \
-             coalesce(t.spam_mailbox, d.spam_mailbox) as spam_mailbox \
+             coalesce(t.spam_mailbox, d.spam_mailbox) as spam_mailbox, \
+             coalesce(t.grant_ttl_seconds, d.grant_ttl_seconds) as grant_ttl_seconds, \
+             coalesce(t.auth_only, d.auth_only) as auth_only \
              from domains d join versions v on v.domain = d.domain join customers c on c.customer_id = d.customer_id \
              left join domains t on t.domain = d.alias_of \
              where d.domain = $1",
@@ -356,6 +358,8 @@ pub(crate) async fn domain(pool: &PgPool, name: &DomainName) -> Result<Option<Do
                 dmarc_handling: number(&row, "dmarc_handling")?,
                 spam_handling: number(&row, "spam_handling")?,
                 spam_mailbox: row.try_get("spam_mailbox")?,
+                grant_ttl_seconds: row.try_get("grant_ttl_seconds")?,
+                auth_only: row.try_get("auth_only")?,
             })
         })
         .fetch_optional(pool)

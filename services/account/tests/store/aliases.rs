@@ -203,6 +203,17 @@ async fn a_write_under_one_name_is_a_change_of_both() {
     one.domains().update_domain(update("m.test", clear(), "plaintext_login")).await.unwrap();
     told(&[]).await;
     assert!(look("z.test").await.plaintext_login && login(&two, "u@a.test").await.unwrap().plaintext_login);
+    for (path, domain) in [
+        ("auth_only", Domain { auth_only: true, ..Default::default() }),
+        ("grant_ttl_seconds", Domain { grant_ttl_seconds: Some(300), ..Default::default() }),
+    ] {
+        one.domains().update_domain(update("m.test", domain, path)).await.unwrap();
+        told(&[]).await;
+    }
+    for name in ["m.test", "z.test"] {
+        let rules = look(name).await;
+        assert_eq!((rules.auth_only, rules.grant_ttl_seconds), (true, Some(300)), "{name}");
+    }
     let delete = DeleteMailboxRequest { address: "u@m.test".into() };
     one.mailboxes().delete_mailbox(delete).await.unwrap();
     told(&[mailbox.mailbox_id]).await;

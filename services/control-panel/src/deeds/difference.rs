@@ -3,127 +3,62 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 use postern_proto::google::Timestamp as Moment;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::words::{FIELDS, OWN, VALUES, unset};
 use crate::moment::Reader;
 
-/// Fields of the system that change with every write and tell nobody anything.
-const OWN: [&str; 13] = [
-    "etag",
-    "updateTime",
-    "createTime",
-    "checkTime",
-    "textVersion",
-    "credentialVersion",
-    "effectiveQuotaBytes",
-    "usedBytes",
-    "full",
-    "version",
-    // Of members: it is the name of the entry.
-    "list",
-    "listId",
-    "subscribedAddresses",
-];
-/// Fields that people know by a word: as the audit has them, and the key of the word. Others are shown as they are.
-const FIELDS: [(&str, &str); 26] = [
-    ("displayName", "pop-field-name"),
-    ("quotaBytes", "pop-field-quota"),
-    ("state", "pop-column-state"),
-    ("action", "default-field-action"),
-    ("targets", "activity-field-targets"),
-    ("addresses", "list-members"),
-    ("keepCopy", "activity-field-copy"),
-    ("description", "list-field-description"),
-    ("posting", "list-field-posting"),
-    ("subjectPrefix", "list-field-prefix"),
-    ("owner", "list-field-owner"),
-    ("replies", "list-field-replies"),
-    ("listserv", "list-field-listserv"),
-    ("subject", "answer-field-subject"),
-    ("text", "answer-field-text"),
-    ("startTime", "answer-field-start"),
-    ("endTime", "answer-field-end"),
-    ("intervalSeconds", "answer-field-interval"),
-    ("target", "default-field-target"),
-    ("senderPolicy", "domain-field-senders"),
-    ("authOnly", "domain-field-auth-only"),
-    ("plaintextLogin", "domain-field-plaintext"),
-    ("dmarcHandling", "domain-field-dmarc"),
-    ("spamHandling", "domain-field-spam"),
-    ("spamMailbox", "domain-field-spam-mailbox"),
-    ("liveWithoutDns", "operator-field-live"),
-];
-/// Values that people know by a word.
-const VALUES: [(&str, &str); 26] = [
-    ("ACTIVITY_STATE_ACTIVE", "pop-state-active"),
-    ("ACTIVITY_STATE_SUSPENDED", "pop-state-suspended"),
-    ("DEFAULT_ACTION_BOX", "default-box"),
-    ("DEFAULT_ACTION_REJECT", "default-reject"),
-    ("DEFAULT_ACTION_DISCARD", "default-discard"),
-    ("DEFAULT_ACTION_ADDRESS", "default-address"),
-    ("POSTING_MEMBERS", "list-posting-members"),
-    ("POSTING_ANYONE", "list-posting-anyone"),
-    ("POSTING_OWNER", "list-posting-owner"),
-    ("REPLIES_AUTHOR", "list-replies-author"),
-    ("REPLIES_LIST", "list-replies-list"),
-    ("DOMAIN_STATE_LIVE", "domain-state-live"),
-    ("DOMAIN_STATE_PENDING", "domain-state-pending"),
-    ("DOMAIN_STATE_LOST", "domain-state-lost"),
-    ("DOMAIN_STATE_CLAIMED", "domain-state-claimed"),
-    ("SENDER_POLICY_OWNER", "domain-senders-owner"),
-    ("SENDER_POLICY_NAMED", "domain-senders-named"),
-    ("SENDER_POLICY_ANYONE", "domain-senders-anyone"),
-    ("DMARC_HANDLING_NOTE", "activity-no"),
-    ("DMARC_HANDLING_FOLLOW", "activity-yes"),
-    ("SPAM_HANDLING_OFF", "domain-spam-off"),
-    ("SPAM_HANDLING_MARK", "domain-spam-mark"),
-    ("SPAM_HANDLING_FOLLOW", "domain-spam-follow"),
-    ("SPAM_HANDLING_QUARANTINE", "domain-spam-quarantine"),
-    ("true", "activity-yes"),
-    ("false", "activity-no"),
-];
 /// Pauses are told in hours.
 const HOUR_SECONDS: i64 = 3600;
 /// Characters of a value that are shown.
 const VALUE_MAX_CHARS: usize = 200;
 
-/// One field that is not as it was.
+/// One field that is not as it was. `None`: there was, or is, no such thing; empty: the field is not set.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     field: String,
-    before: String,
-    after: String,
+    before: Option<String>,
+    after: Option<String>,
 }
 
 /// The fields that differ.
 pub(crate) fn between(before: &str, after: &str) -> Vec<Change> {
-    let fields = |json: &str| match serde_json::from_str(json) {
-        Ok(Value::Object(fields)) => fields,
-        _ => serde_json::Map::new(),
-    };
     let (before, after) = (fields(before), fields(after));
-    let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
+    let of = |thing: &Option<Map<String, Value>>, name: &str| thing.as_ref()?.get(name).cloned();
+    let mut names: Vec<&String> = [&before, &after].into_iter().flatten().flat_map(Map::keys).collect();
     names.sort_unstable();
     names.dedup();
     names
         .into_iter()
-        .filter(|name| !OWN.contains(&name.as_str()) && before.get(*name) != after.get(*name))
+        .filter(|name| !OWN.contains(&name.as_str()) && of(&before, name) != of(&after, name))
         .map(|name| {
             // What is false is left out of the JSON.
-            let yes_or_no = [before.get(name), after.get(name)].into_iter().flatten().all(Value::is_boolean);
-            let absent = if yes_or_no && !before.is_empty() && !after.is_empty() { "false" } else { "" };
-            let told = |thing: &serde_json::Map<String, Value>| {
-                thing.get(name).map_or_else(|| absent.to_owned(), text)
+            let yes_or_no =
+                [of(&before, name), of(&after, name)].into_iter().flatten().all(|value| value.is_boolean());
+            let unset = if yes_or_no { "false" } else { "" };
+            let told = |thing: &Option<Map<String, Value>>| {
+                let thing = thing.as_ref()?;
+                Some(thing.get(name).map_or_else(|| unset.to_owned(), text))
             };
             Change { field: name.clone(), before: told(&before), after: told(&after) }
         })
         .collect()
 }
 
+/// Fields of a thing; those of its limits by `limits.` and their names. `None`: there is no thing.
+fn fields(json: &str) -> Option<Map<String, Value>> {
+    let Ok(Value::Object(mut fields)) = serde_json::from_str(json) else { return None };
+    if let Some(Value::Object(limits)) = fields.remove("limits") {
+        fields.extend(limits.into_iter().map(|(name, value)| (format!("limits.{name}"), value)));
+    }
+    Some(fields)
+}
+
 fn text(value: &Value) -> String {
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => fields.values().map(text).collect::<Vec<_>>().join(" "),
         other => other.to_string(),
     };
     match text.char_indices().nth(VALUE_MAX_CHARS) {
@@ -135,37 +70,53 @@ fn text(value: &Value) -> String {
 pub(crate) fn shown(reader: &Reader, changes: &[Change]) -> Markup {
     html! {
         ul.differences {
-            @for change in changes {
+            @for Change { field, before, after } in changes {
                 li {
-                    (field(reader, &change.field)) ": "
-                    @if !change.before.is_empty() { del { (value(reader, &change.field, &change.before)) } " " }
+                    (word(reader, field)) ": "
+                    @let before = before.as_ref().map(|before| value(reader, field, before));
+                    @if let Some(before) = before.filter(|before| !before.is_empty()) { del { (before) } " " }
                     "→ "
-                    ins { @if change.after.is_empty() { "–" } @else { (value(reader, &change.field, &change.after)) } }
+                    @let after = after.as_ref().map(|after| value(reader, field, after));
+                    ins { (after.filter(|after| !after.is_empty()).unwrap_or_else(|| "–".to_owned())) }
                 }
             }
         }
     }
 }
 
-fn field(reader: &Reader, name: &str) -> String {
-    let known = FIELDS.iter().find(|(known, _)| *known == name);
-    known.map_or_else(|| name.to_owned(), |(_, key)| reader.texts.say(key))
+fn word(reader: &Reader, field: &str) -> String {
+    let known = FIELDS.iter().find(|(known, _)| *known == field);
+    known.map_or_else(|| field.to_owned(), |(_, key)| reader.texts.say(key))
 }
 
 fn value(reader: &Reader, field: &str, text: &str) -> String {
-    match text.parse::<i64>() {
-        Ok(bytes) if field.ends_with("Bytes") && bytes >= 0 => return reader.size(bytes),
-        Ok(seconds) if field == "intervalSeconds" && seconds % HOUR_SECONDS == 0 => {
-            return reader.count("answer-interval-hours", seconds / HOUR_SECONDS);
-        }
-        _ => {}
+    if text.is_empty() {
+        return unset(field).map(|key| reader.texts.say(key)).unwrap_or_default();
+    }
+    if let Some(told) = text.parse::<i64>().ok().and_then(|number| measured(reader, field, number)) {
+        return told;
     }
     if let Ok(time) = text.parse::<Timestamp>() {
         return reader.moment_text(&Moment { seconds: time.as_second(), nanos: 0 });
     }
-    // Enums of lists begin with the name of the field, too.
-    let known = VALUES.iter().find(|(known, _)| text == *known || text.ends_with(&format!("_{known}")));
+    let known = VALUES.iter().find(|(known, _)| *known == text);
     known.map_or_else(|| text.to_owned(), |(_, key)| reader.texts.say(key))
+}
+
+/// A number with its unit, of a field that has one.
+fn measured(reader: &Reader, field: &str, number: i64) -> Option<String> {
+    match field {
+        "quotaBytes" if number < 0 => Some(reader.texts.say("pop-quota-none")),
+        limit if limit.starts_with("limits.") && number < 0 => Some(reader.texts.say("operator-limit-none")),
+        bytes if bytes.ends_with("Bytes") || bytes == "bytes" => Some(reader.size(number)),
+        limit if limit.starts_with("limits.") => Some(reader.number(number)),
+        "intervalSeconds" if number % HOUR_SECONDS == 0 => {
+            Some(reader.count("answer-interval-hours", number / HOUR_SECONDS))
+        }
+        "grantTtlSeconds" if number % 60 == 0 => Some(reader.count("span-minutes", number / 60)),
+        "grantTtlSeconds" => Some(reader.count("span-seconds", number)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -179,21 +130,37 @@ mod tests {
         let changes = between(
             r#"{"state":"ACTIVITY_STATE_ACTIVE","credentialVersion":"1"}"#,
             r#"{"state":"ACTIVITY_STATE_SUSPENDED","credentialVersion":"2","quotaBytes":"200000","odd":"x",
-                "endTime":"2026-01-01T00:00:00Z","intervalSeconds":"86400","spamHandling":"SPAM_HANDLING_OFF"}"#,
+                "endTime":"2026-01-01T00:00:00Z","intervalSeconds":"86400","spamHandling":"SPAM_HANDLING_OFF",
+                "grantTtlSeconds":600,"posting":"LIST_POSTING_OWNER","allowedSenders":["a","b"],"aliasOf":"x.test",
+                "limits":{"mailboxes":"1500","storageBytes":"-1"},"usage":{"mailboxes":"3"}}"#,
         );
         let told = shown(&reader, &changes).into_string();
         for words in [
-            "State: <del>in use</del>",
+            "State: <del>active</del>",
             "<ins>suspended</ins>",
-            "Size: → <ins>200\u{a0}kB</ins>",
+            "Size: <del>as your plan says</del> → <ins>200\u{a0}kB</ins>",
             "Answers until: → <ins>1 Jan 2026, 00:00</ins>",
             "Interval: → <ins>24 hours</ins>",
             "Mail that looks like spam: → <ins>Do not scan</ins>",
+            "May send after checking mail for: <del>as everywhere on this platform</del> → <ins>10 minutes</ins>",
+            "Who may post: → <ins>Only the owner</ins>",
+            "Named customers: → <ins>a, b</ins>",
+            "Second name of: → <ins>x.test</ins>",
+            "POP accounts: <del>as everywhere on this platform</del> → <ins>1,500</ins>",
+            "All mailboxes together: <del>as everywhere on this platform</del> → <ins>no limit</ins>",
             "odd: ",
         ] {
             assert!(told.contains(words), "{words}: {told}");
         }
-        assert!(!told.contains("ACTIVITY") && !told.contains("credential"), "{told}");
+        assert!(
+            !told.contains("ACTIVITY") && !told.contains("credential") && !told.contains("usage"),
+            "{told}"
+        );
+        // Of what is new it is not told what held before, and of what is gone not what holds now.
+        let made = shown(&reader, &between("", r#"{"quotaBytes":"200000"}"#)).into_string();
+        assert!(made.contains("Size: → <ins>200\u{a0}kB</ins>"), "{made}");
+        let gone = shown(&reader, &between(r#"{"quotaBytes":"200000"}"#, "")).into_string();
+        assert!(gone.contains("<del>200\u{a0}kB</del> → <ins>–</ins>"), "{gone}");
     }
 
     #[test]
@@ -202,8 +169,8 @@ mod tests {
         let after = r#"{"targets":["a@x.test","b@x.test"],"etag":"2","note":"n"}"#;
         let change = |field: &str, before: &str, after: &str| Change {
             field: field.to_owned(),
-            before: before.to_owned(),
-            after: after.to_owned(),
+            before: Some(before.to_owned()),
+            after: Some(after.to_owned()),
         };
         assert_eq!(
             between(before, after),
@@ -215,6 +182,9 @@ mod tests {
         );
         assert_eq!(between("", "no json"), []);
         let long = format!(r#"{{"text":"{}"}}"#, "é".repeat(500));
-        assert_eq!(between("{}", &long)[0].after.chars().count(), VALUE_MAX_CHARS + 1);
+        assert_eq!(
+            between("{}", &long)[0].after.as_ref().map(|text| text.chars().count()),
+            Some(VALUE_MAX_CHARS + 1)
+        );
     }
 }

@@ -8,9 +8,12 @@ use crate::{form::Field, place::segment, visit::Visit};
 /// In addresses, and in the form.
 pub(crate) const FIELD: &str = "find";
 
-/// What is looked for; empty: nothing.
+/// Characters that are looked for at most: no name is longer.
+const ASKED_MAX_CHARS: usize = 254;
+
+/// What is looked for; empty: nothing. A tabulator that came with what was pasted is not part of a name.
 pub(crate) fn asked(visit: &Visit) -> String {
-    visit.query.trimmed(FIELD).to_owned()
+    visit.query.trimmed(FIELD).chars().filter(|c| !c.is_control()).take(ASKED_MAX_CHARS).collect()
 }
 
 /// The form, for a list that has more than its first page, or where something is looked for. `address`: of the list. `next`: as

@@ -15,6 +15,8 @@ pub(crate) struct Said {
     values: Vec<(String, String)>,
     undo_to: String,
     undo_fields: Vec<(String, String)>,
+    /// It tells what was not done.
+    is_warning: bool,
 }
 
 impl Said {
@@ -27,6 +29,13 @@ impl Said {
     #[must_use]
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.values.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Of something that was not done.
+    #[must_use]
+    pub(crate) fn warning(mut self) -> Self {
+        self.is_warning = true;
         self
     }
 
@@ -46,6 +55,9 @@ impl Said {
             text.append_pair(&format!("v.{name}"), value);
         }
         text.append_pair("undo", &self.undo_to);
+        if self.is_warning {
+            text.append_pair("warning", "yes");
+        }
         for (name, value) in &self.undo_fields {
             text.append_pair(&format!("f.{name}"), value);
         }
@@ -66,6 +78,7 @@ impl Said {
             match &*name {
                 "key" => said.key = value,
                 "undo" => said.undo_to = value,
+                "warning" => said.is_warning = true,
                 name => {
                     if let Some(name) = name.strip_prefix("v.") {
                         said.values.push((name.to_owned(), value));
@@ -88,7 +101,7 @@ impl Said {
         let fields: Vec<(&str, &str)> =
             self.undo_fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         html! {
-            div.notice.good role="status" {
+            div class=(if self.is_warning { "notice warn" } else { "notice good" }) role="status" {
                 p { (visit.texts().fill(&self.key, &values)) }
                 @if !self.undo_to.is_empty() {
                     (button(visit, &self.undo_to, &visit.say("layout-undo"), "", &fields))
@@ -105,7 +118,10 @@ mod tests {
     #[test]
     fn only_this_session_makes_a_page_say_something() {
         let token = |text: &str| SessionToken::new(text.to_owned());
-        let said = Said::new("k").with("name", "a&b=<c>").undo("/controlpanel/x".to_owned(), &[("id", "7")]);
+        let said = Said::new("k")
+            .with("name", "a&b=<c>")
+            .warning()
+            .undo("/controlpanel/x".to_owned(), &[("id", "7")]);
         let cookie = said.sealed(&token("pss_a"));
         assert_eq!(Said::unsealed(&cookie, &token("pss_a")), Some(said));
         assert_eq!(Said::unsealed(&cookie, &token("pss_b")), None);

@@ -19,7 +19,7 @@ use crate::{
     Panel,
     call::Failure,
     deeds::{self, difference},
-    form::Field,
+    form::{Field, Problems},
     layout::{self, button, said::Said},
     place::Place,
 };
@@ -40,33 +40,38 @@ pub(super) fn routes() -> Router<Arc<Panel>> {
 
 async fn page(place: Place) -> Result<Response, Failure> {
     let query = &place.visit.query;
+    let mut wrong_days = Problems::none();
+    let (start_time, end_time) = days(&place, &mut wrong_days);
     let request = ListAuditEntriesRequest {
         customer: place.domain.customer.clone(),
         kind: query.get("kind").to_owned(),
         name: query.trimmed("name").to_owned(),
         action: query.get("action").to_owned(),
         actor: query.trimmed("actor").to_owned(),
-        start_time: day(query.get("from")).and_then(|day| begin_of(&place, day)),
-        end_time: day(query.get("to")).and_then(|day| begin_of(&place, day.checked_add(1.day()).ok()?)),
+        start_time,
+        end_time,
         page_size: PAGE_SIZE,
         page_token: query.get("page").to_owned(),
     };
-    let page = place.calls().audit().list_audit_entries(request).await?.into_inner();
+    let answer = place.calls().audit().list_audit_entries(request).await;
+    let (page, problems) =
+        Problems::of_search(&place.visit, answer, &[("name", "name"), ("actor", "actor")])?;
+    let problems = problems.and(wrong_days);
     let body = html! {
         p.lead { (place.say("activity-lead")) }
-        (filters(&place))
-        @if page.entries.is_empty() {
+        (filters(&place, &problems))
+        @if !problems.is_none() {
+        } @else if page.entries.is_empty() {
             (layout::empty(&place.say("activity-empty"), &place.say("activity-empty-text"), None))
         } @else {
             ol.events { @for entry in &page.entries { (event(&place, entry)) } }
         }
-        (layout::next_page(&place.visit, &place.path(&MENU, &[]), &FILTERS, &page.next_page_token))
+        @if problems.is_none() {
+            (layout::next_page(&place.visit, &place.path(&MENU, &[]), &FILTERS, &page.next_page_token))
+        }
     };
-    Ok(place.page(&MENU, place.say(MENU.title), body))
-}
-
-pub(super) fn day(typed: &str) -> Option<Date> {
-    typed.trim().parse().ok()
+    let response = place.page(&MENU, place.say(MENU.title), body);
+    Ok(if problems.is_none() { response } else { layout::refused(response) })
 }
 
 /// When a day begins where the reader is.
@@ -75,7 +80,32 @@ pub(super) fn begin_of(place: &Place, day: Date) -> Option<Moment> {
     Some(Moment { seconds: time.as_second(), nanos: 0 })
 }
 
-fn filters(place: &Place) -> Markup {
+/// What a search asks for by `from` and `to`: from the begin of one day to the end of another, where the reader is.
+pub(super) fn days(place: &Place, problems: &mut Problems) -> (Option<Moment>, Option<Moment>) {
+    let query = &place.visit.query;
+    let mut begin_of = |field, days_later: i32| -> Option<Moment> {
+        let typed = query.trimmed(field);
+        if typed.is_empty() {
+            return None;
+        }
+        let day = typed.parse::<Date>().ok().and_then(|day| day.checked_add(days_later.days()).ok());
+        let time = day.and_then(|day| begin_of(place, day));
+        if time.is_none() {
+            problems.at(field, place.say("activity-day-wrong"));
+        }
+        time
+    };
+    let (begin, end) = (begin_of("from", 0), begin_of("to", 1));
+    if let (Some(first), Some(last)) = (&begin, &end)
+        && first.seconds >= last.seconds
+    {
+        problems.at("to", place.say("wording-end-before-start"));
+        return (None, None);
+    }
+    (begin, end)
+}
+
+fn filters(place: &Place, problems: &Problems) -> Markup {
     let query = &place.visit.query;
     let texts = place.visit.texts();
     html! {
@@ -83,9 +113,9 @@ fn filters(place: &Place) -> Markup {
             div.fields {
                 (Field::new("kind", place.say("activity-kind")).value(query.get("kind")).select(&deeds::things(texts)))
                 (Field::new("action", place.say("activity-action")).value(query.get("action")).select(&deeds::actions(texts)))
-                (Field::new("name", place.say("activity-name")).value(query.get("name")).text())
-                (Field::new("from", place.say("activity-from")).value(query.get("from")).day())
-                (Field::new("to", place.say("activity-to")).value(query.get("to")).day())
+                (Field::new("name", place.say("activity-name")).value(query.get("name")).problem(problems).text())
+                (Field::new("from", place.say("activity-from")).value(query.get("from")).problem(problems).day())
+                (Field::new("to", place.say("activity-to")).value(query.get("to")).problem(problems).day())
             }
             div.actions {
                 button type="submit" { (place.say("activity-filter")) }

@@ -47,6 +47,11 @@ async fn change(place: Place) -> Result<Response, Failure> {
         "address" => DefaultAction::Address,
         _ => return Err(Failure::BadForm),
     };
+    if action != DefaultAction::Address && form.is_typed_anew("target", &shown(&before)) {
+        let mut problems = Problems::none();
+        problems.at("target", place.say("default-target-unused"));
+        return Ok(layout::refused(show(&place, &before.etag, form, &problems)));
+    }
     let target = if action == DefaultAction::Address { form.trimmed("target") } else { "" };
     let wanted = DefaultAddress {
         domain: place.name().to_owned(),

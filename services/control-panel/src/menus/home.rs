@@ -20,7 +20,7 @@ use crate::{
     Panel,
     call::Failure,
     layout::{self, icon},
-    mail_program,
+    mail_program::{self, Sending},
     place::Place,
     router::FRONT,
 };
@@ -67,7 +67,7 @@ async fn page(place: Place) -> Result<Response, Failure> {
         section {
             h2 { (place.say("front-program")) }
             (mail_program::cards(&place.visit, place.name(), None))
-            (mail_program::rule(&place.visit))
+            (mail_program::rule(&place.visit, place.name(), Sending::at(&place)))
         }
     };
     Ok(place.page(&MENU, place.visit.name("home-heading", place.name()), body))
@@ -95,7 +95,7 @@ async fn own_box(place: &Place) -> Result<Response, Failure> {
         section {
             h2 { (place.say("front-program")) }
             (mail_program::cards(&place.visit, place.name(), Some(login)))
-            (mail_program::rule(&place.visit))
+            (mail_program::rule(&place.visit, place.name(), Sending::at(place)))
         }
     };
     Ok(place.page(&MENU, place.visit.name("home-heading", place.name()), body))
@@ -195,7 +195,7 @@ fn lately(place: &Place, deeds: &[AuditEntry]) -> Markup {
     html! {
         section.card {
             h2 { (place.say("home-lately")) }
-            @if deeds.is_empty() { p.soft { (place.say("activity-empty-text")) } }
+            @if deeds.is_empty() { p.soft { (place.say("home-lately-none")) } }
             ul.plain { @for deed in deeds { (activity::line(place, deed)) } }
             div.actions { a.button href=(place.path(&activity::MENU, &[])) { (place.say("home-all-activity")) } }
         }
@@ -209,7 +209,7 @@ fn guide(place: &Place) -> Markup {
         p { (visit.name("home-guide", place.name())) }
         dl {
             dt { (place.say("home-guide-server")) } dd { (visit.name("home-guide-server-text", &host)) }
-            dt { (place.say("home-guide-panel")) } dd { (place.say("home-guide-panel-text")) br; code { (host) wbr; (FRONT) } }
+            dt { (place.say("home-guide-panel")) } dd { (place.say("home-guide-panel-text")) br; code { (layout::broken(&host, FRONT)) } }
             dt { (place.say("home-guide-order")) } dd { (place.say("home-guide-order-text")) }
         }
     }

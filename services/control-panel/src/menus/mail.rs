@@ -11,15 +11,11 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
     routing::get,
 };
-use jiff::ToSpan as _;
 use maud::{Markup, html};
 use postern_mesh::identity::Role;
 use postern_proto::delivery::v1::{ListTracesRequest, MailDirection, TraceEntry, TraceState};
 
-use super::{
-    Menu,
-    activity::{begin_of, day},
-};
+use super::{Menu, activity::days};
 use crate::{
     Panel,
     call::Failure,
@@ -56,23 +52,25 @@ pub(super) fn routes() -> Router<Arc<Panel>> {
 
 async fn page(place: Place) -> Result<Response, Failure> {
     let query = &place.visit.query;
-    let mut problems = Problems::none();
+    let mut wrong_number = Problems::none();
     let number = query.trimmed("number");
     if !number.is_empty() {
         match story::of_number(&place, number).await? {
             Some(story) => return Ok(Redirect::to(&story).into_response()),
-            None => problems.at("number", place.say("mail-number-unknown")),
+            None => wrong_number.at("number", place.say("mail-number-unknown")),
         }
     }
     let direction = DIRECTIONS.iter().find(|(name, ..)| *name == query.get("direction"));
     let state = STATES.iter().find(|(name, ..)| *name == query.get("state"));
+    let mut wrong_days = Problems::none();
+    let (begin_time, end_time) = days(&place, &mut wrong_days);
     let request = ListTracesRequest {
         customer: customer_asked(&place),
         direction: direction.map_or(MailDirection::Unspecified, |(_, direction, _)| *direction).into(),
         address: query.trimmed("address").to_owned(),
         state: state.map_or(TraceState::Unspecified, |(_, state, ..)| *state).into(),
-        begin_time: day(query.get("from")).and_then(|day| begin_of(&place, day)),
-        end_time: day(query.get("to")).and_then(|day| begin_of(&place, day.checked_add(1.day()).ok()?)),
+        begin_time,
+        end_time,
         page_size: PAGE_SIZE,
         page_token: query.get("page").to_owned(),
         ..ListTracesRequest::default()
@@ -84,21 +82,25 @@ async fn page(place: Place) -> Result<Response, Failure> {
         traffic::picture(&place, None, &here),
         fates::summary(&place)
     );
-    let page = page?.into_inner();
+    let (page, problems) = Problems::of_search(&place.visit, page, &[("address", "address")])?;
+    let problems = problems.and(wrong_days);
     let body = html! {
         p.lead { (place.say("mail-lead")) }
         div.cards.wide { (traffic) (fates::picture(&place, fates.as_ref())) }
-        (filters(&place))
-        (by_number(&place, &problems))
-        @if page.entries.is_empty() && page.next_page_token.is_empty() {
+        (filters(&place, &problems))
+        (by_number(&place, &wrong_number))
+        @if !problems.is_none() {
+        } @else if page.entries.is_empty() && page.next_page_token.is_empty() {
             (layout::empty(&place.say("mail-empty"), &place.say("mail-empty-text"), None))
         } @else {
             (table(&place, &page.entries))
         }
-        (layout::next_page(&place.visit, &place.path(&MENU, &[]), &FILTERS, &page.next_page_token))
+        @if problems.is_none() {
+            (layout::next_page(&place.visit, &place.path(&MENU, &[]), &FILTERS, &page.next_page_token))
+        }
     };
     let response = place.page(&MENU, place.say(MENU.title), body);
-    Ok(if problems.is_none() { response } else { layout::refused(response) })
+    Ok(if problems.is_none() && wrong_number.is_none() { response } else { layout::refused(response) })
 }
 
 /// The way to the story of a message whose number somebody has.
@@ -122,7 +124,7 @@ fn customer_asked(place: &Place) -> String {
     }
 }
 
-fn filters(place: &Place) -> Markup {
+fn filters(place: &Place, problems: &Problems) -> Markup {
     let query = &place.visit.query;
     let any = || ("", place.say("activity-any"));
     let directions = DIRECTIONS.iter().map(|(name, _, key)| (*name, place.say(key)));
@@ -133,11 +135,11 @@ fn filters(place: &Place) -> Markup {
         form.card.filters method="get" action=(place.path(&MENU, &[])) {
             @if !query.get("span").is_empty() { input type="hidden" name="span" value=(query.get("span")); }
             div.fields {
-                (Field::new("address", place.say("mail-address")).value(query.get("address")).text())
+                (Field::new("address", place.say("mail-address")).value(query.get("address")).problem(problems).text())
                 (Field::new("direction", place.say("mail-direction")).value(query.get("direction")).select(&directions))
                 (Field::new("state", place.say("mail-state")).value(query.get("state")).select(&states))
-                (Field::new("from", place.say("activity-from")).value(query.get("from")).day())
-                (Field::new("to", place.say("activity-to")).value(query.get("to")).day())
+                (Field::new("from", place.say("activity-from")).value(query.get("from")).problem(problems).day())
+                (Field::new("to", place.say("activity-to")).value(query.get("to")).problem(problems).day())
             }
             div.actions {
                 button type="submit" { (place.say("activity-filter")) }

@@ -20,7 +20,8 @@ use axum::{
 };
 use maud::{Markup, html};
 use postern_proto::account::v1::{
-    ActivityState, ListMailboxesRequest, ListRemovedMailboxesRequest, Mailbox, RemovedMailbox,
+    ActivityState, ListMailboxesRequest, ListRemovedMailboxesRequest, ListRemovedMailboxesResponse, Mailbox,
+    RemovedMailbox,
 };
 
 pub(super) use self::account::mailbox;
@@ -30,8 +31,8 @@ use crate::{
     Panel,
     call::Failure,
     layout::{self, finding},
-    mail_program,
-    place::Place,
+    mail_program::Sending,
+    place::{Place, segment},
 };
 
 pub(crate) static MENU: Menu =
@@ -39,8 +40,10 @@ pub(crate) static MENU: Menu =
 
 /// Boxes on one page.
 const PAGE_SIZE: i32 = 50;
-/// Removed boxes that are shown below the list.
+/// Removed boxes that are shown below the list at once.
 const REMOVED_SHOWN: i32 = 20;
+/// Page of the removed ones, in addresses.
+const REMOVED_PAGE: &str = "removed";
 
 /// A box in addresses.
 const BOX: &str = "/controlpanel/{domain}/pop-accounts/box/{name}";
@@ -88,10 +91,11 @@ async fn list(place: Place) -> Result<Response, Failure> {
         removed.list_removed_mailboxes(ListRemovedMailboxesRequest {
             domain: place.name().to_owned(),
             page_size: REMOVED_SHOWN,
+            page_token: place.visit.query.get(REMOVED_PAGE).to_owned(),
             ..ListRemovedMailboxesRequest::default()
         }),
     );
-    let (page, removed) = (page?.into_inner(), removed?.into_inner().mailboxes);
+    let (page, removed) = (page?.into_inner(), removed?.into_inner());
     let own = page.mailboxes.iter().filter(|mailbox| !mailbox.default_box).count();
     let first_page = place.visit.query.get("page").is_empty();
     let new = place.path(&MENU, &["new"]);
@@ -156,12 +160,15 @@ fn state(place: &Place, mailbox: &Mailbox) -> Markup {
     }
 }
 
-fn removed_table(place: &Place, removed: &[RemovedMailbox]) -> Markup {
-    let reader = &place.visit.reader;
-    let may_restore = place.may("account.v1.MailboxService/RestoreMailbox");
+/// Those that can come back, by pages of their own below the list.
+fn removed_table(place: &Place, removed: &ListRemovedMailboxesResponse) -> Markup {
+    let later = !place.visit.query.get(REMOVED_PAGE).is_empty();
+    let begin = layout::with_query(&place.visit, &place.path(&MENU, &[]), &[finding::FIELD, "page"]);
+    let and = if begin.contains('?') { '&' } else { '?' };
+    let next = &removed.next_page_token;
     html! {
-        @if !removed.is_empty() {
-            section {
+        @if later || !removed.mailboxes.is_empty() {
+            section #removed {
                 h2 { (place.say("pop-removed")) }
                 p { (place.say("pop-removed-text")) }
                 table.list {
@@ -174,27 +181,38 @@ fn removed_table(place: &Place, removed: &[RemovedMailbox]) -> Markup {
                         }
                     }
                     tbody {
-                        @for mailbox in removed {
-                            @let id = mailbox.mailbox_id.to_string();
-                            tr {
-                                th scope="row" data-label=(place.say("pop-column-login")) { (layout::address(&mailbox.address)) }
-                                td data-label=(place.say("pop-column-removed")) {
-                                    (reader.moment_or(mailbox.remove_time.as_ref(), "–"))
-                                }
-                                td data-label=(place.say("pop-column-until")) {
-                                    (reader.moment_or(mailbox.restorable_until_time.as_ref(), "–"))
-                                }
-                                td data-label=(place.say("layout-action")) {
-                                    @if may_restore {
-                                        (layout::button(
-                                            &place.visit, &place.path(&MENU, &["restore"]), &place.say("pop-restore"), "",
-                                            &[("address", &mailbox.address), ("mailbox-id", &id)],
-                                        ))
-                                    }
-                                }
-                            }
+                        @for mailbox in &removed.mailboxes { (removed_row(place, mailbox)) }
+                    }
+                }
+                @if later || !next.is_empty() {
+                    nav.paging aria-label=(place.say("pop-removed")) {
+                        @if later { a.button href={ (begin) "#removed" } { (place.say("layout-first-page")) } }
+                        @if !next.is_empty() {
+                            a.button href={ (begin) (and) (REMOVED_PAGE) "=" (segment(next)) "#removed" } { (place.say("pop-removed-more")) }
                         }
                     }
+                }
+            }
+        }
+    }
+}
+
+fn removed_row(place: &Place, mailbox: &RemovedMailbox) -> Markup {
+    let reader = &place.visit.reader;
+    let id = mailbox.mailbox_id.to_string();
+    html! {
+        tr {
+            th scope="row" data-label=(place.say("pop-column-login")) { (layout::address(&mailbox.address)) }
+            td data-label=(place.say("pop-column-removed")) { (reader.moment_or(mailbox.remove_time.as_ref(), "–")) }
+            td data-label=(place.say("pop-column-until")) {
+                (reader.moment_or(mailbox.restorable_until_time.as_ref(), "–"))
+            }
+            td data-label=(place.say("layout-action")) {
+                @if place.may("account.v1.MailboxService/RestoreMailbox") {
+                    (layout::button(
+                        &place.visit, &place.path(&MENU, &["restore"]), &place.say("pop-restore"), "",
+                        &[("address", &mailbox.address), ("mailbox-id", &id)],
+                    ))
                 }
             }
         }
@@ -209,14 +227,13 @@ fn box_path(place: &Place, login: &str) -> String {
 fn guide(place: &Place) -> Markup {
     let visit = &place.visit;
     let host = format!("mail.{}", place.name());
-    let time = mail_program::grant_time(visit);
     html! {
         p { (visit.name("pop-guide", place.name())) }
         dl {
             dt { (place.say("pop-guide-login")) } dd { (visit.name("pop-guide-login-text", place.name())) }
             dt { (place.say("pop-guide-server")) } dd { (visit.name("pop-guide-server-text", &host)) }
             dt { (place.say("pop-guide-send")) }
-            dd { (visit.texts().fill("pop-guide-send-text", &[("time", time.into())])) }
+            dd { (Sending::at(place).told(visit, "pop-guide-send-text", &host)) }
             dt { (place.say("app-title")) } dd { (visit.name("app-guide-text", &host)) }
             dt { (place.say("pop-guide-use")) } dd { (place.say("pop-guide-use-text")) }
             dt { (place.say("pop-guide-remove")) } dd { (place.say("pop-guide-remove-text")) }

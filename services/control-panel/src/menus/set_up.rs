@@ -15,7 +15,7 @@ use crate::{
     Panel,
     call::Failure,
     layout::{self, finding},
-    mail_program,
+    mail_program::{self, Sending},
     place::Place,
     programs::page,
 };
@@ -67,7 +67,7 @@ async fn list(place: Place) -> Result<Response, Failure> {
             }
             (finding::paging(&place.visit, &place.path(&MENU, &[]), &page.next_page_token))
         }
-        (mail_program::rule(&place.visit))
+        (mail_program::rule(&place.visit, place.name(), Sending::at(&place)))
     };
     Ok(place.page(&MENU, place.say(MENU.title), body))
 }
@@ -83,7 +83,7 @@ async fn one(place: Place) -> Result<Response, Failure> {
             (page::by_itself(visit, &login))
             (page::for_phone(visit, place.name(), &login))
         }
-        (mail_program::rule(visit))
+        (mail_program::rule(visit, place.name(), Sending::at(&place)))
     };
     Ok(place.page(&MENU, visit.name("setup-heading", &login), body))
 }

@@ -16,6 +16,10 @@ use crate::{
 };
 
 fn place(domain: &str, language: Language) -> Place {
+    place_at(Domain { name: domain.to_owned(), ..Domain::default() }, language)
+}
+
+fn place_at(domain: Domain, language: Language) -> Place {
     let panel = panel();
     let request = Request::get("/controlpanel").header("accept-language", language.tag());
     let (parts, ()) = request.body(()).expect("a request").into_parts();
@@ -26,7 +30,7 @@ fn place(domain: &str, language: Language) -> Place {
     };
     let visit = Visit::begin(&panel, Door { secure: false }, Peer::direct(HERE), &parts);
     let visit = Visit { person: Some(person.clone()), ..visit };
-    Place::at(Arc::new(visit), person, Domain { name: domain.to_owned(), ..Domain::default() })
+    Place::at(Arc::new(visit), person, domain)
 }
 
 #[test]
@@ -46,6 +50,23 @@ fn every_menu_has_a_guide_with_the_values_of_the_domain() {
             );
             let other = (menu.guide)(&place("rival.test", language)).into_string();
             assert!(!other.contains("homepage") && other.contains("rival.test"), "{}", menu.name);
+        }
+    }
+}
+
+#[test]
+fn guides_tell_what_lets_programs_of_the_domain_send() {
+    let domain = || Domain { name: "homepage.test".to_owned(), ..Domain::default() };
+    for (domain, told, untold) in [
+        (domain(), "30 minutes", "not enough"),
+        (Domain { grant_ttl_seconds: Some(600), ..domain() }, "10 minutes", "30 minutes"),
+        (Domain { grant_ttl_seconds: Some(330), ..domain() }, "330 seconds", "30 minutes"),
+        (Domain { auth_only: true, grant_ttl_seconds: Some(600), ..domain() }, "not enough", "minutes for"),
+    ] {
+        let place = place_at(domain, Language::English);
+        for menu in [&pop_accounts::MENU, &trouble::MENU] {
+            let guide = (menu.guide)(&place).into_string();
+            assert!(guide.contains(told) && !guide.contains(untold), "{}: {told}: {guide}", menu.name);
         }
     }
 }

@@ -21,7 +21,8 @@ use crate::{
     Panel,
     call::{Failure, found},
     form::{Form, Problems},
-    layout, mail_program,
+    layout,
+    mail_program::Sending,
     place::Place,
 };
 
@@ -84,7 +85,8 @@ fn tile(place: &Place, heading: Heading) -> Markup {
 /// One heading: its form, and the answer once it is asked. What DNS says is asked by POST only, since a domain may come into
 /// service by it.
 async fn asked(place: Place) -> Result<Response, Failure> {
-    let heading = Heading::named(place.param("heading")).ok_or(Failure::NotFound)?;
+    let none = || Failure::Elsewhere(place.path(&MENU, &[]));
+    let heading = Heading::named(place.param("heading")).ok_or_else(none)?;
     let by_form = !place.visit.form.fields().is_empty();
     let form = if by_form { &place.visit.form } else { &place.visit.query };
     let asks = if heading == Heading::Host && !place.person.is_mailbox_user() {
@@ -145,12 +147,11 @@ fn is_suspended(mailbox: &Mailbox) -> bool {
 fn guide(place: &Place) -> Markup {
     let visit = &place.visit;
     let host = format!("mail.{}", place.name());
-    let time = mail_program::grant_time(visit);
     html! {
         p { (visit.name("trouble-guide", place.name())) }
         dl {
             dt { (place.say("trouble-send")) }
-            dd { (visit.texts().fill("trouble-guide-send", &[("name", host.as_str().into()), ("time", time.into())])) }
+            dd { (Sending::at(place).told(visit, "trouble-guide-send", &host)) }
             dt { (place.say("trouble-lock")) } dd { (place.say("trouble-guide-lock")) }
             dt { (place.say("trouble-login")) } dd { (visit.name("trouble-guide-login", place.name())) }
             dt { (place.say("trouble-host")) } dd { (visit.name("trouble-guide-host", &host)) }

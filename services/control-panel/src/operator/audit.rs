@@ -4,11 +4,11 @@ use axum::response::Response;
 use maud::{Markup, html};
 use postern_proto::account::v1::{AuditEntry, ListAuditEntriesRequest};
 
-use super::{Desk, Staff, customers, filter, path};
+use super::{Desk, Staff, customers, filter, path, searched};
 use crate::{
     call::Failure,
     deeds::{self, difference},
-    form::Field,
+    form::{Field, Problems},
     layout,
     visit::Visit,
 };
@@ -31,9 +31,11 @@ pub(super) async fn list(staff: Staff) -> Result<Response, Failure> {
         page_token: query.get("page").to_owned(),
         ..ListAuditEntriesRequest::default()
     };
-    let page = staff.calls().audit().list_audit_entries(request).await?.into_inner();
+    let answer = staff.calls().audit().list_audit_entries(request).await;
+    let names = [("customer", "customer"), ("name", "name"), ("actor", "actor")];
+    let (page, problems) = Problems::of_search(&staff.visit, answer, &names)?;
     let texts = staff.visit.texts();
-    let field = |name, key: &str| Field::new(name, staff.say(key)).value(query.get(name));
+    let field = |name, key: &str| Field::new(name, staff.say(key)).value(query.get(name)).problem(&problems);
     let fields = html! {
         (field("customer", "operator-customer").text())
         (field("kind", "activity-kind").select(&deeds::things(texts)))
@@ -44,14 +46,14 @@ pub(super) async fn list(staff: Staff) -> Result<Response, Failure> {
     let body = html! {
         p.lead { (staff.say("operator-audit-lead")) }
         (filter(&staff, &DESK, &fields))
-        @if page.entries.is_empty() {
+        @if page.entries.is_empty() && problems.is_none() {
             (layout::empty(&staff.say("activity-empty"), &staff.say("activity-empty-text"), None))
-        } @else {
+        } @else if !page.entries.is_empty() {
             ol.events { @for entry in &page.entries { (event(&staff, entry)) } }
         }
         (layout::next_page(&staff.visit, &path(&DESK, &[]), &FILTERS, &page.next_page_token))
     };
-    Ok(staff.page(&DESK, staff.say(DESK.title), body))
+    Ok(searched(staff.page(&DESK, staff.say(DESK.title), body), &problems))
 }
 
 fn event(staff: &Staff, entry: &AuditEntry) -> Markup {

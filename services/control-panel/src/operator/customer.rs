@@ -147,7 +147,7 @@ pub(super) async fn set_state(Path(login): Path<String>, staff: Staff) -> Result
 pub(super) async fn set_password(Path(login): Path<String>, staff: Staff) -> Result<Response, Failure> {
     let form = &staff.visit.form;
     let mut problems = Problems::none();
-    let password = Some(new_password::typed(&staff.visit, &mut problems));
+    let password = Some(new_password::typed(&staff.visit, &mut problems).await?);
     if !problems.is_none() {
         return show(&staff, &login, Some(form), &problems).await;
     }

@@ -99,7 +99,7 @@ pub(super) async fn new_page(staff: Staff) -> Result<Response, Failure> {
 pub(super) async fn create(staff: Staff) -> Result<Response, Failure> {
     let typed = &staff.visit.form;
     let mut problems = Problems::none();
-    let password = Some(new_password::typed(&staff.visit, &mut problems));
+    let password = Some(new_password::typed(&staff.visit, &mut problems).await?);
     if !problems.is_none() {
         return Ok(layout::refused(show(&staff, typed, &problems)));
     }

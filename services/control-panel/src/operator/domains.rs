@@ -4,10 +4,10 @@ use axum::response::Response;
 use maud::{Markup, html};
 use postern_proto::account::v1::{Domain, DomainState, ListDomainsRequest};
 
-use super::{Desk, Staff, customers, filter, head, path};
+use super::{Desk, Staff, customers, filter, head, path, searched};
 use crate::{
     call::Failure,
-    form::Field,
+    form::{Field, Problems},
     layout::{self, finding},
     menus,
     place::path_at,
@@ -27,15 +27,17 @@ pub(super) async fn list(staff: Staff) -> Result<Response, Failure> {
         prefix: finding::asked(&staff.visit),
         ..ListDomainsRequest::default()
     };
-    let page = staff.calls().domains().list_domains(request).await?.into_inner();
+    let answer = staff.calls().domains().list_domains(request).await;
+    let (page, problems) = Problems::of_search(&staff.visit, answer, &[("customer", "customer")])?;
     let fields = html! {
         (Field::new(finding::FIELD, staff.say("find-field")).value(query.get(finding::FIELD)).text())
-        (Field::new("customer", staff.say("operator-customer")).value(query.get("customer")).text())
+        (Field::new("customer", staff.say("operator-customer")).value(query.get("customer")).problem(&problems).text())
     };
     let body = html! {
         p.lead { (staff.say("domains-staff-lead")) }
         (filter(&staff, &DESK, &fields))
-        @if let Some(nothing) = finding::nothing(&staff.visit).filter(|_| page.domains.is_empty()) {
+        @if !problems.is_none() {
+        } @else if let Some(nothing) = finding::nothing(&staff.visit).filter(|_| page.domains.is_empty()) {
             (nothing)
         } @else if page.domains.is_empty() {
             (layout::empty(&staff.say("domains-none"), &staff.say("domains-none-staff"), None))
@@ -47,7 +49,7 @@ pub(super) async fn list(staff: Staff) -> Result<Response, Failure> {
         }
         (layout::next_page(&staff.visit, &path(&DESK, &[]), &FILTERS, &page.next_page_token))
     };
-    Ok(staff.page(&DESK, staff.say(DESK.title), body))
+    Ok(searched(staff.page(&DESK, staff.say(DESK.title), body), &problems))
 }
 
 fn row(staff: &Staff, domain: &Domain) -> Markup {

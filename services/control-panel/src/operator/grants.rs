@@ -4,7 +4,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 use postern_proto::auth::v1::{Grant, ListGrantsRequest, RevokeGrantRequest};
 
-use super::{Desk, Staff, filter, head, path};
+use super::{Desk, Staff, filter, head, path, searched};
 use crate::{
     call::Failure,
     form::{Field, Problems},
@@ -29,15 +29,9 @@ pub(super) async fn list(staff: Staff) -> Result<Response, Failure> {
         page_size: PAGE_SIZE,
         page_token: query.get("page").to_owned(),
     };
-    let mut problems = Problems::none();
-    let page = match staff.calls().relay().list_grants(request).await {
-        Ok(page) => page.into_inner(),
-        Err(status) => {
-            let names = [("login", "login"), ("peer_ip", "client")];
-            problems = Problems::from_failure(&staff.visit, status.into(), &names)?;
-            Default::default()
-        }
-    };
+    let answer = staff.calls().relay().list_grants(request).await;
+    let names = [("login", "login"), ("peer_ip", "client")];
+    let (page, problems) = Problems::of_search(&staff.visit, answer, &names)?;
     let fields = html! {
         (Field::new("login", staff.say("pop-column-login")).value(query.get("login")).problem(&problems).text())
         (Field::new("client", staff.say("trouble-field-client")).value(query.get("client")).problem(&problems).text())
@@ -45,9 +39,9 @@ pub(super) async fn list(staff: Staff) -> Result<Response, Failure> {
     let body = html! {
         p.lead { (staff.say("operator-grants-lead")) }
         (filter(&staff, &DESK, &fields))
-        @if page.grants.is_empty() {
+        @if page.grants.is_empty() && problems.is_none() {
             (layout::empty(&staff.say("operator-grants-none"), &staff.say("operator-grants-none-text"), None))
-        } @else {
+        } @else if !page.grants.is_empty() {
             table.list {
                 (head(&staff, &COLUMNS))
                 tbody { @for grant in &page.grants { (row(&staff, grant)) } }
@@ -55,7 +49,7 @@ pub(super) async fn list(staff: Staff) -> Result<Response, Failure> {
         }
         (layout::next_page(&staff.visit, &path(&DESK, &[]), &FILTERS, &page.next_page_token))
     };
-    Ok(staff.page(&DESK, staff.say(DESK.title), body))
+    Ok(searched(staff.page(&DESK, staff.say(DESK.title), body), &problems))
 }
 
 fn row(staff: &Staff, grant: &Grant) -> Markup {
@@ -90,7 +84,7 @@ pub(super) async fn revoke(staff: Staff) -> Result<Response, Failure> {
 }
 
 fn guide(visit: &Visit) -> Markup {
-    let time = mail_program::grant_time(visit);
+    let time = mail_program::usual_time(visit);
     html! {
         p { (visit.texts().fill("operator-grants-guide", &[("time", time.into())])) }
         dl {

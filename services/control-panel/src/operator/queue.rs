@@ -7,11 +7,11 @@ use postern_proto::delivery::v1::{
     RemoveQueueEntriesRequest, RetryQueueEntriesRequest,
 };
 
-use super::{Desk, Staff, filter, head, path};
+use super::{Desk, Staff, filter, head, path, searched};
 use crate::{
     call::Failure,
     form::{Field, Problems},
-    layout::{self, said::Said},
+    layout::{self, said::Said, ticks},
     visit::Visit,
 };
 
@@ -20,6 +20,8 @@ pub(super) static DESK: Desk = Desk { name: "queue", title: "operator-queue", ic
 /// Entries on one page.
 const PAGE_SIZE: i32 = 50;
 const FILTERS: [&str; 4] = ["customer", "domain", "state", "message"];
+/// What the query of the list keeps while something is done to its entries.
+const KEPT: [&str; 5] = ["customer", "domain", "state", "message", "page"];
 const COLUMNS: [&str; 5] = [
     "operator-queue-recipient",
     "operator-queue-sender",
@@ -44,23 +46,20 @@ pub(super) async fn list(staff: Staff) -> Result<Response, Failure> {
         page_size: PAGE_SIZE,
         page_token: query.get("page").to_owned(),
     };
-    let mut problems = Problems::none();
-    let page = match staff.calls().queue().list_queue_entries(request).await {
-        Ok(page) => page.into_inner(),
-        Err(status) => {
-            let names = [("recipient_domain", "domain"), ("queue_id", "message"), ("customer", "customer")];
-            problems = Problems::from_failure(&staff.visit, status.into(), &names)?;
-            Default::default()
-        }
-    };
+    let answer = staff.calls().queue().list_queue_entries(request).await;
+    let names = [("recipient_domain", "domain"), ("queue_id", "message"), ("customer", "customer")];
+    let (page, problems) = Problems::of_search(&staff.visit, answer, &names)?;
     let body = html! {
         p.lead { (staff.say("operator-queue-lead")) }
         (filter(&staff, &DESK, &filters(&staff, &problems)))
-        @if page.entries.is_empty() {
+        @if page.entries.is_empty() && problems.is_none() {
             (layout::empty(&staff.say("operator-queue-none"), &staff.say("operator-queue-none-text"), None))
-        } @else {
-            form method="post" action=(path(&DESK, &[])) {
+        } @else if !page.entries.is_empty() {
+            form method="post" action=(here(&staff)) {
                 (layout::form_token(&staff.visit))
+                @if staff.may_change() && page.entries.len() > 1 {
+                    (ticks::links(&staff.visit, &path(&DESK, &[]), &KEPT))
+                }
                 table.list {
                     (head(&staff, &COLUMNS))
                     tbody { @for entry in &page.entries { (row(&staff, entry)) } }
@@ -70,7 +69,12 @@ pub(super) async fn list(staff: Staff) -> Result<Response, Failure> {
         }
         (layout::next_page(&staff.visit, &path(&DESK, &[]), &FILTERS, &page.next_page_token))
     };
-    Ok(staff.page(&DESK, staff.say(DESK.title), body))
+    Ok(searched(staff.page(&DESK, staff.say(DESK.title), body), &problems))
+}
+
+/// The list as it is looked at.
+fn here(staff: &Staff) -> String {
+    layout::with_query(&staff.visit, &path(&DESK, &[]), &KEPT)
 }
 
 fn filters(staff: &Staff, problems: &Problems) -> Markup {
@@ -95,7 +99,7 @@ fn row(staff: &Staff, entry: &QueueEntry) -> Markup {
             th scope="row" data-label=(staff.say(COLUMNS[0])) {
                 @if staff.may_change() {
                     label.choice {
-                        input type="checkbox" name="entry" value=(entry.entry_id);
+                        input type="checkbox" name="entry" value=(entry.entry_id) checked[ticks::are_set(&staff.visit)];
                         (layout::address(&entry.recipient))
                     }
                 } @else { (layout::address(&entry.recipient)) }
@@ -132,9 +136,9 @@ pub(super) async fn act(staff: Staff) -> Result<Response, Failure> {
     let form = &staff.visit.form;
     let entry_ids: Result<Vec<i64>, _> = form.all("entry").map(str::parse).collect();
     let entry_ids = entry_ids.map_err(|_| Failure::BadForm)?;
-    let list = path(&DESK, &[]);
+    let list = here(&staff);
     if entry_ids.is_empty() {
-        return Ok(staff.visit.done(&list, &Said::new("operator-queue-chosen-none")));
+        return Ok(staff.visit.done(&list, &Said::new("operator-queue-chosen-none").warning()));
     }
     if form.get("deed") == "ask-remove" {
         return Ok(ask_remove(&staff, &entry_ids));
@@ -166,14 +170,14 @@ fn ask_remove(staff: &Staff, entry_ids: &[i64]) -> Response {
     let body = html! {
         div.card.danger {
             p { (staff.visit.texts().fill("operator-queue-remove-ask", &[("count", count.into())])) }
-            form method="post" action=(path(&DESK, &[])) {
+            form method="post" action=(here(staff)) {
                 (layout::form_token(&staff.visit))
                 @for id in entry_ids { input type="hidden" name="entry" value=(id); }
                 (Field::new("silent", staff.say("operator-queue-silent")).hint(staff.say("operator-queue-silent-hint"))
                     .tick(false))
                 div.actions {
                     button.danger type="submit" name="deed" value="remove" { (staff.say("operator-queue-remove")) }
-                    a.button href=(path(&DESK, &[])) { (staff.say("form-cancel")) }
+                    a.button href=(here(staff)) { (staff.say("form-cancel")) }
                 }
             }
         }

@@ -26,7 +26,7 @@ pub(crate) async fn public(Extension(visit): Extension<Arc<Visit>>) -> Result<Re
             h2 { (visit.say("front-program")) }
             (mail_program::cards(&visit, &domain, login.as_deref()))
         }
-        (mail_program::rule(&visit))
+        (mail_program::rule(&visit, &domain, account.sending))
     };
     let title = visit.name("setup-heading", login.as_deref().unwrap_or(&domain));
     let page = Page { title, crumbs: Vec::new(), body, guide: None, status: StatusCode::OK };

@@ -6,6 +6,7 @@ fn account(address: Option<&str>, tls: bool) -> Account {
     Account {
         domain: "homepage.test".parse().expect("a domain"),
         address: address.map(|address| address.parse().expect("an address")),
+        sending: Sending::AfterCheck(1800),
         ports: PublicPorts { pop3: 110, pop3s: 995, submission: 587, smtps: 465, https: 443 },
         tls,
     }

@@ -1,6 +1,6 @@
 //! Where a person is signed in, and the end of it.
 
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use http::{StatusCode, header};
 use maud::{Markup, html};
 use postern_mesh::identity::Role;
@@ -76,7 +76,7 @@ pub(super) async fn end_all(Somebody { visit, person }: Somebody) -> Result<Resp
     person.calls.sessions().end_panel_sessions(EndPanelSessionsRequest::default()).await?;
     let gone = Visit { person: None, ..(*visit).clone() };
     let said = visit.say("security-ended-all");
-    let mut response = front::page_saying(&gone, &Carried::default(), &said, StatusCode::OK).into_response();
+    let mut response = front::page_saying(&gone, &Carried::default(), &said, StatusCode::OK).await;
     if let Some(cookie) = Cookie::Session.clear(visit.secure) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }

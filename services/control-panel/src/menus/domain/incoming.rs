@@ -4,7 +4,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 use postern_proto::account::v1::{DmarcHandling, Domain, SpamHandling};
 
-use super::{MENU, Typed, save};
+use super::{MENU, Typed, not_taken, save};
 use crate::{
     call::Failure,
     form::{Field, Form, Problems},
@@ -18,6 +18,11 @@ const PATHS: [&str; 3] = ["dmarc_handling", "spam_handling", "spam_mailbox"];
 
 pub(super) async fn change(place: Place) -> Result<Response, Failure> {
     let form = &place.visit.form;
+    if form.get("spam") != "quarantine" && form.is_typed_anew("spam-mailbox", &shown(&place.domain)) {
+        let mut problems = Problems::none();
+        problems.at("spam-mailbox", place.say("domain-spam-mailbox-unused"));
+        return not_taken(&place, Typed::Incoming(form), problems).await;
+    }
     save(&place, typed(&place, form), &PATHS, &NAMES, Typed::Incoming(form)).await
 }
 

@@ -8,7 +8,7 @@ use super::{MENU, Typed, not_taken, save};
 use crate::{
     call::Failure,
     form::{Field, Form, Problems},
-    layout,
+    layout, mail_program,
     place::Place,
 };
 
@@ -33,6 +33,12 @@ fn typed(place: &Place, form: &Form, problems: &mut Problems) -> (Domain, Vec<&'
         "anyone" => SenderPolicy::Anyone,
         _ => SenderPolicy::Owner,
     };
+    let is_named = sender_policy == SenderPolicy::Named;
+    if is_named && form.lines("senders").is_empty() {
+        problems.at("senders", place.say("domain-senders-missing"));
+    } else if !is_named && form.is_typed_anew("senders", &shown(&place.domain)) {
+        problems.at("senders", place.say("domain-senders-unused"));
+    }
     let grant_ttl_seconds = match form.trimmed("grant") {
         "" => None,
         typed => {
@@ -94,6 +100,8 @@ pub(super) fn card(place: &Place, domain: &Domain, typed: Option<&Form>, problem
         choice("named", "domain-senders-named", "domain-senders-named-text"),
         choice("anyone", "domain-senders-anyone", "domain-senders-anyone-text"),
     ];
+    let usual = mail_program::usual_time(&place.visit);
+    let grant_hint = place.visit.texts().fill("domain-field-grant-hint", &[("time", usual.into())]);
     html! {
         section.card {
             h2 { (place.say("domain-rules")) }
@@ -105,7 +113,7 @@ pub(super) fn card(place: &Place, domain: &Domain, typed: Option<&Form>, problem
                 (Field::new("senders", place.say("domain-field-named")).hint(place.say("domain-field-named-hint"))
                     .value(form.get("senders")).problem(problems).area(2))
                 @if domain.alias_of.is_empty() {
-                    (Field::new("grant", place.say("domain-field-grant")).hint(place.say("domain-field-grant-hint"))
+                    (Field::new("grant", place.say("domain-field-grant")).hint(grant_hint)
                         .value(form.get("grant")).suffix(place.say("domain-minutes")).problem(problems).number())
                     (Field::new("auth-only", place.say("domain-field-auth-only"))
                         .hint(place.say("domain-field-auth-only-hint")).problem(problems).tick(form.has("auth-only")))

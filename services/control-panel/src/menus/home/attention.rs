@@ -18,9 +18,14 @@ const ATTEMPTS_MANY: i32 = 3;
 /// Of each kind, named one by one; of more their number is told.
 const NAMED_MAX: usize = 3;
 
+/// Somebody's mail does not arrive now.
+const BROKEN: &str = "bad";
+/// It may come to that.
+const IN_DANGER: &str = "warn";
+
 /// One thing that needs somebody.
 struct Item {
-    /// `bad`: somebody's mail does not arrive now; `warn`: it may come to that.
+    /// [`BROKEN`] or [`IN_DANGER`]: its colour.
     kind: &'static str,
     text: String,
     /// What a server said, in its own words.
@@ -76,6 +81,12 @@ fn items(place: &Place, known: &Known) -> Vec<Item> {
     items.extend(suspended.take(NAMED_MAX).map(|mailbox| suspended_box(place, mailbox)));
     let accounts = list_of(&pop_accounts::MENU);
     items.extend(more(place, "home-suspended-more", overview.suspended_count, accounts));
+    in_order(items)
+}
+
+/// What is broken now stands before what may come to that.
+fn in_order(mut items: Vec<Item>) -> Vec<Item> {
+    items.sort_by_key(|item| item.kind != BROKEN);
     items
 }
 
@@ -83,7 +94,7 @@ fn items(place: &Place, known: &Known) -> Vec<Item> {
 fn more(place: &Place, key: &str, count: i32, to: String) -> Option<Item> {
     let left = usize::try_from(count).unwrap_or_default().saturating_sub(NAMED_MAX);
     let text = || place.visit.reader.count(key, i64::try_from(left).unwrap_or(i64::MAX));
-    (left > 0).then(|| Item { kind: "warn", text: text(), words: String::new(), to })
+    (left > 0).then(|| Item { kind: IN_DANGER, text: text(), words: String::new(), to })
 }
 
 /// What DNS lacks for the domain to be in service.
@@ -93,17 +104,17 @@ fn service(place: &Place) -> Option<Item> {
     let item = |kind, text| Item { kind, text, words: String::new(), to: place.path(&domain::MENU, &[]) };
     if let Some(end) = &domain.grace_end_time {
         let values = [("name", place.name().into()), ("time", reader.moment_text(end).into())];
-        return Some(item("bad", place.visit.texts().fill("home-grace", &values)));
+        return Some(item(BROKEN, place.visit.texts().fill("home-grace", &values)));
     }
     let claimed = domain.claim.as_ref().filter(|claim| claim.txt_required);
     match (domain.state(), claimed) {
         (DomainState::Live, _) => None,
         (_, Some(claim)) => {
             let values = [("name", place.name().into()), ("record", claim.txt_name.as_str().into())];
-            Some(item("bad", place.visit.texts().fill("home-claim", &values)))
+            Some(item(BROKEN, place.visit.texts().fill("home-claim", &values)))
         }
-        (DomainState::Lost, None) => Some(item("bad", place.visit.name("home-lost", place.name()))),
-        _ => Some(item("bad", place.visit.name("home-not-live", place.name()))),
+        (DomainState::Lost, None) => Some(item(BROKEN, place.visit.name("home-lost", place.name()))),
+        _ => Some(item(BROKEN, place.visit.name("home-not-live", place.name()))),
     }
 }
 
@@ -113,7 +124,7 @@ fn records(place: &Place, known: &Known) -> Option<Item> {
     let values = [("name", place.name().into()), ("records", wrong.join(", ").into())];
     let text = || place.visit.texts().fill("home-records", &values);
     let to = format!("{}#dns", place.path(&domain::MENU, &[]));
-    (!wrong.is_empty()).then(|| Item { kind: "warn", text: text(), words: String::new(), to })
+    (!wrong.is_empty()).then(|| Item { kind: IN_DANGER, text: text(), words: String::new(), to })
 }
 
 fn box_item(place: &Place, mailbox: &Mailbox, kind: &'static str, text: String) -> Item {
@@ -124,18 +135,18 @@ fn box_item(place: &Place, mailbox: &Mailbox, kind: &'static str, text: String) 
 fn full_box(place: &Place, mailbox: &Mailbox) -> Item {
     let reader = &place.visit.reader;
     if mailbox.full {
-        return box_item(place, mailbox, "bad", place.visit.name("home-full", &mailbox.login));
+        return box_item(place, mailbox, BROKEN, place.visit.name("home-full", &mailbox.login));
     }
     let values = [
         ("name", mailbox.login.as_str().into()),
         ("used", reader.size(mailbox.used_bytes).into()),
         ("all", reader.size(mailbox.effective_quota_bytes.unwrap_or_default()).into()),
     ];
-    box_item(place, mailbox, "warn", place.visit.texts().fill("home-nearly-full", &values))
+    box_item(place, mailbox, IN_DANGER, place.visit.texts().fill("home-nearly-full", &values))
 }
 
 fn suspended_box(place: &Place, mailbox: &Mailbox) -> Item {
-    box_item(place, mailbox, "warn", place.visit.name("home-suspended", &mailbox.login))
+    box_item(place, mailbox, IN_DANGER, place.visit.name("home-suspended", &mailbox.login))
 }
 
 fn refused(place: &Place, entry: &TraceEntry) -> Item {
@@ -148,7 +159,7 @@ fn refused(place: &Place, entry: &TraceEntry) -> Item {
     ];
     let key = if entry.sender.is_empty() { "home-refused-automatic" } else { "home-refused" };
     Item {
-        kind: "warn",
+        kind: IN_DANGER,
         text: place.visit.texts().fill(key, if entry.sender.is_empty() { &values[1..] } else { &values }),
         words: entry.outcome.clone(),
         to: place.path(&mail::MENU, &["story", &entry.queue_id]),
@@ -157,7 +168,7 @@ fn refused(place: &Place, entry: &TraceEntry) -> Item {
 
 fn late_mail(place: &Place, entry: &QueueEntry) -> Item {
     Item {
-        kind: "warn",
+        kind: IN_DANGER,
         text: place.visit.name("home-late", &entry.recipient),
         words: entry.last_outcome.clone(),
         to: place.path(&mail::MENU, &["story", &entry.queue_id]),
@@ -172,9 +183,24 @@ fn suspended_member(place: &Place, member: &SuspendedMember) -> Item {
         ("time", since.unwrap_or_default().into()),
     ];
     Item {
-        kind: "warn",
+        kind: IN_DANGER,
         text: place.visit.texts().fill("home-member", &values),
         words: String::new(),
         to: place.path(&mailing_lists::MENU, &["of", &member.list]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_broken_comes_first_and_the_rest_stays_in_order() {
+        let item =
+            |kind, text: &str| Item { kind, text: text.to_owned(), words: String::new(), to: String::new() };
+        let items = [(IN_DANGER, "a"), (BROKEN, "b"), (IN_DANGER, "c"), (BROKEN, "d")];
+        let items = in_order(items.into_iter().map(|(kind, text)| item(kind, text)).collect());
+        let texts: Vec<_> = items.iter().map(|item| item.text.as_str()).collect();
+        assert_eq!(texts, ["b", "d", "a", "c"]);
     }
 }

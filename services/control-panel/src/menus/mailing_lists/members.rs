@@ -11,13 +11,15 @@ use super::{MENU, editor, list_path, posting};
 use crate::{
     call::Failure,
     form::{Field, Problems},
-    layout::{self, finding, said::Said},
+    layout::{self, finding, said::Said, ticks},
     menus::undo,
     place::Place,
 };
 
 /// What adds members, and forgives them what came back.
 const ADD: &str = "account.v1.MailingListService/AddListMembers";
+/// What the query of the page keeps while members are removed.
+const KEPT: [&str; 2] = [finding::FIELD, "page"];
 /// Members on one page.
 const PAGE_SIZE: i32 = 100;
 
@@ -30,15 +32,17 @@ pub(super) async fn remove(place: Place) -> Result<Response, Failure> {
     let list = editor::stored(&place).await?.address;
     let addresses: Vec<String> = place.visit.form.all("member").map(str::to_owned).collect();
     let path = list_path(&place, &list);
+    let here = layout::with_query(&place.visit, &path, &KEPT);
     if addresses.is_empty() {
-        return Ok(place.visit.done(&path, &Said::new("list-none-ticked")));
+        return Ok(place.visit.done(&here, &Said::new("list-none-ticked").warning()));
     }
     let request = RemoveListMembersRequest { list, addresses };
     let answer = place.calls().lists().remove_list_members(request).await?.into_inner();
     let count = place.visit.reader.count("list-member-count", answer.removed_count.into());
     let said = Said::new("list-members-removed").with("count", &count);
-    let said = undo::offered(said, format!("{path}/members/restore"), answer.audit_id);
-    Ok(place.visit.done(&path, &said))
+    let back = layout::with_query(&place.visit, &format!("{path}/members/restore"), &KEPT);
+    let said = undo::offered(said, back, answer.audit_id);
+    Ok(place.visit.done(&here, &said))
 }
 
 /// Undoes a removal of members.
@@ -46,7 +50,8 @@ pub(super) async fn restore(place: Place) -> Result<Response, Failure> {
     let restored = undo::removal(&place).await?;
     let count = place.visit.reader.count("list-member-count", undo::members_of(&restored));
     let said = Said::new("list-members-back").with("count", &count);
-    Ok(place.visit.done(&list_path(&place, &restored.name), &said))
+    let here = layout::with_query(&place.visit, &list_path(&place, &restored.name), &KEPT);
+    Ok(place.visit.done(&here, &said))
 }
 
 /// The page: `typed` in the field for new members, and above it what became of those before.
@@ -117,6 +122,8 @@ fn facts(place: &Place, list: &MailingList) -> Markup {
 
 fn member_table(place: &Place, list: &MailingList, members: &ListListMembersResponse) -> Markup {
     let path = list_path(place, &list.address);
+    let removal = layout::with_query(&place.visit, &format!("{path}/members/remove"), &KEPT);
+    let may_remove = place.may("account.v1.MailingListService/RemoveListMembers");
     html! {
         section {
             h2 { (place.say("list-members")) }
@@ -124,10 +131,13 @@ fn member_table(place: &Place, list: &MailingList, members: &ListListMembersResp
             @if let Some(nothing) = finding::nothing(&place.visit).filter(|_| members.members.is_empty()) {
                 (nothing)
             } @else if members.members.is_empty() {
-                (layout::empty(&place.say("list-no-members"), &place.say("list-no-members-text"), None))
+                @if place.visit.query.get("page").is_empty() {
+                    (layout::empty(&place.say("list-no-members"), &place.say("list-no-members-text"), None))
+                }
             } @else {
-                form method="post" action={ (path) "/members/remove" } {
+                form method="post" action=(removal) {
                     (layout::form_token(&place.visit))
+                    @if may_remove && members.members.len() > 1 { (ticks::links(&place.visit, &path, &KEPT)) }
                     table.list {
                         thead {
                             tr {
@@ -139,7 +149,7 @@ fn member_table(place: &Place, list: &MailingList, members: &ListListMembersResp
                         }
                         tbody { @for member in &members.members { (member_row(place, &path, member)) } }
                     }
-                    @if place.may("account.v1.MailingListService/RemoveListMembers") {
+                    @if may_remove {
                         div.actions { button.danger type="submit" { (place.say("list-remove-ticked")) } }
                     }
                 }
@@ -158,7 +168,7 @@ fn member_row(place: &Place, path: &str, member: &ListMember) -> Markup {
         tr {
             th scope="row" data-label=(place.say("list-column-member")) {
                 label.choice {
-                    input type="checkbox" name="member" value=(member.address);
+                    input type="checkbox" name="member" value=(member.address) checked[ticks::are_set(&place.visit)];
                     (layout::address(&member.address))
                 }
             }
@@ -182,7 +192,8 @@ fn posts(place: &Place, path: &str, member: &ListMember) -> Markup {
                     small { (place.say("list-posts-why")) " " (place.visit.reader.moment(since)) }
                     @if place.may(ADD) {
                         div {
-                            button type="submit" formaction={ (path) "/members/resume" } name="resumed" value=(member.address) {
+                            @let to = layout::with_query(&place.visit, &format!("{path}/members/resume"), &KEPT);
+                            button type="submit" formaction=(to) name="resumed" value=(member.address) {
                                 (place.say("list-posts-resume"))
                             }
                         }
@@ -201,5 +212,6 @@ pub(super) async fn resume(place: Place) -> Result<Response, Failure> {
     let addresses = vec![member.clone()];
     let request = AddListMembersRequest { list, addresses, ..AddListMembersRequest::default() };
     place.calls().lists().add_list_members(request).await?;
-    Ok(place.visit.done(&path, &Said::new("list-posts-resumed").with("name", &member)))
+    let here = layout::with_query(&place.visit, &path, &KEPT);
+    Ok(place.visit.done(&here, &Said::new("list-posts-resumed").with("name", &member)))
 }

@@ -30,7 +30,7 @@ pub(super) async fn settings(place: Place) -> Result<Response, Failure> {
     let name = place.param("name").to_owned();
     let shown = shown(&account::mailbox(&place).await?);
     let mut problems = Problems::none();
-    let quota_bytes = quota(&place, form, &mut problems);
+    let quota_bytes = quota(&place, form, &shown, &mut problems);
     if !problems.is_none() {
         return account::show_again(&place, form, problems).await;
     }
@@ -62,15 +62,16 @@ pub(super) async fn password(place: Place) -> Result<Response, Failure> {
     let form = &place.visit.form;
     let name = place.param("name").to_owned();
     let mut problems = Problems::none();
-    let password = Some(new_password::typed(&place.visit, &mut problems));
+    let password = Some(new_password::typed(&place.visit, &mut problems).await?);
     if !problems.is_none() {
         return account::show_again(&place, form, problems).await;
     }
+    let visit = &place.visit;
     let request = SetMailboxPasswordRequest { address: name.clone(), password };
     match place.calls().mailboxes().set_mailbox_password(request).await {
         Ok(_) => {
             let said = Said::new("pop-password-changed").with("name", &name);
-            Ok(place.visit.done(&box_path(&place, &name), &said))
+            Ok(new_password::done(visit, || visit.done(&box_path(&place, &name), &said)).await)
         }
         Err(status) => {
             let problems = Problems::from_failure(&place.visit, status.into(), &PASSWORD)?;
@@ -112,10 +113,16 @@ pub(super) fn shown(mailbox: &Mailbox) -> Form {
     Form::of(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec())
 }
 
-/// The quota that a form asks for.
-pub(super) fn quota(place: &Place, form: &Form, problems: &mut Problems) -> Option<i64> {
+/// The quota that a form asks for, which showed `shown`. A figure that was typed holds where the choice beside it was left as it
+/// was; with another choice it is a problem.
+pub(super) fn quota(place: &Place, form: &Form, shown: &Form, problems: &mut Problems) -> Option<i64> {
+    let is_typed = form.is_typed_anew("quota", shown);
     match form.get("quota-kind") {
-        "own" => {
+        "plan" | "none" if is_typed && form.touches("quota-kind", shown) => {
+            problems.at("quota", place.say("pop-quota-contradiction"));
+            None
+        }
+        kind if kind == "own" || is_typed => {
             let typed = form.trimmed("quota").parse::<i64>().ok();
             let bytes = typed
                 .filter(|megabytes| *megabytes > 0)

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use maud::html;
-use postern_proto::account::v1::CreateMailboxRequest;
+use postern_proto::account::v1::{CreateMailboxRequest, Mailbox};
 
 use super::{MENU, box_path, changes};
 use crate::{
@@ -30,8 +30,9 @@ pub(super) async fn page(place: Place) -> Result<Response, Failure> {
 pub(super) async fn create(place: Place) -> Result<Response, Failure> {
     let form = &place.visit.form;
     let mut problems = Problems::none();
-    let quota_bytes = changes::quota(&place, form, &mut problems);
-    let password = new_password::typed(&place.visit, &mut problems);
+    let shown = changes::shown(&Mailbox::default());
+    let quota_bytes = changes::quota(&place, form, &shown, &mut problems);
+    let password = new_password::typed(&place.visit, &mut problems).await?;
     if !problems.is_none() {
         return Ok(layout::refused(show(&place, form, &problems)));
     }

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     call::Failure,
     layout::{button, said::Said},
+    mail_program::Sending,
     place::Place,
 };
 
@@ -31,6 +32,9 @@ pub(super) fn cards(place: &Place, known: &Known) -> Markup {
         section.card {
             h2 { (place.say("pop-grants")) }
             @match &known.grants {
+                Ok(grants) if grants.is_empty() && Sending::at(place) == Sending::WithLogin => {
+                    p { (place.say("pop-grants-login")) }
+                }
                 Ok(grants) if grants.is_empty() => p { (place.say("pop-grants-none")) },
                 Ok(grants) => ul.plain {
                     @for grant in grants { (granted(place, &known.mailbox.login, grant)) }

@@ -94,7 +94,7 @@ fn wire(place: &Place, explanation: &Explanation) -> Markup {
             section.card {
                 h2 { (place.say("trouble-wire")) }
                 @if answers.is_empty() { p { (place.say("trouble-wire-none")) } }
-                dl.facts { @for answer in answers { dt { (answer.command) } dd { code { (answer.answer) } } } }
+                dl.facts.over { @for answer in answers { dt { (answer.command) } dd { code { (answer.answer) } } } }
             }
         }
     }

@@ -166,15 +166,16 @@ pub(super) async fn release(place: Place) -> Result<Response, Failure> {
 pub(super) async fn password(place: Place) -> Result<Response, Failure> {
     let (question, mailbox) = begun(&place).await?;
     let mut problems = Problems::none();
-    let password = Some(new_password::typed(&place.visit, &mut problems));
+    let password = Some(new_password::typed(&place.visit, &mut problems).await?);
     if !problems.is_none() {
         return show(&place, &question, true, problems).await;
     }
+    let visit = &place.visit;
     let request = SetMailboxPasswordRequest { address: mailbox.login.clone(), password };
     match place.calls().mailboxes().set_mailbox_password(request).await {
         Ok(_) => {
             let said = Said::new("pop-password-changed").with("name", &mailbox.login);
-            Ok(place.visit.done(&question.path(&place), &said))
+            Ok(new_password::done(visit, || visit.done(&question.path(&place), &said)).await)
         }
         Err(status) => {
             let problems = Problems::from_failure(&place.visit, status.into(), &NAMES)?;
