@@ -27,6 +27,8 @@ use crate::{
 
 /// Connections of one client; the house lets 50 in.
 const PER_CLIENT: usize = 25;
+/// Clients of each /24, whose strangers share a bound.
+const PER_SITE: usize = 25;
 /// Connections that are made at once: the doors' own queues are not what is tested.
 const AT_ONCE: usize = 50;
 /// Boxes that are logged in to while the others wait.
@@ -188,7 +190,7 @@ async fn many(door: SocketAddr, count: usize, net: u8) -> anyhow::Result<Vec<Tcp
 
 async fn greeted(door: SocketAddr, client: usize, net: u8) -> anyhow::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
-    let (high, low) = (u8::try_from(client / 250)?, u8::try_from(client % 250 + 1)?);
+    let (high, low) = (u8::try_from(client / PER_SITE)?, u8::try_from(client % PER_SITE + 1)?);
     socket.bind(SocketAddr::from(([127, net, high, low], 0)))?;
     let mut stream = socket.connect(door).await?;
     let mut greeting = [0; 4];

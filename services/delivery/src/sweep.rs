@@ -131,6 +131,12 @@ async fn remove_unreferenced(store: &Store, suspects: &[Uuid]) -> Result<u64, sq
     Ok(removed)
 }
 
+/// Ends of copies of lists wait for no disk: a crash of the database would bring their message back, and its content would be gone.
+/// A commit that does wait takes all before it along.
+async fn reach_disk(store: &Store) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT pg_logical_emit_message(true, 'postern', '')").execute(store.pool()).await.map(drop)
+}
+
 async fn sweep_blobs(store: &Store, blobs: &Blobs, age: Duration) -> Result<u64, SweepError> {
     let mut steps = std::pin::pin!(blobs.older_than(age).try_chunks(STEP));
     let mut removed = 0;
@@ -141,6 +147,10 @@ async fn sweep_blobs(store: &Store, blobs: &Blobs, age: Duration) -> Result<u64,
                 .fetch_all(store.pool())
                 .await?;
         let named: HashSet<String> = named.into_iter().collect();
+        if keys.iter().all(|key| named.contains(key)) {
+            continue;
+        }
+        reach_disk(store).await?;
         // A key that is none of ours is left alone.
         for key in keys.into_iter().filter(|key| message_of_key(key).is_some() && !named.contains(key)) {
             blobs.delete(&key).await?;

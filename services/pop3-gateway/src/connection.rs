@@ -22,6 +22,7 @@ use tracing::{Instrument as _, Span, field};
 
 use crate::{
     line::{Line, LineReader},
+    lock_guard::LockGuard,
     output::Output,
     read_ahead::{GUESS_PATIENCE, Guess, ReadAhead},
     renew::{Held, Locks},
@@ -114,6 +115,12 @@ pub(crate) async fn serve<S>(
     connection.log(outcome);
 }
 
+/// A box that is ours: its lock is renewed, and freed wherever this ends.
+struct HeldBox {
+    _renewed: Held,
+    guard: LockGuard,
+}
+
 struct Connection<S> {
     gateway: Arc<Gateway>,
     wire: Wire<S>,
@@ -130,7 +137,7 @@ struct Connection<S> {
     /// From the password to the open box.
     trace: Span,
     identity: Option<Box<Identity>>,
-    held: Option<Held>,
+    held: Option<HeldBox>,
     ahead: Option<Box<ReadAhead>>,
     guess: Guess,
     /// Uids of what was sent as a whole.
@@ -342,18 +349,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             .upstream
             .open(identity.mailbox_id, self.peer, &self.session_id, self.session.takes_utf8())
             .await;
-        match &answer {
-            Ok(opened) => {
-                let lock = MaildropLock { mailbox_id: identity.mailbox_id, token: opened.lock_token };
-                self.held = Some(self.gateway.locks.hold(lock, self.ended.clone()));
-                count_login("OK");
-                Span::current().record("outcome", "OK");
+        let (reason, answer) = match answer {
+            Ok((opened, guard)) => {
+                let renewed = self.gateway.locks.hold(guard.lock(), self.ended.clone());
+                self.held = Some(HeldBox { _renewed: renewed, guard });
+                ("OK", Ok(opened))
             }
-            Err(denial) => {
-                count_login(denial.reason.name());
-                Span::current().record("outcome", denial.reason.name());
-            }
-        }
+            Err(denial) => (denial.reason.name(), Err(denial)),
+        };
+        count_login(reason);
+        Span::current().record("outcome", reason);
         self.identity = Some(Box::new(identity));
         Event::Opened(answer)
     }
@@ -369,13 +374,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         self.ahead = None;
         let retrieved = std::mem::take(&mut self.retrieved);
         let closed = self.gateway.upstream.close(lock, deleted_uids, retrieved, &self.session_id).await;
-        self.held = None;
+        self.no_more_held();
         Event::Closed(closed)
+    }
+
+    /// The box was given back, or is somebody else's.
+    fn no_more_held(&mut self) {
+        if let Some(held) = self.held.take() {
+            held.guard.ended();
+        }
     }
 
     /// Frees the box, says the last words, closes.
     async fn hangup(&mut self, release: Option<MaildropLock>, outcome: Outcome) {
-        self.held = None;
         self.ahead = None;
         if let Some(lock) = release
             && outcome != Outcome::LockLost
@@ -383,6 +394,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             let retrieved = std::mem::take(&mut self.retrieved);
             self.gateway.upstream.release(lock, retrieved).await;
         }
+        self.no_more_held();
         let last_words = match outcome {
             Outcome::Quit | Outcome::QuitFailed | Outcome::TooManyErrors | Outcome::TlsFailed => true,
             Outcome::Disconnected

@@ -7,6 +7,7 @@ mod command;
 mod connection;
 mod line;
 mod listener;
+mod lock_guard;
 mod maildrop;
 mod output;
 mod read_ahead;

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
+    lock_guard::LockGuard,
     maildrop::Maildrop,
     session::{Denial, Identity, MaildropLock, Opened},
 };
@@ -118,7 +119,7 @@ impl Upstream {
         peer: PeerIp,
         session_id: &str,
         utf8: bool,
-    ) -> Result<Opened, Denial> {
+    ) -> Result<(Opened, LockGuard), Denial> {
         let request = OpenMaildropRequest {
             mailbox_id,
             peer_ip: peer.to_string(),
@@ -128,32 +129,38 @@ impl Upstream {
             again: false,
             login_delay_seconds: self.login_delay_seconds,
         };
-        let mut token = None;
-        let mut opened = self.open_once(request.clone(), &mut token).await;
+        let mut guard = None;
+        let mut opened = self.open_once(request.clone(), &mut guard).await;
         if opened.as_ref().is_err_and(failure::is_away) {
-            opened = self.open_once(OpenMaildropRequest { again: true, ..request }, &mut token).await;
+            opened = self.open_once(OpenMaildropRequest { again: true, ..request }, &mut guard).await;
         }
-        match (opened, token) {
-            (Ok(opened), _) => Ok(opened),
-            (Err(status), Some(token)) => {
-                // The lock was taken already: it must not outlive the failed login.
-                self.release(MaildropLock { mailbox_id, token }, Vec::new()).await;
-                Err(denial(session_id, &status))
-            }
-            (Err(status), None) => Err(denial(session_id, &status)),
+        let opened = opened.and_then(|(generation, maildrop)| {
+            let guard = guard.take().ok_or_else(|| Status::internal("a snapshot without its header"))?;
+            Ok((Opened { lock_token: guard.lock().token, generation, maildrop }, guard))
+        });
+        if let Some(guard) = guard {
+            // The lock was taken already: it must not outlive the failed login.
+            guard.release(Vec::new()).await;
         }
+        opened.map_err(|status| denial(session_id, &status))
     }
 
-    /// Keeps the token of the lock as soon as it is known.
+    /// Guards the lock as soon as it is ours.
     async fn open_once(
         &self,
         request: OpenMaildropRequest,
-        token: &mut Option<i64>,
-    ) -> Result<Opened, Status> {
+        guard: &mut Option<LockGuard>,
+    ) -> Result<(u32, Maildrop), Status> {
+        let mailbox_id = request.mailbox_id;
         let chunks = self.maildrop.clone().open_maildrop(request).await?.into_inner();
-        let (generation, maildrop) = read_snapshot(chunks, token).await?;
-        let lock_token = token.ok_or_else(|| Status::internal("a snapshot without its header"))?;
-        Ok(Opened { lock_token, generation, maildrop })
+        read_snapshot(chunks, |token| {
+            let ours = LockGuard::new(MaildropLock { mailbox_id, token }, self.clone());
+            if let Some(before) = guard.replace(ours) {
+                // The second call took it over.
+                before.ended();
+            }
+        })
+        .await
     }
 
     /// Renews locks; returns those that are lost.
@@ -246,9 +253,10 @@ impl fmt::Debug for Upstream {
     }
 }
 
+/// To its last page; `locked` hears the token of the lock with the first one.
 async fn read_snapshot(
     mut chunks: Streaming<OpenMaildropResponse>,
-    lock_token: &mut Option<i64>,
+    mut locked: impl FnMut(i64),
 ) -> Result<(u32, Maildrop), Status> {
     let mut generation = 0;
     let mut maildrop = Maildrop::default();
@@ -258,7 +266,7 @@ async fn read_snapshot(
             .map_err(|_| Status::deadline_exceeded("the snapshot stalled"))??;
         let Some(chunk) = chunk else { break };
         if let Some(header) = chunk.header {
-            *lock_token = Some(header.lock_token);
+            locked(header.lock_token);
             generation = header.generation;
         }
         maildrop

@@ -17,9 +17,14 @@ use std::{
 
 use bytes::BytesMut;
 use futures_util::FutureExt as _;
-use postern_mail::{MessageId, PeerIp};
-use postern_mesh::{admission::Place, memory::MemoryBudget, shutdown::Shutdown, trace_context};
-use postern_smtp::data::DataLimits;
+use postern_mail::{MessageId, PeerIp, Reason};
+use postern_mesh::{
+    admission::Place,
+    memory::{MemoryBudget, MemoryShare},
+    shutdown::Shutdown,
+    trace_context,
+};
+use postern_smtp::{command::Refused, data::DataLimits};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     sync::broadcast::{self, error::RecvError},
@@ -34,7 +39,7 @@ pub(crate) use content::Slowest;
 
 use crate::{
     command::{CommandReader, Expect},
-    session::{Door, Effects, Event, Next, Profile, Question, Revocation, Session},
+    session::{Accepted, Door, Effects, Event, Next, Profile, Question, Revocation, Session, address_bytes},
     upstream::{Asker, Upstream},
 };
 
@@ -42,6 +47,10 @@ use crate::{
 const COMMAND_READ_BYTES: usize = 4 * 1024;
 /// Replies that wait for the end of a group of commands, octets.
 const OUTPUT_MAX_BYTES: usize = 16 * 1024;
+/// Recipients are in memory twice while content comes in: here, and for delivery.
+const NAMED_COPIES: usize = 2;
+/// What a session may name without being counted, octets: most messages have few recipients.
+const NAMED_FREE_BYTES: usize = 4 * 1024;
 /// A handshake takes no longer (S-74).
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A client takes its replies within this time.
@@ -93,6 +102,8 @@ pub(crate) struct Connection {
     output: BytesMut,
     /// A message of which more chunks are to come.
     chunks: Option<Chunks>,
+    /// The memory of the recipients, where they are many.
+    named: Option<MemoryShare>,
     /// From MAIL to the reply to its content.
     trace: Span,
     /// Heard from the first question on whose answer can give a right.
@@ -132,6 +143,7 @@ impl Connection {
             input: BytesMut::new(),
             output: BytesMut::new(),
             chunks: None,
+            named: None,
             trace: Span::none(),
             revocations: None,
         }
@@ -173,6 +185,7 @@ impl Connection {
                     self.trace.record("reply", reply.code());
                 }
                 self.trace = Span::none();
+                self.named = None;
             }
             let trace = self.trace.clone();
             event = match next {
@@ -230,10 +243,14 @@ impl Connection {
             self.flush().await?;
             self.free_input();
             let read = read::<COMMAND_READ_BYTES>(&mut *self.stream, &mut self.input);
+            let before = Instant::now();
             tokio::select! {
                 biased;
                 () = self.gateway.shutdown.triggered() => return Ok(Event::ShuttingDown),
                 revocation = hear(&mut self.revocations, &self.session) => return Ok(Event::Revoked(revocation)),
+                () = lost(self.chunks.as_ref()) => if let Some(chunks) = &mut self.chunks {
+                    chunks.give_up(Reason::InsufficientStorage);
+                },
                 read = timeout_at(deadline, read) => match read {
                     Err(_) => {
                         count_cut("idle");
@@ -242,6 +259,11 @@ impl Connection {
                     Ok(read) => {
                         if read? == 0 {
                             return Err(Gone);
+                        }
+                        let slowest = self.gateway.slowest;
+                        if self.chunks.as_mut().is_some_and(|chunks| chunks.is_too_slow(before.elapsed(), slowest)) {
+                            count_cut("slow");
+                            return Ok(Event::Idle);
                         }
                     }
                 },
@@ -262,11 +284,31 @@ impl Connection {
             self.revocations = Some(self.gateway.upstream.revocations.listen());
         }
         let asker = Asker { peer: self.peer, session_id: &self.session_id };
-        let event = self.gateway.upstream.answer(question, asker).await;
+        let mut event = self.gateway.upstream.answer(question, asker).await;
         if event.shows_a_right() {
             self.place.is_customers();
         }
+        if let Event::RecipientsAnswered(answers) = &mut event {
+            self.hold_recipients(answers);
+        }
         event
+    }
+
+    /// Recipients are held in somebody's share, as content is; those that find no memory are put off.
+    fn hold_recipients(&mut self, answers: &mut [Result<Accepted, Refused>]) {
+        let taken = answers.iter().flatten().map(|accepted| address_bytes(&accepted.address));
+        let bytes = self.session.named_bytes() + taken.sum::<usize>();
+        let counted = (NAMED_COPIES * bytes).saturating_sub(NAMED_FREE_BYTES);
+        if counted == 0 {
+            return;
+        }
+        let (memory, holder) = (&self.gateway.content_memory, self.place.holder());
+        let held = self.named.get_or_insert_with(|| memory.share(holder));
+        if held.hold(counted).is_err() {
+            for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
+                *answer = Err(Reason::InsufficientStorage.into());
+            }
+        }
     }
 
     async fn flush(&mut self) -> Result<(), Gone> {
@@ -349,6 +391,14 @@ fn read<const MAX_BYTES: usize>(
         input.extend_from_slice(buffer.filled());
         Poll::Ready(Ok(buffer.filled().len()))
     })
+}
+
+/// Ends when the message between two chunks has lost its memory; never without one.
+async fn lost(chunks: Option<&Chunks>) {
+    match chunks {
+        Some(chunks) => chunks.lost().await,
+        None => future::pending().await,
+    }
 }
 
 /// Sessions that we end because nothing or too little comes.

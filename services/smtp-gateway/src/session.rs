@@ -18,6 +18,7 @@ use postern_smtp::{
 pub(crate) use event::{
     Accepted, Door, Effects, Envelope, Event, Login, Next, Question, RelayRight, Revocation, Stamp,
 };
+pub(crate) use transaction::address_bytes;
 use transaction::{Asked, Transaction};
 
 /// Wrong commands after which a session ends (S-07). Good ones between them do not help.
@@ -144,6 +145,18 @@ impl Session {
             | Phase::CheckingLogin
             | Phase::Handshake
             | Phase::Closed => false,
+        }
+    }
+
+    /// Octets of what was named in the transaction so far, without what the answers to a group of RCPT will add.
+    #[must_use]
+    pub(crate) fn named_bytes(&self) -> usize {
+        match &self.phase {
+            Phase::CheckingSender(transaction) | Phase::Open(transaction) => transaction.named_bytes(),
+            Phase::CheckingRecipients(transaction, asked) => {
+                transaction.named_bytes() + asked.iter().map(Asked::named_bytes).sum::<usize>()
+            }
+            _ => 0,
         }
     }
 

@@ -166,12 +166,38 @@ impl Upstream {
         login: Option<&Login>,
         asker: Asker<'_>,
     ) -> Result<RelayRight, Refused> {
-        match self.check_relay(sender, login, 0, asker).await {
-            Ok(right) => Ok(right),
-            Err(Reason::RelayProhibited) => {
+        match (self.check_relay(sender, login, 0, asker).await, login) {
+            (Ok(right), _) => Ok(right),
+            (Err(Reason::RelayProhibited), _) => {
                 Err(self.check_mail_first(Reason::AuthenticationRequired, sender).await)
             }
-            Err(reason) => Err(reason.into()),
+            (Err(reason), Some(login)) if reason.verdict() == Verdict::Temporary => {
+                self.sender_of_login(sender, login, asker, reason).await
+            }
+            (Err(reason), _) => Err(reason.into()),
+        }
+    }
+
+    /// Auth is away: who logged in may still write to boxes here (PROMISES.md, promise 3), in a name that the directory says it may
+    /// use. What leaves is asked for at RCPT. `away`: what is said when the directory does not know either.
+    async fn sender_of_login(
+        &self,
+        sender: &ReversePath,
+        login: &Login,
+        asker: Asker<'_>,
+        away: Reason,
+    ) -> Result<RelayRight, Refused> {
+        let permitted = match sender.address() {
+            Some(address) => self.directory.may_use_sender(&login.customer, address.domain()).await,
+            None => Ok(true),
+        };
+        match permitted {
+            Ok(true) => Ok(login.right()),
+            Ok(false) => Err(Reason::SenderNotPermitted.into()),
+            Err(status) => {
+                self::away("account", &status, asker.session_id, failure::reason_of(&status));
+                Err(away.into())
+            }
         }
     }
 

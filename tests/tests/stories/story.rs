@@ -214,6 +214,10 @@ async fn s_73_a_login_does_not_write_to_boxes_here_in_another_customers_name() -
     assert!(out.contains(&format!("SMTP MAIL (submission): {heard}")) && !out.contains("SMTP RCPT"), "{out}");
     let taken = client.transaction("user@homepage.test", &["clerk@rival.test"], &message("own", 500)).await?;
     assert!(taken.starts_with("250"), "{taken}");
+    // Nor in the header, which is what readers see.
+    let forged = b"From: The Boss <boss@rival.test>\r\nSubject: pay\r\n\r\nat once\r\n";
+    let heard = client.transaction("user@homepage.test", &["clerk@rival.test"], forged).await?;
+    assert_eq!(heard, "550 5.7.1 an address in From or Sender belongs to another customer");
 
     // With its owner's leave.
     let leave = ["domain", "set", "rival.test", "--senders", "named", "--allow", "homepage"];
@@ -226,7 +230,7 @@ async fn s_73_a_login_does_not_write_to_boxes_here_in_another_customers_name() -
     assert!(permitted.await, "the owner's leave is heard of");
     client.expect("RCPT TO:<clerk@rival.test>", 250).await?;
     client.expect("DATA", 354).await?;
-    client.send(&smtp::stuffed(&message("leave", 500))).await?;
+    client.send(&smtp::stuffed(forged)).await?;
     let taken = client.reply().await?;
     assert!(taken.starts_with("250"), "{taken}");
     let delivered = eventually(Duration::from_secs(5), async || {

@@ -17,6 +17,7 @@ mod house;
 mod lists;
 mod live;
 mod long_audit;
+mod mail_keys;
 mod model;
 mod overviews;
 mod rules;

@@ -24,7 +24,9 @@ use crate::{
     content::plain_bytes_of,
     owners,
     queue::{ErrandOutcome, LeasedRow, QueueHandle, QueueStore, born},
-    route, trace,
+    route,
+    store::in_time,
+    trace,
 };
 
 pub(crate) use automatic::answerable;
@@ -104,7 +106,7 @@ impl Answers {
             ..trace::Routed::default()
         };
         unit.story = trace::begin(&self.directory, routed).await;
-        match self.commit(&unit, letter.to, claim).await {
+        match in_time(self.commit(&unit, letter.to, claim)).await {
             Ok(Outcome::Given(queue_ids)) => {
                 metrics::counter!("postern_answers_total").increment(1);
                 tracing::info!(queue_id = %row.message_id, answer = %unit.message.id, to = %letter.to, from = %letter.from, "answered");

@@ -3,7 +3,7 @@
 //! For errands and signatures, which need more of it than the one look while it streamed in (`scan`).
 
 use mail_parser::MessageParser;
-use postern_mail::EmailAddress;
+use postern_mail::{DomainName, EmailAddress};
 
 /// One field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,26 @@ impl<'a> Field<'a> {
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(self.value()).into_owned()
     }
+}
+
+/// The domains in a field of addresses such as From, in whatever form (RFC 5322 section 3.4). Where no address is understood, those
+/// behind each `@`: some program may understand one.
+pub(crate) fn domains_in(value: &[u8]) -> Vec<DomainName> {
+    let block = [b"From:", value, b"\r\n\r\n"].concat();
+    let parsed = MessageParser::default().parse_headers(&block);
+    let list = parsed.as_ref().and_then(|message| message.from());
+    let addresses = list.into_iter().flat_map(|list| list.iter()).filter_map(|one| one.address.as_deref());
+    let domain = |text: &str| text.rsplit_once('@')?.1.trim().trim_end_matches('.').parse().ok();
+    let understood: Vec<DomainName> = addresses.filter_map(domain).collect();
+    if !understood.is_empty() {
+        return understood;
+    }
+    let text = String::from_utf8_lossy(value);
+    let behind = text.split('@').skip(1).filter_map(|rest| {
+        let end = rest.find(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric() && !"-._".contains(c));
+        rest[..end.unwrap_or(rest.len())].trim_end_matches('.').parse().ok()
+    });
+    behind.collect()
 }
 
 /// A header block.
@@ -195,6 +215,25 @@ mod tests {
         let ids = header("References: <a@x> nonsense\r\n <b@x> <\u{fc}@x>\r\n");
         assert_eq!(ids.message_ids("references"), ["<a@x>", "<b@x>"]);
     }
+
+    #[test]
+    fn whose_domains_stand_in_from() {
+        for (value, domains) in [
+            (" anna@x.test\r\n", &["x.test"][..]),
+            (" \"Boss, R.\" <boss@Rival.test>,\r\n b@x.test (why)\r\n", &["rival.test", "x.test"]),
+            (" Friends: c@x.test, d@y.test;\r\n", &["x.test", "y.test"]),
+            (" b@m\u{fc}ller.test\r\n", &["xn--mller-kva.test"]),
+            (" \"a@far.test\"@x.test\r\n", &["x.test"]),
+            (" <boss@rival.test\r\n", &["rival.test"]),
+            (" boss@rival.test.\r\n", &["rival.test"]),
+            (" Anna\r\n", &[]),
+        ] {
+            let found = domains_in(value.as_bytes());
+            let found: Vec<&str> = found.iter().map(DomainName::as_str).collect();
+            assert_eq!(found, domains, "{value:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_octets_are_parted_and_joined_again(
@@ -220,7 +259,7 @@ mod tests {
             }
             prop_assert!(!header.subject().chars().any(char::is_control));
             prop_assert!(header.message_ids("references").iter().all(|id| id.is_ascii()));
-            let _ = (header.author(), header.addresses(&["from", "to"]));
+            let _ = (header.author(), header.addresses(&["from", "to"]), domains_in(&octets));
         }
     }
 }

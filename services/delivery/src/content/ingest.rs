@@ -162,12 +162,23 @@ impl Ingest {
     /// # Errors
     /// The message is refused for what it is, or it cannot be kept now.
     pub async fn push(&mut self, octets: Bytes) -> Result<(), IngestError> {
+        let came_bytes = octets.len();
+        self.held.came(came_bytes);
         let mut kept = Vec::new();
         match &mut self.scan {
             Some(scan) => scan.push(octets, &mut kept).map_err(IngestError::Message)?,
             None => kept.push(octets),
         }
+        if kept.iter().map(Bytes::len).sum::<usize>() < came_bytes {
+            // Each piece would hold all that came with it, also what was taken out and is not counted.
+            kept = vec![Bytes::from(kept.concat())];
+        }
         self.keep(kept).await
+    }
+
+    /// Ends when its memory was given to faster ones: then it is to be dropped.
+    pub(crate) fn lost(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.held.lost()
     }
 
     /// The message is complete: completes the blob if there is one.
@@ -194,9 +205,10 @@ impl Ingest {
             Sink::Memory => StoredContent::Inline(beginning.clone()),
             Sink::Blob(writer) => StoredContent::Blob { key: writer.finish().await? },
         };
-        // From here on only its beginning is in memory.
+        // From here on only its beginning is in memory, and nobody outside is waited for.
         self.held.hold(self.gathered_bytes)?;
-        let Self { content_bytes, checksum, eight_bit, held, .. } = self;
+        let held = self.held.part();
+        let Self { content_bytes, checksum, eight_bit, .. } = self;
         Ok(Ingested { content, content_bytes, checksum, eight_bit, found, plain_growth, beginning, held })
     }
 
@@ -343,6 +355,23 @@ mod tests {
         assert_eq!(error.reason(), Reason::InsufficientStorage);
         drop(one);
         ingest(&blobs, &budget, b"A: b\r\n", 100).await.expect("room again");
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_out_of_a_header_is_held_no_more() {
+        let (_folder, blobs) = store();
+        let budget = MemoryBudget::new(4 << 20, 0);
+        let mut ingest = begun(&blobs, &budget);
+        let came = Bytes::from(["Return-Path: x\r\n".repeat(1000).as_bytes(), b"A: b\r\n"].concat());
+        ingest.push(came.clone()).await.expect("a header");
+        assert!(came.is_unique(), "nothing holds what came in");
+        assert_eq!(budget.held_bytes(), 6);
+        // Of what is kept whole nothing is copied.
+        let came = Bytes::from(b"C: d\r\n\r\nbody\r\n".to_vec());
+        ingest.push(came.clone()).await.expect("the rest");
+        assert!(!came.is_unique());
+        let ingested = ingest.finish().await.expect("ingested");
+        assert_eq!(&ingested.beginning[..], b"A: b\r\nC: d\r\n\r\nbody\r\n");
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ pub(crate) mod watch;
 mod words;
 
 pub use blobs::{BlobError, BlobWriter, Blobs, OpenBlob, message_of_key};
-pub(crate) use header::{Field, Header};
+pub(crate) use header::{Field, Header, domains_in};
 pub use ingest::{Ingest, IngestError, IngestLimits, Ingested};
 pub(crate) use opened::{open_header, whole_header};
 pub(crate) use plain::{

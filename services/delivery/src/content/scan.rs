@@ -3,7 +3,7 @@
 //! Pure: pieces go in, the pieces to keep come out. Incoming Return-Path fields are taken out (RFC 5321 section 4.4), and so
 //! are Authentication-Results in our name, which only we may write (RFC 8601 section 5), and Bcc of a submission (RFC 5322
 //! section 3.6.3), and what others said of spam where we say it ourselves. Received fields are counted and Delivered-To
-//! addresses collected, both to find loops (RFC 5321 section 6.3).
+//! addresses collected, both to find loops (RFC 5321 section 6.3), and of a submission those who say to have written it.
 
 use bytes::Bytes;
 use postern_mail::{EmailAddress, Reason, limits};
@@ -14,6 +14,8 @@ use crate::spam;
 const DELIVERED_TO_MAX: usize = 100;
 /// Octets of a Delivered-To field that are looked at.
 const DELIVERED_TO_MAX_BYTES: usize = 1024;
+/// Octets of From and Sender of a submission, all of them together; what is longer is no list of authors.
+const AUTHORS_MAX_BYTES: usize = 16 * 1024;
 /// An Authentication-Results field that is longer is taken out whoever wrote it, octets.
 const RESULTS_MAX_BYTES: usize = 16 * 1024;
 /// A name longer than this is none that matters here.
@@ -32,17 +34,21 @@ enum Field {
     Results,
     /// What a spam scanner said.
     SpamVerdict,
+    /// Who wrote or sent it (RFC 5322 section 3.6.2).
+    Author,
     Other,
 }
 
 /// Names that mean something here.
-const NAMES: [(&[u8], Field); 10] = [
+const NAMES: [(&[u8], Field); 12] = [
     (b"return-path", Field::ReturnPath),
     (b"received", Field::Received),
     (b"delivered-to", Field::DeliveredTo),
     (b"bcc", Field::Bcc),
     (b"date", Field::Date),
     (b"message-id", Field::MessageId),
+    (b"from", Field::Author),
+    (b"sender", Field::Author),
     (b"authentication-results", Field::Results),
     (spam::FIELDS[0], Field::SpamVerdict),
     (spam::FIELDS[1], Field::SpamVerdict),
@@ -84,6 +90,8 @@ pub struct Found {
     pub has_date: bool,
     /// There is a Message-ID.
     pub has_message_id: bool,
+    /// What stands in each From and Sender of a submission, with its line ends.
+    pub authors: Vec<Vec<u8>>,
 }
 
 /// The scanner of one message.
@@ -94,12 +102,14 @@ pub struct HeaderScan {
     field: Option<Field>,
     /// Begin of an undecided line, from earlier pieces.
     held: Vec<u8>,
-    /// Value of the Delivered-To field being read.
+    /// Value of the Delivered-To, From or Sender field being read.
     value: Vec<u8>,
+    /// Octets of From and Sender so far.
+    author_bytes: usize,
     header_bytes: usize,
     found: Found,
-    /// A mail program sent it: whom it hides from the others stays hidden.
-    drops_bcc: bool,
+    /// A mail program sent it: whom it hides from the others stays hidden, and who wrote it is collected.
+    is_submission: bool,
     /// Our own scanner says whether it is spam.
     drops_spam_verdicts: bool,
     /// The Authentication-Results field being read, whole.
@@ -115,9 +125,10 @@ impl Default for HeaderScan {
             field: None,
             held: Vec::new(),
             value: Vec::new(),
+            author_bytes: 0,
             header_bytes: 0,
             found: Found::default(),
-            drops_bcc: false,
+            is_submission: false,
             drops_spam_verdicts: false,
             withheld: Vec::new(),
             own_name: Box::default(),
@@ -156,10 +167,10 @@ fn keep(kept: &mut Vec<Bytes>, octets: Bytes) {
 }
 
 impl HeaderScan {
-    /// The same for what a mail program submits: Bcc is taken out.
+    /// The same for what a mail program submits: Bcc is taken out, From and Sender are collected.
     #[must_use]
     pub fn of_submission(self) -> Self {
-        Self { drops_bcc: true, ..self }
+        Self { is_submission: true, ..self }
     }
 
     /// The same, and Authentication-Results of this name are taken out.
@@ -177,12 +188,13 @@ impl HeaderScan {
     fn drops(&self, field: Field) -> bool {
         match field {
             Field::ReturnPath => true,
-            Field::Bcc => self.drops_bcc,
+            Field::Bcc => self.is_submission,
             Field::SpamVerdict => self.drops_spam_verdicts,
             Field::Received
             | Field::DeliveredTo
             | Field::Date
             | Field::MessageId
+            | Field::Author
             | Field::Results
             | Field::Other => false,
         }
@@ -206,7 +218,7 @@ impl HeaderScan {
                 At::LineStart => self.line_start(&mut piece)?,
                 At::Name => self.name(&mut piece)?,
                 At::LongName => self.long_name(&mut piece),
-                At::Value(field) => self.value(field, &mut piece),
+                At::Value(field) => self.value(field, &mut piece)?,
                 At::Body => {}
             }
         }
@@ -290,6 +302,7 @@ impl HeaderScan {
             Field::ReturnPath
             | Field::DeliveredTo
             | Field::Bcc
+            | Field::Author
             | Field::Results
             | Field::SpamVerdict
             | Field::Other => {}
@@ -327,13 +340,20 @@ impl HeaderScan {
         }
     }
 
-    fn value(&mut self, field: Field, piece: &mut Piece<'_>) {
+    fn value(&mut self, field: Field, piece: &mut Piece<'_>) -> Result<(), Reason> {
         let begin = piece.position;
         let line_end = piece.octets[begin..].iter().position(|c| *c == b'\n');
         let end = line_end.map_or(piece.octets.len(), |offset| begin + offset + 1);
         if field == Field::DeliveredTo {
             let room = DELIVERED_TO_MAX_BYTES.saturating_sub(self.value.len());
             self.value.extend(piece.octets[begin..end].iter().take(room));
+        }
+        if field == Field::Author && self.is_submission {
+            self.author_bytes += end - begin;
+            if self.author_bytes > AUTHORS_MAX_BYTES {
+                return Err(Reason::HeadersTooLarge);
+            }
+            self.value.extend_from_slice(&piece.octets[begin..end]);
         }
         if field == Field::Results && self.withheld.len() <= RESULTS_MAX_BYTES {
             self.withheld.extend_from_slice(&piece.octets[begin..end]);
@@ -342,6 +362,7 @@ impl HeaderScan {
         if line_end.is_some() {
             self.at = At::LineStart;
         }
+        Ok(())
     }
 
     fn end_field(&mut self, kept: &mut Vec<Bytes>) -> Result<(), Reason> {
@@ -352,10 +373,14 @@ impl HeaderScan {
                 keep(kept, Bytes::from(withheld));
             }
         }
+        let value = std::mem::take(&mut self.value);
+        if field == Some(Field::Author) && self.is_submission {
+            self.found.authors.push(value);
+            return Ok(());
+        }
         if field != Some(Field::DeliveredTo) {
             return Ok(());
         }
-        let value = std::mem::take(&mut self.value);
         let text = String::from_utf8_lossy(&value);
         let text = text.trim().trim_start_matches('<').trim_end_matches('>');
         if let Ok(address) = text.parse() {

@@ -7,9 +7,14 @@ use postern_mail::{
     DomainName, Reason,
     rewritten_sender::{SenderKey, day_of},
 };
-use postern_mesh::{client::MeshChannel, clock::unix_seconds, directory::Directory, failure};
+use postern_mesh::{
+    client::MeshChannel,
+    clock::unix_seconds,
+    directory::{Directory, may_use_sender},
+    failure,
+};
 use postern_proto::account::v1::{
-    DomainIdentity, DomainState, ListSenderKeysRequest, LookupSigningKeyRequest, SenderPolicy,
+    DomainIdentity, DomainState, ListSenderKeysRequest, LookupSigningKeyRequest,
     mail_key_service_client::MailKeyServiceClient,
 };
 use ring::{
@@ -146,15 +151,9 @@ impl MailKeys {
     }
 }
 
-/// The rule of the sender (PROMISES.md, "The grant"), for what stands in From.
+/// True when it is live here and this customer may write in its name.
 pub(super) fn lets(identity: &DomainIdentity, customer: &str) -> bool {
-    identity.state() == DomainState::Live
-        && (identity.customer == customer
-            || match identity.sender_policy() {
-                SenderPolicy::Anyone => true,
-                SenderPolicy::Named => identity.allowed_senders.iter().any(|login| login == customer),
-                SenderPolicy::Owner | SenderPolicy::Unspecified => false,
-            })
+    identity.state() == DomainState::Live && may_use_sender(customer, Some(identity))
 }
 
 pub(super) fn today() -> u64 {

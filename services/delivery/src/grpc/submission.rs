@@ -1,9 +1,10 @@
 //! `SubmissionService`: takes a message in and answers when it is committed.
 //!
-//! The walk: envelope -> `content` while it streams -> `route` -> `lists` (may it be posted?) -> `authenticity` (is it what it
-//! says?) -> `spam` (what does the scanner say?) -> `bounce` for those it cannot reach -> `accept` -> the workers of `queue` are
-//! told.
+//! The walk: envelope -> `content` while it streams -> `authors` (may it be written in these names?) -> `route` -> `lists` (may it be
+//! posted?) -> `authenticity` (is it what it says?) -> `spam` (what does the scanner say?) -> `bounce` for those it cannot reach ->
+//! `accept` -> the workers of `queue` are told.
 
+mod authors;
 mod checked;
 mod envelope;
 mod wishes;
@@ -16,7 +17,7 @@ use postern_mail::{EmailAddress, MessageId, PeerIp, Reason, ReversePath};
 use postern_mesh::{
     directory::Directory,
     failure,
-    memory::{Holder, MemoryBudget, MemoryShare},
+    memory::{Holder, MemoryBudget, MemoryShare, NoMemory},
     trace_context,
 };
 use postern_proto::delivery::v1::{
@@ -99,7 +100,7 @@ impl SubmissionDoor {
         {
             return Err(failure::status(Reason::MessageTooLarge));
         }
-        let held = self.budget.share(self.holder(&submission));
+        let held = self.budget.share(self.holder(&submission)).giving_way();
         let mut ingest =
             Ingest::begin(submission.id, &self.blobs, held, self.limits).without_results_of(&self.mail_host);
         if submission.envelope.submitter.is_some() {
@@ -126,7 +127,11 @@ impl SubmissionDoor {
                 let content = ingest.finish().await.map_err(|error| refused(&submission, &error))?;
                 return Ok(Received { submission, content, wishes, answer_by });
             }
-            frame = frames.message().await?.ok_or_else(incomplete)?;
+            frame = tokio::select! {
+                biased;
+                () = ingest.lost() => return Err(refused(&submission, &NoMemory.into())),
+                next = frames.message() => next?.ok_or_else(incomplete)?,
+            };
             if frame.envelope.is_some() {
                 return Err(invalid("envelope: only in the first frame"));
             }
@@ -145,6 +150,7 @@ impl SubmissionDoor {
     /// Finds out where it goes and makes that durable.
     async fn settle(&self, received: Received) -> Result<(), Status> {
         let Received { mut submission, content, wishes, answer_by } = received;
+        self.check_names(&submission, &content.found).await?;
         let mut plan = self.plan(&submission, &submission.recipients, &content).await?;
         let arrival = Timestamp::now();
         let Checked { fields: mut prefix, note, put_aside } =

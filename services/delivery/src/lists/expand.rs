@@ -25,6 +25,7 @@ use crate::{
     outbound::ContentError,
     queue::{ErrandOutcome, LeasedRow, QueueHandle, QueuedMessage},
     route,
+    store::in_time,
     trace::{self, Story},
 };
 
@@ -38,6 +39,8 @@ const BATCH_MEMBERS_SMALL: i32 = 20;
 /// large the list and however fast the machine.
 const REST: u32 = 19;
 const REST_MAX: Duration = Duration::from_secs(5);
+/// So long a post has its turn while posts of others may wait.
+const TURN: Duration = Duration::from_secs(20);
 /// Copies are written so many times as fast as one process lets them leave: more would only stand in the queue. As many processes
 /// as that send at once.
 const AHEAD: f64 = 4.0;
@@ -48,6 +51,7 @@ enum Obstacle {
     Over(&'static str),
     Later(String),
     Stopped,
+    TurnOver,
 }
 
 impl From<Obstacle> for ErrandOutcome {
@@ -56,6 +60,7 @@ impl From<Obstacle> for ErrandOutcome {
             Obstacle::Over(why) => Self::Finished(why),
             Obstacle::Later(why) => Self::Deferred(why),
             Obstacle::Stopped => Self::Stopped,
+            Obstacle::TurnOver => Self::TurnOver,
         }
     }
 }
@@ -107,6 +112,7 @@ impl Lists {
             }
         };
         let mut cursor = row.note.clone().unwrap_or_default();
+        let turn_ends = Instant::now() + TURN;
         loop {
             if stopped.is_cancelled() || self.shutdown.is_triggered() {
                 return Err(Obstacle::Stopped);
@@ -123,7 +129,8 @@ impl Lists {
                 targets,
                 own_fields: &own_fields,
             };
-            let written = store::write(&self.answers.store, &batch).await?.ok_or(Obstacle::Stopped)?;
+            let written =
+                in_time(store::write(&self.answers.store, &batch)).await?.ok_or(Obstacle::Stopped)?;
             metrics::counter!("postern_list_copies_total")
                 .increment((written.entries + written.queue) as u64);
             // Copies leave slower than they are written: between the first and the last ones the queue knows that there are more.
@@ -140,6 +147,9 @@ impl Lists {
                 () = tokio::time::sleep(rest) => {}
                 () = stopped.cancelled() => {}
                 () = self.shutdown.triggered() => {}
+            }
+            if Instant::now() >= turn_ends {
+                return Err(Obstacle::TurnOver);
             }
         }
         tracing::info!(queue_id = %copy.id, list = %found.address, "a post was given to all members");
@@ -189,7 +199,7 @@ impl Lists {
             story: Story::default(),
         };
         let list_id = found.list.list_id;
-        let begun = store::begin(&self.answers.store, row.id, list_id, original.id, &unit).await?;
+        let begun = in_time(store::begin(&self.answers.store, row.id, list_id, original.id, &unit)).await?;
         if !begun {
             return Err(Obstacle::Stopped);
         }

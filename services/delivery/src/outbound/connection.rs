@@ -65,7 +65,7 @@ pub(super) struct Connection {
     client: Client,
     buffer: Box<[u8; READ_BYTES]>,
     block_timeout: Duration,
-    /// What is said until then is waited for.
+    /// What is said or taken until then is waited for.
     until: Option<Instant>,
     host: Host,
     /// What was demanded of it, and holds.
@@ -135,13 +135,15 @@ impl Connection {
         self.wire.read(&mut self.buffer[..]).now_or_never().is_none()
     }
 
-    /// Sends one mail, whose content the host must want by then.
+    /// Sends one mail, whose content the host must want by `until` and take in `content_time`: one that drains its buffer once in a
+    /// timeout must not hold a worker for days.
     pub(super) async fn deliver<S>(
         &mut self,
         mail: Mail,
         content: S,
         transit: &Transit,
         until: Instant,
+        content_time: Duration,
     ) -> Delivery
     where
         S: Stream<Item = Result<Bytes, ContentError>> + Unpin,
@@ -152,7 +154,9 @@ impl Connection {
         let mut action = self.converse(first).await;
         self.until = None;
         if matches!(action, Action::SendContent) {
+            self.until = Some(Instant::now() + content_time);
             let next = self.send_content(content, transit).await;
+            self.until = None;
             action = self.converse(next).await;
         }
         match action {
@@ -271,7 +275,9 @@ impl Connection {
         if let Some(action) = self.early_words() {
             return Some(action);
         }
-        match timeout(self.block_timeout, write_through(&mut self.wire, block)).await {
+        let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
+        let limit = left.map_or(self.block_timeout, |left| left.min(self.block_timeout));
+        match timeout(limit, write_through(&mut self.wire, block)).await {
             Ok(Ok(())) => {
                 block.clear();
                 None
@@ -305,4 +311,83 @@ impl Connection {
 async fn write_through(wire: &mut Box<dyn Wire>, octets: &[u8]) -> io::Result<()> {
     wire.write_all(octets).await?;
     wire.flush().await
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use postern_smtp::{client::Timeouts, dsn::MessageDsn};
+    use tokio::io::{AsyncBufReadExt as _, BufReader, DuplexStream};
+
+    use super::*;
+
+    const PIPE_BYTES: usize = 16 * 1024;
+
+    /// A host that answers at once, and takes a block of the content each time that the sender is about to give up.
+    async fn drain_slowly(wire: DuplexStream, pause: Duration) {
+        let (read, mut write) = tokio::io::split(wire);
+        let mut lines = BufReader::new(read);
+        let mut line = String::new();
+        write.write_all(b"220 slow.test\r\n").await.expect("banner");
+        while !line.starts_with("DATA") {
+            line.clear();
+            lines.read_line(&mut line).await.expect("command");
+            let reply: &[u8] = if line.starts_with("DATA") { b"354 go\r\n" } else { b"250 yes\r\n" };
+            write.write_all(reply).await.expect("reply");
+        }
+        let mut block = vec![0; BLOCK_BYTES + BLOCK_BYTES / 2];
+        loop {
+            tokio::time::sleep(pause).await;
+            if !matches!(lines.read_exact(&mut block).await, Ok(count) if count > 0) {
+                return;
+            }
+        }
+    }
+
+    async fn connected(timeouts: Timeouts, pause: Duration) -> Connection {
+        let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
+        tokio::spawn(drain_slowly(theirs, pause));
+        let settings = Settings {
+            hello_name: "mail.postern.test".to_owned(),
+            use_tls: false,
+            require_tls: false,
+            timeouts,
+        };
+        let host = Host { name: "slow.test".to_owned(), address: ([192, 0, 2, 1], 25).into(), preference: 0 };
+        let mut connection = Connection {
+            wire: Box::new(ours),
+            client: Client::new(settings.clone()),
+            buffer: Box::new([0; READ_BYTES]),
+            block_timeout: settings.timeouts.block,
+            until: None,
+            host,
+            proof: TlsPolicy::May,
+        };
+        let tls = postern_mesh::tls::unjudged().expect("TLS");
+        connection.greet(&tls).await.expect("greeted");
+        connection
+    }
+
+    #[tokio::test]
+    async fn a_host_that_takes_a_block_in_each_timeout_has_no_connection_for_days() {
+        let timeouts = Timeouts { block: Duration::from_secs(2), ..Timeouts::default() };
+        let mut connection = connected(timeouts, Duration::from_millis(300)).await;
+        let mail = Mail {
+            sender: "a@here.test".parse().expect("sender"),
+            recipients: vec!["b@slow.test".parse().expect("recipient")],
+            size_bytes: 50_000_000,
+            eight_bit: false,
+            smtp_utf8: false,
+            dsn: MessageDsn::default(),
+            recipient_dsn: Vec::new(),
+        };
+        let line = Bytes::from_static(b"a line of content, which is as long as lines mostly are in mail\r\n");
+        let content = stream::repeat_with(move || Ok(line.clone()));
+        let (begin, content_time) = (Instant::now(), Duration::from_secs(3));
+        let until = begin + Duration::from_secs(600);
+        let delivery = connection.deliver(mail, content, &Transit::default(), until, content_time).await;
+        let outcomes = &delivery.outcomes[..];
+        assert!(matches!(outcomes, [Outcome::Deferred(Cause::TimedOut(_))]), "{outcomes:?}");
+        assert!(!delivery.reusable && begin.elapsed() >= content_time, "{:?}", begin.elapsed());
+    }
 }

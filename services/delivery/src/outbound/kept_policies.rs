@@ -6,6 +6,10 @@ use postern_mail::DomainName;
 use sqlx::{PgPool, Row as _};
 
 use super::sts::Policy;
+use crate::store::within;
+
+/// Mail waits for it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A policy as it was served, and when.
 #[derive(Clone, Debug)]
@@ -24,13 +28,12 @@ pub(super) struct KeptPolicies(pub(super) PgPool);
 impl KeptPolicies {
     /// The policy of a domain that is still in force.
     pub(super) async fn get(&self, domain: &DomainName) -> Option<KeptPolicy> {
-        let row = sqlx::query(
+        let statement = sqlx::query(
             "SELECT id, policy, extract(epoch FROM greatest(now() - fetch_time, interval '0'))::double precision AS age
             FROM mta_sts_policies WHERE domain = $1 AND end_time > now()",
         )
-        .bind(domain.as_str())
-        .fetch_optional(&self.0)
-        .await;
+        .bind(domain.as_str());
+        let row = within(PATIENCE, statement.fetch_optional(&self.0)).await;
         let read = row.and_then(|row| {
             let Some(row) = row else { return Ok(None) };
             let (id, text): (String, String) = (row.try_get("id")?, row.try_get("policy")?);
@@ -45,29 +48,20 @@ impl KeptPolicies {
 
     /// Keeps what a domain says now; `None`: it has taken its policy back.
     pub(super) async fn put(&self, domain: &DomainName, id: &str, said: Option<(&str, Duration)>) {
-        let written = match said {
-            Some((text, max_age)) => {
-                sqlx::query(
-                    "INSERT INTO mta_sts_policies (domain, id, policy, end_time)
-                    VALUES ($1, $2, $3, now() + make_interval(secs => $4))
-                    ON CONFLICT (domain) DO UPDATE SET id = excluded.id, policy = excluded.policy,
-                        fetch_time = now(), end_time = excluded.end_time",
-                )
-                .bind(domain.as_str())
-                .bind(id)
-                .bind(text)
-                .bind(max_age.as_secs_f64())
-                .execute(&self.0)
-                .await
-            }
-            None => {
-                sqlx::query("DELETE FROM mta_sts_policies WHERE domain = $1")
-                    .bind(domain.as_str())
-                    .execute(&self.0)
-                    .await
-            }
+        let statement = match said {
+            Some((text, max_age)) => sqlx::query(
+                "INSERT INTO mta_sts_policies (domain, id, policy, end_time)
+                VALUES ($1, $2, $3, now() + make_interval(secs => $4))
+                ON CONFLICT (domain) DO UPDATE SET id = excluded.id, policy = excluded.policy,
+                    fetch_time = now(), end_time = excluded.end_time",
+            )
+            .bind(domain.as_str())
+            .bind(id)
+            .bind(text)
+            .bind(max_age.as_secs_f64()),
+            None => sqlx::query("DELETE FROM mta_sts_policies WHERE domain = $1").bind(domain.as_str()),
         };
-        if let Err(error) = written {
+        if let Err(error) = within(PATIENCE, statement.execute(&self.0)).await {
             tracing::warn!(%domain, %error, "an MTA-STS policy is not kept beyond this process");
         }
     }

@@ -52,6 +52,8 @@ const SILENT_FOR: Duration = Duration::from_secs(60);
 const SILENCE_MIN: Duration = Duration::from_secs(30);
 /// Time of an attempt until some host wants the content: hosts that take a minute for each octet must not hold all connections.
 pub const ATTEMPT_TIME: Duration = Duration::from_secs(600);
+/// The content has as much time again, and so much more as it takes at this pace, octets a second.
+const CONTENT_BYTES_PER_SECOND: u64 = 4096;
 /// Silent hosts that are remembered.
 const SILENT_HOSTS_MAX: u64 = 10_000;
 
@@ -419,8 +421,10 @@ impl Outbound {
         let (indexes, mail) = round.rest();
         transit.begin();
         let content = (round.mail.content)();
+        let content_time =
+            self.settings.attempt_time + Duration::from_secs(mail.size_bytes / CONTENT_BYTES_PER_SECOND);
         let Delivery { outcomes, reusable } =
-            connection.deliver(mail, content, transit, round.until_content()).await;
+            connection.deliver(mail, content, transit, round.until_content(), content_time).await;
         let tells_sender = connection.offers_dsn();
         let mut held = true;
         for (index, outcome) in indexes.into_iter().zip(outcomes) {

@@ -1,6 +1,6 @@
 //! The sender against scripted hosts and a real DNS server, all on loopback.
 
-mod dns;
+pub(crate) mod dns;
 pub(crate) mod host;
 mod sts;
 

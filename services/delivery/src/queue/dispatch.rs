@@ -17,6 +17,7 @@ use super::{
     bounces::FatedRow,
     lanes::{GivenBack, Lane, Lanes, Limits, fits},
     leases::JobControl,
+    overdue,
     store::{Unworked, Wanted},
     upkeep::{self, Found},
     worker::{Job, JobReport, Worker},
@@ -27,12 +28,13 @@ const POLL_PAUSE_MIN: Duration = Duration::from_millis(250);
 const POLL_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Rows of one poll.
 const POLL_ROWS_MAX: usize = 200;
-/// A third of a lease's life.
 /// Offers that are taken up together.
 const OFFERS_AT_ONCE: usize = 256;
 const CLOSE_IDLE_EVERY: Duration = Duration::from_secs(2);
 /// Rows that are held grow old slowly.
 const LOOK_AT_HELD_EVERY: Duration = Duration::from_secs(60);
+/// And so do those behind destinations that fail.
+const LOOK_AT_OVERDUE_EVERY: Duration = Duration::from_secs(5);
 /// At the end, writing down what was done may take so long.
 const FLUSH_GRACE: Duration = Duration::from_secs(3);
 /// At the end, jobs that are under way may take so long.
@@ -49,6 +51,8 @@ pub(super) struct Dispatcher {
 enum Happened {
     Worked(JobReport),
     Polled(Found),
+    /// Rows whose time is over, and when their leases were asked for.
+    Overdue(Vec<LeasedRow>, Instant),
     Nothing,
 }
 
@@ -80,6 +84,7 @@ struct Loop {
     /// To be given back, with the next statement that does that.
     unworked: Vec<Unworked>,
     giving_back: Option<Id>,
+    looking_at_overdue: Option<Id>,
 }
 
 struct Poll {
@@ -117,10 +122,12 @@ impl Dispatcher {
             },
             unworked: Vec::new(),
             giving_back: None,
+            looking_at_overdue: None,
         };
         let mut offers = Vec::with_capacity(OFFERS_AT_ONCE);
         let mut renewal = ticks(upkeep::RENEW_EVERY);
         let mut closing = ticks(CLOSE_IDLE_EVERY);
+        let mut overdue = ticks(LOOK_AT_OVERDUE_EVERY);
         loop {
             state.start_jobs();
             state.start_poll();
@@ -137,6 +144,7 @@ impl Dispatcher {
                 () = sleep_until(release.unwrap_or_else(Instant::now)), if release.is_some() => {}
                 _ = renewal.tick() => state.renew(),
                 _ = closing.tick() => state.close_idle(),
+                _ = overdue.tick() => state.look_at_overdue(),
             }
         }
         state.wind_up().await;
@@ -249,7 +257,7 @@ impl Loop {
         }
         let now = Instant::now();
         let more = self.poll.more_mail && self.lanes.room() > 0
-            || self.poll.more_copies && self.lanes.copies_room() > 0
+            || self.poll.more_copies && self.lanes.copies_room(now) > 0
             || self.lanes.wants_left(now);
         if !more && now < self.poll.next {
             return;
@@ -257,7 +265,7 @@ impl Loop {
         self.poll.again = false;
         let wanted = Wanted {
             rows: self.lanes.room().min(POLL_ROWS_MAX),
-            copies: self.lanes.copies_room().min(POLL_ROWS_MAX),
+            copies: self.lanes.copies_room(now).min(POLL_ROWS_MAX),
             posts: self.lanes.posts_room(),
             errands: self.lanes.errands_room(),
             domains: self.lanes.wanted_of_domains(now),
@@ -268,6 +276,7 @@ impl Loop {
                 self.lanes.places_of_new()
             },
             busy_customers: self.lanes.busy_customers(),
+            posting_customers: self.lanes.posting_customers(),
         };
         self.poll.more_mail &= wanted.rows == 0;
         self.poll.more_copies &= wanted.copies == 0;
@@ -292,8 +301,10 @@ impl Loop {
             }
         };
         self.telling.remove(&id);
-        if self.giving_back == Some(id) {
-            self.giving_back = None;
+        for beside in [&mut self.giving_back, &mut self.looking_at_overdue] {
+            if *beside == Some(id) {
+                *beside = None;
+            }
         }
         match (self.jobs.remove(&id), happened) {
             (Some(task), Happened::Worked(report)) => self.job_ended(&task, report),
@@ -303,6 +314,7 @@ impl Loop {
                 self.job_ended(&task, JobReport::default());
             }
             (None, Happened::Polled(found)) => self.polled(found),
+            (None, Happened::Overdue(rows, leased)) => self.take_up(rows, leased),
             (None, _) if self.poll.under_way == Some(id) => self.polled(Found::nothing()),
             (None, _) => {}
         }
@@ -338,6 +350,10 @@ impl Loop {
     }
 
     fn job_ended(&mut self, task: &Task, mut report: JobReport) {
+        if task.lane == Lane::Post {
+            // Posts of its customer, and what is left of this one, stand in Postgres.
+            self.poll_now();
+        }
         let given_back = self.lanes.ended(&task.lane, &task.customer, report.manners, Instant::now());
         self.give_back(given_back);
         self.tell_of(&mut report);
@@ -401,6 +417,19 @@ impl Loop {
         });
     }
 
+    fn look_at_overdue(&mut self) {
+        let failing = self.lanes.failing_domains();
+        if failing.is_empty() || self.looking_at_overdue.is_some() {
+            return;
+        }
+        let (worker, bounces) = (Arc::clone(&self.parts.worker), Arc::clone(&self.parts.bounces));
+        let task = self.tasks.spawn(async move {
+            let (rows, leased) = overdue::look(&worker, &bounces, failing).await;
+            Happened::Overdue(rows, leased)
+        });
+        self.looking_at_overdue = Some(task.id());
+    }
+
     fn close_idle(&mut self) {
         let worker = Arc::clone(&self.parts.worker);
         self.tasks.spawn(async move {
@@ -415,10 +444,10 @@ impl Loop {
         self.give_back_now(waiting).await;
         let deadline = Instant::now() + LAST_GRACE;
         while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.tasks.join_next_with_id()).await {
-            if let Ok((_, Happened::Polled(found))) = ended {
-                self.give_back_now(found.rows).await;
-            } else {
-                self.task_ended(ended);
+            match ended {
+                Ok((_, Happened::Polled(found))) => self.give_back_now(found.rows).await,
+                Ok((_, Happened::Overdue(rows, _))) => self.give_back_now(rows).await,
+                ended => self.task_ended(ended),
             }
         }
         let unfinished: Vec<i64> = self.jobs.values().flat_map(|task| task.row_ids.iter().copied()).collect();

@@ -22,6 +22,8 @@ pub enum ErrandOutcome {
     Deferred(String),
     /// Somebody else has the row, or this process goes down: its work goes on from where it is.
     Stopped,
+    /// Its turn is over: what is left of it is done behind those who wait.
+    TurnOver,
 }
 
 /// Who does errands.

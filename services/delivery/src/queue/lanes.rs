@@ -11,7 +11,10 @@
 mod line;
 mod outside;
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
 
 use line::Line;
 use outside::Outside;
@@ -31,6 +34,8 @@ const PENDING_WITH_MESSAGE_MAX: usize = 200;
 const ERRANDS_MAX: usize = 4;
 /// Posts to lists among them: each of these may take an hour, the others are done at once.
 const POSTS_MAX: usize = 2;
+/// Posts of one customer among these: however many it has, another one's begins.
+const POSTS_OF_CUSTOMER_MAX: usize = 1;
 /// Others among them: a flood of these keeps no post from its turn.
 const OTHER_ERRANDS_MAX: usize = 3;
 /// Errands that may wait here. Posts do not: another replica may have a place for them.
@@ -99,10 +104,16 @@ fn copies_limit(limit: usize) -> usize {
     if limit == 0 { 0 } else { (limit / 2).max(1) }
 }
 
-/// Jobs of one customer at once, of so many in all. Three quarters: hosts that are slow for one of them leave room for the mail of
-/// the others. What is nobody's, bounces to strangers and to nobody's forged senders, has a quarter.
-fn of_customer(total: usize) -> impl Fn(&str) -> usize {
-    move |customer| if customer.is_empty() { (total / 4).max(1) } else { (total * 3 / 4).max(1) }
+/// Jobs of one customer at once, of so many in all, mail and copies of its lists together. Three quarters: hosts that are slow for one
+/// of them leave room for the mail of the others. What is nobody's, bounces to strangers and to nobody's forged senders, has a quarter.
+fn share_of(customer: &str, total: usize) -> usize {
+    if customer.is_empty() { (total / 4).max(1) } else { (total * 3 / 4).max(1) }
+}
+
+/// Copies of one customer's lists at once, beside its mail that is under way.
+fn copies_of(customer: &str, limits: Limits, mail: &Line) -> usize {
+    let left = share_of(customer, limits.total).saturating_sub(mail.running_of(customer));
+    share_of(customer, copies_limit(limits.total)).min(left)
 }
 
 /// A job that has no place here, and how long nobody need look at it.
@@ -158,11 +169,14 @@ impl Lanes {
         self.limits.total.saturating_sub(self.mail.running() + self.copies.running())
     }
 
-    /// The same for copies of lists. They trickle, so they are asked for by the dozen: none while half of the room has one waiting.
-    pub(super) fn copies_room(&self) -> usize {
+    /// The same for copies of lists. They trickle, so they are asked for by the dozen: none while half of the room has one waiting
+    /// that may go. What waits for a slow destination or for its customer's other jobs keeps no other list's copies away.
+    pub(super) fn copies_room(&self, now: Instant) -> usize {
         let free = copies_limit(self.limits.total).saturating_sub(self.copies.running());
         let free = free.min(self.room());
-        if self.copies.count() * 2 > free { 0 } else { free - self.copies.count() }
+        let most = |customer: &str| copies_of(customer, self.limits, &self.mail);
+        let ready = self.copies.startable(most, |lane| self.outside.may_start(lane, now));
+        if ready * 2 > free { 0 } else { free - ready }
     }
 
     /// The same for posts.
@@ -186,7 +200,7 @@ impl Lanes {
 
     /// A job waits from now on. What comes back has no place: this job, or one that gives way to it.
     pub(super) fn enter(&mut self, job: Job, now: Instant) -> Option<GivenBack> {
-        if !self.has_place(&job.lane, now) {
+        if !self.has_place(&job.lane, &job.customer, now) {
             return Some(self.given_back(job, now));
         }
         self.outside.waits(&job.lane);
@@ -200,11 +214,11 @@ impl Lanes {
         Some(self.given_back(gives_way, now))
     }
 
-    fn has_place(&self, lane: &Lane, now: Instant) -> bool {
+    fn has_place(&self, lane: &Lane, customer: &str, now: Instant) -> bool {
         match lane {
             Lane::Mail(_) | Lane::Copies(_) if self.left.contains(lane) => self.outside.wants_more(lane, now),
             Lane::Mail(_) | Lane::Copies(_) => self.outside.has_place(lane, now),
-            Lane::Post => self.posts_room() > 0,
+            Lane::Post => self.posts_room() > 0 && self.posts.of(customer) < POSTS_OF_CUSTOMER_MAX,
             Lane::Errand => self.errands_room() > 0,
             // Its row would not be held any more.
             Lane::Ending => true,
@@ -225,7 +239,9 @@ impl Lanes {
         if self.room() == 0 {
             return None;
         }
-        let job = self.mail.take(of_customer(self.limits.total), |lane| self.outside.may_start(lane, now));
+        let (total, copies) = (self.limits.total, &self.copies);
+        let most = |customer: &str| share_of(customer, total).saturating_sub(copies.running_of(customer));
+        let job = self.mail.take(most, |lane| self.outside.may_start(lane, now));
         let job = job.or_else(|| self.next_copy(now))?;
         self.outside.began(&job.lane);
         Some(job)
@@ -246,15 +262,16 @@ impl Lanes {
         {
             return Some(job);
         }
-        if self.posts.running() < POSTS_MAX { self.posts.take(|_| POSTS_MAX, any) } else { None }
+        if self.posts.running() < POSTS_MAX { self.posts.take(|_| POSTS_OF_CUSTOMER_MAX, any) } else { None }
     }
 
     fn next_copy(&mut self, now: Instant) -> Option<Job> {
-        let room = copies_limit(self.limits.total).saturating_sub(self.copies.running());
-        if room == 0 || self.trickle.wait_until(now).is_some() {
+        let (limits, mail) = (self.limits, &self.mail);
+        if self.copies.running() >= copies_limit(limits.total) || self.trickle.wait_until(now).is_some() {
             return None;
         }
-        let job = self.copies.take(|_| usize::MAX, |lane| self.outside.may_start(lane, now))?;
+        let most = |customer: &str| copies_of(customer, limits, mail);
+        let job = self.copies.take(most, |lane| self.outside.may_start(lane, now))?;
         self.trickle.take(now);
         Some(job)
     }
@@ -330,7 +347,20 @@ impl Lanes {
     /// Customers who have all the connections that they may have. The other limits are no customer's affair: while one has less
     /// than that, what waits of it waits for destinations.
     pub(super) fn busy_customers(&self) -> Vec<String> {
-        self.mail.busy_customers(of_customer(self.limits.total))
+        let running = |customer: &str| self.mail.running_of(customer) + self.copies.running_of(customer);
+        let at_work = self.mail.customers_at_work().chain(self.copies.customers_at_work());
+        let busy = at_work.filter(|customer| running(customer) >= share_of(customer, self.limits.total));
+        busy.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Customers who have as many posts here as they may have.
+    pub(super) fn posting_customers(&self) -> Vec<String> {
+        self.posts.customers().map(str::to_owned).collect()
+    }
+
+    /// Domains whose hosts failed again and again, and have taken nothing since.
+    pub(super) fn failing_domains(&self) -> Vec<String> {
+        self.outside.failing_domains()
     }
 
     /// Takes everything that waits, for the end.

@@ -12,6 +12,7 @@ mod errand;
 mod lanes;
 mod leases;
 mod listing;
+mod overdue;
 mod pace;
 mod record;
 mod schedule;
@@ -276,6 +277,7 @@ pub fn start(
             errands: parts.errands,
             departures: parts.departures,
             fates: parts.fates,
+            posts: worker::posts(),
             handle: queue.handle.clone(),
         }),
         bounces,

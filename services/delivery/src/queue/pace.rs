@@ -14,6 +14,11 @@ const FIRST: usize = 5;
 /// Wait after the first "later" that comes while one job is allowed; doubled with each further one.
 const HOLD_MIN: Duration = Duration::from_secs(1);
 const HOLD_DOUBLINGS_MAX: u32 = 6;
+/// The longest one.
+pub(super) const HOLD_MAX: Duration = Duration::from_secs(HOLD_MIN.as_secs() << HOLD_DOUBLINGS_MAX);
+
+/// A destination that said "later" so often in a row, with pauses between, is failing.
+const FAILING_AFTER: u32 = 3;
 
 /// How a destination behaved in one job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +110,11 @@ impl Pace {
         !self.is_new && (self.hold_until.is_some() || self.allowed < limit as f64)
     }
 
+    /// It said "later" again and again, and has taken nothing since.
+    pub(super) fn is_failing(&self) -> bool {
+        self.refusals >= FAILING_AFTER
+    }
+
     /// No job to it ended for so long.
     pub(super) fn idle(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.noted)
@@ -169,7 +179,7 @@ mod tests {
             for takes in steps {
                 pace.note(if takes { Manners::Takes } else { Manners::Later }, limit, begin);
                 prop_assert!(pace.allowed(begin) <= limit);
-                prop_assert!(pace.allowed(begin + HOLD_MIN * 64) >= 1);
+                prop_assert!(pace.allowed(begin + HOLD_MAX) >= 1);
             }
         }
     }

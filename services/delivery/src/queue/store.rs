@@ -12,11 +12,11 @@ use postern_smtp::dsn::{MessageDsn, Notify, RecipientDsn, ReturnContent};
 use sqlx::{PgPool, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
-use super::{LeasedRow, QueuedMessage, lanes::Lane, leases::Ticket, turns::Cursors};
+use super::{LeasedRow, QueuedMessage, lanes::Lane, leases::Ticket, overdue::Walk, turns::Cursors};
 use crate::{
     accept::{MessageFlags, QueueClass, StoredContent, return_code},
     outbound::Destination,
-    store::{PgQuery, Unhurried, begin_unhurried},
+    store::{PgQuery, Unhurried, begin_unhurried, in_time},
     trace::TraceState,
 };
 
@@ -69,8 +69,10 @@ pub(super) struct Wanted {
     pub(super) copies_domains: Vec<(String, usize)>,
     /// So many to any other.
     pub(super) of_each_domain: usize,
-    /// No mail of these.
+    /// Nothing that leaves of these.
     pub(super) busy_customers: Vec<String>,
+    /// No posts of these.
+    pub(super) posting_customers: Vec<String>,
 }
 
 impl Wanted {
@@ -108,6 +110,7 @@ pub struct QueueStore {
     /// Age at which the sender is told that it takes long.
     delay_notice_seconds: Option<f64>,
     pub(super) cursors: Arc<Cursors>,
+    pub(super) walk: Arc<Walk>,
 }
 
 impl QueueStore {
@@ -120,6 +123,7 @@ impl QueueStore {
             lifetime_seconds: lifetime.as_secs_f64(),
             delay_notice_seconds: None,
             cursors: Arc::default(),
+            walk: Arc::default(),
         }
     }
 
@@ -162,6 +166,10 @@ impl QueueStore {
 
     pub(super) fn lifetime_seconds(&self) -> f64 {
         self.lifetime_seconds
+    }
+
+    pub(super) fn delay_notice_seconds(&self) -> Option<f64> {
+        self.delay_notice_seconds
     }
 
     /// Leases rows that are due: mail (but none of who is busy) and errands, no copies of lists.
@@ -306,13 +314,11 @@ impl QueueStore {
 
     /// Those of these rows whose sender was not told yet that it takes long; from now on it was.
     pub(super) async fn claim_delay_notices(&self, ids: &[i64]) -> Result<Vec<i64>, sqlx::Error> {
-        sqlx::query_scalar(
+        let statement = sqlx::query_scalar(
             "UPDATE queue SET delay_notice_time = now() WHERE id = ANY($1) AND delay_notice_time IS NULL
             RETURNING id",
-        )
-        .bind(ids)
-        .fetch_all(&self.pool)
-        .await
+        );
+        in_time(statement.bind(ids).fetch_all(&self.pool)).await
     }
 
     /// Writes down attempts that failed for now. One that is forgotten is made again when its lease ends.

@@ -2,6 +2,9 @@
 
 mod backlog;
 mod directory;
+mod house;
+mod operators;
+mod overdue;
 pub(crate) mod postgres;
 mod stopped;
 mod turns;
@@ -21,6 +24,7 @@ use uuid::Uuid;
 
 use self::{
     directory::{fake_account, fake_departures, fake_directory},
+    house::{House, settings},
     postgres::Postgres,
 };
 use super::{
@@ -195,125 +199,6 @@ async fn rows_wait_as_long_as_they_were_told_and_end_with_their_message() {
     assert_eq!((count(&store, "messages").await, count(&store, "queue").await), (0, 0));
 }
 
-fn settings(retry_seconds: u64, lifetime_seconds: u64) -> QueueSettings {
-    QueueSettings {
-        queue_retry_seconds: vec![retry_seconds],
-        queue_lifetime_seconds: lifetime_seconds,
-        queue_delay_notice_seconds: 14_400,
-        limit_outbound_connections: 10,
-        limit_outbound_connections_per_domain: 5,
-        limit_list_copies_per_second: 0,
-        resolver: Vec::new(),
-        outbound_port: 25,
-        outbound_allowed_networks: Vec::new(),
-        outbound_tls: Vec::new(),
-        outbound_ca_file: None,
-        mta_sts: false,
-        mta_sts_port: 443,
-    }
-}
-
-/// A running queue that sends everything to one host.
-struct House {
-    store: Store,
-    acceptor: Acceptor,
-    queue: Queue,
-    shutdown: Shutdown,
-    _blobs: tempfile::TempDir,
-    _postgres: Postgres,
-}
-
-impl House {
-    async fn open(host: &Host, retry_seconds: u64, lifetime_seconds: u64) -> Self {
-        let settings = settings(retry_seconds, lifetime_seconds);
-        Self::open_as(host, &settings, Arc::new(NoErrands)).await
-    }
-
-    async fn open_as(host: &Host, settings: &QueueSettings, errands: Arc<dyn ErrandRunner>) -> Self {
-        let (postgres, store) = Postgres::start().await;
-        let shutdown = Shutdown::new();
-        let replica = Uuid::new_v4();
-        let acceptor = Acceptor::start(&store, replica);
-        let folder = tempfile::tempdir().expect("folder");
-        let blobs = Blobs::open(&format!("file://{}", folder.path().display())).expect("blobs");
-        let outbound = OutboundSettings {
-            smarthost: Some(Smarthost { host: host.address.ip().to_string(), port: host.address.port() }),
-            timeouts: Timeouts {
-                banner: Duration::from_secs(3),
-                dot: Duration::from_secs(3),
-                ..Timeouts::default()
-            },
-            ..settings.outbound(None, "mail.postern.test").expect("settings")
-        };
-        let parts = QueueParts {
-            store: QueueStore::new(store.pool().clone(), replica, settings.lifetime()),
-            acceptor: acceptor.clone(),
-            directory: fake_directory(&shutdown),
-            contents: Arc::new(StoredContents::new(blobs)),
-            errands,
-            departures: fake_departures(&shutdown),
-            fates: CopyFates::new().0,
-        };
-        let queue = super::start(parts, settings, outbound, &shutdown).expect("queue");
-        Self { store, acceptor, queue, shutdown, _blobs: folder, _postgres: postgres }
-    }
-
-    /// Accepts a message for remote recipients and hands its rows over, as the submission door does.
-    async fn submit(&self, sender: &str, recipients: &[(&str, Option<&str>)]) {
-        let content = Bytes::from_static(b"Subject: hello\r\n\r\n.body\r\n");
-        let queue_row = |(recipient, via): &(&str, Option<&str>)| NewQueueRow {
-            via: via.map(|via| via.parse().expect("via")),
-            ..NewQueueRow::to(recipient.parse().expect("recipient"), QueueClass::Mail)
-        };
-        let rows: Vec<NewQueueRow> = recipients.iter().map(queue_row).collect();
-        let message = NewMessage {
-            id: MessageId::new(),
-            sender: sender.parse().expect("sender"),
-            prefix: Bytes::from_static(b"Received: by mail.postern.test\r\n"),
-            content_bytes: content.len() as u64,
-            plain_bytes: None,
-            checksum: crc32c::crc32c(&content),
-            content: StoredContent::Inline(content),
-            flags: MessageFlags::default(),
-            customer: None,
-            login: None,
-            peer_ip: None,
-            dsn: MessageDsn::default(),
-            traceparent: None,
-        };
-        let unit = AcceptUnit {
-            message: message.clone(),
-            entries: Vec::new(),
-            queue: rows.clone(),
-            finished_queue_ids: Vec::new(),
-            story: Story::default(),
-        };
-        let by = tokio::time::Instant::now() + Duration::from_secs(10);
-        let committed = self.acceptor.commit(unit, by).await.expect("commit");
-        self.queue.handle.offer(born(&message, &rows, &committed.queue_ids));
-    }
-
-    async fn until_empty(&self) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-        while count(&self.store, "queue").await > 0 {
-            assert!(tokio::time::Instant::now() < deadline, "the queue does not drain");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
-    /// The one bounce in box 1.
-    async fn bounce(&self) -> String {
-        let row = sqlx::query(
-            "SELECT e.mailbox_id, e.prefix || m.prefix || m.content AS whole FROM entries e JOIN messages m ON m.id = e.message_id",
-        )
-        .fetch_one(self.store.pool())
-        .await
-        .expect("one bounce");
-        assert_eq!(row.get::<i64, _>("mailbox_id"), 1);
-        String::from_utf8(row.get::<Vec<u8>, _>("whole")).expect("text")
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_offered_leaves_at_once() {
     let host = Host::start(Script { pipelining: true, ..Script::default() }).await;
@@ -445,78 +330,6 @@ async fn rows_of_a_dead_replica_are_found() {
     house.until_empty().await;
     assert_eq!(host.seen().mails.len(), 1);
     assert_eq!(host.seen().mails[0].content, b"abc\r\n");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn operators_see_hold_retry_and_remove() {
-    let host = Host::start(Script::default()).await;
-    let House { store, queue, shutdown, _blobs, _postgres, .. } = House::open(&host, 300, 432_000).await;
-    let rights = Rights::new(fake_directory(&shutdown), fake_account());
-    let door = QueueDoor::new(Arc::new(queue), rights);
-    // Not due yet, so that no worker takes them.
-    for recipients in [&["b@far.test", "c@away.test"][..], &["d@far.test"]] {
-        due_message_later(&store, recipients).await;
-    }
-    let list = |request: ListQueueEntriesRequest| async {
-        door.list_queue_entries(by_operator(request)).await.map(Response::into_inner)
-    };
-    let first = list(ListQueueEntriesRequest { page_size: 2, ..Default::default() }).await.expect("page");
-    let second = ListQueueEntriesRequest {
-        page_size: 2,
-        page_token: first.next_page_token.clone(),
-        ..Default::default()
-    };
-    let second = list(second).await.expect("page");
-    let recipients: Vec<_> =
-        first.entries.iter().chain(&second.entries).map(|e| e.recipient.as_str()).collect();
-    assert_eq!(recipients, ["b@far.test", "c@away.test", "d@far.test"]);
-    assert!(second.next_page_token.is_empty());
-    let far = ListQueueEntriesRequest { recipient_domain: "FAR.test".to_owned(), ..Default::default() };
-    assert_eq!(list(far).await.expect("filtered").entries.len(), 2);
-    for wrong in [
-        ListQueueEntriesRequest { page_size: -1, ..Default::default() },
-        ListQueueEntriesRequest { page_token: "x".to_owned(), ..Default::default() },
-        ListQueueEntriesRequest { queue_id: "x".to_owned(), ..Default::default() },
-        ListQueueEntriesRequest { state: 99, ..Default::default() },
-    ] {
-        assert_eq!(list(wrong).await.expect_err("wrong").code(), tonic::Code::InvalidArgument);
-    }
-
-    let entry = first.entries[0].clone();
-    let one = Some(QueueSelection { entry_ids: vec![entry.entry_id], queue_id: String::new() });
-    let hold = HoldQueueEntriesRequest { selection: one.clone() };
-    assert_eq!(door.hold_queue_entries(by_operator(hold)).await.expect("hold").into_inner().entry_count, 1);
-    let held = ListQueueEntriesRequest { state: QueueState::Held.into(), ..Default::default() };
-    assert_eq!(list(held).await.expect("held").entries[0].entry_id, entry.entry_id);
-    let retry = RetryQueueEntriesRequest { selection: one.clone() };
-    door.retry_queue_entries(by_operator(retry)).await.expect("retry");
-    until(|| async { host.seen().mails.len() == 1 && count(&store, "queue").await == 2 }).await;
-
-    // The rest of the first message comes back, the second message goes without a word.
-    let both = Some(QueueSelection { entry_ids: Vec::new(), queue_id: entry.queue_id });
-    let remove = RemoveQueueEntriesRequest { selection: both.clone(), silent: false };
-    door.remove_queue_entries(by_operator(remove)).await.expect("remove");
-    assert_eq!((count(&store, "queue").await, count(&store, "entries").await), (1, 1));
-    let last = Some(QueueSelection { entry_ids: vec![second.entries[0].entry_id], queue_id: String::new() });
-    let remove = RemoveQueueEntriesRequest { selection: last, silent: true };
-    door.remove_queue_entries(by_operator(remove)).await.expect("remove");
-    assert_eq!((count(&store, "queue").await, count(&store, "entries").await), (0, 1));
-    let again = RemoveQueueEntriesRequest { selection: both, silent: true };
-    let gone = door.remove_queue_entries(by_operator(again)).await.expect_err("gone");
-    assert_eq!(gone.code(), tonic::Code::NotFound);
-    assert!(shutdown.finish(Duration::from_secs(5)).await);
-}
-
-/// As the guard hands it on.
-fn by_operator<T>(message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.extensions_mut().insert(Caller::new("test", Role::Operator));
-    request
-}
-
-async fn due_message_later(store: &Store, recipients: &[&str]) {
-    let id = due_message_at(store, recipients, "1 hour").await;
-    assert!(count(store, "queue").await > 0, "{id}");
 }
 
 async fn until<F: Future<Output = bool>>(holds: impl Fn() -> F) {

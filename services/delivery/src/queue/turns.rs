@@ -169,18 +169,22 @@ impl QueueStore {
         count: usize,
         wanted: &Wanted,
     ) -> Result<Vec<LeasedRow>, sqlx::Error> {
-        let bounds =
-            Bounds { domains: &wanted.copies_domains, of_each: wanted.of_each_domain, busy_customers: &[] };
+        let bounds = Bounds {
+            domains: &wanted.copies_domains,
+            of_each: wanted.of_each_domain,
+            busy_customers: &wanted.busy_customers,
+        };
         self.take_turns(COPIES, count, bounds, &self.cursors.copies).await
     }
 
     /// Leases errands that are due, posts to lists and others.
     pub(super) async fn take_due_errands(&self, wanted: &Wanted) -> Result<Vec<LeasedRow>, sqlx::Error> {
         let mut taken = Vec::new();
-        for (kind, count, cursor) in
-            [(POSTS, wanted.posts, &self.cursors.posts), (ERRANDS, wanted.errands, &self.cursors.errands)]
-        {
-            let bounds = Bounds { domains: &[], of_each: usize::MAX, busy_customers: &[] };
+        let posts = (POSTS, wanted.posts, wanted.posting_customers.as_slice(), &self.cursors.posts);
+        let others: &[String] = &[];
+        let others = (ERRANDS, wanted.errands, others, &self.cursors.errands);
+        for (kind, count, busy_customers, cursor) in [posts, others] {
+            let bounds = Bounds { domains: &[], of_each: usize::MAX, busy_customers };
             if count > 0 {
                 taken.extend(self.take_turns(kind, count, bounds, cursor).await?);
             }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use jiff::Timestamp;
+use moka::sync::Cache;
 use postern_mail::{EmailAddress, MessageId};
 use postern_mesh::trace_context;
 use postern_smtp::dsn::RecipientDsn;
@@ -21,14 +22,15 @@ use super::{
     pace::Manners,
     record::{Note, Recorder},
     store::{Deferral, Ended, Unworked},
+    upkeep,
 };
 use crate::{
-    accept::QueueClass,
+    accept::{QueueClass, StoredContent},
     bounce::Fate,
     departure::{Departure, Departures, Leaving},
     lists::CopyFates,
     outbound::{Attempt, ContentError, Destination, Later, NEEDS_UTF8, Outbound, Outgoing},
-    store::within,
+    store::{in_time, within},
     trace::TraceState,
 };
 
@@ -36,8 +38,26 @@ use crate::{
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
 /// What is confirmed later than that may be somebody else's again.
 const CONFIRM_TIME: Duration = Duration::from_secs(15);
+/// A row that comes back with such a pause stands behind those that are due.
+const BEHIND_OTHERS: Duration = Duration::from_millis(1);
 /// Octets of an outcome that are kept in its row.
 const OUTCOME_MAX_CHARS: usize = 700;
+
+/// Posts that are kept for the next of their copies, octets, and for how long.
+const POSTS_BYTES: u64 = 16 * 1024 * 1024;
+const POSTS_FOR: Duration = Duration::from_secs(300);
+
+/// A memory for them.
+pub(super) fn posts() -> Cache<MessageId, Arc<QueuedMessage>> {
+    let weigh = |_: &MessageId, post: &Arc<QueuedMessage>| {
+        let content = match &post.content {
+            StoredContent::Inline(content) => content.len(),
+            StoredContent::Blob { key } => key.len(),
+        };
+        u32::try_from(content + post.prefix.len() + size_of::<QueuedMessage>()).unwrap_or(u32::MAX)
+    };
+    Cache::builder().max_capacity(POSTS_BYTES).weigher(weigh).time_to_live(POSTS_FOR).build()
+}
 
 /// Rows that travel together.
 #[derive(Clone, Debug)]
@@ -77,6 +97,8 @@ pub(super) struct Worker {
     pub(super) errands: Arc<dyn ErrandRunner>,
     pub(super) departures: Departures,
     pub(super) fates: CopyFates,
+    /// Messages of which copies leave.
+    pub(super) posts: Cache<MessageId, Arc<QueuedMessage>>,
     /// For what errands bring about.
     pub(super) handle: QueueHandle,
 }
@@ -137,13 +159,8 @@ impl Worker {
                 tracing::info!(%queue_id, ?class, recipient = %row.recipient, why, "nothing to do");
                 self.recorder.note(Note::Finished(Ended::quietly(row.id))).await;
             }
-            ErrandOutcome::Stopped => {
-                self.leases.end([row.id]);
-                let unworked = Unworked { id: row.id, pause: Duration::ZERO };
-                if let Err(error) = self.store.give_back(&[unworked]).await {
-                    tracing::warn!(%error, "a lease cannot be given back; it runs out by itself");
-                }
-            }
+            ErrandOutcome::Stopped => self.give_back(&row, Duration::ZERO).await,
+            ErrandOutcome::TurnOver => self.give_back(&row, BEHIND_OTHERS).await,
             ErrandOutcome::Deferred(why) => {
                 tracing::info!(%queue_id, ?class, recipient = %row.recipient, why, attempts = row.attempts + 1, "deferred");
                 let schedule = errand::schedule();
@@ -154,6 +171,11 @@ impl Worker {
             }
         }
         None
+    }
+
+    async fn give_back(&self, row: &LeasedRow, pause: Duration) {
+        self.leases.end([row.id]);
+        upkeep::give_back(self, &[Unworked { id: row.id, pause }]).await;
     }
 
     async fn send(
@@ -222,8 +244,18 @@ impl Worker {
         if let Some(message) = &job.message {
             return Some(Arc::clone(message));
         }
-        match self.store.message(job.message_id).await {
-            Ok(Some(message)) => Some(Arc::new(message)),
+        let is_copy = matches!(job.lane, Lane::Copies(_));
+        if is_copy && let Some(message) = self.posts.get(&job.message_id) {
+            return Some(message);
+        }
+        match in_time(self.store.message(job.message_id)).await {
+            Ok(Some(message)) => {
+                let message = Arc::new(message);
+                if is_copy {
+                    self.posts.insert(message.id, Arc::clone(&message));
+                }
+                Some(message)
+            }
             Ok(None) => {
                 tracing::error!(queue_id = %job.message_id, "queue rows without their message");
                 for row in &job.rows {
@@ -281,10 +313,7 @@ impl Worker {
                     return;
                 }
                 if row.delay_due {
-                    let until = message.accept_time + self.store.lifetime();
-                    report
-                        .delayed
-                        .push(fated(&row, Fate::of_delay(row.recipient.clone(), &row.dsn, &why, until)));
+                    report.delayed.push(delayed(&row, &why, message.accept_time + self.store.lifetime()));
                 }
                 self.defer(&row, why).await;
             }
@@ -335,6 +364,11 @@ fn trace_of(job: &Job, message: &QueuedMessage) -> Span {
 fn expired(row: LeasedRow) -> FatedRow {
     let fate = Fate::of_expiry(row.recipient.clone(), &row.dsn, &row.last_outcome);
     fated(&row, fate)
+}
+
+/// A row that is tried on until `until`.
+pub(super) fn delayed(row: &LeasedRow, why: &str, until: Timestamp) -> FatedRow {
+    fated(row, Fate::of_delay(row.recipient.clone(), &row.dsn, why, until))
 }
 
 fn fated(row: &LeasedRow, fate: Fate) -> FatedRow {

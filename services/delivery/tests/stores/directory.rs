@@ -1,5 +1,5 @@
-//! A directory in which `box<N>@local.test` is mailbox N, `alias<N>@local.test` a forward to it, and every other domain is
-//! far away. Lists and autoresponders are those that a test made.
+//! A directory in which `box<N>@local.test` is mailbox N, `alias<N>@local.test` a forward to it, `rival.test` another customer's,
+//! and every other domain far away. Lists and autoresponders are those that a test made.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -136,14 +136,20 @@ impl DirectoryService for FakeDirectory {
         &self,
         request: Request<LookupDomainRequest>,
     ) -> Result<Response<LookupDomainResponse>, Status> {
-        let identity = DomainIdentity {
-            name: "local.test".to_owned(),
+        self.here()?;
+        let name = request.into_inner().name;
+        let customer = match name.as_str() {
+            "local.test" => Some("me"),
+            "rival.test" => Some("rival"),
+            _ => None,
+        };
+        let domain = customer.map(|customer| DomainIdentity {
+            name,
             domain_version: 1,
-            customer: "me".to_owned(),
+            customer: customer.to_owned(),
             state: DomainState::Live.into(),
             ..DomainIdentity::default()
-        };
-        let domain = Some(identity).filter(|identity| identity.name == request.get_ref().name);
+        });
         Ok(Response::new(LookupDomainResponse { domain }))
     }
 

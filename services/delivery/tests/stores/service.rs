@@ -244,6 +244,42 @@ async fn what_must_leave_is_queued() {
     assert_eq!((&entries.entries[0].queue_id, entries.entries[0].customer.as_str()), (&id, "me"));
 }
 
+/// Where its readers look, too; and while nobody can say whose a name is, nothing is taken.
+#[tokio::test]
+async fn s_73_a_submission_is_written_in_no_name_of_another_customer() {
+    let service = Service::new().await;
+    let mailbox = new_box();
+    let mut sent = 0;
+    for (sender, header, refusal) in [
+        ("me@local.test", "From: me@local.test", None),
+        ("", "From: Me <me@elsewhere.test>, you@local.test\r\nSender: me@local.test", None),
+        ("boss@rival.test", "From: me@local.test", Some(Reason::SenderNotPermitted)),
+        ("me@local.test", "FROM :\r\n The Boss <boss@Rival.test>", Some(Reason::AuthorNotPermitted)),
+        ("me@local.test", "From: me@local.test, boss@rival.test", Some(Reason::AuthorNotPermitted)),
+        ("me@local.test", "From: me@local.test\r\nFrom: boss@rival.test", Some(Reason::AuthorNotPermitted)),
+        ("", "From: me@local.test\r\nSender: boss@rival.test", Some(Reason::AuthorNotPermitted)),
+    ] {
+        let content = format!("{header}\r\nSubject: x\r\n\r\nFrom: boss@rival.test\r\n");
+        let from_outside = Envelope { sender: sender.to_owned(), ..envelope(&[address(mailbox)]) };
+        let submitter = Some(Submitter { customer: "me".to_owned(), ..Submitter::default() });
+        let submission = Envelope {
+            submitter,
+            message_id: MessageId::new().as_bytes().to_vec().into(),
+            ..from_outside.clone()
+        };
+        let answer = service.submit(submission, content.as_bytes()).await;
+        assert_eq!(answer.as_ref().err().map(failure::reason_of), refusal, "{sender} {header}");
+        service.submit(from_outside, content.as_bytes()).await.expect("of strangers nobody asks");
+        sent += 1 + usize::from(refusal.is_none());
+    }
+    assert_eq!(service.fetch(mailbox).await.len(), sent);
+    *service.house.fake.is_away.lock().unwrap() = true;
+    let mut unknown = envelope(&[address(mailbox)]);
+    unknown.submitter = Some(Submitter { customer: "me".to_owned(), ..Submitter::default() });
+    let status = service.submit(unknown, b"From: boss@not-asked-before.test\r\n").await.expect_err("away");
+    assert_eq!(failure::reason_of(&status), Reason::Unavailable);
+}
+
 #[tokio::test]
 async fn operators_see_boxes_and_locks() {
     let service = Service::new().await;

@@ -141,6 +141,8 @@ failure_table! {
     AuthenticationRequired, "AUTHENTICATION_REQUIRED", 530, (7, 0), None, "relaying prohibited";
     /// The sender's domain belongs to another customer who did not allow it.
     SenderNotPermitted, "SENDER_NOT_PERMITTED", 550, (7, 1), None, "this sender address belongs to another customer";
+    /// The domain of an author in the header belongs to another customer who did not allow it.
+    AuthorNotPermitted, "AUTHOR_NOT_PERMITTED", 550, (7, 1), None, "an address in From or Sender belongs to another customer";
     /// Too many recipients in this hour.
     BudgetExhausted, "BUDGET_EXHAUSTED", 452, (7, 1), None, "sending limit reached, please try again later";
     /// What let this session send was taken away.

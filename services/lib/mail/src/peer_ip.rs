@@ -26,9 +26,14 @@ pub struct PeerIpError;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientKey(IpAddr);
 
-/// The network that one site has at most, an IPv6 /48 (RFC 6177): a household with a /56 is 256 clients, which share a bound.
+/// The network that one site has at most, whose strangers share a bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SiteKey(u64);
+pub enum SiteKey {
+    /// A /24, the least that is routed by itself: who rents one has 256 clients.
+    V4([u8; 3]),
+    /// A /48 (RFC 6177): a household with a /56 is 256 clients.
+    V6([u16; 3]),
+}
 
 impl PeerIp {
     /// `0.0.0.0`: the address of nobody (RFC 6890).
@@ -64,14 +69,17 @@ impl PeerIp {
         }
     }
 
-    /// The site that this address belongs to; none for IPv4, where one address is all that most sites have.
+    /// The site that this address belongs to.
     #[must_use]
-    pub fn site_key(self) -> Option<SiteKey> {
+    pub fn site_key(self) -> SiteKey {
         match self.0 {
-            IpAddr::V4(_) => None,
+            IpAddr::V4(v4) => {
+                let [a, b, c, _] = v4.octets();
+                SiteKey::V4([a, b, c])
+            }
             IpAddr::V6(v6) => {
-                let [a, b, c, ..] = v6.segments().map(u64::from);
-                Some(SiteKey(a << 32 | b << 16 | c))
+                let [a, b, c, ..] = v6.segments();
+                SiteKey::V6([a, b, c])
             }
         }
     }

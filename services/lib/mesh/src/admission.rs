@@ -21,9 +21,15 @@ use crate::memory::Holder;
 const MINUTE: Duration = Duration::from_secs(60);
 /// Clients whose new connections are counted; more are let in uncounted until the minute is over.
 const COUNTED_MAX: usize = 200_000;
-/// What the strangers of one site (an IPv6 /48) may do together, in times of what one client may: else one household with its
-/// many /64 would fill the places of all. Customers are not counted: a mobile network has thousands of them in one /48.
-const SITE_FACTOR: usize = 4;
+/// What the strangers of one site may do together, in times of what one client may: else one household with its many /64, or whoever
+/// rents a few IPv4 /24, would fill the places of all. Customers are not counted: a mobile network has thousands of them in one. A /24
+/// has more, for large senders have many hosts in theirs.
+fn site_factor(site: SiteKey) -> usize {
+    match site {
+        SiteKey::V4(_) => 16,
+        SiteKey::V6(_) => 4,
+    }
+}
 /// How long a client is known after it showed a right.
 const KNOWN_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// Clients that are known at most.
@@ -36,12 +42,13 @@ pub struct AdmissionSettings {
     #[arg(long, env = "POSTERN_LIMIT_CONNECTIONS", value_name = "COUNT", default_value_t = 10_000)]
     pub limit_connections: usize,
 
-    /// Connections at once from one client: an IPv4 address or an IPv6 /64; strangers of one IPv6 /48 four times as many (0 = no limit)
+    /// Connections at once from one client: an IPv4 address or an IPv6 /64; strangers of one IPv6 /48 four times as many, of one IPv4 /24
+    /// sixteen times (0 = no limit)
     #[arg(long, env = "POSTERN_LIMIT_CONNECTIONS_PER_CLIENT", value_name = "COUNT", default_value_t = 50)]
     pub limit_connections_per_client: usize,
 
-    /// New connections within a minute from one client: an IPv4 address or an IPv6 /64; strangers of one IPv6 /48 four times as many
-    /// (0 = no limit)
+    /// New connections within a minute from one client: an IPv4 address or an IPv6 /64; strangers of one IPv6 /48 four times as many,
+    /// of one IPv4 /24 sixteen times (0 = no limit)
     #[arg(
         long,
         env = "POSTERN_LIMIT_NEW_CONNECTIONS_PER_MINUTE",
@@ -167,7 +174,7 @@ impl Admission {
     fn admit_at(&self, peer: PeerIp, now: Instant) -> Result<Place, TurnedAway> {
         let (client, exempt) = (peer.client_key(), self.is_exempt(peer));
         let known = exempt || self.inner.known.contains_key(&client);
-        let site = peer.site_key().filter(|_| !known);
+        let site = (!known).then(|| peer.site_key());
         let mut counts = self.inner.counts();
         if !exempt {
             counts.judge(&Asker { client, site, known }, &self.inner.settings, now)?;
@@ -237,9 +244,12 @@ impl Counts {
             return Err(TurnedAway::TooOften);
         }
         let of_client = self.by_client.get(&asker.client).copied().unwrap_or(0);
-        let of_site = asker.site.and_then(|site| self.strangers_by_site.get(&site)).copied().unwrap_or(0);
         let most = settings.limit_connections_per_client;
-        if full(of_client, most) || full(of_site, most.saturating_mul(SITE_FACTOR)) {
+        let is_site_full = |site| {
+            let count = self.strangers_by_site.get(&site).copied().unwrap_or(0);
+            full(count, most.saturating_mul(site_factor(site)))
+        };
+        if full(of_client, most) || asker.site.is_some_and(is_site_full) {
             return Err(TurnedAway::Client);
         }
         let total = settings.limit_connections;
@@ -263,8 +273,11 @@ impl Counts {
             self.minute = now;
         }
         let of_client = one_more(&mut self.new, asker.client);
-        let of_site = asker.site.map_or(0, |site| one_more(&mut self.new_by_site, site));
-        of_client > limit || of_site as usize > (limit as usize).saturating_mul(SITE_FACTOR)
+        let is_site_too_often = asker.site.is_some_and(|site| {
+            let count = one_more(&mut self.new_by_site, site) as usize;
+            count > (limit as usize).saturating_mul(site_factor(site))
+        });
+        of_client > limit || is_site_too_often
     }
 
     fn leave_site(&mut self, site: Option<SiteKey>) {
@@ -365,6 +378,17 @@ mod tests {
         assert_eq!(admission.admit(network(9)).err(), Some(TurnedAway::Client));
         drop((ninth, again, places));
         assert!(admission.inner.counts().strangers_by_site.is_empty(), "nothing is remembered");
+    }
+
+    #[test]
+    fn a_crowd_behind_one_24_does_not_fill_the_places_of_all() {
+        let admission = admission(0, 2, 0, 0);
+        let of = |number: usize| peer(&format!("203.0.113.{number}"));
+        let crowd: Vec<_> = (0..32).map(|number| admission.admit(of(number)).expect("a place")).collect();
+        assert_eq!(admission.admit(of(32)).err(), Some(TurnedAway::Client));
+        assert!(admission.admit(peer("203.0.114.1")).is_ok(), "another /24");
+        drop(crowd);
+        assert!(admission.admit(of(32)).is_ok());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod freshness;
 mod place;
 mod posting;
+mod sender;
 mod watch;
 
 use std::{sync::Arc, time::Instant};
@@ -25,6 +26,7 @@ use crate::{client::MeshChannel, shutdown::Shutdown};
 use freshness::{Freshness, Told};
 pub use place::{Place, inbound_recipient};
 pub use posting::refusal_of_post;
+pub use sender::may_use_sender;
 
 /// Answers of each kind kept at most.
 const KEPT_MAX: u64 = 200_000;

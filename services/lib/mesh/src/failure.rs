@@ -106,6 +106,7 @@ fn code_of(reason: Reason) -> Code {
         }
         Reason::RelayProhibited
         | Reason::SenderNotPermitted
+        | Reason::AuthorNotPermitted
         | Reason::CallerNotPermitted
         | Reason::AccountSuspended
         | Reason::PostingNotPermitted

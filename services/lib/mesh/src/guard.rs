@@ -1,5 +1,7 @@
 //! The server's stack around the handlers, the same for both shapes: a call limit, who calls and may they, trace
-//! context, metrics, and an end for endless streams when the server goes down.
+//! context, metrics, a bound on how long a question may take to come, and an end for endless streams when the server goes down.
+
+mod question;
 
 use std::{
     convert::Infallible,
@@ -7,7 +9,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures_util::future::BoxFuture;
@@ -49,6 +51,8 @@ struct State {
     service: &'static str,
     assertions: AssertionCache,
     permits: Arc<Semaphore>,
+    /// How long the question of a call may take to come.
+    question_timeout: Duration,
     /// Ends watch streams.
     going_down: CancellationToken,
 }
@@ -70,6 +74,7 @@ impl GuardLayer {
             service,
             assertions: AssertionCache::new(settings.mesh_key.clone()),
             permits: Arc::new(Semaphore::new(calls_max)),
+            question_timeout: question::TIMEOUT,
             going_down,
         }))
     }
@@ -184,6 +189,9 @@ where
         if let Some(caller) = caller {
             request.extensions_mut().insert(caller);
         }
+        if method.shape != Shape::Upload {
+            request = request.map(|body| question::in_time(body, state.question_timeout));
+        }
         let span = trace_context::span_of(request.headers(), method.path);
         let answer = self.inner.call(request);
         let guarded = async move {
@@ -258,5 +266,89 @@ impl http_body::Body for UntilGoingDown {
             return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }
         Pin::new(&mut self.body).poll_frame(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::MeshKey;
+
+    const PATH: &str = "/postern.auth.v1.LoginService/ExchangeToken";
+
+    /// Reads the question to its end, as handlers do.
+    #[derive(Clone)]
+    struct Reader;
+
+    impl Service<Request<Body>> for Reader {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<Body>) -> Self::Future {
+            Box::pin(async move {
+                let mut body = request.into_body();
+                loop {
+                    match std::future::poll_fn(|cx| http_body::Body::poll_frame(Pin::new(&mut body), cx))
+                        .await
+                    {
+                        Some(Ok(_)) => {}
+                        Some(Err(status)) => return Ok(status.into_http()),
+                        None => return Ok(Status::new(tonic::Code::Ok, "").into_http()),
+                    }
+                }
+            })
+        }
+    }
+
+    /// A body of one octet in each so many seconds, for ever.
+    struct Dripping(Duration, Pin<Box<tokio::time::Sleep>>);
+
+    impl http_body::Body for Dripping {
+        type Data = bytes::Bytes;
+        type Error = Status;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Self::Data>, Status>>> {
+            std::task::ready!(self.1.as_mut().poll(cx));
+            self.1 = Box::pin(tokio::time::sleep(self.0));
+            Poll::Ready(Some(Ok(Frame::data(bytes::Bytes::from_static(b"x")))))
+        }
+    }
+
+    #[tokio::test]
+    async fn who_drips_a_question_holds_no_place_for_ever() {
+        let settings = MeshSettings { concurrency_max: 1, ..MeshSettings::with_key(MeshKey::random()) };
+        let mut layer = GuardLayer::new("test", &settings, CancellationToken::new());
+        Arc::get_mut(&mut layer.0).expect("nobody else's").question_timeout = Duration::from_millis(300);
+        let permits = Arc::clone(&layer.0.permits);
+        let mut guard = layer.layer(Reader);
+        for every in [Duration::from_millis(20), Duration::from_secs(3600)] {
+            let body = Body::new(Dripping(every, Box::pin(tokio::time::sleep(every))));
+            let call = Request::post(PATH).body(body).expect("a request");
+            let slow = guard.call(call);
+            let other = guard.call(Request::post(PATH).body(Body::empty()).expect("a request"));
+            let refused =
+                Status::from_header_map(other.await.expect("an answer").headers()).expect("a status");
+            assert_eq!(failure::reason_of(&refused), Reason::Overloaded, "it holds the one place");
+            let ended =
+                tokio::time::timeout(Duration::from_secs(20), slow).await.expect("it is held for ever");
+            let ended = Status::from_header_map(ended.expect("an answer").headers()).expect("a status");
+            assert_eq!(ended.code(), tonic::Code::DeadlineExceeded, "{every:?}");
+            assert_eq!(permits.available_permits(), 1, "given back, once");
+        }
+        let quick = guard.call(Request::post(PATH).body(Body::empty()).expect("a request")).await;
+        let answer = quick.expect("an answer");
+        assert_eq!(Status::from_header_map(answer.headers()).expect("a status").code(), tonic::Code::Ok);
+        // Who hangs up before the answer gives its place back, too.
+        let body = Body::new(Dripping(Duration::from_secs(1), Box::pin(tokio::time::sleep(Duration::ZERO))));
+        drop(guard.call(Request::post(PATH).body(body).expect("a request")));
+        assert_eq!(permits.available_permits(), 1);
     }
 }

@@ -1,15 +1,22 @@
 //! Memory that many messages hold together while they come in, and who may hold how much of it.
 //!
 //! Some of it is kept for those with a right to send, and no client may have more than its part: so strangers, however many, fill
-//! their own share, and one of them not even that (DECISIONS.md, 95). Counted in octets, in this process alone.
+//! their own share, and one of them not even that (DECISIONS.md, 95). Where all of it is held, whoever brings content slowly gives
+//! way to whoever brings it fast (DECISIONS.md, 111). Counted in octets, in this process alone.
 
 use std::{
+    cmp::Ordering::Equal,
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use postern_mail::ClientKey;
 use thiserror::Error;
+use tokio::sync::Notify;
 
 /// Strangers together may hold all but one part in so many.
 const KEPT_PART: usize = 4;
@@ -17,6 +24,10 @@ const KEPT_PART: usize = 4;
 const CUSTOMER_PART: usize = 4;
 /// One stranger may hold one part in so many.
 const STRANGER_PART: usize = 16;
+/// Nobody gives way before that, however slow.
+const GRACE: Duration = Duration::from_secs(10);
+/// Only to who is so many times as fast: among equals whoever came first stays.
+const FASTER_TIMES: f64 = 2.0;
 
 /// There is no memory left, or what is left is for others; after a while there is.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -44,6 +55,7 @@ struct Inner {
     /// What one client may hold in any case.
     least_bytes: usize,
     held: Mutex<Held>,
+    numbers: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +64,36 @@ struct Held {
     strangers: usize,
     /// Only clients that hold something.
     by_client: HashMap<ClientKey, usize>,
+    /// Shares that hold something and give way, by their numbers.
+    giving_way: HashMap<u64, Yielding>,
+}
+
+/// A share that gives way.
+#[derive(Debug)]
+struct Yielding {
+    holder: Holder,
+    bytes: usize,
+    course: Arc<Course>,
+}
+
+/// How the content of a share comes in, and whether it is still wanted.
+#[derive(Debug)]
+struct Course {
+    since: Instant,
+    came_bytes: AtomicU64,
+    is_lost: AtomicBool,
+    told: Notify,
+}
+
+/// What is short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Short {
+    /// This client has its part.
+    Client,
+    /// Strangers have theirs.
+    Strangers,
+    /// There is no more.
+    All,
 }
 
 /// What one message holds; given back when dropped.
@@ -60,19 +102,23 @@ pub struct MemoryShare {
     inner: Arc<Inner>,
     holder: Holder,
     bytes: usize,
+    number: u64,
+    course: Arc<Course>,
+    gives_way: bool,
 }
 
 impl MemoryBudget {
     /// So many octets for all. `least_bytes`: what one client may hold however small its part is.
     #[must_use]
     pub fn new(all_bytes: usize, least_bytes: usize) -> Self {
-        Self { inner: Arc::new(Inner { all_bytes, least_bytes, held: Mutex::default() }) }
+        let (held, numbers) = (Mutex::default(), AtomicU64::new(0));
+        Self { inner: Arc::new(Inner { all_bytes, least_bytes, held, numbers }) }
     }
 
     /// A share that holds nothing yet.
     #[must_use]
     pub fn share(&self, holder: Holder) -> MemoryShare {
-        MemoryShare { inner: Arc::clone(&self.inner), holder, bytes: 0 }
+        MemoryShare::begin(&self.inner, holder, Instant::now())
     }
 
     /// What all hold now, octets.
@@ -83,16 +129,76 @@ impl MemoryBudget {
 }
 
 impl MemoryShare {
+    fn begin(inner: &Arc<Inner>, holder: Holder, since: Instant) -> Self {
+        let course = Course {
+            since,
+            came_bytes: AtomicU64::new(0),
+            is_lost: AtomicBool::new(false),
+            told: Notify::new(),
+        };
+        Self {
+            inner: Arc::clone(inner),
+            holder,
+            bytes: 0,
+            number: inner.numbers.fetch_add(1, Ordering::Relaxed),
+            course: Arc::new(course),
+            gives_way: false,
+        }
+    }
+
+    /// The same, of content that comes at its sender's pace ([`Self::came`]): when memory is short it is taken from the slowest, who
+    /// must look at [`Self::lost`] while waiting for more.
+    #[must_use]
+    pub fn giving_way(mut self) -> Self {
+        self.gives_way = true;
+        self
+    }
+
+    /// So many octets of its content came in.
+    pub fn came(&self, bytes: usize) {
+        self.course.came_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Ends when what it holds was given to others: then all of it is to be freed, and no more can be held.
+    pub fn lost(&self) -> impl Future<Output = ()> + Send + use<> {
+        let course = Arc::clone(&self.course);
+        async move {
+            while !course.is_lost.load(Ordering::Acquire) {
+                course.told.notified().await;
+            }
+        }
+    }
+
     /// Holds so many octets from now on, more or fewer than before.
     ///
     /// # Errors
-    /// It would be more than there is for this holder; what was held before stays. To hold less never fails.
+    /// It would be more than there is for this holder, or what it held was given to others; what was held before stays. To hold
+    /// nothing never fails.
     pub fn hold(&mut self, bytes: usize) -> Result<(), NoMemory> {
-        match bytes.checked_sub(self.bytes) {
-            Some(0) => {}
-            Some(more) => self.inner.take(self.holder, more)?,
-            None => self.inner.give_back(self.holder, self.bytes - bytes),
+        self.hold_at(bytes, Instant::now())
+    }
+
+    fn hold_at(&mut self, bytes: usize, now: Instant) -> Result<(), NoMemory> {
+        if bytes == self.bytes && bytes == 0 {
+            return Ok(());
         }
+        let mut held = self.inner.held();
+        if self.course.is_lost.load(Ordering::Acquire) {
+            self.bytes = 0;
+            return if bytes == 0 { Ok(()) } else { Err(NoMemory) };
+        }
+        match bytes.checked_sub(self.bytes) {
+            Some(0) => return Ok(()),
+            Some(more) => {
+                self.inner.make_room(&mut held, self.holder, more, self.course.pace(now), now)?;
+                held.take(self.holder, more);
+            }
+            None => held.give_back(self.holder, self.bytes - bytes),
+        }
+        if self.gives_way {
+            held.note(self.number, self.holder, bytes, &self.course);
+        }
+        drop(held);
         self.bytes = bytes;
         Ok(())
     }
@@ -102,11 +208,37 @@ impl MemoryShare {
     pub fn bytes(&self) -> usize {
         self.bytes
     }
+
+    /// Parts with all that it holds, for content that is on its way and waits for nobody outside: it gives way no more.
+    #[must_use]
+    pub fn part(&mut self) -> Self {
+        let mut part = Self::begin(&self.inner, self.holder, self.course.since);
+        let mut held = self.inner.held();
+        held.giving_way.remove(&self.number);
+        let bytes = std::mem::take(&mut self.bytes);
+        part.bytes = if self.course.is_lost.load(Ordering::Acquire) { 0 } else { bytes };
+        drop(held);
+        part
+    }
 }
 
 impl Drop for MemoryShare {
     fn drop(&mut self) {
-        self.inner.give_back(self.holder, self.bytes);
+        // What is lost holds nothing any more.
+        let _ = self.hold(0);
+    }
+}
+
+impl Course {
+    /// Octets a second.
+    fn pace(&self, now: Instant) -> f64 {
+        let age = now.saturating_duration_since(self.since).max(Duration::from_secs(1));
+        self.came_bytes.load(Ordering::Relaxed) as f64 / age.as_secs_f64()
+    }
+
+    fn lose(&self) {
+        self.is_lost.store(true, Ordering::Release);
+        self.told.notify_one();
     }
 }
 
@@ -115,46 +247,95 @@ impl Inner {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, holder: Holder, bytes: usize) -> Result<(), NoMemory> {
-        let mut held = self.held();
-        let of_client = holder.client.map(|client| held.by_client.get(&client).copied().unwrap_or(0));
-        let part = if holder.stranger { STRANGER_PART } else { CUSTOMER_PART };
-        let client_bytes = (self.all_bytes / part).max(self.least_bytes);
-        let fits = |held: usize, max: usize| held.saturating_add(bytes) <= max;
-        if !fits(held.all, self.all_bytes)
-            || holder.stranger && !fits(held.strangers, self.all_bytes - self.all_bytes / KEPT_PART)
-            || of_client.is_some_and(|held| !fits(held, client_bytes))
-        {
-            return Err(NoMemory);
-        }
-        gauge().increment(bytes as f64);
-        held.all += bytes;
-        if holder.stranger {
-            held.strangers += bytes;
-        }
-        if let Some(client) = holder.client {
-            *held.by_client.entry(client).or_insert(0) += bytes;
+    /// Takes from those who are slower than `pace` what is missing for so many octets. They free it within moments; it is counted as
+    /// free at once.
+    fn make_room(
+        &self,
+        held: &mut Held,
+        holder: Holder,
+        bytes: usize,
+        pace: f64,
+        now: Instant,
+    ) -> Result<(), NoMemory> {
+        while let Some(short) = self.what_is_short(held, holder, bytes) {
+            let of_strangers = holder.stranger || short == Short::Strangers;
+            let slowest = match short {
+                Short::Client => None,
+                Short::Strangers | Short::All => held.slowest(of_strangers, pace / FASTER_TIMES, now),
+            };
+            let Some(slowest) = slowest else { return Err(NoMemory) };
+            if let Some(given_up) = held.giving_way.remove(&slowest) {
+                metrics::counter!("postern_content_memory_taken_from_slow_total").increment(1);
+                held.give_back(given_up.holder, given_up.bytes);
+                given_up.course.lose();
+            }
         }
         Ok(())
     }
 
-    fn give_back(&self, holder: Holder, bytes: usize) {
-        if bytes == 0 {
-            return;
+    fn what_is_short(&self, held: &Held, holder: Holder, bytes: usize) -> Option<Short> {
+        let part = if holder.stranger { STRANGER_PART } else { CUSTOMER_PART };
+        let client_bytes = (self.all_bytes / part).max(self.least_bytes);
+        let fits = |held: usize, max: usize| held.saturating_add(bytes) <= max;
+        let of_client = holder.client.map(|client| held.by_client.get(&client).copied().unwrap_or(0));
+        if of_client.is_some_and(|held| !fits(held, client_bytes)) {
+            return Some(Short::Client);
         }
-        gauge().decrement(bytes as f64);
-        let mut held = self.held();
-        held.all -= bytes;
+        if holder.stranger && !fits(held.strangers, self.all_bytes - self.all_bytes / KEPT_PART) {
+            return Some(Short::Strangers);
+        }
+        (!fits(held.all, self.all_bytes)).then_some(Short::All)
+    }
+}
+
+impl Held {
+    fn take(&mut self, holder: Holder, bytes: usize) {
+        gauge().increment(bytes as f64);
+        self.all += bytes;
         if holder.stranger {
-            held.strangers -= bytes;
+            self.strangers += bytes;
+        }
+        if let Some(client) = holder.client {
+            *self.by_client.entry(client).or_insert(0) += bytes;
+        }
+    }
+
+    fn give_back(&mut self, holder: Holder, bytes: usize) {
+        gauge().decrement(bytes as f64);
+        self.all -= bytes;
+        if holder.stranger {
+            self.strangers -= bytes;
         }
         let Some(client) = holder.client else { return };
-        if let Some(of_client) = held.by_client.get_mut(&client) {
+        if let Some(of_client) = self.by_client.get_mut(&client) {
             *of_client -= bytes;
             if *of_client == 0 {
-                held.by_client.remove(&client);
+                self.by_client.remove(&client);
             }
         }
+    }
+
+    fn note(&mut self, number: u64, holder: Holder, bytes: usize, course: &Arc<Course>) {
+        if bytes == 0 {
+            self.giving_way.remove(&number);
+        } else if let Some(known) = self.giving_way.get_mut(&number) {
+            known.bytes = bytes;
+        } else {
+            self.giving_way.insert(number, Yielding { holder, bytes, course: Arc::clone(course) });
+        }
+    }
+
+    /// The slowest that had its time and is no faster than `pace`, a stranger if there is one.
+    fn slowest(&self, of_strangers: bool, pace: f64, now: Instant) -> Option<u64> {
+        let had_its_time = |course: &Course| now.saturating_duration_since(course.since) >= GRACE;
+        let found = self.giving_way.iter().filter(|(_, one)| one.holder.stranger || !of_strangers);
+        let paces = found.filter(|(_, one)| had_its_time(&one.course)).map(|(number, one)| {
+            let is_customer = !one.holder.stranger;
+            (is_customer, one.course.pace(now), *number)
+        });
+        let slow = paces.filter(|(_, its, _)| *its <= pace);
+        let first = slow.min_by(|a, b| a.0.cmp(&b.0).then(a.1.partial_cmp(&b.1).unwrap_or(Equal)));
+        first.map(|(_, _, number)| number)
     }
 }
 
@@ -223,5 +404,50 @@ mod tests {
         drop(all);
         assert_eq!(of_many.hold(1200), Ok(()), "no part of a client");
         assert_eq!(budget.share(stranger(1)).hold(1), Err(NoMemory));
+    }
+
+    #[tokio::test]
+    async fn the_slowest_give_way_to_the_fast_and_nobody_before_its_time() {
+        let budget = MemoryBudget::new(1600, 0);
+        let mut all: Vec<_> = (1..=12u8).map(|number| budget.share(stranger(number)).giving_way()).collect();
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        for (share, came) in all.iter_mut().zip(1..) {
+            share.came(came * 1000);
+            assert_eq!(share.hold_at(100, begin), Ok(()));
+        }
+        // One whose pace nobody knows is never made to.
+        let mut quiet = budget.share(Holder::default());
+        assert_eq!(quiet.hold_at(400, begin), Ok(()));
+        let mut fast = budget.share(stranger(13)).giving_way();
+        fast.came(50_000);
+        assert_eq!(fast.hold_at(10, at(9)), Err(NoMemory), "all have a while");
+        let mut slow = budget.share(stranger(14)).giving_way();
+        slow.came(1000);
+        assert_eq!(slow.hold_at(10, at(10)), Err(NoMemory), "nobody is half as fast as this one");
+        assert_eq!(fast.hold_at(100, at(10)), Ok(()));
+        all[0].lost().await;
+        assert_eq!(
+            (all[0].hold(101), all[0].hold(100), all[0].hold(0)),
+            (Err(NoMemory), Err(NoMemory), Ok(()))
+        );
+        assert_eq!((budget.held_bytes(), all[1].hold_at(99, at(11))), (1600, Ok(())), "no other one lost it");
+        // Those with a right make strangers give way, never the other way round.
+        let customer = Holder { stranger: false, client: client("192.0.2.1") };
+        let mut customer = budget.share(customer).giving_way();
+        customer.came(30_000);
+        assert_eq!(customer.hold_at(150, at(12)), Ok(()));
+        all[1].lost().await;
+        all[2].lost().await;
+        // What is on its way already gives way no more.
+        let parts: Vec<_> = all.iter_mut().skip(3).map(MemoryShare::part).collect();
+        let mut late = budget.share(stranger(15)).giving_way();
+        late.came(1_000_000);
+        assert_eq!(late.hold_at(100, at(60)), Ok(()), "of the one that was fast");
+        assert_eq!(late.hold_at(400, at(60)), Err(NoMemory), "nor is there a part of others for one client");
+        drop((all, parts, quiet, fast, slow, customer, late));
+        assert_eq!(budget.held_bytes(), 0);
+        let held = budget.inner.held();
+        assert!(held.by_client.is_empty() && held.giving_way.is_empty(), "nobody is remembered");
     }
 }

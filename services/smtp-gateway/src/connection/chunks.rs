@@ -1,10 +1,13 @@
 //! BDAT: content in chunks of a known size (RFC 3030), to delivery while it comes in.
 
+use std::time::Duration;
+
 use bytes::Buf as _;
+use postern_mail::Reason;
 use postern_smtp::{chunk::ChunkReader, command::Chunk};
 
 use super::{
-    Connection, Gone,
+    Connection, Gone, Slowest,
     content::{Pace, Way},
 };
 use crate::session::{Envelope, Event};
@@ -15,6 +18,24 @@ pub(super) struct Chunks {
     way: Way,
     reader: ChunkReader,
     pace: Pace,
+}
+
+impl Chunks {
+    /// Between two chunks; ends when the memory of the message was given to faster ones.
+    pub(super) async fn lost(&self) {
+        self.way.lost().await;
+    }
+
+    /// Nothing of it is to be kept.
+    pub(super) fn give_up(&mut self, reason: Reason) {
+        self.way.give_up(reason);
+    }
+
+    /// The client was waited for between two chunks, and sent no content: whoever fills the time with other commands holds the
+    /// message no longer than who drips.
+    pub(super) fn is_too_slow(&mut self, waited: Duration, slowest: Slowest) -> bool {
+        self.pace.is_too_slow(0, waited, slowest)
+    }
 }
 
 impl Connection {
@@ -68,6 +89,10 @@ impl Connection {
         self.flush().await?;
         let mut unwanted = Pace::default();
         let mut left = size_bytes;
+        if let Some(chunks) = &mut chunks {
+            // What came with the command, which nobody counted.
+            chunks.pace.came(usize::try_from(left).unwrap_or(usize::MAX).min(self.input.len()));
+        }
         loop {
             let here = usize::try_from(left).unwrap_or(usize::MAX).min(self.input.len());
             if let Some(Chunks { way, reader, .. }) = &mut chunks {
@@ -83,14 +108,22 @@ impl Connection {
             if left == 0 {
                 return Ok(None);
             }
-            let pace = match &mut chunks {
-                Some(chunks) => {
-                    chunks.way.send_ahead().await;
-                    &mut chunks.pace
+            self.free_input();
+            let more = match &mut chunks {
+                Some(Chunks { way, pace, .. }) => {
+                    way.send_ahead().await;
+                    tokio::select! {
+                        biased;
+                        () = way.lost() => {
+                            way.give_up(Reason::InsufficientStorage);
+                            None
+                        }
+                        more = self.more_content(pace) => more?,
+                    }
                 }
-                None => &mut unwanted,
+                None => self.more_content(&mut unwanted).await?,
             };
-            if let Some(event) = self.more_content(pace).await? {
+            if let Some(event) = more {
                 return Ok(Some(event));
             }
         }

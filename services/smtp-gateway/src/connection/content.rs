@@ -46,9 +46,14 @@ impl Connection {
             if progress.ended {
                 break;
             }
+            self.free_input();
             way.send_ahead().await;
-            if let Some(event) = self.more_content(&mut pace).await? {
-                return Ok(event);
+            tokio::select! {
+                biased;
+                () = way.lost() => way.give_up(Reason::InsufficientStorage),
+                more = self.more_content(&mut pace) => if let Some(event) = more? {
+                    return Ok(event);
+                },
             }
         }
         let answer = way.finish(&self.session_id).await;
@@ -110,7 +115,7 @@ impl Connection {
         Way {
             submission: Ok(self.gateway.upstream.submission(self.wire_envelope(envelope))),
             frame: BytesMut::new(),
-            held: self.gateway.content_memory.share(self.place.holder()),
+            held: self.gateway.content_memory.share(self.place.holder()).giving_way(),
         }
     }
 
@@ -182,16 +187,25 @@ impl Way {
             return;
         }
         let content = std::mem::take(&mut self.frame).freeze();
+        let held = self.held.part();
         if let Ok(submission) = &mut self.submission
-            && let Err(reason) = submission.send(content).await
+            && let Err(reason) = submission.send(content, held).await
         {
             self.give_up(reason);
         }
-        self.hold();
+    }
+
+    /// Ends when the memory of this message was given to faster ones: then it is to be given up.
+    pub(super) async fn lost(&self) {
+        if self.submission.is_err() {
+            return std::future::pending().await;
+        }
+        self.held.lost().await;
     }
 
     pub(super) async fn finish(self, session_id: &str) -> Result<(), Reason> {
-        let Self { submission, frame, held: _until_answered } = self;
+        let Self { submission, frame, mut held } = self;
+        let _until_answered = held.part();
         submission?.finish(frame.freeze(), session_id).await
     }
 
@@ -201,6 +215,7 @@ impl Way {
             return;
         }
         self.frame.extend_from_slice(content);
+        self.held.came(content.len());
         if !self.hold() {
             self.give_up(Reason::InsufficientStorage);
         }
@@ -220,7 +235,12 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    fn is_too_slow(&mut self, read_bytes: usize, waited: Duration, slowest: Slowest) -> bool {
+    /// Content that came while nobody waited for it.
+    pub(super) fn came(&mut self, bytes: usize) {
+        self.read_bytes += bytes as u64;
+    }
+
+    pub(super) fn is_too_slow(&mut self, read_bytes: usize, waited: Duration, slowest: Slowest) -> bool {
         self.waited += waited;
         self.read_bytes += read_bytes as u64;
         if self.waited < slowest.window {

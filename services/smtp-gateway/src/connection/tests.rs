@@ -10,7 +10,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use postern_mail::Reason;
 use postern_proto::auth::v1 as auth;
 
-use crate::session::Door;
+use crate::{connection::Slowest, session::Door};
 use house::{INBOUND_LIMIT, TestHouse};
 
 const START: &str = "S: 220 mail.postern.test ESMTP
@@ -139,6 +139,35 @@ async fn s_73_auth_is_asked_at_mail_in_whose_name_a_login_may_send() {
         .await;
     let asked = house.world.relay_questions.load(Ordering::SeqCst);
     assert_eq!(asked, 2, "one for each MAIL");
+}
+
+#[tokio::test]
+async fn s_73_while_auth_is_away_a_login_writes_in_names_that_the_directory_lets_it_use() {
+    let house = TestHouse::new();
+    let login = script("C: AUTH PLAIN AHVzZXJAaG9tZXBhZ2UudGVzdAByaWdodA==\nS: 235");
+    let mut client = house.transcript(Door::Submission, &login).await;
+    house.world.auth_away.store(true, Ordering::SeqCst);
+    for (line, answer) in [
+        ("MAIL FROM:<other@customer.test>", "550 5.7.1 this sender address belongs to another customer"),
+        ("RCPT TO:<user@homepage.test>", "503"),
+        ("MAIL FROM:<>", "250"),
+        ("RSET", "250"),
+        ("MAIL FROM:<user@homepage.test>", "250"),
+        ("RCPT TO:<user@homepage.test>", "250"),
+        ("RCPT TO:<x@far.test>", "451 4.3.0"),
+        ("RSET", "250"),
+    ] {
+        client.write(format!("{line}\r\n").as_bytes()).await;
+        let reply = client.line().await;
+        assert!(reply.starts_with(answer), "{line}: {reply}");
+    }
+    // Nobody can say whose domain that is: nothing is taken in its name.
+    house.world.account_away.store(true, Ordering::SeqCst);
+    client.write(b"MAIL FROM:<boss@not-asked-before.test>\r\nRCPT TO:<user@homepage.test>\r\n").await;
+    for answer in ["451 4.3.0", "503"] {
+        let reply = client.line().await;
+        assert!(reply.starts_with(answer), "{reply}");
+    }
 }
 
 /// Counted over all gateways by auth, which is asked from a share of the limit on.

@@ -28,6 +28,33 @@ pub(super) struct Transaction {
     right: Option<RelayRight>,
 }
 
+impl Transaction {
+    /// Octets of its recipients, and of what the client wants to hear of them.
+    pub(super) fn named_bytes(&self) -> usize {
+        let recipients = self.recipients.iter().map(address_bytes).sum::<usize>();
+        recipients + self.recipient_dsn.iter().map(wish_bytes).sum::<usize>()
+    }
+}
+
+/// Octets of one address in memory.
+pub(crate) fn address_bytes(address: &EmailAddress) -> usize {
+    size_of::<EmailAddress>() + address.local().len() + address.domain().as_str().len()
+}
+
+fn wish_bytes(wish: &RecipientDsn) -> usize {
+    size_of::<RecipientDsn>() + wish.original_recipient.as_ref().map_or(0, String::len)
+}
+
+impl Asked {
+    /// Octets of what is kept of it if it is taken.
+    pub(super) fn named_bytes(&self) -> usize {
+        match self {
+            Self::Open(wish) => wish_bytes(wish),
+            Self::Refused(_) | Self::OverLimit => 0,
+        }
+    }
+}
+
 /// One RCPT of a group that waits for answers.
 #[derive(Debug)]
 pub(super) enum Asked {
@@ -79,13 +106,7 @@ impl Session {
                     self.phase = Phase::Open(transaction);
                     reply(Reply::sender_ok(), Next::Command)
                 }
-                // Nobody can say now. Who logged in may still write to boxes here; what leaves is asked for again at RCPT.
-                Err(refused)
-                    if transaction.right.is_some() && refused.reason.verdict() == Verdict::Temporary =>
-                {
-                    self.phase = Phase::Open(transaction);
-                    reply(Reply::sender_ok(), Next::Command)
-                }
+                // Nobody can say now, so nothing is taken in this name (R0).
                 Err(refused) if refused.reason.verdict() == Verdict::Temporary => self.fail(&refused),
                 // The client's to mend: asked again and again it is an error like others, for each costs a look at grants and domains.
                 Err(refused) => self.refuse(refused),

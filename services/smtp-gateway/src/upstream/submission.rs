@@ -1,15 +1,19 @@
 //! One message on its way to delivery: a small one in a single frame, a larger one as it comes in, with backpressure.
 
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use bytes::Bytes;
+use futures_util::Stream;
 use postern_mail::{Reason, limits::FRAME_MAX_BYTES};
-use postern_mesh::{client::MeshChannel, failure};
+use postern_mesh::{client::MeshChannel, failure, memory::MemoryShare};
 use postern_proto::delivery::v1::{
     Envelope, SubmitMessageRequest, SubmitMessageResponse, submission_service_client::SubmissionServiceClient,
 };
 use tokio::{sync::mpsc, time};
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
@@ -26,7 +30,7 @@ const COMMIT_WITHIN_MILLIS: u32 = 40_000;
 const FRAMES_WAITING_MAX: usize = 1;
 
 /// What delivery may say for good (PROMISES.md, promise 2, submission.proto).
-const REASONS_OF_DELIVERY: [Reason; 16] = [
+const REASONS_OF_DELIVERY: [Reason; 17] = [
     Reason::NoSuchMailbox,
     Reason::PostingNotPermitted,
     Reason::FailsAuthentication,
@@ -40,10 +44,33 @@ const REASONS_OF_DELIVERY: [Reason; 16] = [
     Reason::ContentLineTooLong,
     Reason::RelayProhibited,
     Reason::SenderNotPermitted,
+    Reason::AuthorNotPermitted,
     Reason::DomainNotLive,
     Reason::OverQuota,
     Reason::BudgetExhausted,
 ];
+
+/// A frame and the memory that it is held by; the last one's belongs to the session, which waits for the answer.
+type HeldFrame = (SubmitMessageRequest, Option<MemoryShare>);
+
+/// Frames on their way, each held until the next one is asked for: then it has gone.
+struct Frames {
+    waiting: mpsc::Receiver<HeldFrame>,
+    on_its_way: Option<MemoryShare>,
+}
+
+impl Stream for Frames {
+    type Item = SubmitMessageRequest;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SubmitMessageRequest>> {
+        self.on_its_way = None;
+        let next = ready!(self.waiting.poll_recv(cx));
+        Poll::Ready(next.map(|(frame, held)| {
+            self.on_its_way = held;
+            frame
+        }))
+    }
+}
 
 type Answer = Result<Response<SubmitMessageResponse>, Status>;
 
@@ -56,7 +83,7 @@ pub(crate) struct Submission {
 
 struct Running {
     /// `None` once delivery takes no more.
-    frames: Option<mpsc::Sender<SubmitMessageRequest>>,
+    frames: Option<mpsc::Sender<HeldFrame>>,
     answer: AbortOnDropHandle<Answer>,
 }
 
@@ -65,23 +92,20 @@ impl Submission {
         Self { client, envelope, running: None }
     }
 
-    /// Sends content ahead; waits while delivery is behind. What delivery has to say is told by [`Self::finish`].
+    /// Sends content ahead, held by `held` until it is on the wire; waits while delivery is behind. What delivery has to say is told by [`Self::finish`].
     ///
     /// # Errors
     /// Temporary, when delivery takes nothing for too long.
-    pub(crate) async fn send(&mut self, content: Bytes) -> Result<(), Reason> {
+    pub(crate) async fn send(&mut self, content: Bytes, held: MemoryShare) -> Result<(), Reason> {
         let Some(running) = &mut self.running else {
             let envelope = Some(self.envelope.clone());
-            self.running = Some(self.start(SubmitMessageRequest {
-                envelope,
-                content,
-                ..SubmitMessageRequest::default()
-            }));
+            let first = SubmitMessageRequest { envelope, content, ..SubmitMessageRequest::default() };
+            self.running = Some(self.start((first, Some(held))));
             return Ok(());
         };
         let Some(frames) = &running.frames else { return Ok(()) };
         let frame = SubmitMessageRequest { content, ..SubmitMessageRequest::default() };
-        match time::timeout(ANSWER_TIMEOUT, frames.send(frame)).await {
+        match time::timeout(ANSWER_TIMEOUT, frames.send((frame, Some(held)))).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_closed)) => {
                 running.frames = None;
@@ -118,17 +142,17 @@ impl Submission {
         };
         if let Some(frames) = running.frames {
             // When nobody takes it, the answer is there already and says why.
-            let _ = frames.send(last).await;
+            let _ = frames.send((last, None)).await;
         }
         running.answer.await.map_err(|_| Status::internal("the submission task ended"))?
     }
 
-    fn start(&self, first: SubmitMessageRequest) -> Running {
-        let (frames, receiver) = mpsc::channel(FRAMES_WAITING_MAX);
+    fn start(&self, first: HeldFrame) -> Running {
+        let (frames, waiting) = mpsc::channel(FRAMES_WAITING_MAX);
         // The channel is empty and open: there is room for the first frame.
         let _ = frames.try_send(first);
         let mut client = self.client.clone();
-        let request = Request::new(ReceiverStream::new(receiver));
+        let request = Request::new(Frames { waiting, on_its_way: None });
         let answer = tokio::spawn(async move { client.submit_message(request).await }.in_current_span());
         Running { frames: Some(frames), answer: AbortOnDropHandle::new(answer) }
     }

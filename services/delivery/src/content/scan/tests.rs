@@ -47,6 +47,24 @@ fn s_25_return_path_goes_wherever_it_stands() {
 }
 
 #[test]
+fn s_73_who_wrote_a_submission_is_collected() {
+    let text = "From : Anna\r\n <anna@x.test>\r\nSubject: s\r\nSENDER: b@y.test\r\nfrom: c@z.test\r\n\r\nFrom: body\r\n";
+    for size in [1, 5, 1000] {
+        let pieces: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
+        let submitted = scan_with(HeaderScan::default().of_submission(), &pieces).expect("scanned");
+        let authors: Vec<_> =
+            submitted.1.authors.iter().map(|value| String::from_utf8_lossy(value)).collect();
+        assert_eq!(authors, [" Anna\r\n <anna@x.test>\r\n", " b@y.test\r\n", " c@z.test\r\n"]);
+        assert_eq!(String::from_utf8_lossy(&submitted.0), text);
+        assert!(scan(&pieces).expect("scanned").1.authors.is_empty(), "of others nobody asks");
+    }
+    let endless = format!("From: a@x.test{}\r\n\r\n", ",\r\n b@x.test".repeat(2000));
+    let submitted = scan_with(HeaderScan::default().of_submission(), &[endless.as_bytes()]);
+    assert_eq!(submitted.expect_err("no list of authors"), Reason::HeadersTooLarge);
+    assert!(scan(&[endless.as_bytes()]).is_ok());
+}
+
+#[test]
 fn s_24_s_26_what_a_submission_lacks_and_what_it_hides() {
     let text = "Bcc: a@x.test,\r\n b@x.test\r\nDATE: today\r\nbcc:\r\nX: 1\r\n\r\nBcc: body\r\nMessage-ID: <1@x>\r\n";
     let kept = "DATE: today\r\nX: 1\r\n\r\nBcc: body\r\nMessage-ID: <1@x>\r\n";

@@ -23,41 +23,41 @@ use tokio::net::{TcpListener, UdpSocket};
 
 /// What the server knows.
 #[derive(Clone, Default)]
-pub(super) struct Zone {
+pub(crate) struct Zone {
     records: HashMap<String, Vec<RData>>,
     failing: HashSet<String>,
     silent: HashSet<String>,
 }
 
-pub(super) fn a(octets: [u8; 4]) -> RData {
+pub(crate) fn a(octets: [u8; 4]) -> RData {
     RData::A(A(Ipv4Addr::from(octets)))
 }
 
-pub(super) fn mx(preference: u16, exchange: &str) -> RData {
+pub(crate) fn mx(preference: u16, exchange: &str) -> RData {
     let mut name = Name::from_ascii(exchange).expect("name");
     name.set_fqdn(true);
     RData::MX(MX::new(preference, name))
 }
 
 impl Zone {
-    pub(super) fn with(mut self, name: &str, record: RData) -> Self {
+    pub(crate) fn with(mut self, name: &str, record: RData) -> Self {
         self.records.entry(name.to_owned()).or_default().push(record);
         self
     }
 
     /// Every question about this name is answered SERVFAIL.
-    pub(super) fn failing(mut self, name: &str) -> Self {
+    pub(crate) fn failing(mut self, name: &str) -> Self {
         self.failing.insert(name.to_owned());
         self
     }
 
     /// No question about this name is answered.
-    pub(super) fn silent(mut self, name: &str) -> Self {
+    pub(crate) fn silent(mut self, name: &str) -> Self {
         self.silent.insert(name.to_owned());
         self
     }
 
-    pub(super) async fn start(self) -> SocketAddr {
+    pub(crate) async fn start(self) -> SocketAddr {
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("udp");
         let address = socket.local_addr().expect("address");
         let mut server = Server::new(self);

@@ -33,8 +33,14 @@ impl Line {
         self.running_count
     }
 
-    fn running_of(&self, customer: &str) -> usize {
+    /// The same of a customer.
+    pub(super) fn running_of(&self, customer: &str) -> usize {
         self.running.get(customer).copied().unwrap_or_default()
+    }
+
+    /// Its jobs that run, and those that wait.
+    pub(super) fn of(&self, customer: &str) -> usize {
+        self.running_of(customer) + self.waiting.get(customer).map_or(0, VecDeque::len)
     }
 
     /// The next job that may start: of the customer whose turn it is, its oldest. `most`: jobs that a customer may have at once.
@@ -77,6 +83,13 @@ impl Line {
         Some(job)
     }
 
+    /// Jobs that wait for nothing but their turn, as [`Self::take`] judges them.
+    pub(super) fn startable(&self, most: impl Fn(&str) -> usize, may_start: impl Fn(&Lane) -> bool) -> usize {
+        let may_have_more = |customer: &&String| self.running_of(customer) < most(customer);
+        let of = |customer: &String| self.waiting.get(customer).into_iter().flatten();
+        self.waiting.keys().filter(may_have_more).flat_map(of).filter(|job| may_start(&job.lane)).count()
+    }
+
     fn remove(&mut self, customer: &str, index: usize) -> Option<Job> {
         let jobs = self.waiting.get_mut(customer)?;
         let job = jobs.remove(index)?;
@@ -102,10 +115,15 @@ impl Line {
         }
     }
 
-    /// Customers that have as many jobs as they may have.
-    pub(super) fn busy_customers(&self, most: impl Fn(&str) -> usize) -> Vec<String> {
-        let is_busy = |(customer, running): &(&String, &usize)| **running >= most(customer);
-        self.running.iter().filter(is_busy).map(|(customer, _)| customer.clone()).collect()
+    /// Customers whose jobs run.
+    pub(super) fn customers_at_work(&self) -> impl Iterator<Item = &str> {
+        self.running.keys().map(String::as_str)
+    }
+
+    /// Customers that have jobs here.
+    pub(super) fn customers(&self) -> impl Iterator<Item = &str> {
+        let waiting = self.waiting.keys().filter(|customer| !self.running.contains_key(*customer));
+        waiting.chain(self.running.keys()).map(String::as_str)
     }
 
     /// Jobs of the customer of whom most wait.

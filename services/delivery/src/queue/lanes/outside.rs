@@ -153,6 +153,16 @@ impl Outside {
         }
     }
 
+    pub(super) fn failing_domains(&self) -> Vec<String> {
+        let failing = self.paces.iter().filter(|(_, pace)| pace.is_failing());
+        failing
+            .filter_map(|(destination, _)| match destination {
+                Destination::Domain(domain) => Some(domain.to_string()),
+                Destination::Smarthost => None,
+            })
+            .collect()
+    }
+
     fn change(&mut self, lane: &Lane, how: impl FnOnce(&mut Load)) {
         let Some(destination) = lane.destination() else { return };
         let Some(load) = self.loads.get_mut(destination) else { return };

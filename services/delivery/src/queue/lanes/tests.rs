@@ -179,8 +179,10 @@ fn destinations_are_forgotten() {
 fn posts_leave_room_for_other_errands_and_these_for_posts() {
     let now = Instant::now();
     let mut lanes = Lanes::new(limits(10, 10));
-    // Two run; another replica may do the others.
-    assert_eq!(enter(&mut lanes, 10, |_| job_of("lister", Lane::Post), now), 8);
+    // Two run, of two customers; another replica may do the others.
+    assert_eq!(enter(&mut lanes, 5, |_| job_of("lister", Lane::Post), now), 4);
+    assert_eq!(lanes.posting_customers(), ["lister"]);
+    assert_eq!(enter(&mut lanes, 5, |n| job_of(&format!("l{n}"), Lane::Post), now), 4);
     assert_eq!(started(&mut lanes, now).len(), 2);
     assert_eq!(lanes.posts_room(), 0);
     lanes.enter(job_of("mass", Lane::Errand), now);
@@ -191,7 +193,8 @@ fn posts_leave_room_for_other_errands_and_these_for_posts() {
     // A post ends, and errands never: there is room for a post all the same.
     lanes.ended(&Lane::Post, "lister", None, now);
     assert_eq!(started(&mut lanes, now), ["mass"]);
-    lanes.ended(&Lane::Post, "lister", None, now);
+    lanes.ended(&Lane::Post, "l0", None, now);
+    assert_eq!(lanes.posting_customers(), nobody());
     assert!(lanes.wants_left(now + LOOK_EVERY), "posts were left");
     lanes.enter(job_of("other", Lane::Post), now);
     assert_eq!(started(&mut lanes, now), ["other"]);
@@ -210,15 +213,46 @@ fn customers_take_turns_at_errands() {
 fn copies_of_lists_are_asked_for_by_the_dozen() {
     let now = Instant::now();
     let mut lanes = Lanes::new(Limits { copies_per_second: 50, ..limits(100, 100) });
-    assert_eq!(lanes.copies_room(), 50);
+    assert_eq!(lanes.copies_room(now), 50);
     enter(&mut lanes, 25, copy, now);
-    assert_eq!(lanes.copies_room(), 25, "half of the room");
+    assert_eq!(lanes.copies_room(now), 25, "half of the room");
     lanes.enter(copy(25), now);
-    assert_eq!(lanes.copies_room(), 0);
+    assert_eq!(lanes.copies_room(now), 0);
     assert_eq!(started(&mut lanes, now), ["lister"]);
-    assert_eq!(lanes.copies_room(), 0, "25 of 49 wait");
-    assert_eq!(started(&mut lanes, now + Duration::from_millis(20)), ["lister"]);
-    assert_eq!(lanes.copies_room(), 24);
+    assert_eq!(lanes.copies_room(now), 0, "25 of 49 wait");
+    let later = now + Duration::from_millis(20);
+    assert_eq!(started(&mut lanes, later), ["lister"]);
+    assert_eq!(lanes.copies_room(later), 24);
+}
+
+#[test]
+fn mail_and_lists_of_one_customer_leave_a_quarter_to_the_others() {
+    let now = Instant::now();
+    let mut lanes = Lanes::new(limits(8, 8));
+    enter(&mut lanes, 8, |n| job("lister", &format!("m{n}.test")), now);
+    enter(&mut lanes, 8, copy, now);
+    assert_eq!(started(&mut lanes, now).len(), 6, "mail has what it may have, its copies wait");
+    assert_eq!(lanes.busy_customers(), ["lister"]);
+    assert_eq!(lanes.copies_room(now), 2, "they keep no other list's copies away");
+    lanes.enter(job_of("other", Lane::Copies(domain("d0.test"))), now);
+    assert_eq!(started(&mut lanes, now), ["other"]);
+    // Copies alone have three quarters of the half that copies may have, and leave the rest of their customer's share to its mail.
+    let mut lanes = Lanes::new(limits(8, 8));
+    enter(&mut lanes, 8, copy, now);
+    assert_eq!(started(&mut lanes, now).len(), 3);
+    enter(&mut lanes, 8, |n| job("lister", &format!("m{n}.test")), now);
+    assert_eq!(started(&mut lanes, now).len(), 3);
+    assert_eq!(lanes.busy_customers(), ["lister"]);
+}
+
+#[test]
+fn copies_for_slow_destinations_keep_no_others_away() {
+    let now = Instant::now();
+    let mut lanes = Lanes::new(limits(20, 2));
+    let slow = |n: usize| job_of("lister", Lane::Copies(domain(&format!("slow{}.test", n % 5))));
+    enter(&mut lanes, 50, slow, now);
+    assert_eq!(started(&mut lanes, now).len(), 5, "one copy each");
+    assert_eq!(lanes.copies_room(now), 5, "the others wait for their hosts");
 }
 
 #[test]

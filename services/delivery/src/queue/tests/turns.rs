@@ -85,7 +85,7 @@ async fn posts_that_take_long_delay_no_other_errand() {
     // Due only when it is what it shall be: the workers poll all the while.
     let lists: Vec<String> = (0..8).map(|n| format!("list{n}@here.test")).collect();
     due_message_at(&house.store, &lists.iter().map(String::as_str).collect::<Vec<_>>(), "1 hour").await;
-    run(&house.store, "UPDATE queue SET class = 3, next_attempt_time = now()").await;
+    run(&house.store, "UPDATE queue SET class = 3, customer = recipient, next_attempt_time = now()").await;
     house.queue.handle.wake();
     until(|| async { count(&house.store, "queue WHERE state = 2").await == 2 }).await;
     due_message_at(&house.store, &["away@here.test"], "1 hour").await;

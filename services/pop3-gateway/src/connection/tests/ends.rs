@@ -107,6 +107,35 @@ async fn locks_are_renewed_in_one_call_while_the_session_lives() {
     assert!(renewals() <= then + 1, "nothing is held, nothing is asked");
 }
 
+/// Nobody says QUIT for a session that is dropped where it stands, within its login too.
+#[tokio::test]
+async fn wherever_a_session_breaks_off_its_box_is_freed() {
+    let house = House::with(vec![letter("one")]);
+    let client = house.log_in().await;
+    assert!(house.delivery.is_locked());
+    client.session.abort();
+    until(|| !house.delivery.is_locked()).await;
+
+    house.delivery.stalls.store(true, Ordering::Relaxed);
+    let mut client = house.connect();
+    client.transcript("S: +OK*\nC: USER user@homepage.test\nS: +OK*\nC: PASS secret").await;
+    until(|| house.delivery.is_locked()).await;
+    client.session.abort();
+    until(|| !house.delivery.is_locked()).await;
+    assert_eq!(client.line().await, "", "a box is open when all of its listing is here");
+    house.delivery.stalls.store(false, Ordering::Relaxed);
+    house.log_in().await.transcript("C: STAT\nS: +OK 1 *").await;
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("in time");
+}
+
 #[tokio::test]
 async fn at_the_end_sessions_are_closed_and_boxes_freed() {
     let house = House::with(vec![letter("one")]);

@@ -93,6 +93,8 @@ pub(super) struct Delivery {
     /// Octets of content that were handed out.
     pub(super) produced: Arc<AtomicU64>,
     pub(super) renewals: Arc<AtomicU64>,
+    /// Listings stand still behind their first page.
+    pub(super) stalls: Arc<AtomicBool>,
 }
 
 impl Delivery {
@@ -187,6 +189,10 @@ impl MaildropService for Delivery {
             let (uid_deltas, sizes_bytes) = (vec![uid - last], vec![content.len() as u64]);
             answers.push(Ok(OpenMaildropResponse { header: None, uid_deltas, sizes_bytes }));
             last = *uid;
+        }
+        if self.stalls.load(Ordering::Relaxed) {
+            answers.truncate(1);
+            return Ok(Response::new(stream::iter(answers).chain(stream::pending()).boxed()));
         }
         Ok(Response::new(stream::iter(answers).boxed()))
     }

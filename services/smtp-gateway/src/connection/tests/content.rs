@@ -1,6 +1,6 @@
 //! What happens to content on its way to delivery.
 
-use postern_mesh::memory::Holder;
+use postern_mesh::memory::{Holder, MemoryBudget};
 use proptest::prelude::*;
 
 use super::*;
@@ -193,6 +193,65 @@ async fn content_that_finds_no_memory_is_put_off_and_customers_find_some() {
 }
 
 #[tokio::test]
+async fn recipients_without_end_find_no_memory_and_those_before_them_are_kept() {
+    let mut house = TestHouse::new();
+    house.gateway.content_memory = MemoryBudget::new(64 * 1024, 0);
+    house.world.granted.store(true, Ordering::SeqCst);
+    let mut client = house.transcript(Door::Mx, &script("C: MAIL FROM:<u@homepage.test>\nS: 250")).await;
+    let mut heard = Vec::new();
+    for number in 0..200 {
+        client.write(format!("RCPT TO:<{number:064}@far.test>\r\n").as_bytes()).await;
+        heard.push(client.line().await);
+    }
+    let taken = heard.iter().take_while(|reply| reply.starts_with("250")).count();
+    assert!((20..150).contains(&taken), "{taken}");
+    assert!(heard[taken..].iter().all(|reply| reply.starts_with("452 4.3.1")), "{:?}", heard.last());
+    client.write(b"DATA\r\n").await;
+    assert!(client.line().await.starts_with("354"));
+    client.write(b"x\r\n.\r\n").await;
+    assert!(client.line().await.starts_with("250 2.0.0"));
+    assert_eq!(house.world.taken.lock().expect("lock")[0].envelope.recipients.len(), taken);
+    assert_eq!(house.gateway.content_memory.held_bytes(), 0);
+}
+
+/// Whoever brings a message of which little comes does not keep others out.
+#[tokio::test]
+async fn who_drips_gives_way_to_who_does_not_and_hears_it_at_the_end() {
+    tokio::join!(gives_way("DATA", ".\r\n"), gives_way("BDAT 1950", "BDAT 0 LAST\r\n"));
+}
+
+async fn gives_way(command: &str, end: &str) {
+    let house = TestHouse::new();
+    let mut slow = house.transcript(Door::Mx, START).await;
+    slow.write(b"MAIL FROM:<a@far.test>\r\nRCPT TO:<user@homepage.test>\r\n").await;
+    slow.write(format!("{command}\r\n").as_bytes()).await;
+    for _ in 0..if command == "DATA" { 3 } else { 2 } {
+        slow.line().await;
+    }
+    slow.write(&body(1950)).await;
+    let memory = &house.gateway.content_memory;
+    until(|| memory.held_bytes() > 1900).await;
+    if command != "DATA" {
+        assert!(slow.line().await.starts_with("250 2.0.0 1950 "));
+    }
+    let mut others = memory.share(Holder { stranger: true, client: None });
+    let made_room = async {
+        // Nobody gives way before its time.
+        let bytes = (3 << 20) - memory.held_bytes() + 1;
+        while others.hold(bytes).is_err() {
+            others.came(1 << 30);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(40), made_room).await.expect("it gives way");
+    slow.write(end.as_bytes()).await;
+    assert!(slow.line().await.starts_with("452 4.3.1"), "{command}");
+    slow.write(b"NOOP\r\n").await;
+    assert!(slow.line().await.starts_with("250"), "the session lives");
+    assert!(house.world.taken.lock().expect("lock").is_empty());
+}
+
+#[tokio::test]
 async fn what_unfinished_content_holds_is_counted_and_given_back() {
     let house = TestHouse::new();
     let memory = &house.gateway.content_memory;
@@ -222,6 +281,35 @@ async fn until(condition: impl Fn() -> bool) {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("in time");
+}
+
+#[tokio::test]
+async fn chunks_with_other_commands_between_them_have_a_pace_too() {
+    let mut house = TestHouse::new();
+    house.gateway.slowest = Slowest { bytes_per_second: 500, window: Duration::from_secs(1) };
+    let mut client = house.transcript(Door::Mx, START).await;
+    client.write(b"MAIL FROM:<a@far.test>\r\nRCPT TO:<user@homepage.test>\r\n").await;
+    for _ in 0..2 {
+        client.line().await;
+    }
+    let dripping = async {
+        loop {
+            client.write(b"BDAT 1\r\nx").await;
+            let reply = client.line().await;
+            if !reply.starts_with("250") {
+                return reply;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            client.write(b"NOOP\r\n").await;
+            let reply = client.line().await;
+            if !reply.starts_with("250") {
+                return reply;
+            }
+        }
+    };
+    let reply = tokio::time::timeout(Duration::from_secs(20), dripping).await.expect("it goes on for ever");
+    assert!(reply.starts_with("421 4.4.2"), "{reply}");
+    assert_eq!(house.gateway.content_memory.held_bytes(), 0);
 }
 
 #[tokio::test]

@@ -286,8 +286,17 @@ impl account::directory_service_server::DirectoryService for Services {
     ) -> Answer<account::LookupDomainResponse> {
         self.account_is_there()?;
         let name = request.into_inner().name;
-        let domain =
-            (name == "homepage.test").then(|| account::DomainIdentity { name, ..Default::default() });
+        let customer = match name.as_str() {
+            "homepage.test" => Some("homepage"),
+            "customer.test" => Some("other"),
+            _ => None,
+        };
+        let domain = customer.map(|customer| account::DomainIdentity {
+            name,
+            customer: customer.into(),
+            state: account::DomainState::Live.into(),
+            ..Default::default()
+        });
         Ok(Response::new(account::LookupDomainResponse { domain }))
     }
 
