@@ -31,7 +31,11 @@ FROM dependencies AS binaries
 RUN find . -mindepth 1 -maxdepth 1 ! -name target -exec rm -rf '{}' +
 COPY . .
 # cargo goes by the time of files; what was built of empty sources must not pass for the real thing.
+# By their version the replicas of a house are told apart (`postern doctor`): what the site calls it, and a fingerprint of the sources.
+ARG VERSION=0.1.0
 RUN find . -path ./target -prune -o -name '*.rs' -exec touch '{}' + \
+    && fingerprint=$(find . -path ./target -prune -o -type f -exec sha256sum '{}' + | sort | sha256sum | cut -c1-12) \
+    && export POSTERN_BUILD_VERSION="$VERSION+$fingerprint" \
     && cargo build --release --locked --bins --workspace --exclude postern-tests --exclude postern-example-tool
 # One tree for each image. `service` leads to its program; the program keeps its name, by which it knows its health port.
 RUN for service in account auth delivery pop3-gateway smtp-gateway control-panel postern; do \

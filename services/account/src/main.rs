@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use postern_mesh::{probe, process, server, settings::MeshSettings};
+use postern_mesh::{probe, process, server, settings::MeshSettings, version::VERSION};
 
 const SERVICE: &str = "account";
 
 /// What exists on the platform: customers, domains, mailboxes, forwards, default addresses; and where an address leads
 #[derive(Parser)]
-#[command(name = "postern-account", version, after_help = probe::HELP)]
+#[command(name = "postern-account", version = VERSION, after_help = probe::HELP)]
 struct Arguments {
     #[command(flatten)]
     mesh: MeshSettings,

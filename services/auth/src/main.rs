@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use postern_mesh::{client::MeshChannel, probe, process, server, settings::MeshSettings};
+use postern_mesh::{client::MeshChannel, probe, process, server, settings::MeshSettings, version::VERSION};
 
 const SERVICE: &str = "auth";
 
 /// Who is it, and may this client relay: checks passwords, keeps grants and throttles in Redis.
 #[derive(Parser)]
-#[command(name = "postern-auth", version, after_help = probe::HELP)]
+#[command(name = "postern-auth", version = VERSION, after_help = probe::HELP)]
 struct Arguments {
     #[command(flatten)]
     mesh: MeshSettings,

@@ -42,8 +42,8 @@ mod tests;
 use std::sync::Arc;
 
 use postern_mesh::{
-    StartError, admission::Admission, client::MeshChannel, held_back::HeldBack, settings::MeshSettings,
-    shutdown::Shutdown,
+    StartError, client::MeshChannel, health::Readiness, held_back::HeldBack, reception::Reception,
+    settings::MeshSettings, shutdown::Shutdown,
 };
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_rustls::TlsAcceptor;
@@ -87,7 +87,7 @@ pub async fn open(
     mesh: &MeshSettings,
     upstreams: Upstreams,
     shutdown: &Shutdown,
-) -> Result<(), StartError> {
+) -> Result<Readiness, StartError> {
     settings.check()?;
     let identity = settings.tls.load()?;
     let unsubscribe = unsubscribe::routes(upstreams.account.clone());
@@ -100,12 +100,11 @@ pub async fn open(
         imports: menus::Imports::default(),
         long_forms: Arc::new(Semaphore::new(LONG_FORMS_MAX)),
     });
-    let (proxies, admission) = (Arc::new(settings.proxy.clone()), Admission::new(settings.admission()));
+    let reception = Reception::new(settings.admission(), settings.proxy.clone());
     let listener = |tls: Option<TlsAcceptor>| Listener {
         pages: router::router(&panel, visit::Door { secure: tls.is_some() }).merge(unsubscribe.clone()),
         tls,
-        proxies: Arc::clone(&proxies),
-        admission: admission.clone(),
+        reception: reception.clone(),
         patience: Patience::default(),
     };
     let bind = async |address| TcpListener::bind(address).await.map_err(|e| StartError::listen(address, e));
@@ -116,5 +115,5 @@ pub async fn open(
         listener(Some(identity.acceptor(&[b"http/1.1"]))).open(secure, shutdown);
     }
     listener(None).open(plain, shutdown);
-    Ok(())
+    Ok(reception.tell(Readiness::new()))
 }

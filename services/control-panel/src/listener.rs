@@ -1,8 +1,7 @@
-//! The doors: who comes is found out beside the accept loop, the PROXY header of a listed load balancer and the TLS handshake
-//! included, so that a slow one holds nobody up. Each connection has a place, of which one client has a bounded number, and
-//! must say what it wants in a bounded time: whoever says nothing, or too little, is closed.
+//! The doors: each connection has a place, of which one client has a bounded number, and must say what it wants in a bounded time:
+//! whoever says nothing, or too little, is closed.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::ConnectInfo, response::IntoResponse as _};
 use http::{Request, StatusCode};
@@ -10,14 +9,13 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use postern_mail::PeerIp;
 use postern_mesh::{
-    admission::{Admission, Place},
-    doors,
-    proxy::{self, ProxySettings},
+    admission::Place,
+    reception::{Guest, Reception},
     shutdown::Shutdown,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::Mutex,
     time::timeout,
 };
@@ -58,7 +56,7 @@ pub(crate) struct Peer {
 impl Peer {
     /// Somebody who came without a load balancer.
     #[cfg(test)]
-    pub(crate) fn direct(address: SocketAddr) -> Self {
+    pub(crate) fn direct(address: std::net::SocketAddr) -> Self {
         Self { ip: PeerIp::new(address.ip()), proxied: false }
     }
 
@@ -85,37 +83,24 @@ pub(crate) struct Listener {
     pub(crate) pages: Router,
     /// `None`: plain HTTP.
     pub(crate) tls: Option<TlsAcceptor>,
-    pub(crate) proxies: Arc<ProxySettings>,
-    pub(crate) admission: Admission,
+    pub(crate) reception: Reception,
     pub(crate) patience: Patience,
 }
 
 impl Listener {
     /// Accepts until shutdown.
     pub(crate) fn open(self, door: TcpListener, shutdown: &Shutdown) {
-        let ending = shutdown.clone();
-        shutdown.spawn(async move {
-            loop {
-                let (stream, address) = tokio::select! {
-                    next = doors::next(&door) => next,
-                    () = ending.triggered() => return,
-                };
-                let (this, connection_ending) = (self.clone(), ending.clone());
-                ending.spawn(async move { this.greet(stream, address, &connection_ending).await });
-            }
-        });
+        let (reception, ending) = (self.reception.clone(), shutdown.clone());
+        let enter = move |guest| {
+            let (this, ending) = (self.clone(), ending.clone());
+            async move { this.enter(guest, &ending).await }
+        };
+        shutdown.spawn(reception.receive(door, shutdown.clone(), enter));
     }
 
-    /// Finds out who it is, gives a place, and serves.
-    async fn greet(self, stream: TcpStream, address: SocketAddr, shutdown: &Shutdown) {
-        if let Err(error) = doors::find_dead_peer(&stream) {
-            tracing::debug!(peer = %address, %error, "no keep-alive");
-        }
-        let (stream, ip, proxied) = match Box::pin(proxy::accept(stream, address, &self.proxies)).await {
-            Ok(greeted) => greeted,
-            Err(error) => return tracing::debug!(peer = %address, %error, "closed"),
-        };
-        let place = match self.admission.admit(ip) {
+    async fn enter(self, guest: Guest, shutdown: &Shutdown) {
+        let Guest { stream, peer: ip, proxied, place } = guest;
+        let place = match place {
             Ok(place) => place,
             Err(why) => {
                 metrics::counter!("postern_panel_turned_away_total", "why" => why.name()).increment(1);
@@ -184,31 +169,36 @@ async fn answer(
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use axum::{body::Bytes, routing::post};
-    use postern_mesh::admission::AdmissionSettings;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use postern_mesh::{admission::AdmissionSettings, proxy::ProxySettings};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+    };
 
     use super::*;
 
     /// A test that takes longer has failed.
     const LIMIT: Duration = Duration::from_secs(20);
 
-    fn admission(per_client: usize) -> Admission {
-        Admission::new(AdmissionSettings {
+    fn reception(per_client: usize) -> Reception {
+        let admission = AdmissionSettings {
             limit_connections: 0,
             limit_connections_per_client: per_client,
             limit_new_connections_per_minute: 0,
             reserved_connections_percent: 0,
             limits_exempt_networks: Vec::new(),
-        })
+        };
+        Reception::new(admission, ProxySettings::default())
     }
 
-    async fn door(patience: Patience, admission: Admission, shutdown: &Shutdown) -> SocketAddr {
+    async fn door(patience: Patience, reception: Reception, shutdown: &Shutdown) -> SocketAddr {
         let door = TcpListener::bind("127.0.0.1:0").await.expect("a door");
         let address = door.local_addr().expect("an address");
         let pages = Router::new().route("/", post(async |body: Bytes| body.len().to_string()));
-        let proxies = Arc::new(ProxySettings::default());
-        Listener { pages, tls: None, proxies, admission, patience }.open(door, shutdown);
+        Listener { pages, tls: None, reception, patience }.open(door, shutdown);
         address
     }
 
@@ -225,7 +215,7 @@ mod tests {
         let soon = Duration::from_millis(200);
         let shutdown = Shutdown::new();
         let patience = Patience { head: soon, request: LIMIT };
-        let address = door(patience, admission(0), &shutdown).await;
+        let address = door(patience, reception(0), &shutdown).await;
         for head in ["", "POST / HTTP/1.1\r\nHost: a.test\r\nX-Half"] {
             let mut stream = TcpStream::connect(address).await.expect("a connection");
             stream.write_all(head.as_bytes()).await.expect("written");
@@ -239,7 +229,7 @@ mod tests {
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\n2"), "{answer}");
         // A body that drips has the time of a request.
         let patience = Patience { head: LIMIT, request: soon };
-        let address = door(patience, admission(0), &shutdown).await;
+        let address = door(patience, reception(0), &shutdown).await;
         let mut stream = TcpStream::connect(address).await.expect("a connection");
         stream.write_all(&request.as_bytes()[..request.len() - 1]).await.expect("written");
         assert!(all_of(&mut stream).await.starts_with("HTTP/1.1 408"));
@@ -249,7 +239,7 @@ mod tests {
     #[tokio::test]
     async fn one_client_has_so_many_connections_and_a_place_is_given_back() {
         let shutdown = Shutdown::new();
-        let address = door(Patience::default(), admission(1), &shutdown).await;
+        let address = door(Patience::default(), reception(1), &shutdown).await;
         let request = "POST / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
         let ask = async || {
             let mut stream = TcpStream::connect(address).await.expect("a connection");

@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use postern_control_panel::{Settings, Upstreams};
-use postern_mesh::{client::MeshChannel, health::Readiness, probe, process, settings::MeshSettings};
+use postern_mesh::{client::MeshChannel, probe, process, settings::MeshSettings, version::VERSION};
 
 const SERVICE: &str = "control-panel";
 
 /// The web face of the platform.
 #[derive(Parser, Debug)]
-#[command(name = "postern-control-panel", version, after_help = probe::HELP)]
+#[command(name = "postern-control-panel", version = VERSION, after_help = probe::HELP)]
 struct Arguments {
     #[command(flatten)]
     settings: Settings,
@@ -45,8 +45,7 @@ async fn main() -> ExitCode {
             auth: MeshChannel::connect(&arguments.auth_url, SERVICE, mesh)?,
             delivery: MeshChannel::connect(&arguments.delivery_url, SERVICE, mesh)?,
         };
-        postern_control_panel::open(&arguments.settings, mesh, upstreams, shutdown).await?;
-        Ok(Readiness::new())
+        postern_control_panel::open(&arguments.settings, mesh, upstreams, shutdown).await
     })
     .await
 }

@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use postern_mesh::{client::MeshChannel, probe, process, server, settings::MeshSettings};
+use postern_mesh::{client::MeshChannel, probe, process, server, settings::MeshSettings, version::VERSION};
 
 const SERVICE: &str = "delivery";
 
 /// What happens to a message: accept, store, queue, expand, send out, bounce, read, delete
 #[derive(Parser)]
-#[command(name = "postern-delivery", version, after_help = probe::HELP)]
+#[command(name = "postern-delivery", version = VERSION, after_help = probe::HELP)]
 struct Arguments {
     #[command(flatten)]
     mesh: MeshSettings,

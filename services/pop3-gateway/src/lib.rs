@@ -20,7 +20,9 @@ mod wire;
 
 use std::sync::Arc;
 
-use postern_mesh::{StartError, admission::Admission, shutdown::Shutdown, sightings::Sightings};
+use postern_mesh::{
+    StartError, health::Readiness, reception::Reception, shutdown::Shutdown, sightings::Sightings,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -38,9 +40,15 @@ const ALPN: &[&[u8]] = &[b"pop3"];
 
 /// Opens the doors and serves until shutdown. Sessions that hold a box get [`Settings::drain`] to end by themselves.
 ///
+/// It is ready without its upstreams too: a client that hears [SYS/TEMP] knows more than one that is not let in.
+///
 /// # Errors
 /// When a setting is wrong, a certificate cannot be used, or a port cannot be bound.
-pub async fn open(settings: &Settings, upstreams: Upstreams, shutdown: &Shutdown) -> Result<(), StartError> {
+pub async fn open(
+    settings: &Settings,
+    upstreams: Upstreams,
+    shutdown: &Shutdown,
+) -> Result<Readiness, StartError> {
     settings.check()?;
     let tls = settings.tls.load()?.map(|identity| identity.acceptor(ALPN));
     let mut listeners = vec![Listener::bind(settings.pop3_listen, Door::Pop3, tls.clone()).await?];
@@ -49,11 +57,18 @@ pub async fn open(settings: &Settings, upstreams: Upstreams, shutdown: &Shutdown
     } else {
         tracing::warn!("no certificate is set: POP3S is closed and STLS is not offered");
     }
-    serve(settings, upstreams, listeners, shutdown);
-    Ok(())
+    let reception = Reception::new(settings.admission.clone(), settings.proxy.clone());
+    serve(settings, upstreams, listeners, &reception, shutdown);
+    Ok(reception.tell(Readiness::new()))
 }
 
-fn serve(settings: &Settings, upstreams: Upstreams, listeners: Vec<Listener>, shutdown: &Shutdown) {
+fn serve(
+    settings: &Settings,
+    upstreams: Upstreams,
+    listeners: Vec<Listener>,
+    reception: &Reception,
+    shutdown: &Shutdown,
+) {
     let sightings = Sightings::begin(upstreams.auth.clone(), shutdown);
     let gateway = Arc::new(Gateway {
         settings: settings.clone(),
@@ -68,7 +83,6 @@ fn serve(settings: &Settings, upstreams: Upstreams, listeners: Vec<Listener>, sh
         shutdown: shutdown.clone(),
         ended: CancellationToken::new(),
     });
-    let admission = Admission::new(settings.admission.clone());
     // Neither is a task of the shutdown: they must not keep a house without sessions from going down.
     tokio::spawn(Locks::keep(Arc::clone(&gateway.locks), gateway.upstream.clone(), gateway.ended.clone()));
     tokio::spawn(end_sessions(Arc::clone(&gateway)));
@@ -77,7 +91,7 @@ fn serve(settings: &Settings, upstreams: Upstreams, listeners: Vec<Listener>, sh
             tracing::info!(%address, "listening");
         }
         let gateway = Arc::clone(&gateway);
-        shutdown.spawn(listener.accept_all(gateway, admission.clone(), sightings.clone()));
+        shutdown.spawn(listener.accept_all(gateway, reception.clone(), sightings.clone()));
     }
 }
 

@@ -1,15 +1,15 @@
-//! Doors: accepts connections, sets their keep-alive, counts them, and hands them on. First step of the walk.
+//! Doors: receives connections, notes who came, and hands them on or turns them away. First step of the walk.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use postern_mail::{PeerIp, Reason};
-use postern_mesh::{StartError, admission::Admission, doors, proxy, sightings::Sightings};
-use postern_proto::auth::v1 as auth;
-use tokio::{
-    io::AsyncWriteExt as _,
-    net::{TcpListener, TcpStream},
-    time::timeout,
+use postern_mail::Reason;
+use postern_mesh::{
+    StartError,
+    reception::{Guest, Reception, Stream},
+    sightings::Sightings,
 };
+use postern_proto::auth::v1 as auth;
+use tokio::{io::AsyncWriteExt as _, net::TcpListener, time::timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::connection::{self, Door, Gateway};
@@ -47,48 +47,20 @@ impl Listener {
     }
 
     /// Accepts until shutdown.
-    pub(crate) async fn accept_all(self, gateway: Arc<Gateway>, admission: Admission, sightings: Sightings) {
-        loop {
-            let (stream, address) = tokio::select! {
-                next = doors::next(&self.listener) => next,
-                () = gateway.shutdown.triggered() => return,
-            };
-            let (gateway, admission) = (Arc::clone(&gateway), admission.clone());
-            let tasks = gateway.shutdown.clone();
-            let (sightings, door, tls) = (sightings.clone(), self.door, self.tls.clone());
-            tasks.spawn(async move {
-                if let Some((stream, peer)) = greet(&gateway, stream, address).await {
-                    sightings.note(peer, door.into());
-                    enter(gateway, admission, stream, peer, door, tls).await;
-                }
-            });
-        }
+    pub(crate) async fn accept_all(self, gateway: Arc<Gateway>, reception: Reception, sightings: Sightings) {
+        let Self { listener, door, tls } = self;
+        let shutdown = gateway.shutdown.clone();
+        let enter = move |guest: Guest| {
+            sightings.note(guest.peer, door.into());
+            enter(Arc::clone(&gateway), guest, door, tls.clone())
+        };
+        reception.receive(listener, shutdown, enter).await;
     }
 }
 
-/// Who it is: the peer of the connection, or whom a load balancer names.
-async fn greet(gateway: &Gateway, stream: TcpStream, address: SocketAddr) -> Option<(TcpStream, PeerIp)> {
-    if let Err(error) = doors::find_dead_peer(&stream) {
-        tracing::debug!(peer = %address, %error, "no keep-alive");
-    }
-    match Box::pin(proxy::accept(stream, address, &gateway.settings.proxy)).await {
-        Ok((stream, peer, _via_proxy)) => Some((stream, peer)),
-        Err(error) => {
-            tracing::debug!(peer = %address, %error, "closed");
-            None
-        }
-    }
-}
-
-async fn enter(
-    gateway: Arc<Gateway>,
-    admission: Admission,
-    stream: TcpStream,
-    peer: PeerIp,
-    door: Door,
-    tls: Option<TlsAcceptor>,
-) {
-    match admission.admit(peer) {
+async fn enter(gateway: Arc<Gateway>, guest: Guest, door: Door, tls: Option<TlsAcceptor>) {
+    let Guest { stream, peer, place, .. } = guest;
+    match place {
         Ok(place) => connection::serve(gateway, stream, door, tls, peer, place).await,
         Err(why) => {
             metrics::counter!("postern_pop3_turned_away_total", "why" => why.name()).increment(1);
@@ -106,7 +78,7 @@ impl From<Door> for auth::Door {
     }
 }
 
-async fn turn_away(mut stream: TcpStream, door: Door) {
+async fn turn_away(mut stream: Stream, door: Door) {
     if door == Door::Pop3 {
         let line = format!("-ERR {}\r\n", Reason::TooManyConnections.pop3_text());
         // It is turned away, whether it hears why or not.

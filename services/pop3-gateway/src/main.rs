@@ -3,14 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use postern_mesh::{client::MeshChannel, health::Readiness, probe, process, settings::MeshSettings};
+use postern_mesh::{client::MeshChannel, probe, process, settings::MeshSettings, version::VERSION};
 use postern_pop3_gateway::{Settings, Upstreams};
 
 const SERVICE: &str = "pop3-gateway";
 
 /// Speaks POP3 to mail programs; asks auth and delivery.
 #[derive(Parser, Debug)]
-#[command(name = "postern-pop3-gateway", version, after_help = probe::HELP)]
+#[command(name = "postern-pop3-gateway", version = VERSION, after_help = probe::HELP)]
 struct Arguments {
     #[command(flatten)]
     settings: Settings,
@@ -38,9 +38,7 @@ async fn main() -> ExitCode {
             auth: MeshChannel::connect(&arguments.auth_url, SERVICE, mesh)?,
             delivery: MeshChannel::connect(&arguments.delivery_url, SERVICE, mesh)?,
         };
-        postern_pop3_gateway::open(&arguments.settings, upstreams, shutdown).await?;
-        // Ready without its upstreams too: a client that hears [SYS/TEMP] knows more than one that is not let in.
-        Ok(Readiness::new())
+        postern_pop3_gateway::open(&arguments.settings, upstreams, shutdown).await
     })
     .await
 }

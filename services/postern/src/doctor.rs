@@ -1,7 +1,7 @@
 //! `postern doctor`: looks at a whole installation from where it stands, and says of each thing that is wrong what to do.
 //!
 //! The walk: `services` (whether they answer, whether anybody may send, how long mail waits) with `health` (readiness and clock of each
-//! replica), `stores` (what Postgres and Redis promise, whether the schema is that of this version), `outside` (the mail host in DNS, the
+//! replica) and `versions` (do all run the same), `stores` (what Postgres and Redis promise, whether the schema is that of this version), `outside` (the mail host in DNS, the
 //! certificates of its doors) with `doors` (does somebody answer behind each) and `sending` (the names of what mail leaves by), `certificates` (those of customers' names). What cannot be
 //! looked at from here is said, too.
 
@@ -12,6 +12,7 @@ mod outside;
 mod sending;
 mod services;
 mod stores;
+mod versions;
 
 use std::{fmt, net::SocketAddr, path::PathBuf};
 

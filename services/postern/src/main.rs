@@ -9,7 +9,7 @@ use postern::{
     doctor::Doctor,
     up::Up,
 };
-use postern_mesh::process;
+use postern_mesh::{process, version::VERSION};
 
 /// Postern, a mail platform: the house on one machine, and the operator's commands
 #[derive(Debug, Parser)]
@@ -17,7 +17,7 @@ use postern_mesh::process;
     name = "postern",
     // Whatever the file is called, as in the image.
     bin_name = "postern",
-    version,
+    version = VERSION,
     after_help = "Exit codes: 0 answered, 1 refused, 2 usage, 75 try later."
 )]
 struct Postern {

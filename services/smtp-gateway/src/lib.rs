@@ -14,14 +14,15 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use postern_mail::limits::CONTENT_LINE_MAX_BYTES;
 use postern_mesh::{
-    StartError, admission::Admission, client::MeshChannel, shutdown::Shutdown, sightings::Sightings,
+    StartError, client::MeshChannel, health::Readiness, reception::Reception, shutdown::Shutdown,
+    sightings::Sightings,
 };
 use postern_smtp::data::DataLimits;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use connection::Gateway;
-use listener::{Reception, Rules};
+use listener::{Doors, Rules};
 use session::Door;
 pub use settings::Settings;
 use upstream::Upstream;
@@ -50,7 +51,7 @@ pub async fn open(
     upstreams: Upstreams,
     drain: Duration,
     shutdown: &Shutdown,
-) -> Result<(), StartError> {
+) -> Result<Readiness, StartError> {
     settings.check()?;
     // SMTP has no registered ALPN name, so none is asked for.
     let tls = settings.tls.load()?.map(|identity| identity.acceptor(&[]));
@@ -87,13 +88,13 @@ pub async fn open(
         shutdown: shutdown.clone(),
         content_end: end_of_content(drain, shutdown),
     };
-    let reception = reception(settings, gateway, sightings);
-    serve(smtp, Door::Mx, &reception);
-    serve(submission, Door::Submission, &reception);
+    let doors = doors(settings, gateway, sightings);
+    serve(smtp, Door::Mx, &doors);
+    serve(submission, Door::Submission, &doors);
     if let Some(smtps) = smtps {
-        serve(smtps, Door::Smtps, &reception);
+        serve(smtps, Door::Smtps, &doors);
     }
-    Ok(())
+    Ok(doors.reception.tell(Readiness::new()))
 }
 
 /// Cancelled when content that still comes in must be given up.
@@ -109,12 +110,11 @@ fn end_of_content(drain: Duration, shutdown: &Shutdown) -> CancellationToken {
     end
 }
 
-fn reception(settings: &Settings, gateway: Gateway, sightings: Sightings) -> Reception {
-    Reception {
+fn doors(settings: &Settings, gateway: Gateway, sightings: Sightings) -> Doors {
+    Doors {
         gateway,
         sightings,
-        admission: Admission::new(settings.admission.clone()),
-        proxy: Arc::new(settings.proxy.clone()),
+        reception: Reception::new(settings.admission.clone(), settings.proxy.clone()),
         rules: Arc::new(Rules {
             mail_host: settings.mail_host.as_str().into(),
             plaintext_login: settings.plaintext_login,
@@ -129,9 +129,9 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|error| StartError::listen(address, error))
 }
 
-fn serve(listener: TcpListener, door: Door, reception: &Reception) {
+fn serve(listener: TcpListener, door: Door, doors: &Doors) {
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%door, %address, "listening");
     }
-    reception.gateway.shutdown.spawn(listener::accept(listener, door, reception.clone()));
+    doors.gateway.shutdown.spawn(listener::accept(listener, door, doors.clone()));
 }

@@ -1,22 +1,16 @@
-//! The doors: accepts connections, finds out who the client is, counts them, and lets them in.
+//! The doors: receives connections, notes who came, and lets them in or refuses them.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use postern_mail::{PeerIp, Reason};
 use postern_mesh::{
-    admission::Admission,
-    doors,
-    proxy::{self, ProxySettings},
+    reception::{Guest, Reception, Stream},
     settings::PlaintextLogin,
     sightings::Sightings,
 };
 use postern_proto::auth::v1 as auth;
 use postern_smtp::reply::Reply;
-use tokio::{
-    io::AsyncWriteExt as _,
-    net::{TcpListener, TcpStream},
-    time::timeout,
-};
+use tokio::{io::AsyncWriteExt as _, net::TcpListener, time::timeout};
 
 use crate::{
     connection::{Connection, Gateway},
@@ -28,15 +22,13 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What all doors share.
 #[derive(Clone)]
-pub(crate) struct Reception {
+pub(crate) struct Doors {
     /// What connections share.
     pub(crate) gateway: Gateway,
     /// Who came.
     pub(crate) sightings: Sightings,
-    /// How many there may be.
-    pub(crate) admission: Admission,
-    /// Load balancers.
-    pub(crate) proxy: Arc<ProxySettings>,
+    /// Who may come in.
+    pub(crate) reception: Reception,
     /// What sessions are told.
     pub(crate) rules: Arc<Rules>,
 }
@@ -57,33 +49,16 @@ pub(crate) struct Rules {
 }
 
 /// Accepts until shutdown.
-pub(crate) async fn accept(listener: TcpListener, door: Door, reception: Reception) {
-    let shutdown = reception.gateway.shutdown.clone();
-    loop {
-        let (stream, peer) = tokio::select! {
-            biased;
-            () = shutdown.triggered() => return,
-            next = doors::next(&listener) => next,
-        };
-        metrics::counter!("postern_smtp_connections_total", "door" => door.name()).increment(1);
-        shutdown.spawn(welcome(stream, peer, door, reception.clone()));
-    }
+pub(crate) async fn accept(listener: TcpListener, door: Door, doors: Doors) {
+    let (reception, shutdown) = (doors.reception.clone(), doors.gateway.shutdown.clone());
+    reception.receive(listener, shutdown, move |guest| welcome(guest, door, doors.clone())).await;
 }
 
-async fn welcome(stream: TcpStream, address: SocketAddr, door: Door, reception: Reception) {
-    if let Err(error) = doors::find_dead_peer(&stream) {
-        tracing::debug!(peer = %address, %error, "no keep-alive");
-    }
-    let (mut stream, peer, _via_proxy) = match proxy::accept(stream, address, &reception.proxy).await {
-        Ok(known) => known,
-        Err(error) => {
-            tracing::warn!(%error, peer = %address.ip(), door = door.name(), "a proxied connection was closed");
-            return;
-        }
-    };
-    reception.sightings.note(peer, door.into());
-    let exempt = reception.admission.is_exempt(peer);
-    let place = match reception.admission.admit(peer) {
+async fn welcome(guest: Guest, door: Door, doors: Doors) {
+    let Guest { mut stream, peer, place, .. } = guest;
+    metrics::counter!("postern_smtp_connections_total", "door" => door.name()).increment(1);
+    doors.sightings.note(peer, door.into());
+    let place = match place {
         Ok(place) => place,
         Err(why) => {
             metrics::counter!(
@@ -94,9 +69,10 @@ async fn welcome(stream: TcpStream, address: SocketAddr, door: Door, reception: 
         }
     };
     metrics::gauge!("postern_smtp_connections").increment(1);
-    let profile = reception.profile(door, peer, exempt);
+    let exempt = doors.reception.is_exempt(peer);
+    let profile = doors.profile(door, peer, exempt);
     let session_id = uuid::Uuid::new_v4().as_simple().to_string();
-    let mut gateway = reception.gateway;
+    let mut gateway = doors.gateway;
     if exempt {
         gateway.greet_delay = Duration::ZERO;
     }
@@ -114,7 +90,7 @@ impl From<Door> for auth::Door {
     }
 }
 
-impl Reception {
+impl Doors {
     fn profile(&self, door: Door, peer: PeerIp, exempt: bool) -> Profile {
         Profile {
             door,
@@ -131,7 +107,7 @@ impl Reception {
     }
 }
 
-async fn refuse(stream: &mut TcpStream, door: Door) {
+async fn refuse(stream: &mut Stream, door: Door) {
     // Where TLS comes first there are no words to say it in.
     if door == Door::Smtps {
         return;

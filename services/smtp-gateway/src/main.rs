@@ -3,14 +3,14 @@
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
-use postern_mesh::{client::MeshChannel, health::Readiness, probe, process, settings::MeshSettings};
+use postern_mesh::{client::MeshChannel, probe, process, settings::MeshSettings, version::VERSION};
 use postern_smtp_gateway::{Settings, Upstreams};
 
 const SERVICE: &str = "smtp-gateway";
 
 /// Speaks SMTP on the MX, submission and SMTPS doors.
 #[derive(Parser)]
-#[command(name = "postern-smtp-gateway", version, after_help = probe::HELP)]
+#[command(name = "postern-smtp-gateway", version = VERSION, after_help = probe::HELP)]
 struct Arguments {
     #[command(flatten)]
     mesh: MeshSettings,
@@ -47,8 +47,7 @@ async fn main() -> ExitCode {
             delivery: MeshChannel::connect(&arguments.delivery_url, SERVICE, mesh)?,
         };
         let drain = Duration::from_secs(mesh.drain_seconds);
-        postern_smtp_gateway::open(&arguments.gateway, upstreams, drain, shutdown).await?;
-        Ok(Readiness::new())
+        postern_smtp_gateway::open(&arguments.gateway, upstreams, drain, shutdown).await
     })
     .await
 }

@@ -174,7 +174,9 @@ fn what_is_named_is_there() {
             assert!(there, "{service}: no volume {source}");
         }
         for (setting, value) in about["environment"].as_object().into_iter().flatten() {
-            let Some(path) = value.as_str().filter(|value| value.starts_with("/run/")) else { continue };
+            // A token is made by a running house; whether the page says how is asked below.
+            let is_here = |value: &&str| value.starts_with("/run/") && setting != "POSTERN_API_TOKEN_FILE";
+            let Some(path) = value.as_str().filter(is_here) else { continue };
             let secret =
                 path.strip_prefix("/run/secrets/").map(|secret| strings(&about["secrets"]).contains(&secret));
             let mounted = || {
@@ -220,6 +222,12 @@ fn containers_are_shut_in_and_gateways_see_their_clients() {
         strings(&certificates["volumes"]),
         ["./secrets/doors:/run/doors", "./secrets/acme:/run/acme:ro"]
     );
+    // It is given nothing that opens more than domains: a token of its own, of the scope that the page says.
+    assert_eq!(strings(&certificates["secrets"]), ["mesh-ca"]);
+    assert_eq!(certificates["environment"]["POSTERN_API_TOKEN_FILE"], "/run/acme/api-token");
+    let page = fs::read_to_string(project().join("docs/DEPLOY.md")).expect("docs/DEPLOY.md");
+    assert!(page.contains("token add --role support --name certificates --scope domains:write"));
+    assert!(page.contains("> secrets/acme/api-token"));
     let (theirs, panel) =
         (&certificates["environment"], &compose["services"]["control-panel"]["environment"]);
     for shared in ["POSTERN_TLS_CERTIFICATES", "POSTERN_ACME_WEBROOT"] {

@@ -145,9 +145,17 @@ fn every_alert_leads_to_a_trouble_of_the_runbook() {
     let runbook = fs::read_to_string(project().join("k8s/README.md")).expect("k8s/README.md");
     let rules = fs::read_to_string(project().join("deploy/prometheus/rules.yaml")).expect("rules");
     let mut alerts = 0;
-    for line in rules.lines().filter_map(|line| line.trim().strip_prefix("runbook: ")) {
-        let number = line.trim_matches('"').rsplit(' ').next().expect("a number");
-        assert!(runbook.contains(&format!("\n### {number}. ")), "no trouble {number} in k8s/README.md");
+    for alert in rules.split("- alert: ").skip(1) {
+        let name = alert.lines().next().unwrap_or_default();
+        let number =
+            alert.split("runbook: \"k8s/README.md, trouble ").nth(1).and_then(|rest| rest.split('"').next());
+        let number = number.unwrap_or_else(|| panic!("{name} leads to no trouble"));
+        let trouble =
+            runbook.split(&format!("\n### {number}. ")).nth(1).and_then(|rest| rest.split("\n### ").next());
+        assert!(
+            trouble.is_some_and(|text| text.contains(&format!("`{name}`"))),
+            "trouble {number} of k8s/README.md: no {name}"
+        );
         alerts += 1;
     }
     assert!(alerts > 10);

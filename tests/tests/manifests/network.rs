@@ -297,16 +297,42 @@ fn gateways_learn_the_clients_own_addresses() {
             ("control-panel", "http"),
             ("control-panel", "https"),
         ] {
-            let target = format!("{gateway}.postern.svc.cluster.local:{} ", port(&overlay, gateway, door));
-            let line =
-                config.lines().find(|line| line.contains(&target)).unwrap_or_else(|| panic!("{target}"));
-            assert!(line.contains(" send-proxy-v2"), "{line}");
+            let number = port(&overlay, gateway, door);
+            let target = format!("{door} 30 \"{gateway}.${{NAMESPACE}}.svc.${{CLUSTER_DOMAIN}}:{number}\"");
+            assert!(
+                config.lines().any(|line| line.trim() == format!("server-template {target}")),
+                "{target}"
+            );
         }
+        let all =
+            config.lines().find(|line| line.trim().starts_with("default-server ")).expect("what all have");
+        assert!(all.contains(" send-proxy-v2 check-send-proxy") && all.contains(" resolvers "), "{all}");
         let site = overlay.of_kind("ConfigMap").find(|object| name(object) == "postern-site").expect("site");
         let networks = site["data"]["POSTERN_PROXY_NETWORKS"].as_str().expect("networks");
         assert!(!networks.is_empty());
         for service in ["pop3-gateway", "smtp-gateway", "auth", "control-panel"] {
             assert!(settings::of(service).contains("POSTERN_PROXY_NETWORKS"), "{service}");
+        }
+    }
+}
+
+/// An overlay may choose its namespace: the edge, which cannot ask for a name without it, is told by Kubernetes.
+#[test]
+fn a_house_may_stand_in_any_namespace() {
+    for overlay in Overlay::all() {
+        let edge = overlay.pods().remove("edge").and_then(|pod| pod.spec).expect("the edge");
+        let told = edge.containers.iter().flat_map(|container| container.env.iter().flatten());
+        let namespace = told.into_iter().find(|variable| variable.name == "NAMESPACE").expect("NAMESPACE");
+        let source = serde_json::to_value(&namespace.value_from).expect("JSON");
+        assert_eq!(source["fieldRef"]["fieldPath"], "metadata.namespace");
+        for object in &overlay.objects {
+            let mut object = object.clone();
+            let is_the_namespace = object["kind"] == "Namespace";
+            let place = if is_the_namespace { "name" } else { "namespace" };
+            assert_eq!(object["metadata"][place].take(), "postern", "{object}");
+            let text = object.to_string();
+            let named = text.contains("postern.svc") || text.contains("\"namespace\":\"postern\"");
+            assert!(!named && !text.contains("metadata.name\":\"postern\""), "{text}");
         }
     }
 }

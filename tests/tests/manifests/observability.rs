@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use postern_mesh::house;
 use serde::Deserialize as _;
 use serde_json::Value;
 
@@ -102,6 +103,10 @@ fn every_health_door_is_read_and_every_rule_is_loaded() {
         let about = &compose["services"][&part];
         let (_, port) = place(about["environment"]["POSTERN_HEALTH_LISTEN"].as_str().expect("a health door"));
         assert_eq!(strings(&group["targets"]), [format!("127.0.0.1:{port}")], "{part}");
+        assert!(
+            house::SERVICES.iter().any(|(name, usual)| *name == part && usual.to_string() == port),
+            "{part}: {port}"
+        );
         let published = format!("127.0.0.1:{port}:{port}");
         assert!(about["network_mode"] == "host" || strings(&about["ports"]).contains(&published.as_str()));
         read.insert(part);

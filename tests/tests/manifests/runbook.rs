@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Pod;
+use postern_mesh::house;
 use serde_json::Value;
 
 use crate::{
@@ -68,7 +69,9 @@ fn the_operators_pod_has_what_its_command_looks_at() {
                 .flat_map(|c| c.ports.iter().flatten());
             let health =
                 ports.into_iter().find(|port| port.name.as_deref() == Some("health")).expect("a health port");
-            format!("http://{service}:{}", health.container_port)
+            let usual = house::SERVICES.iter().find(|(name, _)| *name == service).expect("a service").1;
+            assert_eq!(health.container_port, i32::from(usual), "{service}");
+            format!("http://{service}:{usual}")
         });
         assert_eq!(doors, all.into());
         let site = overlay.of_kind("ConfigMap").find(|object| name(object) == "postern-site").expect("site");

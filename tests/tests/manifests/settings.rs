@@ -2,11 +2,10 @@
 
 use std::{collections::BTreeSet, path::Path, process::Command};
 
+/// The services that have an image.
+pub(crate) use postern_mesh::house::NAMES as SERVICES;
 use postern_tests::process::binary_folder;
 
-/// The services that have an image.
-pub(crate) const SERVICES: [&str; 6] =
-    ["account", "auth", "delivery", "pop3-gateway", "smtp-gateway", "control-panel"];
 /// Settings of standards that the libraries below us read by themselves.
 const STANDARD: [&str; 7] = [
     "OTEL_EXPORTER_OTLP_ENDPOINT",

@@ -337,22 +337,27 @@ async fn orders_are_bounded_and_what_is_not_served_any_more_is_kept_to_its_end()
     assert!(got.await);
     assert_eq!(all(), 3);
 
-    // A certificate that another program looks after is left to it. A token that sees domains is enough for all of this.
-    let words = [
-        "token",
-        "add",
-        "--role",
-        "support",
-        "--name",
-        "certificates",
-        "--scope",
-        "domains:read",
-        "domains:write",
-    ];
+    // A certificate that another program looks after is left to it. A token that sees domains, and whether DNS leads here, is enough for
+    // all of this; nobody else's is looked for.
+    let file = scene.folder.path().join("api-token").display().to_string();
+    let bound = [bound[0], bound[1], ("POSTERN_API_TOKEN_FILE", file.as_str())];
+    let (_, said) = scene.once(&authority, &bound).await?;
+    assert!(said.contains(&file) && said.contains("postern token add"), "{said}");
+    let words = ["token", "add", "--role", "support", "--name", "certificates", "--scope", "domains:write"];
     let (_, out, error) = scene.platform.postern(&words, "").await?;
-    let token = out.lines().find(|line| line.starts_with("pst_")).map(str::to_owned);
-    let token = token.ok_or_else(|| anyhow::anyhow!("{out}{error}"))?;
-    let bound = [bound[0], bound[1], ("POSTERN_API_TOKEN", token.as_str())];
+    let token = out.lines().last().filter(|line| line.starts_with("pst_"));
+    fs::write(&file, format!("{}\n", token.ok_or_else(|| anyhow::anyhow!("{out}{error}"))?))?;
+    // It opens nothing else.
+    let own = [("POSTERN_API_TOKEN_FILE", file.as_str())];
+    for words in [
+        &["domain", "remove", "rival.test"][..],
+        &["domain", "add", "other.test", "--customer", "homepage"],
+        &["customer", "passwd", "homepage", "--password-stdin"],
+        &["forward", "list", "homepage.test"],
+    ] {
+        let (code, out, error) = scene.platform.postern_with(&own, words, "a long new password\n").await?;
+        assert!(code == 1 && error.contains("not permitted"), "{words:?}: {code} {out}{error}");
+    }
     scene.host("certbot", "127.0.0.1").await?;
     fs::create_dir(scene.names().join("by-certbot"))?;
     write_pair(&scene.names().join("by-certbot"), "mail.certbot.test", 70, 20)?;

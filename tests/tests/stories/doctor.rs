@@ -2,9 +2,11 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
+use axum::{Json, Router, routing::get};
 use hickory_server::proto::rr::{Name, RData, rdata::PTR};
 use postern_tests::{
     admin::PASSWORD,
@@ -12,6 +14,10 @@ use postern_tests::{
     platform::{Blueprint, Platform, Service},
     pop3::Pop3,
     smtp::Smtp,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpSocket},
 };
 
 const HOST: &str = "mail.postern.test";
@@ -87,6 +93,7 @@ async fn a_good_house_is_good_and_what_is_wrong_is_named() -> anyhow::Result<()>
     }
     let ready = found.keys().filter(|key| key.starts_with("health at ") && key.ends_with(" good"));
     assert_eq!(ready.count(), Service::ALL.len(), "{found:#?}");
+    assert!(found["versions good"].1.contains("at all 6 health doors"), "{found:#?}");
     // A house on one machine is good, and is told what it does without.
     assert!(found["Postgres care"].1.contains("synchronous standby"), "{found:#?}");
 
@@ -197,6 +204,85 @@ async fn a_balancer_that_hides_its_clients_opens_no_relay_and_is_told() -> anyho
     let words = ["explain", "send", "--from", "box0@one.test", "--to", "you@outside.test", "--ip", BALANCER];
     let (_, out, error) = platform.postern(&words, "").await?;
     assert!(out.contains("nearly everybody") && out.contains("Switch on authentication"), "{out}{error}");
+    Ok(())
+}
+
+/// A load balancer speaks the PROXY protocol and is not listed, or is listed and does not speak it: each door tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn balancers_and_settings_that_do_not_agree_are_told() -> anyhow::Result<()> {
+    const LISTED: &str = "127.0.0.7";
+    let world = World::start().await;
+    world.add(HOST, address("203.0.113.25"));
+    let mut platform = Blueprint::new().set("POSTERN_PROXY_NETWORKS", LISTED).start().await?;
+    let say = async |door: SocketAddr, from: &str, words: &str| -> anyhow::Result<()> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(format!("{from}:0").parse()?)?;
+        let mut stream = socket.connect(door).await?;
+        stream.write_all(words.as_bytes()).await?;
+        stream.shutdown().await?;
+        // That it is cut off is an end, too.
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+        Ok(())
+    };
+    let header = "PROXY TCP4 203.0.113.9 127.0.0.1 50000 25\r\n";
+    for door in [platform.smtp(0), platform.pop3s(0), platform.panel()] {
+        say(door, "127.0.0.8", header).await?;
+    }
+    say(platform.pop3(0), LISTED, "USER user@homepage.test\r\n").await?;
+    let begun = Instant::now();
+    loop {
+        let (code, found) = look(&mut platform, &world).await?;
+        let of = |platform: &mut Platform, service| {
+            let health = platform.replica(service, 0).health;
+            found.get(&format!("health at http://{health} care")).map(|(_, told)| told.clone())
+        };
+        let (smtp, pop3) = (of(&mut platform, Service::Smtp), of(&mut platform, Service::Pop3));
+        // A health door keeps its answers for a while.
+        if let (Some(smtp), Some(pop3), Some(panel)) = (smtp, pop3, of(&mut platform, Service::Panel)) {
+            assert_eq!(code, 0, "strangers can do that: {found:#?}");
+            for told in [&smtp, &pop3, &panel] {
+                assert!(
+                    told.contains("1 connections, the last from 127.0.0.8, began with a PROXY"),
+                    "{told}"
+                );
+                assert!(told.contains("belongs into POSTERN_PROXY_NETWORKS"), "{told}");
+            }
+            let closed = format!("1 connections, the last from {LISTED}, came from a network");
+            assert!(pop3.contains(&closed) && !smtp.contains(LISTED), "{pop3} {smtp}");
+            return Ok(());
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "{found:#?}");
+    }
+}
+
+/// A health door of another version: ready, and with these metrics.
+async fn health_door_of(metrics: &'static str) -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let pages = Router::new()
+        .route("/readyz", get(async || Json(BTreeMap::<String, String>::new())))
+        .route("/metrics", get(async move || metrics));
+    tokio::spawn(async move { axum::serve(listener, pages).await });
+    Ok(address)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_house_that_is_half_upgraded_is_told_which_replica_is_behind() -> anyhow::Result<()> {
+    let world = World::start().await;
+    world.add(HOST, address("203.0.113.25"));
+    let mut platform = Blueprint::new().start().await?;
+    let old = health_door_of("postern_build_info{service=\"delivery\",version=\"0.0.9+ab\"} 1\n").await?;
+    let older = health_door_of("postern_queue_oldest_seconds{class=\"mail\"} 1\n").await?;
+    let now = platform.replica(Service::Delivery, 0).health;
+    let doors = format!("http://{now},http://{old},http://{older}");
+    let resolver = world.address.to_string();
+    let words = ["doctor", "--health-doors", &doors, "--resolver", &resolver];
+    let (_, out, error) = platform.postern(&words, "").await?;
+    let told = |words: &str| assert!(out.contains(words), "{words}: {out}{error}");
+    told(&format!("CARE  health at http://{old}: delivery runs 0.0.9+ab, this command is "));
+    told(&format!("CARE  health at http://{older}: does not tell its version"));
+    told("-> right while an upgrade runs");
+    assert!(!out.contains(&format!("CARE  health at http://{now}")), "{out}");
     Ok(())
 }
 

@@ -25,7 +25,7 @@ fn crates_depend_downwards_only() {
     ]
     .map(str::to_owned)
     .into();
-    for service in ["account", "auth", "delivery", "pop3-gateway", "smtp-gateway", "control-panel"] {
+    for service in postern_mesh::house::NAMES {
         let manifest = project().join("services").join(service).join("Cargo.toml");
         let dependencies = own_dependencies(&manifest);
         assert!(!dependencies.is_empty(), "{service}: read the manifest wrongly");

@@ -22,6 +22,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject
 
 use crate::{
     StartError,
+    house::NAMES,
     reload::Reload,
     tls::ends::{self, Of},
 };
@@ -33,10 +34,6 @@ const KEY: &str = "POSTERN_MESH_TLS_KEY";
 const ALPN: &[u8] = b"h2";
 /// Where names of services end in certificates.
 const DOMAIN: &str = "postern.internal";
-
-/// Every service of a house, as assertions, certificates and logs name it.
-pub const SERVICES: [&str; 6] =
-    ["account", "auth", "delivery", "pop3-gateway", "smtp-gateway", "control-panel"];
 
 /// Certificates between the services: all three or none. With them every gRPC door speaks TLS and URLs are https://.
 #[derive(Args, Clone, Debug, Default)]
@@ -155,7 +152,7 @@ pub(crate) fn name_of(service: &str) -> Result<ServerName<'static>, String> {
 /// The service that an RPC belongs to: `/postern.account.v1.DomainService/GetDomain` is account's.
 pub(crate) fn service_of(path: &str) -> Option<&'static str> {
     let package = path.strip_prefix("/postern.")?.split('.').next()?;
-    SERVICES.into_iter().find(|service| *service == package)
+    NAMES.into_iter().find(|service| *service == package)
 }
 
 /// Whose certificate was shown. The handshake has checked that the house's authority signed it and that its time is now.
@@ -165,7 +162,7 @@ pub(crate) fn peer_of(shown: Option<&[CertificateDer<'_>]>) -> Peer {
     let bears =
         |service: &&str| name_of(service).is_ok_and(|name| verify_server_name(&parsed, &name).is_ok());
     // A certificate that names none of the services is worth as much as none.
-    SERVICES.into_iter().find(bears).map_or(Peer::Unnamed, Peer::Service)
+    NAMES.into_iter().find(bears).map_or(Peer::Unnamed, Peer::Service)
 }
 
 fn server_config(files: &Files) -> Result<ServerConfig, StartError> {

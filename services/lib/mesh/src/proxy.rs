@@ -1,6 +1,8 @@
 //! PROXY protocol v1 and v2: a listed load balancer names the client in front of its bytes. Peers that are not listed
 //! never may, listed ones always must: otherwise one could speak as any client, and a grant depends on the address.
 
+mod disagreements;
+
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -12,6 +14,9 @@ use ipnet::IpNet;
 use postern_mail::PeerIp;
 use thiserror::Error;
 use tokio::{io::AsyncReadExt as _, net::TcpStream};
+
+pub use disagreements::Disagreements;
+pub(crate) use disagreements::Kind;
 
 /// The header must be there so soon after the connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -60,6 +65,11 @@ pub enum ProxyError {
     /// The connection broke.
     #[error("connection of a listed proxy broke")]
     Broken(#[from] io::Error),
+}
+
+/// True when the first octets of a connection are those of a header of either version, good or not.
+pub(crate) fn is_header(first: &[u8]) -> bool {
+    first.starts_with(V2_SIGNATURE) || first.starts_with(b"PROXY TCP") || first.starts_with(b"PROXY UNKNOWN")
 }
 
 /// What a header says.

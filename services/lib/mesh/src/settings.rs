@@ -6,17 +6,8 @@ use clap::{Args, Command, ValueEnum};
 use postern_mail::PeerIp;
 use thiserror::Error;
 
-use crate::{identity::MeshKey, mesh_tls::MeshTlsSettings};
+use crate::{house, identity::MeshKey, mesh_tls::MeshTlsSettings};
 
-/// Health doors of the separate processes; each listens at its own port by default.
-const HEALTH_PORTS: [(&str, u16); 6] = [
-    ("postern-account", 9101),
-    ("postern-auth", 9102),
-    ("postern-delivery", 9103),
-    ("postern-pop3-gateway", 9104),
-    ("postern-smtp-gateway", 9105),
-    ("postern-control-panel", 9106),
-];
 /// Health door of any other program, `postern up` among them.
 const HEALTH_PORT_OTHER: u16 = 9100;
 
@@ -87,8 +78,9 @@ impl MeshSettings {
 pub(crate) fn default_health_listen() -> SocketAddr {
     let program = std::env::current_exe().ok();
     let name = program.as_deref().and_then(|path| path.file_name()).and_then(|name| name.to_str());
+    let service = name.and_then(|name| name.strip_prefix("postern-"));
     let port =
-        HEALTH_PORTS.iter().find(|(program, _)| Some(*program) == name).map_or(HEALTH_PORT_OTHER, |p| p.1);
+        house::SERVICES.iter().find(|(name, _)| Some(*name) == service).map_or(HEALTH_PORT_OTHER, |s| s.1);
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 

@@ -20,7 +20,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use crate::{StartError, clock, log_line::WithTraceId, sampling, settings::LogFormat};
+use crate::{StartError, clock, log_line::WithTraceId, sampling, settings::LogFormat, version::VERSION};
 
 /// From 100 microseconds to 10 seconds.
 const SECONDS_BUCKETS: [f64; 14] =
@@ -69,6 +69,7 @@ pub fn init(service: &'static str, filter: &str, format: LogFormat) -> Result<Te
     let filter = if filter.trim().is_empty() { "info" } else { filter };
     let filter = EnvFilter::try_new(filter).map_err(|e| StartError::setting("POSTERN_LOG", e.to_string()))?;
     start_metrics();
+    metrics::gauge!("postern_build_info", "service" => service, "version" => VERSION).set(1.0);
     let traces = start_traces(service)?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let log = match format {
@@ -142,7 +143,8 @@ fn start_traces(service: &'static str) -> Result<Option<SdkTracerProvider>, Star
         opentelemetry_otlp::SpanExporter::builder().with_tonic().build().map_err(StartError::telemetry)?;
     let resource = Resource::builder()
         .with_service_name(service)
-        .with_attribute(KeyValue::new("service.namespace", "postern"));
+        .with_attribute(KeyValue::new("service.namespace", "postern"))
+        .with_attribute(KeyValue::new("service.version", VERSION));
     Ok(Some(
         SdkTracerProvider::builder()
             .with_batch_exporter(exporter)

@@ -6,7 +6,7 @@ use std::{
     fmt::Display,
     fs,
     io::{ErrorKind, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::Args;
@@ -53,12 +53,16 @@ pub struct Reach {
     )]
     pub operator_token_file: Option<PathBuf>,
 
+    /// File that holds an API token, to be no more than its scopes say (POSTERN_API_TOKEN holds the token itself)
+    #[arg(long, global = true, env = "POSTERN_API_TOKEN_FILE", value_name = "FILE", hide_short_help = true)]
+    pub api_token_file: Option<PathBuf>,
+
     /// Authority that signed the certificates of https:// doors, PEM
     #[arg(long, global = true, env = "POSTERN_MESH_TLS_CA", value_name = "FILE", hide_short_help = true)]
     pub mesh_tls_ca: Option<PathBuf>,
 
     /// Act as a customer or the user of a mailbox, with their own password: asked for at the terminal, or from
-    /// `--password-stdin` before the command, or from a file (POSTERN_API_TOKEN holds an API token, for tools)
+    /// `--password-stdin` before the command, or from a file
     #[arg(long = "as", global = true, value_name = "LOGIN")]
     pub own_login: Option<String>,
 
@@ -76,6 +80,12 @@ pub struct Reach {
         hide_short_help = true
     )]
     pub own_password_file: Option<PathBuf>,
+}
+
+fn token_of(file: &Path, what: &str) -> Result<String, Failure> {
+    let text = fs::read_to_string(file);
+    let text = text.map_err(|e| Failure::Usage(format!("{}: {what} cannot be read: {e}", file.display())))?;
+    Ok(text.trim().to_owned())
 }
 
 impl Reach {
@@ -104,21 +114,22 @@ impl Reach {
         })
     }
 
-    /// An API token wins over the operator token: who named it wants to be no more than it says.
+    /// An API token wins over the operator token: who named it wants to be no more than it says. Files are read each time, so that what
+    /// is made anew is taken.
     pub(crate) fn token(&self) -> Result<String, Failure> {
-        for name in ["POSTERN_API_TOKEN", "POSTERN_OPERATOR_TOKEN"] {
-            if let Ok(token) = std::env::var(name)
-                && !token.is_empty()
-            {
-                return Ok(token);
-            }
+        let set = |name: &str| std::env::var(name).ok().filter(|token| !token.is_empty());
+        if let Some(token) = set("POSTERN_API_TOKEN") {
+            return Ok(token);
+        }
+        if let Some(file) = &self.api_token_file {
+            return token_of(file, "an API token (POSTERN_API_TOKEN_FILE; `postern token add` makes one)");
+        }
+        if let Some(token) = set("POSTERN_OPERATOR_TOKEN") {
+            return Ok(token);
         }
         let file =
             self.operator_token_file.clone().unwrap_or_else(|| Home::at(&self.home).operator_token_file());
-        let text = fs::read_to_string(&file).map_err(|e| {
-            Failure::Usage(format!("the operator token cannot be read: {}: {e}", file.display()))
-        })?;
-        Ok(text.trim().to_owned())
+        token_of(&file, "the operator token")
     }
 
     /// The own password of who acts as themselves.

@@ -127,9 +127,34 @@ pub(super) async fn knock(kind: Kind, at: SocketAddr, findings: &mut Findings) {
         Ok(Err(why)) => why,
         Err(_) => format!("no answer within {TIMEOUT:?}"),
     };
+    if matches!(tokio::time::timeout(TIMEOUT, as_a_proxy(kind, at)).await, Ok(Ok(()))) {
+        return findings.unknown(
+            subject,
+            AS_A_PROXY,
+            "look from a machine that is no load balancer, or name the load balancer's doors: --doors",
+        );
+    }
     let advice = "is what stands behind it started, and does a firewall let the world in? Where the world's doors are elsewhere, or cannot \
                   be reached from here, name them: --doors";
     findings.wrong(subject, why, advice);
+}
+
+const AS_A_PROXY: &str = "it answers who begins with a PROXY header: for it we are a load balancer, since POSTERN_PROXY_NETWORKS lists our address";
+
+/// The same as a load balancer, which every client is from a network of POSTERN_PROXY_NETWORKS: does it answer then?
+async fn as_a_proxy(kind: Kind, at: SocketAddr) -> Result<(), String> {
+    let mut talk = Talk::open(at).await?;
+    talk.say("PROXY UNKNOWN").await?;
+    let greeting = match kind {
+        Kind::Http | Kind::Https => {
+            talk.say(&format!("GET /controlpanel HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n")).await?;
+            "HTTP/1."
+        }
+        Kind::Pop3 | Kind::Pop3s => "+OK",
+        Kind::Smtp | Kind::Submission | Kind::Smtps => "220",
+    };
+    let line = talk.line().await?;
+    if line.starts_with(greeting) { talk.say("QUIT").await } else { Err(line) }
 }
 
 /// Commands and answers, line by line.
@@ -244,6 +269,8 @@ async fn http(subject: &str, at: SocketAddr, findings: &mut Findings) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
 
     fn door(text: &str) -> Door {
@@ -266,6 +293,38 @@ mod tests {
         assert_eq!(of(Kind::Https), ["203.0.113.25:443"]);
         // A host without an address has only what was named with one.
         assert_eq!(places(&named, &[]).len(), 2);
+    }
+
+    /// Answers one connection after another: this where the first line is a PROXY header, nothing else.
+    async fn behind_a_proxy(answer: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a door");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let mut talk = Talk(BufReader::new(stream));
+                // Whoever waits for a greeting has said nothing.
+                let first = tokio::time::timeout(Duration::from_millis(200), talk.line()).await;
+                if matches!(&first, Ok(Ok(line)) if line.starts_with("PROXY ")) {
+                    let _ = talk.say(answer).await;
+                    let _ = talk.line().await;
+                }
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_door_that_takes_us_for_a_load_balancer_is_told_from_a_dead_one() {
+        for (kind, answer) in [(Kind::Smtp, "220 here"), (Kind::Pop3, "+OK"), (Kind::Http, "HTTP/1.1 200 OK")]
+        {
+            let (mut findings, at) = (Findings::default(), behind_a_proxy(answer).await);
+            knock(kind, at, &mut findings).await;
+            assert_eq!(findings.count(super::super::State::Unknown), 1, "{findings}");
+            assert!(findings.to_string().contains("we are a load balancer"), "{findings}");
+        }
+        let (mut findings, at) = (Findings::default(), behind_a_proxy("421 going down").await);
+        knock(Kind::Smtp, at, &mut findings).await;
+        assert_eq!(findings.count(super::super::State::Wrong), 1, "{findings}");
     }
 
     #[test]

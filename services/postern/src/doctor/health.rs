@@ -8,7 +8,7 @@ use tokio::{
     net::{TcpStream, lookup_host},
 };
 
-use super::Findings;
+use super::{Findings, versions::Replica};
 use crate::home::Doors;
 
 /// A health door that takes longer is as good as away.
@@ -27,12 +27,15 @@ const NOTICE_OF_GRANTS: &str = "grants";
 const CLIENTS_UNSEEN: &str = "the gateways do not see their clients' own addresses: let the load balancer keep them, or speak \
                               the PROXY protocol and be in POSTERN_PROXY_NETWORKS. Until then only SMTP AUTH lets people send \
                               from there";
+/// About load balancers that do not agree with POSTERN_PROXY_NETWORKS.
+const NOTICE_OF_PROXIES: &str = "proxy";
+const PROXIES_DISAGREE: &str = "a load balancer of yours belongs into POSTERN_PROXY_NETWORKS (of the gateways, the panel and auth) and has to send \
+                                the header (HAProxy: send-proxy-v2): both, or neither. A stranger's header changes nothing: it is not believed";
 
-/// Asks every replica behind these doors, or behind those that stand above the gRPC doors when none is named. Returns the metrics of
-/// all of them.
-pub(super) async fn look(named: &[String], doors: &Doors, findings: &mut Findings) -> String {
+/// Asks every replica behind these doors, or behind those that stand above the gRPC doors when none is named. Returns all that answered.
+pub(super) async fn look(named: &[String], doors: &Doors, findings: &mut Findings) -> Vec<Replica> {
     let all = if named.is_empty() { beside(doors) } else { named.to_vec() };
-    let mut metrics = String::new();
+    let mut answered = Vec::new();
     for door in all {
         let replicas = match replicas_of(&door).await {
             Ok(replicas) => replicas,
@@ -49,14 +52,14 @@ pub(super) async fn look(named: &[String], doors: &Doors, findings: &mut Finding
             match answers(&door, *replica).await {
                 Ok((ready, told)) => {
                     certificates(&subject, &told, Timestamp::now(), findings);
-                    judge(subject, &ready, findings);
-                    metrics.push_str(&told);
+                    judge(&subject, &ready, findings);
+                    answered.push(Replica { subject, metrics: told });
                 }
                 Err(why) => away(subject, why, !named.is_empty(), findings),
             }
         }
     }
-    metrics
+    answered
 }
 
 /// Health doors by the gRPC doors.
@@ -81,13 +84,13 @@ fn away(subject: String, why: String, is_named: bool, findings: &mut Findings) {
     }
 }
 
-fn judge(subject: String, ready: &Answer, findings: &mut Findings) {
+fn judge(subject: &str, ready: &Answer, findings: &mut Findings) {
     if ready.status == 200 {
-        findings.good(&subject, "ready");
-        notices(&subject, &ready.body, findings);
+        findings.good(subject, "ready");
+        notices(subject, &ready.body, findings);
     } else {
         let advice = "what is named there is away, or not as it must be; the service's log says more";
-        findings.wrong(&subject, format!("not ready: {}", ready.body.trim()), advice);
+        findings.wrong(subject, format!("not ready: {}", ready.body.trim()), advice);
     }
     let Some(theirs) = ready.date else { return };
     let skew = (theirs.as_second() - Timestamp::now().as_second()).abs();
@@ -106,6 +109,8 @@ fn notices(door: &str, body: &str, findings: &mut Findings) {
     for (name, text) in said.into_iter().filter_map(|(name, text)| Some((name, text?))) {
         if name == NOTICE_OF_GRANTS || text.starts_with(NOTICE_OF_GRANTS) {
             findings.wrong(NOTICE_OF_GRANTS, text, CLIENTS_UNSEEN);
+        } else if name == NOTICE_OF_PROXIES || text.starts_with(NOTICE_OF_PROXIES) {
+            findings.care(door, text, PROXIES_DISAGREE);
         } else {
             findings.care(door, text, "its log says more");
         }

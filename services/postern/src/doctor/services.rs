@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use postern_mesh::{client::MeshChannel, failure};
+use postern_mesh::{client::MeshChannel, failure, version::VERSION};
 use postern_proto::{
     account::v1::{ListCustomersRequest, customer_service_client::CustomerServiceClient},
     auth::v1::{
@@ -13,7 +13,7 @@ use postern_proto::{
 };
 use tonic::Status;
 
-use super::{Doctor, Findings, health};
+use super::{Doctor, Findings, health, versions};
 use crate::{
     cli::{Failure, Reach},
     home::Doors,
@@ -28,7 +28,9 @@ const QUEUE_CARE_SECONDS: f64 = 6.0 * 3600.0;
 pub(super) async fn look(doctor: &Doctor, reach: &Reach, findings: &mut Findings) -> Result<(), Failure> {
     let doors = reach.doors()?;
     answer(&doors, reach, findings).await?;
-    let told = health::look(&doctor.health_doors, &doors, findings).await;
+    let replicas = health::look(&doctor.health_doors, &doors, findings).await;
+    versions::compare(&replicas, VERSION, findings);
+    let told: String = replicas.into_iter().map(|replica| replica.metrics).collect();
     sending(&told, findings);
     waiting(&told, findings);
     large_content(&told, findings);

@@ -2,9 +2,11 @@
 
 use std::{fmt::Write as _, path::Path};
 
+use postern_mesh::house::SERVICES;
+
 use super::{
     demo,
-    settings::{DOORS, HEALTH_DOORS, HEALTH_SETTING, Profile},
+    settings::{DOORS, HEALTH_SETTING, Profile},
 };
 
 /// The whole text; its last line is `postern is ready`.
@@ -22,8 +24,8 @@ pub(super) fn text(profile: &Profile, home: &Path, demo: bool) -> anyhow::Result
     let health = match profile.chosen(HEALTH_SETTING) {
         Some(address) => address,
         None => {
-            let first = profile.local(HEALTH_DOORS[0].1)?;
-            let last = profile.local(HEALTH_DOORS[HEALTH_DOORS.len() - 1].1)?;
+            let first = profile.local(SERVICES[0].1)?;
+            let last = profile.local(SERVICES[SERVICES.len() - 1].1)?;
             format!("{first} to {}", last.port())
         }
     };

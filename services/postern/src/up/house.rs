@@ -9,6 +9,7 @@ use postern_mesh::{
     StartError,
     client::MeshChannel,
     health::{self, Readiness},
+    house::SERVICES,
     identity::{Caller, Role},
     server,
     settings::MeshSettings,
@@ -16,7 +17,7 @@ use postern_mesh::{
 };
 use tonic::service::Routes;
 
-use super::settings::{DOORS, HEALTH_DOORS, HEALTH_SETTING, Profile};
+use super::settings::{DOORS, HEALTH_SETTING, Profile};
 
 /// What gateways get to finish what they are doing; then what the services behind them get.
 const FRONT_GRACE: Duration = Duration::from_secs(5);
@@ -116,19 +117,23 @@ impl House {
             auth: to_auth("pop3-gateway"),
             delivery: to_delivery("pop3-gateway"),
         };
-        postern_pop3_gateway::open(&settings.pop3, pop3, front).await.context("pop3-gateway")?;
+        let pop3 = postern_pop3_gateway::open(&settings.pop3, pop3, front).await.context("pop3-gateway")?;
         let smtp = postern_smtp_gateway::Upstreams {
             account: to_account("smtp-gateway"),
             auth: to_auth("smtp-gateway"),
             delivery: to_delivery("smtp-gateway"),
         };
-        postern_smtp_gateway::open(&settings.smtp, smtp, FRONT_GRACE, front).await.context("smtp-gateway")?;
+        let smtp = postern_smtp_gateway::open(&settings.smtp, smtp, FRONT_GRACE, front)
+            .await
+            .context("smtp-gateway")?;
         let panel = postern_control_panel::Upstreams {
             account: to_account("control-panel"),
             auth: to_auth("control-panel"),
             delivery: to_delivery("control-panel"),
         };
-        postern_control_panel::open(&settings.panel, mesh, panel, front).await.context("control-panel")?;
+        let panel = postern_control_panel::open(&settings.panel, mesh, panel, front)
+            .await
+            .context("control-panel")?;
 
         for (service, address, routes) in [
             ("account", settings.account.account_listen, account.clone()),
@@ -138,7 +143,8 @@ impl House {
             server::serve(address, routes, service, mesh, front).await?;
         }
         let auth_ready = postern_auth::readiness(&settings.auth)?;
-        open_health([account_ready, auth_ready, delivery_ready], profile, mesh, front).await?;
+        let all = [account_ready, auth_ready, delivery_ready, pop3, smtp, panel];
+        open_health(all, profile, mesh, front).await?;
         Ok(account)
     }
 
@@ -166,13 +172,14 @@ impl House {
 
 /// One health door a service, or one for all when its address was chosen.
 async fn open_health(
-    [account, auth, delivery]: [Readiness; 3],
+    services: [Readiness; 6],
     profile: &Profile,
     mesh: &MeshSettings,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     if profile.chosen(HEALTH_SETTING).is_some() {
-        let told = auth.clone();
+        let told = services.clone();
+        let [account, auth, delivery, ..] = services;
         let all = Readiness::new().notice("notices", move || told_by(told.clone()));
         let all = all.check("account", move || state_of(account.clone()));
         let all = all.check("auth", move || state_of(auth.clone()));
@@ -180,8 +187,7 @@ async fn open_health(
         health::serve(mesh.health_listen, all, shutdown).await?;
         return Ok(());
     }
-    let behind = [account, auth, delivery, Readiness::new(), Readiness::new(), Readiness::new()];
-    for ((_, port), ready) in HEALTH_DOORS.into_iter().zip(behind) {
+    for ((_, port), ready) in SERVICES.into_iter().zip(services) {
         open_one_health(profile, port, ready, shutdown).await?;
     }
     Ok(())
@@ -211,11 +217,17 @@ async fn state_of(ready: Readiness) -> Result<(), String> {
     if ready.allows(&results) { Ok(()) } else { Err(in_words(results)) }
 }
 
-/// What a part that works has to say.
-async fn told_by(ready: Readiness) -> Result<(), String> {
-    let results = ready.results().await;
-    let said = in_words(results.clone());
-    if said.is_empty() || !ready.allows(&results) { Ok(()) } else { Err(said) }
+/// What parts that work have to say.
+async fn told_by(parts: [Readiness; 6]) -> Result<(), String> {
+    let mut said = Vec::new();
+    for part in parts {
+        let results = part.results().await;
+        let words = in_words(results.clone());
+        if !words.is_empty() && part.allows(&results) {
+            said.push(words);
+        }
+    }
+    if said.is_empty() { Ok(()) } else { Err(said.join("; ")) }
 }
 
 fn in_words(results: BTreeMap<&'static str, Option<String>>) -> String {

@@ -36,15 +36,7 @@ pub(super) const DOORS: [Door; 10] = [
     Door { setting: "POSTERN_DELIVERY_LISTEN", port: 7103, name: "delivery gRPC" },
 ];
 
-/// Health doors, one a service; with POSTERN_HEALTH_LISTEN there is one for all.
-pub(super) const HEALTH_DOORS: [(&str, u16); 6] = [
-    ("account", 9101),
-    ("auth", 9102),
-    ("delivery", 9103),
-    ("pop3-gateway", 9104),
-    ("smtp-gateway", 9105),
-    ("control-panel", 9106),
-];
+/// Each service has a health door of its own (`house::SERVICES` of the mesh); with this setting there is one for all.
 pub(super) const HEALTH_SETTING: &str = "POSTERN_HEALTH_LISTEN";
 
 /// Whose addresses cannot be the client's own (as auth's default), loopback let through: on one machine it is the client.
@@ -234,8 +226,17 @@ fn settings_of_services() -> Vec<(&'static str, Command)> {
 
 /// Options that every command has already.
 fn is_reach(flag: &str) -> bool {
-    ["json", "home", "account-url", "auth-url", "delivery-url", "operator-token-file", "mesh-tls-ca"]
-        .contains(&flag)
+    [
+        "json",
+        "home",
+        "account-url",
+        "auth-url",
+        "delivery-url",
+        "operator-token-file",
+        "api-token-file",
+        "mesh-tls-ca",
+    ]
+    .contains(&flag)
 }
 
 fn setting_of(arg: &Arg) -> Option<String> {

@@ -14,8 +14,9 @@ use http_body_util::Full;
 use postern_mesh::{
     access::{self, Callers, Method},
     client::MeshChannel,
+    house::NAMES,
     identity::{Caller, MeshKey, Role},
-    mesh_tls::{MeshTlsSettings, SERVICES},
+    mesh_tls::MeshTlsSettings,
     server,
     settings::MeshSettings,
     shutdown::Shutdown,
@@ -233,7 +234,7 @@ async fn no_rpc_of_services_is_open_without_their_certificate() {
 async fn each_service_calls_what_its_part_of_the_work_needs() {
     let house = House::new().await;
     let mut refused = 0;
-    for service in SERVICES {
+    for service in NAMES {
         let channel = house.channel(service, &house.keys.of(service));
         for method in calls_of_services() {
             let status = call(&channel, method).await;

@@ -7,4 +7,5 @@ mod channel;
 mod directory;
 mod doors;
 mod fake;
+mod reception;
 mod silent;
