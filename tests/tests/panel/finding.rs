@@ -132,7 +132,11 @@ async fn all_lines_are_ticked_at_once_and_what_is_looked_for_stays() -> anyhow::
         for (link, count) in [("all", 2), ("none", 0), ("all", 2)] {
             let link = format!("main a[data-tick='{link}']");
             // With scripts there is no page to wait for.
-            if scripts { browser.find(&link).await?.click().await? } else { browser.press(&link).await? }
+            if scripts {
+                browser.find(&link).await?.click().await?
+            } else {
+                browser.press(&link).await?
+            }
             assert_eq!(ticked().await?, count, "{link}, scripts: {scripts}");
             assert_eq!(browser.value("find").await?, begin);
         }

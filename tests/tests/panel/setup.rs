@@ -200,7 +200,8 @@ async fn what_mail_programs_need_is_copied_by_a_button() -> anyhow::Result<()> {
         let select = "const place = document.querySelector(arguments[0]); \
                       getSelection().selectAllChildren(place); return place.textContent;";
         let shown = browser.client.execute(select, vec![json!(selector)]).await?;
-        let copy = json!({"type": "rawKeyDown", "key": "c", "code": "KeyC", "modifiers": 2, "commands": ["copy"]});
+        let copy =
+            json!({"type": "rawKeyDown", "key": "c", "code": "KeyC", "modifiers": 2, "commands": ["copy"]});
         browser.devtools("Input.dispatchKeyEvent", copy).await?;
         let copied = browser.client.execute_async(read, vec![]).await?;
         assert_eq!(copied, shown, "{page}");
