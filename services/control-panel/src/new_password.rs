@@ -4,6 +4,8 @@
 use axum::response::Response;
 use http::StatusCode;
 use maud::{Markup, html};
+use postern_mail::Reason;
+use postern_mesh::failure;
 use postern_proto::{
     account::v1::{NewPassword, new_password::Secret},
     auth::v1::CreatePanelSessionRequest,
@@ -71,12 +73,17 @@ pub(crate) async fn signed_out(visit: &Visit) -> Response {
 /// there; the session that this opens is ended at once.
 ///
 /// # Errors
-/// When auth does not say whether it is right, or hears too many.
+/// When auth does not say whether it is right.
 pub(crate) async fn check_current(
     visit: &Visit,
     login: &str,
     problems: &mut Problems,
 ) -> Result<(), Failure> {
+    if visit.form.get(CURRENT).is_empty() {
+        // Such as after the end of a session, over which no password is carried.
+        problems.at(CURRENT, visit.say("password-current-missing"));
+        return Ok(());
+    }
     let request = CreatePanelSessionRequest {
         login: login.to_owned(),
         password: visit.form.get(CURRENT).as_bytes().to_vec().into(),
@@ -89,6 +96,11 @@ pub(crate) async fn check_current(
         Ok(opened) => session::end(&visit.panel, &SessionToken::new(opened.token)).await,
         Err(status) if status.code() == tonic::Code::Unauthenticated => {
             problems.at(CURRENT, visit.say("password-current-wrong"));
+            Ok(())
+        }
+        // Also those of a mail program that still tries the old one.
+        Err(status) if failure::typed_reason(&status) == Some(Reason::LoginThrottled) => {
+            problems.at(CURRENT, visit.say("password-current-later"));
             Ok(())
         }
         Err(status) => Err(status.into()),

@@ -116,6 +116,9 @@ pub(crate) fn router(panel: &Arc<Panel>, door: Door) -> Router {
 /// page above it.
 async fn above(method: Method, uri: Uri) -> Response {
     let up = uri.path().rsplit_once('/').map_or("", |(up, _)| up);
+    // All of its parts stand on one page.
+    let of_security = up.strip_prefix(SECURITY).is_some_and(|below| below.starts_with('/'));
+    let up = if of_security { SECURITY } else { up };
     if method == Method::GET && up.starts_with(FRONT) {
         Redirect::to(up).into_response()
     } else {

@@ -227,7 +227,7 @@ fn containers_are_shut_in_and_gateways_see_their_clients() {
     assert_eq!(certificates["environment"]["POSTERN_API_TOKEN_FILE"], "/run/acme/api-token");
     let page = fs::read_to_string(project().join("docs/DEPLOY.md")).expect("docs/DEPLOY.md");
     assert!(page.contains("token add --role support --name certificates --scope domains:write"));
-    assert!(page.contains("> secrets/acme/api-token"));
+    assert!(page.contains("mv -f api-token.new secrets/acme/api-token"));
     let (theirs, panel) =
         (&certificates["environment"], &compose["services"]["control-panel"]["environment"]);
     for shared in ["POSTERN_TLS_CERTIFICATES", "POSTERN_ACME_WEBROOT"] {

@@ -3,7 +3,8 @@
 use crate::{form::Form, router::FRONT};
 
 /// Where forms go: the menu, and how the address ends (empty: anyhow). The first that fits holds.
-const DEEDS: [(&str, &str, &str); 49] = [
+const DEEDS: [(&str, &str, &str); 52] = [
+    ("", "password", "password-title"),
     ("pop-accounts", "new", "pop-create"),
     ("pop-accounts", "app-passwords", "app-create"),
     ("pop-accounts", "app-passwords/remove", "app-remove"),
@@ -51,6 +52,8 @@ const DEEDS: [(&str, &str, &str); 49] = [
     ("customers", "new", "operator-customer-create"),
     ("customers", "password", "pop-set-password"),
     ("customers", "limits", "operator-limits"),
+    ("customers", "domain", "domain-add"),
+    ("customers", "second-factor", "factor-reset"),
     ("locks", "", "pop-release"),
     ("grants", "", "pop-revoke"),
 ];
@@ -101,7 +104,7 @@ mod tests {
             ),
             ("/controlpanel/operator/queue", form(&[("deed", "hold")]), "operator-queue-hold"),
             ("/controlpanel/security/sessions/end-all", form(&[]), "security-end-all"),
-            ("/controlpanel/password", form(&[]), "carry-deed-other"),
+            ("/controlpanel/password", form(&[]), "password-title"),
             ("", form(&[]), "carry-deed-other"),
         ] {
             assert_eq!(key(to, &fields), expected, "{to}");

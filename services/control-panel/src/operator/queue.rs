@@ -1,6 +1,6 @@
 //! What still has to leave: why it has not, and trying again, holding and giving up.
 
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Redirect, Response};
 use maud::{Markup, html};
 use postern_proto::delivery::v1::{
     HoldQueueEntriesRequest, ListQueueEntriesRequest, QueueEntry, QueueSelection, QueueState,
@@ -49,6 +49,11 @@ pub(super) async fn list(staff: Staff) -> Result<Response, Failure> {
     let answer = staff.calls().queue().list_queue_entries(request).await;
     let names = [("recipient_domain", "domain"), ("queue_id", "message"), ("customer", "customer")];
     let (page, problems) = Problems::of_search(&staff.visit, answer, &names)?;
+    if page.entries.is_empty() && problems.is_none() && !query.get("page").is_empty() {
+        // What stood on this page is gone: not the whole queue.
+        let first = layout::with_query(&staff.visit, &path(&DESK, &[]), &FILTERS);
+        return Ok(Redirect::to(&first).into_response());
+    }
     let body = html! {
         p.lead { (staff.say("operator-queue-lead")) }
         (filter(&staff, &DESK, &filters(&staff, &problems)))

@@ -411,7 +411,7 @@ home-storage = of mail
 home-fullest = Largest mailboxes
 home-fullest-none = All mailboxes are empty.
 home-lately = Lately
-home-lately-none = Nothing was changed yet. Whoever changes something here, and when, is shown in this place.
+home-lately-none = Nothing is recorded lately. Who changes something, and when, will be shown here.
 home-all-activity = All activity
 home-own-box = Open my mailbox
 home-guide = Here you see whether { $name } works, and what to do when it does not.
@@ -780,6 +780,8 @@ password-title = Change my password
 password-lead = The password of your customer login. It also opens the default mailbox of each of your domains.
 password-current = Current password
 password-current-wrong = This is not your current password.
+password-current-missing = Type your current password, too.
+password-current-later = Too many wrong passwords were tried for this mailbox, perhaps by a mail program that still has an old one. Stop it, wait a few minutes, and try again.
 password-new = New password
 password-changed = Your password was changed. Sign in with the new one.
 

@@ -41,16 +41,20 @@ impl<'a> Field<'a> {
     }
 }
 
-/// The domains in a field of addresses such as From, in whatever form (RFC 5322 section 3.4). Where no address is understood, those
-/// behind each `@`: some program may understand one.
+/// The domains in a field of addresses such as From, in whatever form (RFC 5322 section 3.4). Where any address is not understood whole,
+/// also those behind each `@`: some program may understand one.
 pub(crate) fn domains_in(value: &[u8]) -> Vec<DomainName> {
     let block = [b"From:", value, b"\r\n\r\n"].concat();
     let parsed = MessageParser::default().parse_headers(&block);
     let list = parsed.as_ref().and_then(|message| message.from());
     let addresses = list.into_iter().flat_map(|list| list.iter()).filter_map(|one| one.address.as_deref());
-    let domain = |text: &str| text.rsplit_once('@')?.1.trim().trim_end_matches('.').parse().ok();
-    let understood: Vec<DomainName> = addresses.filter_map(domain).collect();
-    if !understood.is_empty() {
+    let domain = |text: &str| -> Option<DomainName> {
+        let (local, domain) = text.rsplit_once('@')?;
+        let is_one = local.starts_with('"') || !local.contains('@');
+        is_one.then(|| domain.trim().trim_end_matches('.').parse().ok()).flatten()
+    };
+    let understood: Option<Vec<DomainName>> = addresses.map(domain).collect();
+    if let Some(understood) = understood.filter(|domains| !domains.is_empty()) {
         return understood;
     }
     let text = String::from_utf8_lossy(value);
@@ -225,6 +229,9 @@ mod tests {
             (" b@m\u{fc}ller.test\r\n", &["xn--mller-kva.test"]),
             (" \"a@far.test\"@x.test\r\n", &["x.test"]),
             (" <boss@rival.test\r\n", &["rival.test"]),
+            (" <boss@rival.test> <me@x.test>\r\n", &["rival.test", "x.test"]),
+            (" boss@rival.test me@x.test\r\n", &["rival.test", "x.test"]),
+            (" <boss@rival.test;>, me@x.test\r\n", &["rival.test", "x.test"]),
             (" boss@rival.test.\r\n", &["rival.test"]),
             (" Anna\r\n", &[]),
         ] {

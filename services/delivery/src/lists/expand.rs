@@ -51,7 +51,6 @@ enum Obstacle {
     Over(&'static str),
     Later(String),
     Stopped,
-    TurnOver,
 }
 
 impl From<Obstacle> for ErrandOutcome {
@@ -60,7 +59,6 @@ impl From<Obstacle> for ErrandOutcome {
             Obstacle::Over(why) => Self::Finished(why),
             Obstacle::Later(why) => Self::Deferred(why),
             Obstacle::Stopped => Self::Stopped,
-            Obstacle::TurnOver => Self::TurnOver,
         }
     }
 }
@@ -149,7 +147,7 @@ impl Lists {
                 () = self.shutdown.triggered() => {}
             }
             if Instant::now() >= turn_ends {
-                return Err(Obstacle::TurnOver);
+                return Err(Obstacle::Stopped);
             }
         }
         tracing::info!(queue_id = %copy.id, list = %found.address, "a post was given to all members");

@@ -118,8 +118,9 @@ impl Bounces {
 
     /// Tells that rows wait for long, once in their life (B-04).
     pub(super) async fn tell_delay(&self, message: &QueuedMessage, mut rows: Vec<FatedRow>) {
-        rows.retain(|row| row.class.is_told() && row.dsn.wants_delay() && !row.is_backscatter(message));
+        // Also those that nobody is told of: they are not asked for again.
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+        rows.retain(|row| row.class.is_told() && row.dsn.wants_delay() && !row.is_backscatter(message));
         match self.store.claim_delay_notices(&ids).await {
             Ok(claimed) => rows.retain(|row| claimed.contains(&row.id)),
             Err(error) => {

@@ -22,6 +22,7 @@ use super::{
     upkeep::{self, Found},
     worker::{Job, JobReport, Worker},
 };
+use crate::accept::QueueClass;
 
 /// Pause between polls that find nothing: from the first to the last, doubled each time.
 const POLL_PAUSE_MIN: Duration = Duration::from_millis(250);
@@ -276,6 +277,7 @@ impl Loop {
                 self.lanes.places_of_new()
             },
             busy_customers: self.lanes.busy_customers(),
+            busy_with_copies: self.lanes.busy_with_copies(),
             posting_customers: self.lanes.posting_customers(),
         };
         self.poll.more_mail &= wanted.rows == 0;
@@ -326,6 +328,10 @@ impl Loop {
         self.poll.more_copies |= found.more_copies;
         let found_some = !found.rows.is_empty();
         let exhausted = self.exhausted(&found);
+        let posts = found.rows.iter().filter(|row| row.class == QueueClass::ListPost).count();
+        if found.wanted.posts > 0 && posts == 0 && self.lanes.begin_turns() {
+            self.poll.again = true;
+        }
         self.take_up(found.rows, found.leased);
         exhausted.into_iter().for_each(|lane| self.lanes.leave(lane));
         if self.poll.again {

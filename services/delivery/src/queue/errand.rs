@@ -20,10 +20,8 @@ pub enum ErrandOutcome {
     Finished(&'static str),
     /// Later, for this reason.
     Deferred(String),
-    /// Somebody else has the row, or this process goes down: its work goes on from where it is.
+    /// Somebody else has the row, this process goes down, or its turn is over: its work goes on from where it is.
     Stopped,
-    /// Its turn is over: what is left of it is done behind those who wait.
-    TurnOver,
 }
 
 /// Who does errands.

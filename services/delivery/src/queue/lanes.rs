@@ -134,6 +134,8 @@ pub(super) struct Lanes {
     endings: Line,
     /// Where there is more in Postgres: jobs were given back for want of a place. Who comes later stands behind them.
     left: HashSet<Lane>,
+    /// Customers whose posts had a turn since all others had theirs.
+    had_turn: HashSet<String>,
     looked: Option<Instant>,
 }
 
@@ -149,6 +151,7 @@ impl Lanes {
             errands: Line::default(),
             endings: Line::default(),
             left: HashSet::new(),
+            had_turn: HashSet::new(),
             looked: None,
         }
     }
@@ -175,7 +178,7 @@ impl Lanes {
         let free = copies_limit(self.limits.total).saturating_sub(self.copies.running());
         let free = free.min(self.room());
         let most = |customer: &str| copies_of(customer, self.limits, &self.mail);
-        let ready = self.copies.startable(most, |lane| self.outside.may_start(lane, now));
+        let ready = self.copies.startable(most, |lane| self.outside.may_start(lane, now), free / 2 + 1);
         if ready * 2 > free { 0 } else { free - ready }
     }
 
@@ -285,6 +288,9 @@ impl Lanes {
         now: Instant,
     ) -> Vec<GivenBack> {
         self.line(lane).ended(customer);
+        if *lane == Lane::Post {
+            self.had_turn.insert(customer.to_owned());
+        }
         let Some(destination) = lane.destination() else { return Vec::new() };
         self.outside.ended(lane, manners, now);
         let mut given_back = Vec::new();
@@ -353,9 +359,25 @@ impl Lanes {
         busy.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Customers who have as many posts here as they may have.
+    /// The same of copies of their lists.
+    pub(super) fn busy_with_copies(&self) -> Vec<String> {
+        let at_work = self.mail.customers_at_work().chain(self.copies.customers_at_work());
+        let busy = at_work.filter(|customer| {
+            self.copies.running_of(customer) >= copies_of(customer, self.limits, &self.mail)
+        });
+        busy.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Customers of whom no post is wanted: they have as many here as they may have, or had their turn.
     pub(super) fn posting_customers(&self) -> Vec<String> {
-        self.posts.customers().map(str::to_owned).collect()
+        self.posts.customers().chain(self.had_turn.iter().map(String::as_str)).map(str::to_owned).collect()
+    }
+
+    /// A poll for posts found none of anybody else: whoever had a turn has one again. True when there is somebody.
+    pub(super) fn begin_turns(&mut self) -> bool {
+        let had_turn = !self.had_turn.is_empty();
+        self.had_turn.clear();
+        had_turn
     }
 
     /// Domains whose hosts failed again and again, and have taken nothing since.

@@ -1,8 +1,8 @@
 //! Mail behind a destination that takes none. While hosts fail, a few rows a minute are tried, and of ten thousand that wait most would
 //! be tried in no five days: their senders are told all the same that it takes long (B-04), and at the end that it was in vain (B-03).
 //!
-//! Only destinations that failed this process again and again are judged so. After a night without a network, or under a clock that
-//! jumped, everything is old, and all of it is tried before it is given up.
+//! Only destinations that failed this process again and again, and have taken nothing since, are judged so. In a process that was just
+//! started, or under a clock that jumped, everything may be old, and all of it is tried before it is given up.
 
 use std::{
     collections::BTreeMap,
@@ -36,8 +36,8 @@ pub(super) struct Walk(AtomicI64);
 /// What a look came to.
 #[derive(Debug, Default)]
 pub(super) struct Overdue {
-    /// Their time is over; they are leased, to be ended.
-    pub(super) expired: Vec<LeasedRow>,
+    /// Their time is over.
+    pub(super) expired: Vec<i64>,
     /// They wait on; their senders are to hear of it.
     pub(super) delayed: Vec<LeasedRow>,
 }
@@ -86,18 +86,18 @@ impl QueueStore {
         };
         self.walk.0.store(next, Ordering::Relaxed);
         let (expired, delayed): (Vec<_>, Vec<_>) = overdue.into_iter().partition(|row| row.expired);
-        Ok(Overdue { expired: self.take_to_end(&expired).await?, delayed })
+        Ok(Overdue { expired: expired.iter().map(|row| row.id).collect(), delayed })
     }
 
-    /// Leases these rows, unless they are at work by now; they are ended, whatever comes between.
-    async fn take_to_end(&self, rows: &[LeasedRow]) -> Result<Vec<LeasedRow>, sqlx::Error> {
-        if rows.is_empty() {
+    /// Leases these rows to end them, unless they are at work by now. One that was never tried itself says why it ends.
+    async fn take_to_end(&self, ids: &[i64]) -> Result<Vec<LeasedRow>, sqlx::Error> {
+        if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
         let statement = format!(
-            "UPDATE queue q SET state = 2, ends_only = true, lease_owner = $1,
-                lease_until = now() + make_interval(secs => $3)
+            "UPDATE queue q SET state = 2, lease_owner = $1, lease_until = now() + make_interval(secs => $3),
+                last_outcome = CASE q.last_outcome WHEN '' THEN 'no host of ' || q.recipient_domain || ' takes mail'
+                    ELSE q.last_outcome END
             WHERE q.id = ANY($4) AND q.state = 1 RETURNING {}, true AS held",
             self.leased_columns()
         );
@@ -119,30 +119,29 @@ pub(super) async fn look(
     bounces: &Bounces,
     domains: Vec<String>,
 ) -> (Vec<LeasedRow>, Instant) {
-    let asked = Instant::now();
-    let Overdue { mut expired, delayed } = match in_time(worker.store.take_overdue(&domains)).await {
+    let Overdue { expired, delayed } = match in_time(worker.store.take_overdue(&domains)).await {
         Ok(overdue) => overdue,
         Err(error) => {
             tracing::warn!(%error, "it cannot be looked for what waits behind hosts that fail");
-            return (Vec::new(), asked);
+            return (Vec::new(), Instant::now());
         }
     };
-    expired.iter_mut().for_each(say_why);
     tell(worker, bounces, delayed).await;
-    (expired, asked)
-}
-
-/// A row that was never tried itself says so.
-fn say_why(row: &mut LeasedRow) {
-    if row.last_outcome.is_empty() {
-        row.last_outcome = format!("no host of {} takes mail", row.recipient.domain());
-    }
+    // Leased last: to tell others may take longer than a lease lives.
+    let asked = Instant::now();
+    let taken = in_time(worker.store.take_to_end(&expired)).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "what waits behind hosts that fail cannot be ended now");
+        Vec::new()
+    });
+    (taken, asked)
 }
 
 async fn tell(worker: &Worker, bounces: &Bounces, rows: Vec<LeasedRow>) {
     let mut by_message: BTreeMap<MessageId, Vec<LeasedRow>> = BTreeMap::new();
     for mut row in rows {
-        say_why(&mut row);
+        if row.last_outcome.is_empty() {
+            row.last_outcome = format!("no host of {} takes mail", row.recipient.domain());
+        }
         by_message.entry(row.message_id).or_default().push(row);
     }
     for (id, rows) in by_message {

@@ -69,8 +69,10 @@ pub(super) struct Wanted {
     pub(super) copies_domains: Vec<(String, usize)>,
     /// So many to any other.
     pub(super) of_each_domain: usize,
-    /// Nothing that leaves of these.
+    /// No mail of these.
     pub(super) busy_customers: Vec<String>,
+    /// No copies of lists of these.
+    pub(super) busy_with_copies: Vec<String>,
     /// No posts of these.
     pub(super) posting_customers: Vec<String>,
 }

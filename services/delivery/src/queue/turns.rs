@@ -172,7 +172,7 @@ impl QueueStore {
         let bounds = Bounds {
             domains: &wanted.copies_domains,
             of_each: wanted.of_each_domain,
-            busy_customers: &wanted.busy_customers,
+            busy_customers: &wanted.busy_with_copies,
         };
         self.take_turns(COPIES, count, bounds, &self.cursors.copies).await
     }

@@ -38,8 +38,6 @@ use crate::{
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
 /// What is confirmed later than that may be somebody else's again.
 const CONFIRM_TIME: Duration = Duration::from_secs(15);
-/// A row that comes back with such a pause stands behind those that are due.
-const BEHIND_OTHERS: Duration = Duration::from_millis(1);
 /// Octets of an outcome that are kept in its row.
 const OUTCOME_MAX_CHARS: usize = 700;
 
@@ -159,8 +157,10 @@ impl Worker {
                 tracing::info!(%queue_id, ?class, recipient = %row.recipient, why, "nothing to do");
                 self.recorder.note(Note::Finished(Ended::quietly(row.id))).await;
             }
-            ErrandOutcome::Stopped => self.give_back(&row, Duration::ZERO).await,
-            ErrandOutcome::TurnOver => self.give_back(&row, BEHIND_OTHERS).await,
+            ErrandOutcome::Stopped => {
+                self.leases.end([row.id]);
+                upkeep::give_back(self, &[Unworked { id: row.id, pause: Duration::ZERO }]).await;
+            }
             ErrandOutcome::Deferred(why) => {
                 tracing::info!(%queue_id, ?class, recipient = %row.recipient, why, attempts = row.attempts + 1, "deferred");
                 let schedule = errand::schedule();
@@ -171,11 +171,6 @@ impl Worker {
             }
         }
         None
-    }
-
-    async fn give_back(&self, row: &LeasedRow, pause: Duration) {
-        self.leases.end([row.id]);
-        upkeep::give_back(self, &[Unworked { id: row.id, pause }]).await;
     }
 
     async fn send(

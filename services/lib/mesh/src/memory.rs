@@ -257,6 +257,10 @@ impl Inner {
         pace: f64,
         now: Instant,
     ) -> Result<(), NoMemory> {
+        // Nobody loses a message for nothing.
+        if held.slow_bytes(holder.stranger, pace / FASTER_TIMES, now) < self.missing(held, holder, bytes) {
+            return Err(NoMemory);
+        }
         while let Some(short) = self.what_is_short(held, holder, bytes) {
             let of_strangers = holder.stranger || short == Short::Strangers;
             let slowest = match short {
@@ -271,6 +275,13 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// Octets that others would have to give up.
+    fn missing(&self, held: &Held, holder: Holder, bytes: usize) -> usize {
+        let over = |held: usize, max: usize| held.saturating_add(bytes).saturating_sub(max);
+        let of_strangers = over(held.strangers, self.all_bytes - self.all_bytes / KEPT_PART);
+        over(held.all, self.all_bytes).max(if holder.stranger { of_strangers } else { 0 })
     }
 
     fn what_is_short(&self, held: &Held, holder: Holder, bytes: usize) -> Option<Short> {
@@ -327,15 +338,22 @@ impl Held {
 
     /// The slowest that had its time and is no faster than `pace`, a stranger if there is one.
     fn slowest(&self, of_strangers: bool, pace: f64, now: Instant) -> Option<u64> {
-        let had_its_time = |course: &Course| now.saturating_duration_since(course.since) >= GRACE;
-        let found = self.giving_way.iter().filter(|(_, one)| one.holder.stranger || !of_strangers);
-        let paces = found.filter(|(_, one)| had_its_time(&one.course)).map(|(number, one)| {
-            let is_customer = !one.holder.stranger;
-            (is_customer, one.course.pace(now), *number)
-        });
-        let slow = paces.filter(|(_, its, _)| *its <= pace);
-        let first = slow.min_by(|a, b| a.0.cmp(&b.0).then(a.1.partial_cmp(&b.1).unwrap_or(Equal)));
+        let slow = self.slow(of_strangers, pace, now);
+        let paces = slow.map(|(number, one)| (!one.holder.stranger, one.course.pace(now), number));
+        let first = paces.min_by(|a, b| a.0.cmp(&b.0).then(a.1.partial_cmp(&b.1).unwrap_or(Equal)));
         first.map(|(_, _, number)| number)
+    }
+
+    /// What those hold together, octets.
+    fn slow_bytes(&self, of_strangers: bool, pace: f64, now: Instant) -> usize {
+        self.slow(of_strangers, pace, now).map(|(_, one)| one.bytes).sum()
+    }
+
+    /// Who had its time and came no faster than `pace`.
+    fn slow(&self, of_strangers: bool, pace: f64, now: Instant) -> impl Iterator<Item = (u64, &Yielding)> {
+        let asked = self.giving_way.iter().filter(move |(_, one)| one.holder.stranger || !of_strangers);
+        let had_time = asked.filter(move |(_, one)| now.saturating_duration_since(one.course.since) >= GRACE);
+        had_time.filter(move |(_, one)| one.course.pace(now) <= pace).map(|(number, one)| (*number, one))
     }
 }
 
@@ -449,5 +467,27 @@ mod tests {
         assert_eq!(budget.held_bytes(), 0);
         let held = budget.inner.held();
         assert!(held.by_client.is_empty() && held.giving_way.is_empty(), "nobody is remembered");
+    }
+
+    #[tokio::test]
+    async fn nobody_gives_way_where_it_would_not_do() {
+        let budget = MemoryBudget::new(1600, 0);
+        let begin = Instant::now();
+        let hold = |number: u8, bytes: usize, came: usize| {
+            let mut share = budget.share(stranger(number)).giving_way();
+            share.came(came);
+            assert_eq!(share.hold_at(bytes, begin), Ok(()));
+            share
+        };
+        let fast: Vec<_> = (1..=11).map(|number| hold(number, 100, 10_000_000)).collect();
+        let (_little, mut slow) = (hold(12, 50, 10_000_000), hold(13, 50, 100));
+        let mut asks = budget.share(stranger(14)).giving_way();
+        asks.came(1_000_000);
+        let later = begin + Duration::from_secs(20);
+        assert_eq!(asks.hold_at(100, later), Err(NoMemory));
+        assert_eq!(slow.hold_at(49, later), Ok(()), "it would have been lost for nothing");
+        assert_eq!(asks.hold_at(40, later), Ok(()));
+        slow.lost().await;
+        drop(fast);
     }
 }

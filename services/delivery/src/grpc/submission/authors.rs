@@ -7,6 +7,9 @@ use tonic::Status;
 use super::{SubmissionDoor, envelope::Submission};
 use crate::content::{Found, domains_in};
 
+/// Domains in From and Sender together. Each is a question; more is no list of authors.
+const AUTHOR_DOMAINS_MAX: usize = 50;
+
 impl SubmissionDoor {
     /// Whoever may send writes in no name of another customer here without its owner's leave: not as the envelope's sender, which the
     /// gateway asked for already, nor in From or Sender, by which readers judge. Each domain is one question, which the directory
@@ -20,6 +23,9 @@ impl SubmissionDoor {
         let mut authors: Vec<DomainName> = found.authors.iter().flat_map(|value| domains_in(value)).collect();
         authors.sort_unstable();
         authors.dedup();
+        if authors.len() > AUTHOR_DOMAINS_MAX {
+            return Err(failure::status(Reason::HeadersTooLarge));
+        }
         authors.retain(|author| Some(author) != sender.as_ref());
         let names = sender.into_iter().map(|domain| (domain, Reason::SenderNotPermitted));
         for (domain, reason) in

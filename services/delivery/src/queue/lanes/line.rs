@@ -83,11 +83,17 @@ impl Line {
         Some(job)
     }
 
-    /// Jobs that wait for nothing but their turn, as [`Self::take`] judges them.
-    pub(super) fn startable(&self, most: impl Fn(&str) -> usize, may_start: impl Fn(&Lane) -> bool) -> usize {
+    /// Jobs that wait for nothing but their turn, as [`Self::take`] judges them; counted up to `enough`.
+    pub(super) fn startable(
+        &self,
+        most: impl Fn(&str) -> usize,
+        may_start: impl Fn(&Lane) -> bool,
+        enough: usize,
+    ) -> usize {
         let may_have_more = |customer: &&String| self.running_of(customer) < most(customer);
         let of = |customer: &String| self.waiting.get(customer).into_iter().flatten();
-        self.waiting.keys().filter(may_have_more).flat_map(of).filter(|job| may_start(&job.lane)).count()
+        let ready = self.waiting.keys().filter(may_have_more).flat_map(of).filter(|job| may_start(&job.lane));
+        ready.take(enough).count()
     }
 
     fn remove(&mut self, customer: &str, index: usize) -> Option<Job> {

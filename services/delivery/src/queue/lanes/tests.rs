@@ -194,6 +194,8 @@ fn posts_leave_room_for_other_errands_and_these_for_posts() {
     lanes.ended(&Lane::Post, "lister", None, now);
     assert_eq!(started(&mut lanes, now), ["mass"]);
     lanes.ended(&Lane::Post, "l0", None, now);
+    assert_eq!(lanes.posting_customers().len(), 2, "others come first");
+    assert!(lanes.begin_turns() && !lanes.begin_turns());
     assert_eq!(lanes.posting_customers(), nobody());
     assert!(lanes.wants_left(now + LOOK_EVERY), "posts were left");
     lanes.enter(job_of("other", Lane::Post), now);
@@ -240,6 +242,8 @@ fn mail_and_lists_of_one_customer_leave_a_quarter_to_the_others() {
     let mut lanes = Lanes::new(limits(8, 8));
     enter(&mut lanes, 8, copy, now);
     assert_eq!(started(&mut lanes, now).len(), 3);
+    assert_eq!(lanes.busy_with_copies(), ["lister"], "no more of them are asked for");
+    assert_eq!(lanes.busy_customers(), nobody());
     enter(&mut lanes, 8, |n| job("lister", &format!("m{n}.test")), now);
     assert_eq!(started(&mut lanes, now).len(), 3);
     assert_eq!(lanes.busy_customers(), ["lister"]);
