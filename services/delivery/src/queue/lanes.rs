@@ -354,18 +354,21 @@ impl Lanes {
     /// than that, what waits of it waits for destinations.
     pub(super) fn busy_customers(&self) -> Vec<String> {
         let running = |customer: &str| self.mail.running_of(customer) + self.copies.running_of(customer);
-        let at_work = self.mail.customers_at_work().chain(self.copies.customers_at_work());
-        let busy = at_work.filter(|customer| running(customer) >= share_of(customer, self.limits.total));
-        busy.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
+        self.at_work_and(|customer| running(customer) >= share_of(customer, self.limits.total))
     }
 
     /// The same of copies of their lists.
     pub(super) fn busy_with_copies(&self) -> Vec<String> {
-        let at_work = self.mail.customers_at_work().chain(self.copies.customers_at_work());
-        let busy = at_work.filter(|customer| {
+        self.at_work_and(|customer| {
             self.copies.running_of(customer) >= copies_of(customer, self.limits, &self.mail)
-        });
-        busy.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
+        })
+    }
+
+    /// Customers for whom something leaves, and of whom this is true.
+    fn at_work_and(&self, is_true: impl Fn(&str) -> bool) -> Vec<String> {
+        let at_work = self.mail.customers_at_work().chain(self.copies.customers_at_work());
+        let found: BTreeSet<&str> = at_work.filter(|customer| is_true(customer)).collect();
+        found.into_iter().map(str::to_owned).collect()
     }
 
     /// Customers of whom no post is wanted: they have as many here as they may have, or had their turn.

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::{
     Bounces, LeasedRow, QueueStore,
     pace::HOLD_MAX,
-    store::{LEASE_SECONDS, leased_row},
+    store::leased_row,
     worker::{Worker, delayed},
 };
 use crate::store::in_time;
@@ -88,28 +88,6 @@ impl QueueStore {
         let (expired, delayed): (Vec<_>, Vec<_>) = overdue.into_iter().partition(|row| row.expired);
         Ok(Overdue { expired: expired.iter().map(|row| row.id).collect(), delayed })
     }
-
-    /// Leases these rows to end them, unless they are at work by now. One that was never tried itself says why it ends.
-    async fn take_to_end(&self, ids: &[i64]) -> Result<Vec<LeasedRow>, sqlx::Error> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let statement = format!(
-            "UPDATE queue q SET state = 2, lease_owner = $1, lease_until = now() + make_interval(secs => $3),
-                last_outcome = CASE q.last_outcome WHEN '' THEN 'no host of ' || q.recipient_domain || ' takes mail'
-                    ELSE q.last_outcome END
-            WHERE q.id = ANY($4) AND q.state = 1 RETURNING {}, true AS held",
-            self.leased_columns()
-        );
-        let taken = sqlx::query(sqlx::AssertSqlSafe(statement))
-            .bind(self.replica())
-            .bind(self.lifetime_seconds())
-            .bind(LEASE_SECONDS)
-            .bind(ids)
-            .fetch_all(self.pool())
-            .await?;
-        Ok(taken.iter().filter_map(leased_row).collect())
-    }
 }
 
 /// Looks for such rows behind these domains. Those whose time is over come back, leased at the time that stands beside them; of the
@@ -129,19 +107,27 @@ pub(super) async fn look(
     tell(worker, bounces, delayed).await;
     // Leased last: to tell others may take longer than a lease lives.
     let asked = Instant::now();
-    let taken = in_time(worker.store.take_to_end(&expired)).await.unwrap_or_else(|error| {
+    // Unless they are at work by now.
+    let leased = worker.store.lease_to_end(&expired, "", "q.state = 1");
+    let mut taken = in_time(leased).await.unwrap_or_else(|error| {
         tracing::warn!(%error, "what waits behind hosts that fail cannot be ended now");
         Vec::new()
     });
+    taken.iter_mut().for_each(say_why);
     (taken, asked)
+}
+
+/// A row that was never tried itself.
+fn say_why(row: &mut LeasedRow) {
+    if row.last_outcome.is_empty() {
+        row.last_outcome = format!("no host of {} takes mail", row.recipient.domain());
+    }
 }
 
 async fn tell(worker: &Worker, bounces: &Bounces, rows: Vec<LeasedRow>) {
     let mut by_message: BTreeMap<MessageId, Vec<LeasedRow>> = BTreeMap::new();
     for mut row in rows {
-        if row.last_outcome.is_empty() {
-            row.last_outcome = format!("no host of {} takes mail", row.recipient.domain());
-        }
+        say_why(&mut row);
         by_message.entry(row.message_id).or_default().push(row);
     }
     for (id, rows) in by_message {

@@ -219,10 +219,19 @@ impl QueueStore {
 
     /// Leases rows whatever their state, for an operator who removes them. From then on they do not leave, whatever comes between.
     pub(crate) async fn seize(&self, ids: &[i64]) -> Result<Vec<LeasedRow>, sqlx::Error> {
+        self.lease_to_end(ids, "ends_only = true,", "true").await
+    }
+
+    /// Leases those of these rows for which `condition` holds, to be ended and not tried. `set`: what else is set of them.
+    pub(super) async fn lease_to_end(
+        &self,
+        ids: &[i64],
+        set: &'static str,
+        condition: &'static str,
+    ) -> Result<Vec<LeasedRow>, sqlx::Error> {
         let statement = format!(
-            "UPDATE queue q SET state = 2, ends_only = true, lease_owner = $1,
-                lease_until = now() + make_interval(secs => $3)
-            WHERE q.id = ANY($4) RETURNING {}, true AS held",
+            "UPDATE queue q SET state = 2, {set} lease_owner = $1, lease_until = now() + make_interval(secs => $3)
+            WHERE q.id = ANY($4) AND {condition} RETURNING {}, true AS held",
             self.leased_columns()
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(statement))
