@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use self::{
     directory::{fake_account, fake_departures, fake_directory},
-    house::{House, settings},
+    house::{House, message_of, settings},
     postgres::Postgres,
 };
 use super::{

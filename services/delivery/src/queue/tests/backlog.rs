@@ -84,21 +84,7 @@ async fn round_of_deliveries(acceptor: &Acceptor) -> Duration {
     let content = Bytes::from_static(b"Subject: hello\r\n\r\nbody\r\n");
     let mut took = Vec::new();
     for n in 0..400 {
-        let message = NewMessage {
-            id: MessageId::new(),
-            sender: "a@here.test".parse().expect("sender"),
-            prefix: Bytes::from_static(b"Received: by mail.postern.test\r\n"),
-            content_bytes: content.len() as u64,
-            plain_bytes: None,
-            checksum: crc32c::crc32c(&content),
-            content: StoredContent::Inline(content.clone()),
-            flags: MessageFlags::default(),
-            customer: None,
-            login: None,
-            peer_ip: None,
-            dsn: MessageDsn::default(),
-            traceparent: None,
-        };
+        let message = message_of("a@here.test", content.clone());
         let entry = PlannedEntry { mailbox_id: n % 20, delivered_to: "b@here.test".to_owned() };
         let unit = AcceptUnit {
             message,

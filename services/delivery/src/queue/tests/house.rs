@@ -20,6 +20,25 @@ pub(super) fn settings(retry_seconds: u64, lifetime_seconds: u64) -> QueueSettin
     }
 }
 
+/// A message with this content, as it comes from acceptance.
+pub(super) fn message_of(sender: &str, content: Bytes) -> NewMessage {
+    NewMessage {
+        id: MessageId::new(),
+        sender: sender.parse().expect("sender"),
+        prefix: Bytes::from_static(b"Received: by mail.postern.test\r\n"),
+        content_bytes: content.len() as u64,
+        plain_bytes: None,
+        checksum: crc32c::crc32c(&content),
+        content: StoredContent::Inline(content),
+        flags: MessageFlags::default(),
+        customer: None,
+        login: None,
+        peer_ip: None,
+        dsn: MessageDsn::default(),
+        traceparent: None,
+    }
+}
+
 /// A running queue that sends everything to one host.
 pub(super) struct House {
     pub(super) store: Store,
@@ -88,21 +107,7 @@ impl House {
             ..NewQueueRow::to(recipient.parse().expect("recipient"), QueueClass::Mail)
         };
         let rows: Vec<NewQueueRow> = recipients.iter().map(queue_row).collect();
-        let message = NewMessage {
-            id: MessageId::new(),
-            sender: sender.parse().expect("sender"),
-            prefix: Bytes::from_static(b"Received: by mail.postern.test\r\n"),
-            content_bytes: content.len() as u64,
-            plain_bytes: None,
-            checksum: crc32c::crc32c(&content),
-            content: StoredContent::Inline(content),
-            flags: MessageFlags::default(),
-            customer: None,
-            login: None,
-            peer_ip: None,
-            dsn: MessageDsn::default(),
-            traceparent: None,
-        };
+        let message = message_of(sender, content);
         let unit = AcceptUnit {
             message: message.clone(),
             entries: Vec::new(),
