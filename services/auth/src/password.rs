@@ -12,7 +12,7 @@ use argon2::{
     password_hash::{Output, PasswordHash},
 };
 use bytes::Bytes;
-use postern_mesh::room;
+use postern_mesh::{counted::Counted, room};
 use thiserror::Error;
 use tokio::{sync::Semaphore, time::Instant};
 
@@ -72,7 +72,7 @@ impl Passwords {
         let exists = phc.is_some();
         let phc = phc.unwrap_or(NOBODY).to_owned();
         let places = places_of(&phc).min(self.count);
-        let waiting = Waiting::begin();
+        let waiting = Counted::in_gauge(metrics::gauge!("postern_auth_passwords_waiting"));
         let turn = Arc::clone(&self.workers).acquire_many_owned(places);
         let Ok(Ok(permit)) = tokio::time::timeout_at(deadline, turn).await else {
             return Err(PasswordError::Overloaded);
@@ -91,22 +91,6 @@ impl Passwords {
     /// Gives the memory back while nobody logs in; called now and then.
     pub(crate) fn rest(&self) {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-}
-
-/// Somebody who waits for a worker, counted until the wait is over, however it ends.
-struct Waiting;
-
-impl Waiting {
-    fn begin() -> Self {
-        metrics::gauge!("postern_auth_passwords_waiting").increment(1.0);
-        Self
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        metrics::gauge!("postern_auth_passwords_waiting").decrement(1.0);
     }
 }
 

@@ -227,7 +227,10 @@ fn foot(visit: &Visit) -> Markup {
             }
             p {
                 (visit.texts().fill("layout-zone", &[("zone", zone_name(visit).into())])) " "
-                a href={ (PREFERENCES) "?back=" (segment(&visit.here())) } { (visit.say("layout-zone-change")) }
+                // Nowhere to lead from the page itself.
+                @if !visit.here().starts_with(PREFERENCES) {
+                    a href={ (PREFERENCES) "?back=" (segment(&visit.here())) } { (visit.say("layout-zone-change")) }
+                }
             }
             p.about { (visit.say("layout-about")) }
         }

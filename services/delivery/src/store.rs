@@ -191,20 +191,35 @@ pub(crate) async fn begin_unhurried(pool: &PgPool) -> Result<Transaction<'static
     pool.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await
 }
 
-/// The same for a task that writes one statement after the other: a connection of its own, whose commits wait for no disk. A pool
-/// would ask the server three times more for each of them: begin, commit, and whether the connection is still good.
+/// For a task that writes one statement after the other, each about rows whose numbers it gives: a connection of its own. A pool would
+/// ask the server three times more for each of them: begin, commit, and whether the connection is still good.
 #[derive(Debug)]
-pub(crate) struct Unhurried {
+pub(crate) struct OwnConnection {
     options: PgConnectOptions,
     /// One whose last statement came to its end.
     idle: Option<PgConnection>,
 }
 
-impl Unhurried {
+/// There is one way to rows by their numbers. To look for a better one would cost more than to go it, and a plan that is kept must not
+/// have been made for a table that was empty then.
+const BY_NUMBER: [(&str, &str); 4] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+];
+
+impl OwnConnection {
     /// To the database of this pool; connects when it is needed.
     pub(crate) fn beside(pool: &PgPool) -> Self {
-        let options = (*pool.connect_options()).clone().options([("synchronous_commit", "off")]);
+        let options = (*pool.connect_options()).clone().options(BY_NUMBER);
         Self { options, idle: None }
+    }
+
+    /// The same, whose commits wait for no disk, as with [`begin_unhurried`].
+    pub(crate) fn unhurried_beside(pool: &PgPool) -> Self {
+        let Self { options, idle } = Self::beside(pool);
+        Self { options: options.options([("synchronous_commit", "off")]), idle }
     }
 
     /// One statement, committed by itself. One that fails, or is given up half way, takes its connection along.

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Buf as _;
 use postern_mail::{PeerIp, Reason, sasl::Credentials};
-use postern_mesh::{admission::Place, shutdown::Shutdown, trace_context};
+use postern_mesh::{admission::Place, counted::Counted, shutdown::Shutdown, trace_context};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     time::{Instant, sleep_until, timeout},
@@ -108,10 +108,10 @@ pub(crate) async fn serve<S>(
             return;
         }
     }
-    metrics::gauge!("postern_pop3_sessions").increment(1.0);
+    let counted = Counted::in_gauge(metrics::gauge!("postern_pop3_sessions"));
     let mut connection = Connection::new(gateway, wire, tls, peer, place);
     let outcome = connection.run().await;
-    metrics::gauge!("postern_pop3_sessions").decrement(1.0);
+    drop(counted);
     connection.log(outcome);
 }
 

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use postern_mail::{PeerIp, Reason};
 use postern_mesh::{
+    counted::Counted,
     reception::{Guest, Reception, Stream},
     settings::PlaintextLogin,
     sightings::Sightings,
@@ -68,7 +69,7 @@ async fn welcome(guest: Guest, door: Door, doors: Doors) {
             return refuse(&mut stream, door).await;
         }
     };
-    metrics::gauge!("postern_smtp_connections").increment(1);
+    let _counted = Counted::in_gauge(metrics::gauge!("postern_smtp_connections"));
     let exempt = doors.reception.is_exempt(peer);
     let profile = doors.profile(door, peer, exempt);
     let session_id = uuid::Uuid::new_v4().as_simple().to_string();
@@ -77,7 +78,6 @@ async fn welcome(guest: Guest, door: Door, doors: Doors) {
         gateway.greet_delay = Duration::ZERO;
     }
     Connection::new(gateway, Box::new(stream), profile, session_id, place).run().await;
-    metrics::gauge!("postern_smtp_connections").decrement(1);
 }
 
 impl From<Door> for auth::Door {

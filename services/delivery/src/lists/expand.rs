@@ -41,9 +41,11 @@ const REST: u32 = 19;
 const REST_MAX: Duration = Duration::from_secs(5);
 /// So long a post has its turn while posts of others may wait.
 const TURN: Duration = Duration::from_secs(20);
-/// Copies are written so many times as fast as one process lets them leave: more would only stand in the queue. As many processes
-/// as that send at once.
-const AHEAD: f64 = 4.0;
+/// Copies are written so many times as fast as one process lets them leave while [`ENOUGH_WAIT`]: more would only stand in the queue.
+const AHEAD: f64 = 1.25;
+/// Copies of any list that are due and that no process has taken. With fewer the senders, however many processes they are, could soon
+/// have nothing to do: then copies are written as fast as a post may.
+const ENOUGH_WAIT: i64 = 200;
 
 /// Why a step did not come to its end.
 enum Obstacle {
@@ -131,16 +133,21 @@ impl Lists {
                 in_time(store::write(&self.answers.store, &batch)).await?.ok_or(Obstacle::Stopped)?;
             metrics::counter!("postern_list_copies_total")
                 .increment((written.entries + written.queue) as u64);
-            // Copies leave slower than they are written: between the first and the last ones the queue knows that there are more.
-            if written.queue > 0 && (cursor.is_empty() || next.is_none()) {
-                queue.wake();
-            }
             tracing::debug!(queue_id = %copy.id, list = %found.address, written.entries, written.queue, "a batch of members");
             match next {
                 Some(next) => cursor = next,
-                None => break,
+                None => {
+                    queue.wake();
+                    break;
+                }
             }
-            let rest = rest_after(begin.elapsed(), written.queue, self.copies_per_second);
+            let too_many = written.queue > 0 && self.enough_wait().await?;
+            // While enough of them wait, the queue knows that there are more.
+            if written.queue > 0 && !too_many {
+                queue.wake();
+            }
+            let copies = if too_many { written.queue } else { 0 };
+            let rest = rest_after(begin.elapsed(), copies, self.copies_per_second);
             tokio::select! {
                 () = tokio::time::sleep(rest) => {}
                 () = stopped.cancelled() => {}
@@ -152,6 +159,12 @@ impl Lists {
         }
         tracing::info!(queue_id = %copy.id, list = %found.address, "a post was given to all members");
         Ok(())
+    }
+
+    /// Whether the senders have enough to do.
+    async fn enough_wait(&self) -> Result<bool, Obstacle> {
+        let waiting = in_time(store::copies_wait(&self.answers.store, ENOUGH_WAIT)).await?;
+        Ok(waiting >= ENOUGH_WAIT)
     }
 
     /// Makes the copy and hangs the row on it.
@@ -349,8 +362,8 @@ impl Lists {
     }
 }
 
-/// How long a post rests after a batch that took so long and brought so many copies into the queue. `per_second`: how many leave
-/// there; 0 = as many as can.
+/// How long a post rests after a batch that took so long and brought so many copies into the queue that they have to wait there.
+/// `per_second`: how many leave; 0 = as many as can.
 fn rest_after(took: Duration, copies: usize, per_second: u32) -> Duration {
     let leaving = match per_second {
         0 => Duration::ZERO,
@@ -397,8 +410,8 @@ mod tests {
     fn a_post_rests_for_its_batch_and_for_the_queue() {
         let rest = |took, copies, rate| rest_after(Duration::from_millis(took), copies, rate).as_millis();
         assert_eq!(rest(10, 0, 10), 190, "boxes here wait for nobody");
-        assert_eq!(rest(10, 24, 10), 600, "24 copies leave in 2.4 s");
-        assert_eq!(rest(10, 24, 100), 190);
+        assert_eq!(rest(10, 24, 10), 1920, "24 copies leave in 2.4 s");
+        assert_eq!(rest(10, 24, 200), 190);
         assert_eq!(rest(10, 24, 0), 190);
         assert_eq!(rest(10, 25, 1), 5000);
         assert_eq!(rest(1000, 25, 10), 5000);

@@ -122,6 +122,19 @@ pub(super) async fn begin(
     Ok(true)
 }
 
+/// How many copies of lists are due and wait for a sender, counted up to `most`.
+pub(super) async fn copies_wait(store: &QueueStore, most: i64) -> Result<i64, sqlx::Error> {
+    // Found by the index of due copies.
+    sqlx::query_scalar(
+        "SELECT count(*) FROM (
+            SELECT FROM queue WHERE state = 1 AND class = 2 AND next_attempt_time <= now()
+            ORDER BY next_attempt_time LIMIT $1) w",
+    )
+    .bind(most)
+    .fetch_one(store.pool())
+    .await
+}
+
 /// Writes one batch. `None`: the row is not ours any more, or somebody is further; nothing was written.
 ///
 /// A batch that only fills the queue is on the disk later: members and cursor are one, so that what a crash of the database forgets is

@@ -188,7 +188,6 @@ impl Loop {
                     message_id: row.message_id,
                     message: message.filter(|_| self.lanes.keeps_messages()),
                     via: row.via.clone(),
-                    since: leased,
                     rows: vec![row],
                 }),
             }
@@ -257,8 +256,9 @@ impl Loop {
             return;
         }
         let now = Instant::now();
+        let copies_room = self.lanes.copies_room(now);
         let more = self.poll.more_mail && self.lanes.room() > 0
-            || self.poll.more_copies && self.lanes.copies_room(now) > 0
+            || self.poll.more_copies && copies_room > 0
             || self.lanes.wants_left(now);
         if !more && now < self.poll.next {
             return;
@@ -266,7 +266,7 @@ impl Loop {
         self.poll.again = false;
         let wanted = Wanted {
             rows: self.lanes.room().min(POLL_ROWS_MAX),
-            copies: self.lanes.copies_room(now).min(POLL_ROWS_MAX),
+            copies: copies_room.min(POLL_ROWS_MAX),
             posts: self.lanes.posts_room(),
             errands: self.lanes.errands_room(),
             domains: self.lanes.wanted_of_domains(now),
@@ -326,7 +326,8 @@ impl Loop {
         self.poll.under_way = None;
         self.poll.more_mail |= found.more_mail;
         self.poll.more_copies |= found.more_copies;
-        let found_some = !found.rows.is_empty();
+        // Where copies wait, more of them is no sign of other work: they are asked for when those that came have left.
+        let found_some = found.rows.iter().any(|row| row.class != QueueClass::ListCopy);
         let exhausted = self.exhausted(&found);
         let posts = found.rows.iter().filter(|row| row.class == QueueClass::ListPost).count();
         if found.wanted.posts > 0 && posts == 0 && self.lanes.begin_turns() {

@@ -31,6 +31,8 @@ struct TakenUp {
     ticket: Ticket,
     /// When its lease was asked for, the last time that it was given.
     leased: Instant,
+    /// When it was asked the last time whether it is ours, and it was.
+    confirmed: Instant,
     /// `None`: it waits.
     control: Option<Arc<JobControl>>,
 }
@@ -60,7 +62,7 @@ impl Leases {
         }
         rows.last_ticket += 1;
         let ticket = Ticket(rows.last_ticket);
-        rows.by_id.insert(id, TakenUp { ticket, leased, control: None });
+        rows.by_id.insert(id, TakenUp { ticket, leased, confirmed: leased, control: None });
         Some(ticket)
     }
 
@@ -101,9 +103,37 @@ impl Leases {
         let mut rows = self.rows();
         for id in ids {
             if let Some(taken) = rows.by_id.get_mut(&id) {
-                taken.leased = asked;
+                (taken.leased, taken.confirmed) = (asked, asked);
             }
         }
+    }
+
+    /// These rows were ours when it was asked at that time.
+    pub(super) fn confirmed(&self, ids: &[i64], asked: Instant) {
+        let mut rows = self.rows();
+        for id in ids {
+            if let Some(taken) = rows.by_id.get_mut(id) {
+                taken.confirmed = asked;
+            }
+        }
+    }
+
+    /// What is to be asked before work on these rows begins: nothing when all of them were ours within `age`. Else those that were
+    /// not, and with them others that wait here and will be asked for soon, `most` in all.
+    pub(super) fn doubtful(&self, begun: &[LeasedRow], age: Duration, most: usize) -> Vec<i64> {
+        let rows = self.rows();
+        let is_doubtful = |taken: &TakenUp| taken.confirmed.elapsed() > age;
+        let of_begun = |row: &LeasedRow| rows.by_id.get(&row.id).is_some_and(is_doubtful);
+        let mut ids: Vec<i64> = begun.iter().filter(|row| of_begun(row)).map(|row| row.id).collect();
+        if !ids.is_empty() {
+            let (others, begun) = (most.saturating_sub(ids.len()), ids.clone());
+            let waits = |id: &i64, taken: &TakenUp| {
+                taken.control.is_none() && is_doubtful(taken) && !begun.contains(id)
+            };
+            let waiting = rows.by_id.iter().filter(|(id, taken)| waits(id, taken));
+            ids.extend(waiting.map(|(id, _)| *id).take(others));
+        }
+        ids
     }
 
     /// Rows whose leases are so old.
@@ -216,6 +246,28 @@ mod tests {
         leases.give_up(&mut rows);
         assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), [2]);
         assert_eq!(leases.ids(), [1]);
+    }
+
+    #[test]
+    fn one_question_is_for_all_that_wait() {
+        let leases = Leases::default();
+        let second = Duration::from_secs(1);
+        let before = Instant::now().checked_sub(2 * second).expect("the machine runs for a while");
+        let fresh = taken_up(&leases, 1);
+        for id in 2..=6 {
+            leases.begin(id, before).expect("not at work yet");
+        }
+        let row = |id: i64| LeasedRow { id, ..fresh.clone() };
+        let asked = |id: i64, most: usize| {
+            let mut ids = leases.doubtful(&[row(id)], second, most);
+            ids.sort_unstable();
+            ids
+        };
+        assert_eq!(asked(1, 10), Vec::<i64>::new(), "it was ours a moment ago");
+        assert_eq!(asked(2, 10), [2, 3, 4, 5, 6]);
+        assert!(asked(6, 3).len() == 3 && asked(6, 3).contains(&6));
+        leases.confirmed(&[2, 3, 4, 5], Instant::now());
+        assert_eq!((asked(2, 10), asked(6, 10)), (Vec::new(), vec![6]));
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub(super) fn start(store: QueueStore, leases: Arc<Leases>) -> Recorder {
 
 async fn write_all(store: QueueStore, leases: Arc<Leases>, mut noted: mpsc::Receiver<Note>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
-    let mut unhurried = store.unhurried();
+    let (mut hurried, mut unhurried) = (store.hurried(), store.unhurried());
     while noted.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let mut finished = Vec::new();
         let mut deferred = Vec::new();
@@ -77,10 +77,10 @@ async fn write_all(store: QueueStore, leases: Arc<Leases>, mut noted: mpsc::Rece
             }
         }
         let (copies, mail): (Vec<Ended>, Vec<Ended>) = finished.into_iter().partition(|ended| ended.is_copy);
-        while let Err(error) = in_time(store.finish(&mail)).await {
+        while let Err(error) = in_time(store.finish_by(&mut hurried, &mail)).await {
             pause("finished", &error).await;
         }
-        while let Err(error) = in_time(store.finish_copies(&mut unhurried, &copies)).await {
+        while let Err(error) = in_time(store.finish_by(&mut unhurried, &copies)).await {
             pause("finished", &error).await;
         }
         while !deferred.is_empty() {

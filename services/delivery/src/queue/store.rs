@@ -16,7 +16,7 @@ use super::{LeasedRow, QueuedMessage, lanes::Lane, leases::Ticket, overdue::Walk
 use crate::{
     accept::{MessageFlags, QueueClass, StoredContent, return_code},
     outbound::Destination,
-    store::{PgQuery, Unhurried, begin_unhurried, in_time},
+    store::{OwnConnection, PgQuery, begin_unhurried, in_time},
     trace::TraceState,
 };
 
@@ -305,22 +305,27 @@ impl QueueStore {
         finishing(ended).execute(&self.pool).await.map(drop)
     }
 
-    /// The same for copies of lists: ten thousand of them, each beside others' mail at the disk. A crash of the database may send
-    /// a member the last copy twice.
-    pub(super) async fn finish_copies(
+    /// The same by the connection of who does nothing else. `unhurried` for copies of lists: ten thousand of them, each beside others'
+    /// mail at the disk. A crash of the database may send a member the last copy twice.
+    pub(super) async fn finish_by(
         &self,
-        unhurried: &mut Unhurried,
+        connection: &mut OwnConnection,
         ended: &[Ended],
     ) -> Result<(), sqlx::Error> {
         if ended.is_empty() {
             return Ok(());
         }
-        unhurried.execute(finishing(ended)).await
+        connection.execute(finishing(ended)).await
+    }
+
+    /// A connection for the ends of rows.
+    pub(super) fn hurried(&self) -> OwnConnection {
+        OwnConnection::beside(&self.pool)
     }
 
     /// A connection for what waits for no disk.
-    pub(super) fn unhurried(&self) -> Unhurried {
-        Unhurried::beside(&self.pool)
+    pub(super) fn unhurried(&self) -> OwnConnection {
+        OwnConnection::unhurried_beside(&self.pool)
     }
 
     /// Those of these rows whose sender was not told yet that it takes long; from now on it was.
@@ -335,7 +340,7 @@ impl QueueStore {
     /// Writes down attempts that failed for now. One that is forgotten is made again when its lease ends.
     pub(super) async fn defer(
         &self,
-        unhurried: &mut Unhurried,
+        unhurried: &mut OwnConnection,
         deferrals: &[Deferral],
     ) -> Result<(), sqlx::Error> {
         let ids: Vec<i64> = deferrals.iter().map(|d| d.id).collect();

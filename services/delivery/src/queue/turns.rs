@@ -12,8 +12,9 @@ use super::{
     store::{LEASE_SECONDS, QueueStore, Wanted, leased_row},
 };
 
-/// The oldest due rows that are looked at.
+/// The oldest due rows that are looked at: of mail, and of copies of lists, which leave at a pace.
 const OLDEST: i64 = 1000;
+const OLDEST_COPIES: i64 = 200;
 /// Customers, and destinations, whose turn it is in one poll.
 const TURNS: i64 = 32;
 /// Rows that are looked at of each of them.
@@ -49,14 +50,15 @@ pub(super) struct Cursors {
 #[derive(Clone, Copy)]
 struct Kind {
     rows: &'static str,
-    /// Their destinations take turns too, and the oldest go first; an errand's destination is the house.
-    leaves: bool,
+    /// Of what leaves so many of the oldest are looked at, and destinations take turns too. `None`: an errand, whose destination is
+    /// the house.
+    oldest: Option<i64>,
 }
 
-const MAIL: Kind = Kind { rows: "q.class < 2", leaves: true };
-const COPIES: Kind = Kind { rows: "q.class = 2", leaves: true };
-const POSTS: Kind = Kind { rows: "q.class = 3", leaves: false };
-const ERRANDS: Kind = Kind { rows: "q.class > 3", leaves: false };
+const MAIL: Kind = Kind { rows: "q.class < 2", oldest: Some(OLDEST) };
+const COPIES: Kind = Kind { rows: "q.class = 2", oldest: Some(OLDEST_COPIES) };
+const POSTS: Kind = Kind { rows: "q.class = 3", oldest: None };
+const ERRANDS: Kind = Kind { rows: "q.class > 3", oldest: None };
 
 impl Kind {
     /// $1 owner, $2 lifetime, $3 lease, $4 domains and $10 how many of each are wanted, $9 how many of others, $5 customers that get
@@ -113,7 +115,7 @@ impl Kind {
     }
 
     fn domains(self) -> String {
-        if self.leaves {
+        if self.oldest.is_some() {
             format!("{} FROM domains k WHERE k.key IS NOT NULL AND n < {TURNS}", self.keys(DOMAIN, "$7"))
         } else {
             "SELECT $7::text, 0 WHERE false".to_owned()
@@ -133,12 +135,10 @@ impl Kind {
             )
         };
         let by_customer = of_each(CUSTOMER, "customers");
-        if !self.leaves {
-            return by_customer;
-        }
+        let Some(oldest) = self.oldest else { return by_customer };
         format!(
             "SELECT * FROM (SELECT {row} FROM queue q WHERE {waits} AND q.next_attempt_time <= now()
-                ORDER BY q.next_attempt_time LIMIT {OLDEST}) o
+                ORDER BY q.next_attempt_time LIMIT {oldest}) o
             UNION {by_customer} UNION {by_domain}",
             by_domain = of_each(DOMAIN, "domains"),
         )

@@ -34,8 +34,10 @@ use crate::{
     trace::TraceState,
 };
 
-/// A job that waited for so long makes sure that its rows are still ours before it begins.
+/// A job whose rows were seen to be ours so long ago makes sure that they still are before it begins.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
+/// Others that wait are asked for with the same question, so that it is one in that time and not one for each job.
+const CONFIRM_MOST: usize = 100;
 /// What is confirmed later than that may be somebody else's again.
 const CONFIRM_TIME: Duration = Duration::from_secs(15);
 /// Octets of an outcome that are kept in its row.
@@ -66,8 +68,6 @@ pub(super) struct Job {
     pub(super) message_id: MessageId,
     pub(super) message: Option<Arc<QueuedMessage>>,
     pub(super) via: Option<EmailAddress>,
-    /// When it began to wait here.
-    pub(super) since: Instant,
     pub(super) rows: Vec<LeasedRow>,
 }
 
@@ -104,9 +104,7 @@ pub(super) struct Worker {
 impl Worker {
     /// Does the job. What was delivered or is to be tried again is written down; what failed for good is given back.
     pub(super) async fn work(&self, mut job: Job, control: &JobControl) -> JobReport {
-        if job.since.elapsed() > CONFIRM_AFTER {
-            self.confirm(&mut job.rows).await;
-        }
+        self.confirm(&mut job.rows).await;
         if job.rows.is_empty() {
             return JobReport::default();
         }
@@ -126,13 +124,26 @@ impl Worker {
 
     /// Leaves the rows that are still ours: another replica may have held, removed or taken them while they waited.
     async fn confirm(&self, rows: &mut Vec<LeasedRow>) {
-        let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-        let ours = within(CONFIRM_TIME, self.store.confirm(&ids)).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "leases cannot be confirmed; the rows are due again when these end");
-            Vec::new()
-        });
-        rows.retain(|row| ours.contains(&row.id));
-        self.leases.end(ids.into_iter().filter(|id| !ours.contains(id)));
+        let doubtful = self.leases.doubtful(rows, CONFIRM_AFTER, CONFIRM_MOST);
+        if doubtful.is_empty() {
+            return;
+        }
+        let asked = Instant::now();
+        match within(CONFIRM_TIME, self.store.confirm(&doubtful)).await {
+            Ok(ours) => {
+                self.leases.confirmed(&ours, asked);
+                let lost: Vec<i64> = doubtful.into_iter().filter(|id| !ours.contains(id)).collect();
+                let mine = rows.extract_if(.., |row| lost.contains(&row.id)).map(|row| row.id);
+                self.leases.end(mine.collect::<Vec<_>>());
+                // Of other jobs that wait.
+                self.leases.stop(&lost);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "leases cannot be confirmed; the rows are due again when these end");
+                let ids = rows.drain(..).map(|row| row.id);
+                self.leases.end(ids);
+            }
+        }
     }
 
     async fn run_errands(&self, job: Job, message: Arc<QueuedMessage>, control: &JobControl) -> JobReport {

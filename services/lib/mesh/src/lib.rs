@@ -19,6 +19,7 @@ pub mod admission;
 pub mod audit;
 pub mod client;
 pub mod clock;
+pub mod counted;
 pub mod directory;
 #[cfg(feature = "dns")]
 pub mod dns;

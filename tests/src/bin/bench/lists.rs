@@ -38,8 +38,6 @@ const MESSAGE_BYTES: usize = 4 * 1024;
 const PACE: Duration = Duration::from_millis(20);
 /// How long auth remembers a password that it checked.
 const PASSWORD_REMEMBERED: Duration = Duration::from_secs(60);
-/// Of a row of the queue: a post that is being given to the members.
-const CLASS_LIST_POST: i16 = 3;
 /// Nothing waits for longer than this.
 const DRAIN_LIMIT: Duration = Duration::from_secs(600);
 
@@ -66,8 +64,6 @@ pub(crate) struct Change {
 pub(crate) struct Lists {
     members: usize,
     pairs: usize,
-    /// Seconds from a post until the last member's copy stands in the queue.
-    expansion_seconds: f64,
     /// Copies that left in each window with a post.
     copies_per_second: Vec<f64>,
     changes: Vec<Change>,
@@ -121,7 +117,6 @@ pub(crate) async fn measure(settings: &Settings) -> anyhow::Result<Lists> {
         };
         eprintln!("pair {} of {}: {:.1?} {:.1?} ms", pair + 1, settings.pairs, p99(&without), p99(&with));
     }
-    lists.expansion_seconds = post_until_expanded(&platform, &pool).await?;
     lists.pairs = settings.pairs;
     lists.changes = (0..KINDS.len()).map(|kind| change(kind, &without, &with)).collect();
     Ok(lists)
@@ -201,7 +196,6 @@ async fn members(settings: &Settings, platform: &Platform) -> anyhow::Result<Lis
     Ok(Lists {
         members: settings.list_members,
         pairs: 0,
-        expansion_seconds: 0.0,
         copies_per_second: Vec::new(),
         changes: Vec::new(),
         save_seconds,
@@ -216,24 +210,6 @@ async fn post(platform: &Platform) -> anyhow::Result<()> {
         smtp::send(platform.smtp(0), "author@outside.test", &[LIST], &message("post", MESSAGE_BYTES)).await?;
     anyhow::ensure!(reply.starts_with("250"), "{reply}");
     Ok(())
-}
-
-/// One post; seconds until all its copies wait to leave.
-async fn post_until_expanded(platform: &Platform, pool: &PgPool) -> anyhow::Result<f64> {
-    let begin = Instant::now();
-    post(platform).await?;
-    loop {
-        // Whether there is one, not how many: it must cost nothing.
-        let goes_on: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM mail.queue WHERE class = $1)")
-            .bind(CLASS_LIST_POST)
-            .fetch_one(pool)
-            .await?;
-        if !goes_on {
-            return Ok(begin.elapsed().as_secs_f64());
-        }
-        anyhow::ensure!(begin.elapsed() < DRAIN_LIMIT, "a post does not end");
-        sleep(Duration::from_millis(100)).await;
-    }
 }
 
 /// The window is over: copies that still wait are thrown away, so that the next window begins without any. Gives how many had left.
@@ -337,8 +313,8 @@ impl Lists {
     pub(crate) fn print(&self) {
         let rate = self.copies_per_second.iter().sum::<f64>() / self.copies_per_second.len().max(1) as f64;
         println!(
-            "\nA post to {} members stands in the queue after {:.0} s; {} pairs, {rate:.0} copies/s in those with a post",
-            self.members, self.expansion_seconds, self.pairs
+            "\nA post to {} members: {} pairs of windows, {rate:.0} copies/s in those with a post",
+            self.members, self.pairs
         );
         println!("\n| others' p99 | without, ms | with, ms | change | 95 % interval of the change |");
         println!("|---|---:|---:|---:|---|");

@@ -13,7 +13,6 @@ fn job_of(customer: &str, lane: Lane) -> Job {
         message_id: MessageId::new(),
         message: None,
         via: None,
-        since: Instant::now(),
         rows: Vec::new(),
     }
 }
