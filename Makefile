@@ -37,11 +37,11 @@ test: stores mail-programs rivals scanner authority mail-servers browser ## Run 
 
 bench: stores rivals ## Measure messages, polls, reads, relay for both shapes, what a large list does to others, and pages of the panel (ARGS='--shapes panel')
 	$(CARGO) build --release --workspace --bins
-	$(CARGO) run --release -p postern-tests --bin bench -- $(ARGS)
+	$(TARGET_FOLDER)/release/bench $(ARGS)
 
 faults: stores mail-programs ## The long fault run: ROUNDS (20) rounds of load with kill -9
 	$(CARGO) build --workspace --bins
-	POSTERN_FAULT_ROUNDS=$(or $(ROUNDS),20) $(CARGO) test -p postern-tests --test faults --test faults_outbound -- --nocapture
+	POSTERN_FAULT_ROUNDS=$(or $(ROUNDS),20) $(CARGO) test --workspace --test faults --test faults_outbound -- --nocapture
 
 partition: stores network ## Two of everything on two machines (network namespaces, as root), one of which is cut off
 	$(CARGO) build --workspace --bins
@@ -49,7 +49,7 @@ partition: stores network ## Two of everything on two machines (network namespac
 
 scale: stores ## 1,000,000 mailboxes in 100,000 domains: does the mail path notice? (ARGS='--mailboxes 200000')
 	$(CARGO) build --workspace --bins
-	$(CARGO) run -p postern-tests --bin scale -- $(ARGS)
+	$(TARGET_FOLDER)/debug/scale $(ARGS)
 
 conformance: stores mail-programs rivals scanner authority mail-servers browser ## What the protocols demand, and which test shows it
 	$(CARGO) build --workspace --all-targets
@@ -61,16 +61,16 @@ fuzz: ## Fuzz what reads the octets of strangers: each target for SECONDS (600),
 
 screenshots: stores browser ## Pictures of every page of the control panel, by width and light, in target/screenshots/ (ARGS='--widths 360 --language de')
 	$(CARGO) build --workspace --bins
-	$(CARGO) run -p postern-tests --bin screenshots -- $(ARGS)
+	$(TARGET_FOLDER)/debug/screenshots $(ARGS)
 
 queue-scale: stores ## A queue of ROWS (1,000,000) rows: first pages, the next due batch, and local delivery beside it
-	POSTERN_QUEUE_ROWS=$(or $(ROWS),1000000) $(CARGO) test -p postern-delivery --lib queue::tests::backlog -- --nocapture
+	POSTERN_QUEUE_ROWS=$(or $(ROWS),1000000) $(CARGO) test --workspace --lib -- queue::tests::backlog --nocapture
 
 accessibility: stores browser ## The same pages read by axe-core, which npm fetches
 	@scripts/install-packages npm
 	npm install --silent --no-save --prefix $(TARGET_FOLDER)/axe axe-core
 	$(CARGO) build --workspace --bins
-	$(CARGO) run -p postern-tests --bin screenshots -- --axe $(TARGET_FOLDER)/axe/node_modules/axe-core/axe.min.js
+	$(TARGET_FOLDER)/debug/screenshots --axe $(TARGET_FOLDER)/axe/node_modules/axe-core/axe.min.js
 
 differential: stores rivals ## The same octets to Postern and to Postfix and Dovecot (as root): what differs, and who is right
 	$(CARGO) build --workspace --bins
@@ -78,7 +78,7 @@ differential: stores rivals ## The same octets to Postern and to Postfix and Dov
 
 siege: stores ## 10,000 waiting and 5,000 dripping sessions: memory of each, and the logins of others (ARGS='--idle 1000')
 	$(CARGO) build --release --workspace --bins
-	$(CARGO) run --release -p postern-tests --bin siege -- $(ARGS)
+	$(TARGET_FOLDER)/release/siege $(ARGS)
 
 probes: stores probe-programs ## What testssl.sh finds at the doors (what nmap finds is among the tests)
 	$(CARGO) build --workspace --bins

@@ -43,7 +43,7 @@ const REST_MAX: Duration = Duration::from_secs(5);
 const TURN: Duration = Duration::from_secs(20);
 /// Copies are written so many times as fast as one process lets them leave while [`ENOUGH_WAIT`]: more would only stand in the queue.
 const AHEAD: f64 = 1.25;
-/// Copies of any list that are due and that no process has taken. With fewer the senders, however many processes they are, could soon
+/// Copies of any list that became due lately and that no process has taken. With fewer the senders, however many processes they are, could soon
 /// have nothing to do: then copies are written as fast as a post may.
 const ENOUGH_WAIT: i64 = 200;
 
@@ -134,6 +134,7 @@ impl Lists {
             metrics::counter!("postern_list_copies_total")
                 .increment((written.entries + written.queue) as u64);
             tracing::debug!(queue_id = %copy.id, list = %found.address, written.entries, written.queue, "a batch of members");
+            let is_first = cursor.is_empty();
             match next {
                 Some(next) => cursor = next,
                 None => {
@@ -143,7 +144,7 @@ impl Lists {
             }
             let too_many = written.queue > 0 && self.enough_wait().await?;
             // While enough of them wait, the queue knows that there are more.
-            if written.queue > 0 && !too_many {
+            if written.queue > 0 && (is_first || !too_many) {
                 queue.wake();
             }
             let copies = if too_many { written.queue } else { 0 };

@@ -122,12 +122,14 @@ pub(super) async fn begin(
     Ok(true)
 }
 
-/// How many copies of lists are due and wait for a sender, counted up to `most`.
+/// How many copies of lists became due lately and wait for a sender, counted up to `most`. Those that are due for longer may wait for
+/// hosts that take none: they say nothing about the others.
 pub(super) async fn copies_wait(store: &QueueStore, most: i64) -> Result<i64, sqlx::Error> {
     // Found by the index of due copies.
     sqlx::query_scalar(
         "SELECT count(*) FROM (
-            SELECT FROM queue WHERE state = 1 AND class = 2 AND next_attempt_time <= now()
+            SELECT FROM queue WHERE state = 1 AND class = 2
+                AND next_attempt_time > now() - interval '30 seconds' AND next_attempt_time <= now()
             ORDER BY next_attempt_time LIMIT $1) w",
     )
     .bind(most)

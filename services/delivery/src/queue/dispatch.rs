@@ -92,8 +92,10 @@ struct Poll {
     under_way: Option<Id>,
     /// Mail waits for room here, as the last poll that asked for some found.
     more_mail: bool,
-    /// Copies of lists wait for room here, as the last poll that asked for some found.
+    /// Copies of lists came with the last poll that asked for some: there may be more.
     more_copies: bool,
+    /// They are not asked for before.
+    copies_next: Instant,
     again: bool,
     next: Instant,
     pause: Duration,
@@ -116,6 +118,7 @@ impl Dispatcher {
                 under_way: None,
                 more_mail: false,
                 more_copies: false,
+                copies_next: now,
                 again: false,
                 next: now,
                 pause: POLL_PAUSE_MIN,
@@ -133,7 +136,9 @@ impl Dispatcher {
             state.start_jobs();
             state.start_poll();
             state.start_giving_back();
-            let release = state.lanes.next_release(Instant::now(), state.may_poll());
+            let may_poll = state.may_poll();
+            let (next_poll, release) =
+                (state.next_poll(), state.lanes.next_release(Instant::now(), may_poll));
             tokio::select! {
                 () = shutdown.triggered() => break,
                 1.. = offered.recv_many(&mut offers, OFFERS_AT_ONCE) => {
@@ -141,7 +146,7 @@ impl Dispatcher {
                 }
                 Some(ended) = state.tasks.join_next_with_id() => state.task_ended(ended),
                 () = wake.notified() => state.poll_now(),
-                () = sleep_until(state.poll.next), if state.may_poll() => {}
+                () = sleep_until(next_poll), if may_poll => {}
                 () = sleep_until(release.unwrap_or_else(Instant::now)), if release.is_some() => {}
                 _ = renewal.tick() => state.renew(),
                 _ = closing.tick() => state.close_idle(),
@@ -164,6 +169,13 @@ impl Loop {
         self.poll.under_way.is_none() && (self.lanes.room() > 0 || errands)
     }
 
+    /// When it is to be looked at the latest what is due.
+    fn next_poll(&self) -> Instant {
+        let Poll { next, more_copies, copies_next, .. } = self.poll;
+        // When room comes later, something happens here.
+        if more_copies && self.lanes.copies_room(Instant::now()) > 0 { next.min(copies_next) } else { next }
+    }
+
     fn poll_now(&mut self) {
         self.poll.again = true;
         self.poll.pause = POLL_PAUSE_MIN;
@@ -175,7 +187,11 @@ impl Loop {
         let now = Instant::now();
         let mut jobs: Vec<Job> = Vec::new();
         for mut row in rows {
-            let Some(ticket) = self.parts.worker.leases.begin(row.id, leased) else { continue };
+            let Some(ticket) =
+                self.parts.worker.leases.begin(row.id, row.class == QueueClass::ListCopy, leased)
+            else {
+                continue;
+            };
             row.ticket = ticket;
             let outbound = &self.parts.worker.outbound;
             let lane = Lane::of(&row, || outbound.destination(row.recipient.domain()));
@@ -256,9 +272,8 @@ impl Loop {
             return;
         }
         let now = Instant::now();
-        let copies_room = self.lanes.copies_room(now);
         let more = self.poll.more_mail && self.lanes.room() > 0
-            || self.poll.more_copies && copies_room > 0
+            || self.poll.more_copies && now >= self.poll.copies_next && self.lanes.copies_room(now) > 0
             || self.lanes.wants_left(now);
         if !more && now < self.poll.next {
             return;
@@ -266,7 +281,7 @@ impl Loop {
         self.poll.again = false;
         let wanted = Wanted {
             rows: self.lanes.room().min(POLL_ROWS_MAX),
-            copies: copies_room.min(POLL_ROWS_MAX),
+            copies: self.lanes.copies_room(now).min(POLL_ROWS_MAX),
             posts: self.lanes.posts_room(),
             errands: self.lanes.errands_room(),
             domains: self.lanes.wanted_of_domains(now),
@@ -326,7 +341,8 @@ impl Loop {
         self.poll.under_way = None;
         self.poll.more_mail |= found.more_mail;
         self.poll.more_copies |= found.more_copies;
-        // Where copies wait, more of them is no sign of other work: they are asked for when those that came have left.
+        // That copies came is no sign of other work: more of them are asked for when these have left, or there is room for others.
+        self.poll.copies_next = Instant::now() + POLL_PAUSE_MIN;
         let found_some = found.rows.iter().any(|row| row.class != QueueClass::ListCopy);
         let exhausted = self.exhausted(&found);
         let posts = found.rows.iter().filter(|row| row.class == QueueClass::ListPost).count();

@@ -31,8 +31,12 @@ struct TakenUp {
     ticket: Ticket,
     /// When its lease was asked for, the last time that it was given.
     leased: Instant,
-    /// When it was asked the last time whether it is ours, and it was.
+    /// When it was known to be ours: taken up, or found so by the last question whether it still is.
     confirmed: Instant,
+    /// When that question was put.
+    asked: Option<Instant>,
+    /// It is a copy of a list.
+    is_copy: bool,
     /// `None`: it waits.
     control: Option<Arc<JobControl>>,
 }
@@ -55,14 +59,15 @@ impl Leases {
     }
 
     /// Takes a row up whose lease was asked for at `leased`; `None` when it is at work already.
-    pub(super) fn begin(&self, id: i64, leased: Instant) -> Option<Ticket> {
+    pub(super) fn begin(&self, id: i64, is_copy: bool, leased: Instant) -> Option<Ticket> {
         let mut rows = self.rows();
         if rows.by_id.contains_key(&id) {
             return None;
         }
         rows.last_ticket += 1;
         let ticket = Ticket(rows.last_ticket);
-        rows.by_id.insert(id, TakenUp { ticket, leased, confirmed: leased, control: None });
+        let taken = TakenUp { ticket, leased, confirmed: leased, asked: None, is_copy, control: None };
+        rows.by_id.insert(id, taken);
         Some(ticket)
     }
 
@@ -103,37 +108,51 @@ impl Leases {
         let mut rows = self.rows();
         for id in ids {
             if let Some(taken) = rows.by_id.get_mut(&id) {
-                (taken.leased, taken.confirmed) = (asked, asked);
-            }
-        }
-    }
-
-    /// These rows were ours when it was asked at that time.
-    pub(super) fn confirmed(&self, ids: &[i64], asked: Instant) {
-        let mut rows = self.rows();
-        for id in ids {
-            if let Some(taken) = rows.by_id.get_mut(id) {
-                taken.confirmed = asked;
+                taken.leased = asked;
             }
         }
     }
 
     /// What is to be asked before work on these rows begins: nothing when all of them were ours within `age`. Else those that were
-    /// not, and with them others that wait here and will be asked for soon, `most` in all.
-    pub(super) fn doubtful(&self, begun: &[LeasedRow], age: Duration, most: usize) -> Vec<i64> {
-        let rows = self.rows();
-        let is_doubtful = |taken: &TakenUp| taken.confirmed.elapsed() > age;
-        let of_begun = |row: &LeasedRow| rows.by_id.get(&row.id).is_some_and(is_doubtful);
-        let mut ids: Vec<i64> = begun.iter().filter(|row| of_begun(row)).map(|row| row.id).collect();
-        if !ids.is_empty() {
-            let (others, begun) = (most.saturating_sub(ids.len()), ids.clone());
-            let waits = |id: &i64, taken: &TakenUp| {
-                taken.control.is_none() && is_doubtful(taken) && !begun.contains(id)
-            };
-            let waiting = rows.by_id.iter().filter(|(id, taken)| waits(id, taken));
-            ids.extend(waiting.map(|(id, _)| *id).take(others));
+    /// not, and with copies of lists others of them that wait here and will be asked for soon, `most` in all.
+    pub(super) fn doubtful(&self, begun: &[LeasedRow], age: Duration, most: usize) -> Vec<(i64, Ticket)> {
+        let mut rows = self.rows();
+        let now = Instant::now();
+        let is_old = |since: Instant| now.saturating_duration_since(since) > age;
+        let (mut doubtful, mut are_copies) = (Vec::new(), false);
+        for row in begun {
+            if let Some(taken) = rows.by_id.get_mut(&row.id).filter(|taken| is_old(taken.confirmed)) {
+                taken.asked = Some(now);
+                are_copies |= taken.is_copy;
+                doubtful.push((row.id, taken.ticket));
+            }
         }
-        ids
+        if are_copies {
+            let soon = rows.by_id.iter_mut().filter(|(_, taken)| {
+                let is_asked = taken.asked.is_some_and(|at| !is_old(at));
+                taken.is_copy && taken.control.is_none() && is_old(taken.confirmed) && !is_asked
+            });
+            for (id, taken) in soon.take(most.saturating_sub(doubtful.len())) {
+                taken.asked = Some(now);
+                doubtful.push((*id, taken.ticket));
+            }
+        }
+        doubtful
+    }
+
+    /// Of what was asked at `asked` these rows are ours. Others that wait do not begin; what has begun asks for itself.
+    pub(super) fn confirmed(&self, doubtful: &[(i64, Ticket)], ours: &[i64], asked: Instant) {
+        let mut rows = self.rows();
+        for (id, ticket) in doubtful {
+            let Some(taken) = rows.by_id.get_mut(id).filter(|taken| taken.ticket == *ticket) else {
+                continue;
+            };
+            if ours.contains(id) {
+                taken.confirmed = asked;
+            } else if taken.control.is_none() {
+                rows.by_id.remove(id);
+            }
+        }
     }
 
     /// Rows whose leases are so old.
@@ -180,7 +199,7 @@ mod tests {
     fn taken_up(leases: &Leases, id: i64) -> LeasedRow {
         LeasedRow {
             id,
-            ticket: leases.begin(id, Instant::now()).expect("not at work yet"),
+            ticket: leases.begin(id, false, Instant::now()).expect("not at work yet"),
             message_id: MessageId::new(),
             recipient: "b@far.test".parse().expect("address"),
             via: None,
@@ -201,10 +220,10 @@ mod tests {
     #[test]
     fn a_row_is_taken_up_once() {
         let leases = Leases::default();
-        assert!(leases.begin(1, Instant::now()).is_some());
-        assert!(leases.begin(1, Instant::now()).is_none());
+        assert!(leases.begin(1, false, Instant::now()).is_some());
+        assert!(leases.begin(1, false, Instant::now()).is_none());
         leases.end([1]);
-        assert!(leases.begin(1, Instant::now()).is_some());
+        assert!(leases.begin(1, false, Instant::now()).is_some());
         assert_eq!(leases.ids(), [1]);
     }
 
@@ -249,25 +268,42 @@ mod tests {
     }
 
     #[test]
-    fn one_question_is_for_all_that_wait() {
+    fn one_question_is_for_all_copies_that_wait() {
         let leases = Leases::default();
         let second = Duration::from_secs(1);
         let before = Instant::now().checked_sub(2 * second).expect("the machine runs for a while");
         let fresh = taken_up(&leases, 1);
-        for id in 2..=6 {
-            leases.begin(id, before).expect("not at work yet");
-        }
-        let row = |id: i64| LeasedRow { id, ..fresh.clone() };
-        let asked = |id: i64, most: usize| {
-            let mut ids = leases.doubtful(&[row(id)], second, most);
+        let row = |id: i64, is_copy: bool| {
+            let ticket = leases.begin(id, is_copy, before).expect("not at work yet");
+            LeasedRow { id, ticket, ..fresh.clone() }
+        };
+        let copies: Vec<LeasedRow> = (2..=6).map(|id| row(id, true)).collect();
+        let mail = [row(7, false), row(8, false)];
+        let ids = |doubtful: &[(i64, Ticket)]| {
+            let mut ids: Vec<i64> = doubtful.iter().map(|(id, _)| *id).collect();
             ids.sort_unstable();
             ids
         };
-        assert_eq!(asked(1, 10), Vec::<i64>::new(), "it was ours a moment ago");
-        assert_eq!(asked(2, 10), [2, 3, 4, 5, 6]);
-        assert!(asked(6, 3).len() == 3 && asked(6, 3).contains(&6));
-        leases.confirmed(&[2, 3, 4, 5], Instant::now());
-        assert_eq!((asked(2, 10), asked(6, 10)), (Vec::new(), vec![6]));
+        let asked = |row: &LeasedRow| leases.doubtful(std::slice::from_ref(row), second, 4);
+        assert!(asked(&fresh).is_empty(), "it was ours a moment ago");
+        assert_eq!(ids(&asked(&mail[0])), [7], "mail asks for itself");
+        let first = asked(&copies[0]);
+        assert!(first.len() == 4 && ids(&first).contains(&2) && !ids(&first).contains(&7), "{first:?}");
+        let missed = copies.iter().find(|row| !ids(&first).contains(&row.id)).expect("one of five");
+        assert_eq!(ids(&asked(missed)), [missed.id], "for the others it is being asked");
+
+        // The first one is nobody's any more, nor is another one that waits; a third was given up and came back meanwhile.
+        let control = Arc::new(JobControl::default());
+        leases.start(&mut vec![copies[0].clone()], &control);
+        let others: Vec<i64> = ids(&first).into_iter().filter(|id| *id != 2).collect();
+        leases.give_up(&mut vec![copies[usize::try_from(others[1] - 2).expect("an index")].clone()]);
+        leases.begin(others[1], true, before).expect("given up");
+        leases.confirmed(&first, &[others[2]], Instant::now());
+        assert!(!control.stopped.is_cancelled() && leases.contains(2), "it has begun");
+        assert!(!leases.contains(others[0]), "it does not begin");
+        assert!(leases.contains(others[1]), "it is another taking-up");
+        let again = |id: i64| asked(&copies[usize::try_from(id - 2).expect("an index")]);
+        assert!(again(others[2]).is_empty() && !again(others[1]).is_empty());
     }
 
     #[test]
@@ -275,9 +311,9 @@ mod tests {
         let leases = Leases::default();
         let minute = Duration::from_secs(60);
         let before = Instant::now().checked_sub(minute).expect("the machine runs for a minute");
-        leases.begin(1, before).expect("not at work yet");
-        leases.begin(2, before).expect("not at work yet");
-        leases.begin(3, Instant::now()).expect("not at work yet");
+        leases.begin(1, false, before).expect("not at work yet");
+        leases.begin(2, false, before).expect("not at work yet");
+        leases.begin(3, false, Instant::now()).expect("not at work yet");
         leases.renewed([2], Instant::now());
         assert_eq!(leases.older_than(Duration::from_secs(40)), [1]);
     }

@@ -354,7 +354,7 @@ impl QueueStore {
                     state = CASE WHEN q.state = 2 AND NOT q.ends_only THEN 1 ELSE 3 END, ends_only = false,
                     lease_owner = NULL, lease_until = NULL
                 FROM unnest($2::bigint[], $3::double precision[], $4::text[]) AS d(id, pause, outcome)
-                WHERE q.id = d.id AND ((q.state = 2 AND q.lease_owner = $1) OR q.state = 3)
+                WHERE q.id = d.id AND q.id = ANY($2) AND ((q.state = 2 AND q.lease_owner = $1) OR q.state = 3)
                 RETURNING q.message_id, q.recipient, d.outcome)
             INSERT INTO trace_attempts (message_id, recipient, outcome)
             SELECT message_id, recipient, outcome FROM deferred",
@@ -389,7 +389,7 @@ fn finishing(ended: &[Ended]) -> PgQuery<'static> {
     sqlx::query(
         "WITH gone AS (
             DELETE FROM queue q USING unnest($1::bigint[], $2::smallint[], $3::text[]) AS e (id, state, outcome)
-            WHERE q.id = e.id
+            WHERE q.id = e.id AND q.id = ANY($1)
             RETURNING q.message_id, q.recipient, e.state, e.outcome),
         told AS (
             UPDATE trace t SET state = g.state, outcome = g.outcome, outcome_time = now() FROM gone g

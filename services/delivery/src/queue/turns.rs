@@ -12,9 +12,8 @@ use super::{
     store::{LEASE_SECONDS, QueueStore, Wanted, leased_row},
 };
 
-/// The oldest due rows that are looked at: of mail, and of copies of lists, which leave at a pace.
+/// The oldest due rows that are looked at.
 const OLDEST: i64 = 1000;
-const OLDEST_COPIES: i64 = 200;
 /// Customers, and destinations, whose turn it is in one poll.
 const TURNS: i64 = 32;
 /// Rows that are looked at of each of them.
@@ -50,15 +49,14 @@ pub(super) struct Cursors {
 #[derive(Clone, Copy)]
 struct Kind {
     rows: &'static str,
-    /// Of what leaves so many of the oldest are looked at, and destinations take turns too. `None`: an errand, whose destination is
-    /// the house.
-    oldest: Option<i64>,
+    /// Their destinations take turns too, and the oldest go first; an errand's destination is the house.
+    leaves: bool,
 }
 
-const MAIL: Kind = Kind { rows: "q.class < 2", oldest: Some(OLDEST) };
-const COPIES: Kind = Kind { rows: "q.class = 2", oldest: Some(OLDEST_COPIES) };
-const POSTS: Kind = Kind { rows: "q.class = 3", oldest: None };
-const ERRANDS: Kind = Kind { rows: "q.class > 3", oldest: None };
+const MAIL: Kind = Kind { rows: "q.class < 2", leaves: true };
+const COPIES: Kind = Kind { rows: "q.class = 2", leaves: true };
+const POSTS: Kind = Kind { rows: "q.class = 3", leaves: false };
+const ERRANDS: Kind = Kind { rows: "q.class > 3", leaves: false };
 
 impl Kind {
     /// $1 owner, $2 lifetime, $3 lease, $4 domains and $10 how many of each are wanted, $9 how many of others, $5 customers that get
@@ -115,7 +113,7 @@ impl Kind {
     }
 
     fn domains(self) -> String {
-        if self.oldest.is_some() {
+        if self.leaves {
             format!("{} FROM domains k WHERE k.key IS NOT NULL AND n < {TURNS}", self.keys(DOMAIN, "$7"))
         } else {
             "SELECT $7::text, 0 WHERE false".to_owned()
@@ -135,10 +133,12 @@ impl Kind {
             )
         };
         let by_customer = of_each(CUSTOMER, "customers");
-        let Some(oldest) = self.oldest else { return by_customer };
+        if !self.leaves {
+            return by_customer;
+        }
         format!(
             "SELECT * FROM (SELECT {row} FROM queue q WHERE {waits} AND q.next_attempt_time <= now()
-                ORDER BY q.next_attempt_time LIMIT {oldest}) o
+                ORDER BY q.next_attempt_time LIMIT {OLDEST}) o
             UNION {by_customer} UNION {by_domain}",
             by_domain = of_each(DOMAIN, "domains"),
         )

@@ -28,7 +28,7 @@ pub(super) struct Found {
     pub(super) wanted: Wanted,
     /// There may be more mail.
     pub(super) more_mail: bool,
-    /// There may be more copies of lists.
+    /// Copies of lists were among them: there may be more, also where there was room for more than came, since no poll looks at all rows.
     pub(super) more_copies: bool,
 }
 
@@ -57,7 +57,7 @@ pub(super) async fn poll(worker: &Worker, wanted: Wanted, held_too: bool) -> Fou
         let copies = wanted.copies.min(wanted.rows.saturating_sub(mail));
         if copies > 0 {
             let due = worker.store.take_due_copies(copies, &wanted).await?;
-            more_copies = due.len() >= copies;
+            more_copies = !due.is_empty();
             rows.extend(due);
         }
         if held_too {

@@ -34,9 +34,10 @@ use crate::{
     trace::TraceState,
 };
 
-/// A job whose rows were seen to be ours so long ago makes sure that they still are before it begins.
+/// A job whose rows were known to be ours so long ago makes sure that they still are before it begins.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
-/// Others that wait are asked for with the same question, so that it is one in that time and not one for each job.
+/// Copies of lists that wait are asked for with the same question, so many, so that it is one in that time and not one for each: a copy
+/// may leave so long after another replica held it.
 const CONFIRM_MOST: usize = 100;
 /// What is confirmed later than that may be somebody else's again.
 const CONFIRM_TIME: Duration = Duration::from_secs(15);
@@ -129,21 +130,19 @@ impl Worker {
             return;
         }
         let asked = Instant::now();
-        match within(CONFIRM_TIME, self.store.confirm(&doubtful)).await {
+        let ids: Vec<i64> = doubtful.iter().map(|(id, _)| *id).collect();
+        let lost = match within(CONFIRM_TIME, self.store.confirm(&ids)).await {
             Ok(ours) => {
-                self.leases.confirmed(&ours, asked);
-                let lost: Vec<i64> = doubtful.into_iter().filter(|id| !ours.contains(id)).collect();
-                let mine = rows.extract_if(.., |row| lost.contains(&row.id)).map(|row| row.id);
-                self.leases.end(mine.collect::<Vec<_>>());
-                // Of other jobs that wait.
-                self.leases.stop(&lost);
+                self.leases.confirmed(&doubtful, &ours, asked);
+                let is_lost = |row: &mut LeasedRow| ids.contains(&row.id) && !ours.contains(&row.id);
+                rows.extract_if(.., is_lost).map(|row| row.id).collect::<Vec<_>>()
             }
             Err(error) => {
                 tracing::warn!(%error, "leases cannot be confirmed; the rows are due again when these end");
-                let ids = rows.drain(..).map(|row| row.id);
-                self.leases.end(ids);
+                rows.drain(..).map(|row| row.id).collect()
             }
-        }
+        };
+        self.leases.end(lost);
     }
 
     async fn run_errands(&self, job: Job, message: Arc<QueuedMessage>, control: &JobControl) -> JobReport {
