@@ -94,8 +94,8 @@ fn connections(service: &str, each: u64) -> u64 {
     match service {
         // Calls, and one that listens.
         "account" => each + 1,
-        // Calls, mailboxes, and the one that accepts.
-        "delivery" => 2 * each + 1,
+        // Calls, mailboxes, the one that accepts, and those that write down what left: mail, and copies of lists.
+        "delivery" => 2 * each + 3,
         _ => panic!("{service} has a database: how many connections?"),
     }
 }

@@ -11,7 +11,7 @@ use postern_proto::account::v1::{
 };
 use postern_proto::google::FieldMask;
 use std::time::Duration;
-use tonic::{Status, Streaming};
+use tonic::{Request, Status, Streaming};
 
 pub(crate) fn new_mailbox(address: &str) -> CreateMailboxRequest {
     CreateMailboxRequest { address: address.into(), password: ready(), ..Default::default() }
@@ -32,11 +32,18 @@ pub(crate) async fn create_list(replica: &Replica, address: &str) -> MailingList
     replica.lists().create_mailing_list(new_list(address)).await.unwrap().into_inner().list.unwrap()
 }
 
+/// A call that may take as long as a busy machine needs for it.
+pub(crate) fn patient<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(Duration::from_secs(60));
+    request
+}
+
 /// The report, and how many were added.
 pub(crate) async fn add_members(replica: &Replica, list: &str, lines: &[&str]) -> (Vec<MemberLine>, i32) {
     let addresses = lines.iter().map(|line| (*line).to_owned()).collect();
     let request = AddListMembersRequest { list: list.into(), addresses, ..Default::default() };
-    let answer = replica.lists().add_list_members(request).await.unwrap().into_inner();
+    let answer = replica.lists().add_list_members(patient(request)).await.unwrap().into_inner();
     (answer.lines, answer.added_count)
 }
 

@@ -1,6 +1,6 @@
 //! Long entries of the audit: each page fits into a message, and all pages together are the whole.
 
-use crate::asking::{add_members, create_list};
+use crate::asking::{add_members, create_list, patient};
 use crate::house::{Postgres, Replica};
 use postern_proto::account::v1::{ListAuditEntriesRequest, RemoveListMembersRequest};
 
@@ -21,13 +21,13 @@ async fn pages_of_long_entries_fit_into_messages() {
     for _ in 0..2 {
         assert_eq!(add_members(&replica, "l@long.test", &lines).await.1, 10_000);
         let request = RemoveListMembersRequest { list: "l@long.test".into(), addresses: members.clone() };
-        replica.lists().remove_list_members(request).await.unwrap();
+        replica.lists().remove_list_members(patient(request)).await.unwrap();
     }
 
     let mut request = ListAuditEntriesRequest { page_size: 50, ..Default::default() };
     let (mut pages, mut entries) = (0, Vec::new());
     loop {
-        let page = replica.audit().list_audit_entries(request.clone()).await.unwrap().into_inner();
+        let page = replica.audit().list_audit_entries(patient(request.clone())).await.unwrap().into_inner();
         pages += 1;
         entries.extend(page.entries);
         if page.next_page_token.is_empty() {

@@ -270,6 +270,24 @@ async fn mail_goes_before_the_copies_of_lists() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn copies_leave_at_their_pace_however_few_a_poll_brings() {
+    let host = Host::start(Script { pipelining: true, ..Script::default() }).await;
+    // Room for five of them at once: a poll brings few.
+    let settings = QueueSettings { limit_list_copies_per_second: 40, ..settings(300, 432_000) };
+    let house = House::open_as(&host, &settings, Arc::new(NoErrands)).await;
+    let members: Vec<String> = (0..80).map(|number| format!("m{number}@far.test")).collect();
+    let members: Vec<&str> = members.iter().map(String::as_str).collect();
+    due_message_at(&house.store, &members, "1 hour").await;
+    run(&house.store, "UPDATE queue SET class = 2, next_attempt_time = now()").await;
+    let begin = tokio::time::Instant::now();
+    house.queue.handle.wake();
+    house.until_empty().await;
+    let took = begin.elapsed();
+    assert!(took > Duration::from_millis(1500), "80 copies at 40 a second left in {took:?}");
+    assert!(took < Duration::from_secs(10), "80 copies at 40 a second left in {took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn b_02_refused_recipients_come_back_in_one_bounce() {
     let script = Script::default()
         .refusing("b@far.test", "550 5.1.1 no such user")
