@@ -23,7 +23,8 @@ fuzz_target!(|input: &[u8]| {
 
     let mut turned = parameters.clone();
     turned.reverse();
-    if parameters.iter().all(|word| !word.contains(' ')) && !path.contains('>') {
+    // What a quote in the path leaves open may be closed behind it: then they are not parameters.
+    if parameters.iter().all(|word| !word.contains([' ', '"'])) && !path.contains('>') {
         assert_eq!(line(path, &turned).ok(), read.clone().ok(), "parameters in any order");
     }
     if !path.is_empty() && !path.starts_with('@') && !path.eq_ignore_ascii_case("postmaster") {
