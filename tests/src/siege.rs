@@ -125,10 +125,12 @@ impl Siege {
         let mut drips = many(platform.smtp(0), self.dripping, 2).await?;
         let begun = message("siege", self.begun_bytes);
         let begun = &begun[..self.begun_bytes];
-        for stream in drips.iter_mut().step_by(2) {
+        for (number, stream) in drips.iter_mut().step_by(2).enumerate() {
             stream.write_all(b"EHLO drip.test\r\n").await?;
             read_until(stream, "250 ", 1).await?;
-            let mail = "MAIL FROM:<drip@outside.test>\r\nRCPT TO:<user0@homepage.test>\r\n";
+            // No box takes as many messages of strangers in an hour as there are sessions.
+            let to = login_of(number % (BOXES + 1));
+            let mail = format!("MAIL FROM:<drip@outside.test>\r\nRCPT TO:<{to}>\r\n");
             stream.write_all(mail.as_bytes()).await?;
             read_until(stream, "250 ", 2).await?;
             stream.write_all(b"DATA\r\n").await?;
