@@ -192,7 +192,7 @@ pub(crate) async fn begin_unhurried(pool: &PgPool) -> Result<Transaction<'static
 }
 
 /// For a task that writes one statement after the other, each about rows whose numbers it gives: a connection of its own. A pool would
-/// ask the server three times more for each of them: begin, commit, and whether the connection is still good.
+/// ask the server once more for each of them, whether the connection is still good, and twice where it is to wait for no disk.
 #[derive(Debug)]
 pub(crate) struct OwnConnection {
     options: PgConnectOptions,

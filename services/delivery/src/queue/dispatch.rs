@@ -18,23 +18,19 @@ use super::{
     lanes::{GivenBack, Lane, Lanes, Limits, fits},
     leases::JobControl,
     overdue,
+    poll::Poll,
     store::{Unworked, Wanted},
     upkeep::{self, Found},
     worker::{Job, JobReport, Worker},
 };
 use crate::accept::QueueClass;
 
-/// Pause between polls that find nothing: from the first to the last, doubled each time.
-const POLL_PAUSE_MIN: Duration = Duration::from_millis(250);
-const POLL_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Rows of one poll.
 const POLL_ROWS_MAX: usize = 200;
 /// Offers that are taken up together.
 const OFFERS_AT_ONCE: usize = 256;
 const CLOSE_IDLE_EVERY: Duration = Duration::from_secs(2);
-/// Rows that are held grow old slowly.
-const LOOK_AT_HELD_EVERY: Duration = Duration::from_secs(60);
-/// And so do those behind destinations that fail.
+/// Rows behind destinations that fail grow old slowly.
 const LOOK_AT_OVERDUE_EVERY: Duration = Duration::from_secs(5);
 /// At the end, writing down what was done may take so long.
 const FLUSH_GRACE: Duration = Duration::from_secs(3);
@@ -88,24 +84,9 @@ struct Loop {
     looking_at_overdue: Option<Id>,
 }
 
-struct Poll {
-    under_way: Option<Id>,
-    /// Mail waits for room here, as the last poll that asked for some found.
-    more_mail: bool,
-    /// Copies of lists came with the last poll that asked for some: there may be more.
-    more_copies: bool,
-    /// They are not asked for before.
-    copies_next: Instant,
-    again: bool,
-    next: Instant,
-    pause: Duration,
-    held_next: Instant,
-}
-
 impl Dispatcher {
     /// Runs until shutdown, then lets jobs that are under way end and gives the others back.
     pub(super) async fn run(self, mut offered: mpsc::Receiver<Vec<LeasedRow>>, shutdown: Shutdown) {
-        let now = Instant::now();
         let wake = Arc::clone(&self.wake);
         let mut state = Loop {
             lanes: Lanes::new(self.limits),
@@ -114,16 +95,7 @@ impl Dispatcher {
             jobs: HashMap::new(),
             telling: HashMap::new(),
             open: HashMap::new(),
-            poll: Poll {
-                under_way: None,
-                more_mail: false,
-                more_copies: false,
-                copies_next: now,
-                again: false,
-                next: now,
-                pause: POLL_PAUSE_MIN,
-                held_next: now,
-            },
+            poll: Poll::first(Instant::now()),
             unworked: Vec::new(),
             giving_back: None,
             looking_at_overdue: None,
@@ -137,15 +109,16 @@ impl Dispatcher {
             state.start_poll();
             state.start_giving_back();
             let may_poll = state.may_poll();
-            let (next_poll, release) =
-                (state.next_poll(), state.lanes.next_release(Instant::now(), may_poll));
+            let now = Instant::now();
+            let next_poll = state.poll.next(|| state.lanes.copies_room(now) > 0);
+            let release = state.lanes.next_release(now, may_poll);
             tokio::select! {
                 () = shutdown.triggered() => break,
                 1.. = offered.recv_many(&mut offers, OFFERS_AT_ONCE) => {
                     state.take_up(offers.drain(..).flatten().collect(), Instant::now());
                 }
                 Some(ended) = state.tasks.join_next_with_id() => state.task_ended(ended),
-                () = wake.notified() => state.poll_now(),
+                () = wake.notified() => state.poll.at_once(Instant::now()),
                 () = sleep_until(next_poll), if may_poll => {}
                 () = sleep_until(release.unwrap_or_else(Instant::now)), if release.is_some() => {}
                 _ = renewal.tick() => state.renew(),
@@ -169,19 +142,6 @@ impl Loop {
         self.poll.under_way.is_none() && (self.lanes.room() > 0 || errands)
     }
 
-    /// When it is to be looked at the latest what is due.
-    fn next_poll(&self) -> Instant {
-        let Poll { next, more_copies, copies_next, .. } = self.poll;
-        // When room comes later, something happens here.
-        if more_copies && self.lanes.copies_room(Instant::now()) > 0 { next.min(copies_next) } else { next }
-    }
-
-    fn poll_now(&mut self) {
-        self.poll.again = true;
-        self.poll.pause = POLL_PAUSE_MIN;
-        self.poll.next = Instant::now();
-    }
-
     /// Joins rows into jobs: one message, one destination, one kind of copy. Those that have no place here are given back.
     fn take_up(&mut self, rows: Vec<LeasedRow>, leased: Instant) {
         let now = Instant::now();
@@ -193,8 +153,7 @@ impl Loop {
                 continue;
             };
             row.ticket = ticket;
-            let outbound = &self.parts.worker.outbound;
-            let lane = Lane::of(&row, || outbound.destination(row.recipient.domain()));
+            let lane = self.parts.worker.lane_of(&row);
             let message = row.message.take();
             match jobs.iter_mut().rev().find(|job| fits(job, &row, &lane)) {
                 Some(job) => job.rows.push(row),
@@ -273,12 +232,11 @@ impl Loop {
         }
         let now = Instant::now();
         let more = self.poll.more_mail && self.lanes.room() > 0
-            || self.poll.more_copies && now >= self.poll.copies_next && self.lanes.copies_room(now) > 0
+            || self.poll.wants_copies(now) && self.lanes.copies_room(now) > 0
             || self.lanes.wants_left(now);
-        if !more && now < self.poll.next {
+        if !more && !self.poll.is_due(now) {
             return;
         }
-        self.poll.again = false;
         let wanted = Wanted {
             rows: self.lanes.room().min(POLL_ROWS_MAX),
             copies: self.lanes.copies_room(now).min(POLL_ROWS_MAX),
@@ -295,12 +253,7 @@ impl Loop {
             busy_with_copies: self.lanes.busy_with_copies(),
             posting_customers: self.lanes.posting_customers(),
         };
-        self.poll.more_mail &= wanted.rows == 0;
-        self.poll.more_copies &= wanted.copies == 0;
-        let held_too = Instant::now() >= self.poll.held_next;
-        if held_too {
-            self.poll.held_next = Instant::now() + LOOK_AT_HELD_EVERY;
-        }
+        let held_too = self.poll.begins(&wanted, now);
         let worker = Arc::clone(&self.parts.worker);
         let task =
             self.tasks.spawn(async move { Happened::Polled(upkeep::poll(&worker, wanted, held_too).await) });
@@ -338,35 +291,22 @@ impl Loop {
     }
 
     fn polled(&mut self, found: Found) {
-        self.poll.under_way = None;
-        self.poll.more_mail |= found.more_mail;
-        self.poll.more_copies |= found.more_copies;
-        // That copies came is no sign of other work: more of them are asked for when these have left, or there is room for others.
-        self.poll.copies_next = Instant::now() + POLL_PAUSE_MIN;
-        let found_some = found.rows.iter().any(|row| row.class != QueueClass::ListCopy);
         let exhausted = self.exhausted(&found);
-        let posts = found.rows.iter().filter(|row| row.class == QueueClass::ListPost).count();
-        if found.wanted.posts > 0 && posts == 0 && self.lanes.begin_turns() {
-            self.poll.again = true;
+        let no_posts = found.rows.iter().all(|row| row.class != QueueClass::ListPost);
+        let now = Instant::now();
+        if found.wanted.posts > 0 && no_posts && self.lanes.begin_turns() {
+            self.poll.at_once(now);
         }
+        self.poll.ended(&found, now);
         self.take_up(found.rows, found.leased);
         exhausted.into_iter().for_each(|lane| self.lanes.leave(lane));
-        if self.poll.again {
-            self.poll.next = Instant::now();
-            self.poll.pause = POLL_PAUSE_MIN;
-            return;
-        }
-        self.poll.pause = if found_some { POLL_PAUSE_MIN } else { (self.poll.pause * 2).min(POLL_PAUSE_MAX) };
-        self.poll.next = Instant::now() + self.poll.pause;
     }
 
     /// Lanes of which a poll brought as much as there was room for.
     fn exhausted(&self, found: &Found) -> Vec<Lane> {
         let mut taken: HashMap<Lane, usize> = HashMap::new();
         for row in &found.rows {
-            let outbound = &self.parts.worker.outbound;
-            let lane = Lane::of(row, || outbound.destination(row.recipient.domain()));
-            *taken.entry(lane).or_default() += 1;
+            *taken.entry(self.parts.worker.lane_of(row)).or_default() += 1;
         }
         taken.retain(|lane, count| *count >= found.wanted.room_of(lane));
         taken.into_keys().collect()
@@ -375,7 +315,7 @@ impl Loop {
     fn job_ended(&mut self, task: &Task, mut report: JobReport) {
         if task.lane == Lane::Post {
             // Posts of its customer, and what is left of this one, stand in Postgres.
-            self.poll_now();
+            self.poll.at_once(Instant::now());
         }
         let given_back = self.lanes.ended(&task.lane, &task.customer, report.manners, Instant::now());
         self.give_back(given_back);

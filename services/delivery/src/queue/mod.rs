@@ -14,6 +14,7 @@ mod leases;
 mod listing;
 mod overdue;
 mod pace;
+mod poll;
 mod record;
 mod schedule;
 mod settings;

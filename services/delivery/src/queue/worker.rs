@@ -123,6 +123,11 @@ impl Worker {
         }
     }
 
+    /// Where this row's work is done.
+    pub(super) fn lane_of(&self, row: &LeasedRow) -> Lane {
+        Lane::of(row, || self.outbound.destination(row.recipient.domain()))
+    }
+
     /// Leaves the rows that are still ours: another replica may have held, removed or taken them while they waited.
     async fn confirm(&self, rows: &mut Vec<LeasedRow>) {
         let doubtful = self.leases.doubtful(rows, CONFIRM_AFTER, CONFIRM_MOST);

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// Lines of one call: a tenth of what it may have, so that it is answered in time by a busy house too.
-const LINES_AT_ONCE: usize = 1000;
+pub(super) const LINES_AT_ONCE: usize = 1000;
 /// Members asked for at once.
 const PAGE_SIZE: i32 = 10_000;
 /// A report repeats what was sent, with reasons, octets.

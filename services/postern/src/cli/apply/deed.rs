@@ -22,12 +22,13 @@ use postern_proto::{
 use tonic::Status;
 
 use super::NewPassword;
-use crate::cli::operator::{Operator, request_id};
+use crate::cli::{
+    list_member::LINES_AT_ONCE,
+    operator::{Operator, request_id},
+};
 
 /// Random octets of a password that nobody chose.
 const PASSWORD_BYTES: usize = 15;
-/// Addresses of one call: a tenth of what it may have (list.proto), so that it is answered in time by a busy house too.
-const MEMBERS_AT_ONCE: usize = 1000;
 
 /// A call.
 #[derive(Clone, Debug, PartialEq)]
@@ -172,7 +173,7 @@ impl Deed {
             }
             Self::AddMembers(list, addresses) => {
                 let mut refused = Vec::new();
-                for part in addresses.chunks(MEMBERS_AT_ONCE) {
+                for part in addresses.chunks(LINES_AT_ONCE) {
                     let request = AddListMembersRequest {
                         list: list.clone(),
                         addresses: part.to_vec(),
@@ -194,7 +195,7 @@ impl Deed {
                 }
             }
             Self::RemoveMembers(list, addresses) => {
-                for part in addresses.chunks(MEMBERS_AT_ONCE) {
+                for part in addresses.chunks(LINES_AT_ONCE) {
                     let request = RemoveListMembersRequest { list: list.clone(), addresses: part.to_vec() };
                     client.remove_list_members(request).await?;
                 }
