@@ -106,11 +106,9 @@ async fn page(place: Place) -> Result<Response, Failure> {
 /// The way to the story of a message whose number somebody has.
 fn by_number(place: &Place, problems: &Problems) -> Markup {
     html! {
-        form.card.filters method="get" action=(place.path(&MENU, &[])) {
-            div.fields {
-                (Field::new("number", place.say("mail-number")).hint(place.say("mail-number-hint"))
-                    .value(place.visit.query.get("number")).problem(problems).required().text())
-            }
+        form.card method="get" action=(place.path(&MENU, &[])) {
+            (Field::new("number", place.say("mail-number")).hint(place.say("mail-number-hint"))
+                .value(place.visit.query.get("number")).problem(problems).required().text())
             div.actions { button type="submit" { (place.say("mail-number-show")) } }
         }
     }

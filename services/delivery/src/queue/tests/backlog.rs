@@ -113,7 +113,6 @@ async fn many_rows_hide_nobody_and_slow_nothing() {
     let queue = queue_of(&store, DAYS);
     let rows = rows_wanted().unwrap_or(40_000);
     fill(&store, rows).await;
-    local_deliveries([&empty, &full]).await;
     let [without, with] = local_deliveries([&empty, &full]).await;
     let ratio = with.as_secs_f64() / without.as_secs_f64();
     let _ = writeln!(
